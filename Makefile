@@ -1,0 +1,47 @@
+# Everything runs from here; `make` alone lists it. Python, Node and the CDK CLI come from .venv and node_modules.
+SHELL := /bin/bash
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
+export PYTHONPATH := $(CURDIR)
+PYTHON := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-up demo-down test lint synth lock clean bench-encode bench-train bench-rank
+
+help: ## List what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: ## Create .venv, install the CDK CLI, find Java, build the Lambda layer (idempotent)
+	@scripts/setup.sh
+
+demo: setup ## Real ratings to top-N through a real cdk deploy, in a local cloud; writes out/demo/
+	@$(PYTHON) -m demo $(ARGS)
+
+demo-up: setup ## The same, and leave the local cloud running
+	@$(PYTHON) -m demo --keep-running $(ARGS)
+
+demo-down: ## Stop the local cloud that demo-up left running
+	@$(PYTHON) -m demo --down
+
+test: setup lint ## Unit, infrastructure and workflow tests
+	@$(PYTHON) -m pytest $(ARGS)
+
+lint: setup ## ruff and strict mypy
+	@ruff check --quiet . && ruff format --quiet --check . && mypy .
+
+synth: setup ## Write the CloudFormation templates to cdk.out (no credentials, no network)
+	@cdk synth --quiet --output cdk.out && ls cdk.out/*.template.json
+
+lock: setup ## Recompile the lock files from the .in files
+	@scripts/lock.sh
+
+clean: ## Remove everything that was built or written, but not .venv and node_modules
+	@rm -rf build out cdk.out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+bench-encode: setup ## The codec and the encoding job against their peers
+	@$(PYTHON) bench/codec.py && $(PYTHON) bench/encoding.py
+
+bench-train: setup ## The FM stand-in against the fastest CPU factorization machines
+	@$(PYTHON) bench/training.py
+
+bench-rank: setup ## Exact ranking evaluation against the matrix products alone
+	@$(PYTHON) bench/ranking.py

