@@ -1,0 +1,1 @@
+"""AWS on this machine: the ministack emulator plus what it lacks for this project."""
