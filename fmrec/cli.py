@@ -1,0 +1,58 @@
+"""The ``fmrec`` command line. Each command's module is imported only when that command is called."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fmrec.errors import FmrecError
+
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+
+@dataclass(frozen=True)
+class Command:
+    """Where a command lives: a module with functions that declare its arguments and run it."""
+
+    help: str
+    module: str
+    add_arguments: str = "add_arguments"
+    run: str = "run"
+
+
+COMMANDS = {
+    "encode": Command("encode interactions to recordIO-protobuf on this machine, as the Glue job does", "fmrec.encoding.command"),
+    "plan": Command("print the instances each step would use, why, and what they cost", "fmrec.instances.command", "add_plan_arguments", "run_plan"),
+    "quotas": Command("show what quotas the account has against what the settings need", "fmrec.instances.command", "add_quotas_arguments", "run_quotas"),
+    "run": Command("start the deployed workflow and follow it", "fmrec.run_command"),
+    "recommend": Command("print a user's recommendations as the table serves them", "fmrec.recommendations.command"),
+}  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code: 0 done, 1 failed, 2 unusable input, 130 interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="fmrec", description="Raw interactions to top-N recommendations with SageMaker."
+    )
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        subparser = subparsers.add_parser(
+            name, help=command.help, description=f"{command.help[0].upper()}{command.help[1:]}."
+        )
+        if name in arguments[:1]:
+            module = importlib.import_module(command.module)
+            getattr(module, command.add_arguments)(subparser)
+    parsed = parser.parse_args(arguments)
+    command = COMMANDS[parsed.command]
+    try:
+        code: int = getattr(importlib.import_module(command.module), command.run)(parsed)
+    except FmrecError as error:
+        print(f"fmrec {parsed.command}: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    return code
