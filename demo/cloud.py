@@ -1,0 +1,138 @@
+"""Start and stop the local cloud, and run the real CDK CLI against it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fmrec.errors import InputError
+
+ROOT = Path(__file__).resolve().parent.parent
+REGION = "us-east-1"
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A running local cloud."""
+
+    state: Path
+    endpoint_url: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The process environment with nothing of the machine's own AWS configuration in it."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_"))}
+        return kept | {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "PYTHONPATH": str(ROOT),
+        }
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of this cloud, whatever the machine's own configuration says."""
+        import boto3
+        from botocore.config import Config
+
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint_url,
+            region_name=REGION,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",  # noqa: S106 - the emulator's well-known key
+            config=Config(
+                request_checksum_calculation="when_required", retries={"mode": "standard", "max_attempts": 3}
+            ),
+        )
+
+
+def start(state: Path, quotas: str) -> Cloud:
+    """Start a fresh local cloud whose state lies in ``state``; return when it answers."""
+    _localcloud("start", "--state", str(state), "--quotas", quotas)
+    return running(state)
+
+
+def running(state: Path) -> Cloud:
+    """Return the cloud that runs with this state.
+
+    Raises
+    ------
+    InputError
+        None does.
+    """
+    about = state / "localcloud.json"
+    if not about.exists():
+        raise InputError(f"no local cloud runs with state {state}; `make demo-up` starts one")
+    return Cloud(state, json.loads(about.read_text())["endpoint_url"])
+
+
+def stop(state: Path) -> None:
+    """Stop it; nothing happens if it isn't running."""
+    if (state / "localcloud.json").exists():
+        _localcloud("stop", "--state", str(state))
+
+
+def _localcloud(*arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "localcloud", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise InputError(f"the local cloud did not {arguments[0]}: {(done.stderr or done.stdout).strip()}")
+
+
+@contextmanager
+def cloud(state: Path, quotas: str, keep_running: bool) -> Iterator[Cloud]:
+    """Start a local cloud and stop it at the end, whatever the end is, unless it is to be kept."""
+    finished = False
+    try:
+        yield start(state, quotas)
+        finished = True
+    finally:
+        if not (finished and keep_running):
+            stop(state)
+
+
+def cdk(target: Cloud, *arguments: str, on_line: Callable[[str], None]) -> None:
+    """Run the CDK CLI of this checkout against ``target``, handing each line of its output on.
+
+    Raises
+    ------
+    InputError
+        It failed; the message holds the end of its output.
+    """
+    command = [str(ROOT / "node_modules/.bin/cdk"), *arguments, "--ci", "--no-color", "--no-notices"]
+    path = f"{ROOT / '.venv/bin'}{os.pathsep}{os.environ['PATH']}"
+    lines: list[str] = []
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=target.environment | {"PATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            for line in process.stdout or ():
+                lines.append(line.rstrip())
+                on_line(lines[-1])
+        except BaseException:
+            process.terminate()
+            raise
+    if process.returncode:
+        raise InputError("cdk {} failed:\n{}".format(" ".join(arguments), "\n".join(lines[-30:])))
