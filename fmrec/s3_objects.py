@@ -78,6 +78,12 @@ def _client_of_process(process: int) -> Any:
     return boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": 5}))
 
 
+def forget_client() -> None:
+    """Make a new client at the next call, for when credentials, region or endpoint have changed."""
+    with _client_lock:
+        _client_of_process.cache_clear()
+
+
 @contextlib.contextmanager
 def _naming_object(uri: str) -> Iterator[None]:
     """Turn botocore's errors into ours, which name the object."""
