@@ -1,0 +1,92 @@
+"""What an interaction says: the ``label`` section."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from fmrec.dataset.section import Section
+from fmrec.errors import SettingsError
+
+SAMPLING = ("uniform", "popularity")
+
+
+@dataclass(frozen=True)
+class BinaryLabel:
+    """1 where the value is at least ``threshold``, else 0: for FM's binary_classifier."""
+
+    threshold: float = 4.0
+    mode = "binary"
+
+    def to_document(self) -> dict[str, Any]:
+        return {"mode": self.mode, "threshold": self.threshold}
+
+
+@dataclass(frozen=True)
+class RegressionLabel:
+    """The value itself: for FM's regressor."""
+
+    mode = "regression"
+
+    def to_document(self) -> dict[str, Any]:
+        return {"mode": self.mode}
+
+
+@dataclass(frozen=True)
+class ImplicitLabel:
+    """1 for what a user picked, 0 for sampled items that the user never met.
+
+    ``threshold`` says which values count as picked (all, if None); what lies below is met, but not
+    picked. ``event_weights`` says how many times a row is written for training, by event; a
+    fraction is a seeded chance, 0 and events not named are met, but not picked.
+    """
+
+    threshold: float | None = None
+    event_weights: dict[str, float] = field(default_factory=dict)
+    negatives_per_positive: int = 4
+    sampling: str = "uniform"
+    seed: int = 0
+    mode = "implicit"
+
+    def to_document(self) -> dict[str, Any]:
+        return {
+            "mode": self.mode,
+            "threshold": self.threshold,
+            "event_weights": dict(self.event_weights),
+            "negatives_per_positive": self.negatives_per_positive,
+            "sampling": self.sampling,
+            "seed": self.seed,
+        }
+
+
+Label = BinaryLabel | RegressionLabel | ImplicitLabel
+
+
+def take_label(section: Section) -> Label:
+    mode = section.choice("mode", ("binary", "regression", "implicit"), "binary")
+    label: Label
+    if mode == "binary":
+        label = BinaryLabel(section.number("threshold", 4.0))
+    elif mode == "regression":
+        label = RegressionLabel()
+    else:
+        label = ImplicitLabel(
+            threshold=section.number("threshold", None),
+            event_weights=_event_weights(section),
+            negatives_per_positive=section.integer("negatives_per_positive", 4, least=0, most=1000),
+            sampling=section.choice("sampling", SAMPLING, "uniform"),
+            seed=section.integer("seed", 0, least=0),
+        )
+    section.finish()
+    return label
+
+
+def _event_weights(section: Section) -> dict[str, float]:
+    weights = section.section("event_weights")
+    names = list(section.take("event_weights", {}))
+    found = {name: weights.number(name, least=0, most=1000) for name in names}
+    if found and not any(found.values()):
+        raise SettingsError(
+            f"{section.where('event_weights')} gives every event the weight 0: expected one above 0"
+        )
+    return found

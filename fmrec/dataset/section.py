@@ -1,0 +1,112 @@
+"""Reading one JSON object of a data set document, with errors that name the place and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from fmrec.errors import SettingsError
+
+_REQUIRED: Any = object()
+
+
+class Section:
+    """One JSON object: each key is taken once, and ``finish`` refuses what nobody took.
+
+    Parameters
+    ----------
+    document : Any
+        What should be a JSON object.
+    place : str
+        Where it stands in the whole document, e.g. ``interactions.columns``.
+    """
+
+    def __init__(self, document: Any, place: str) -> None:
+        if not isinstance(document, dict):
+            raise SettingsError(f"{place or 'the data set document'} is {document!r}: expected a JSON object")
+        self._values: dict[str, Any] = dict(document)
+        self._place = place
+        self._known: list[str] = []
+
+    def __contains__(self, key: str) -> bool:
+        return self._values.get(key) is not None
+
+    def where(self, key: str) -> str:
+        return f"{self._place}.{key}" if self._place else key
+
+    def error(self, key: str, expected: str) -> SettingsError:
+        return SettingsError(f"{self.where(key)} is {self._values.get(key)!r}: expected {expected}")
+
+    def take(self, key: str, default: Any = _REQUIRED, expected: str = "a value") -> Any:
+        """Return a key's value; null counts as missing."""
+        self._known.append(key)
+        value = self._values.get(key)
+        if value is not None:
+            return value
+        if default is _REQUIRED:
+            raise SettingsError(f"{self.where(key)} is missing: expected {expected}")
+        return default
+
+    def section(self, key: str) -> Section:
+        return Section(self.take(key, {}), self.where(key))
+
+    def text(self, key: str, default: Any = _REQUIRED) -> Any:
+        value = self.take(key, default, "a text")
+        if value is not None and (not isinstance(value, str) or not value):
+            raise self.error(key, "a text that is not empty")
+        return value
+
+    def flag(self, key: str, default: bool) -> bool:
+        value = self.take(key, default)
+        if not isinstance(value, bool):
+            raise self.error(key, "true or false")
+        return value
+
+    def choice(self, key: str, allowed: Sequence[str], default: Any = _REQUIRED) -> str:
+        value = self.take(key, default, f"one of {', '.join(allowed)}")
+        if value not in allowed:
+            raise self.error(key, f"one of {', '.join(allowed)}")
+        return str(value)
+
+    def number(
+        self,
+        key: str,
+        default: Any = _REQUIRED,
+        *,
+        least: float = -math.inf,
+        most: float = math.inf,
+        above: float = -math.inf,
+        below: float = math.inf,
+    ) -> Any:
+        """Return a finite number in ``[least, most]`` and inside ``(above, below)``."""
+        value = self.take(key, default, "a number")
+        if value is None:
+            return None
+        limits = [
+            f"{word} {limit:g}"
+            for word, limit in (("at least", least), ("at most", most), ("above", above), ("below", below))
+            if math.isfinite(limit)
+        ]
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if not fits or not (least <= value <= most and above < value < below):
+            raise self.error(key, " ".join(["a number", " and ".join(limits)]).strip())
+        return float(value)
+
+    def integer(self, key: str, default: Any = _REQUIRED, *, least: int, most: int = 2**62) -> Any:
+        value = self.take(key, default, "a whole number")
+        if value is None:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            limits = f"at least {least}" + (f" and at most {most}" if most < 2**62 else "")
+            raise self.error(key, f"a whole number {limits}")
+        return value
+
+    def finish(self) -> None:
+        """Refuse keys that nobody took, guessing what was meant."""
+        for key in self._values:
+            if key not in self._known:
+                guess = difflib.get_close_matches(key, self._known, n=1)
+                hint = f"did you mean {guess[0]}?" if guess else f"expected {', '.join(sorted(self._known))}"
+                raise SettingsError(f"{self.where(key)} is not a known setting here: {hint}")
