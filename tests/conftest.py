@@ -1,0 +1,15 @@
+"""Fixtures that several rooms' tests share."""
+
+from pathlib import Path
+
+import pytest
+
+from demo.movielens import MovieLens, fetch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def movielens_100k() -> MovieLens:
+    """MovieLens 100k as CSV files, fetched once and kept under build/."""
+    return fetch(ROOT / "build/data/ml-100k")
