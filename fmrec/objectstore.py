@@ -37,7 +37,7 @@ class StoredObject:
 
 
 def open_input(uri: str) -> BinaryIO:
-    """Open an object for reading from its start to its end, as a context manager.
+    """Open an object for reading, as a context manager; it can be sought, as Parquet's footers need.
 
     A connection that breaks is opened again where it broke, on the same version of the object.
 

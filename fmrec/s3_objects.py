@@ -100,25 +100,41 @@ def _naming_object(uri: str) -> Iterator[None]:
 
 
 class Reader(io.RawIOBase):
-    """One GetObject, continued with a ranged one when the connection breaks."""
+    """One GetObject, continued with a ranged one after a seek and when the connection breaks."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
         self._bucket, self._key = split_s3(uri)
         with _naming_object(uri):
             answer = _client().get_object(Bucket=self._bucket, Key=self._key)
-        self._body, self._etag = answer["Body"], answer["ETag"]
+        self._body: Any = answer["Body"]
+        self._etag = answer["ETag"]
         self._size, self._position = int(answer["ContentLength"]), 0
 
     def readable(self) -> bool:
         return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        if start + offset < 0:
+            raise ValueError(f"{self._uri}: can't seek to byte {start + offset}")
+        if start + offset != self._position:
+            self._position = start + offset
+            self._drop_body()
+        return self._position
 
     def readinto(self, buffer: Any) -> int:
         if self._position >= self._size or len(buffer) == 0:
             return 0
         for attempt in range(READ_ATTEMPTS):
             try:
-                if attempt:
+                if attempt or self._body is None:
                     self._continue()
                 count = int(self._body.readinto(buffer))
                 if count:
@@ -141,9 +157,14 @@ class Reader(io.RawIOBase):
                 Range=f"bytes={self._position}-",
             )["Body"]
 
+    def _drop_body(self) -> None:
+        if self._body is not None:
+            self._body.close()
+            self._body = None
+
     def close(self) -> None:
         if not self.closed:
-            self._body.close()
+            self._drop_body()
         super().close()
 
 

@@ -58,6 +58,23 @@ def test_many_small_writes_and_reads_keep_their_order(folder: str) -> None:
     assert digest.digest() == hashlib.sha256(numbers.tobytes()).digest()
 
 
+def test_an_object_can_be_read_from_anywhere(folder: str) -> None:
+    uri = objectstore.join(folder, "sought")
+    data = bytes(range(256)) * 20_000
+    objectstore.write_bytes(uri, data)
+    with objectstore.open_input(uri) as file:
+        assert file.seek(-10, os.SEEK_END) == len(data) - 10
+        assert file.read() == data[-10:]
+        assert file.read(1) == b""
+        file.seek(3_000_000)
+        assert file.read(5) == data[3_000_000:3_000_005]
+        file.seek(100, os.SEEK_CUR)
+        assert file.tell() == 3_000_105
+        assert file.read(7) == data[3_000_105:3_000_112]
+        file.seek(0)
+        assert file.read() == data
+
+
 def test_an_object_does_not_exist_before_the_block_ends(folder: str) -> None:
     uri = objectstore.join(folder, "late")
     with objectstore.open_output(uri) as file:
