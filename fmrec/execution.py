@@ -105,6 +105,7 @@ class Execution:
     started: datetime
     stopped: datetime | None
     states: list[StateRun]
+    jobs: list[JobStarted]
     output: dict[str, Any] | None
     error: str | None
     cause: str | None
@@ -168,6 +169,7 @@ def _ended(arn: str, description: dict[str, Any], timeline: Timeline) -> Executi
         started=description["startDate"].astimezone(UTC),
         stopped=description["stopDate"].astimezone(UTC) if description.get("stopDate") else None,
         states=timeline.states,
+        jobs=timeline.jobs,
         output=json.loads(output) if output else None,
         error=description.get("error"),
         cause=description.get("cause"),

@@ -1,0 +1,188 @@
+"""Collect what an execution left behind: manifest, metrics, model, recommendations; and check them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import tempfile
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fmrec.model import FactorizationMachine
+from numpy.typing import NDArray
+
+from demo.cloud import Cloud
+from demo.movielens import MovieLens
+from fmrec.errors import FmrecError
+from fmrec.execution import TRAINING_LOG_GROUP, Execution, JobStarted, log_lines
+from fmrec.manifest import Manifest
+
+FM_REPOSITORY = "factorization-machines"
+EPOCH_LOSS = re.compile(
+    r"#quality_metric: host=\S+, epoch=(\d+), train binary_classification_cross_entropy <loss>=(\S+)"
+)
+TIE = 1e-5
+"""Scores nearer than this count as a tie: k-NN adds up in float32, the check in float64."""
+
+
+@dataclass(frozen=True)
+class Ratings:
+    """The raw ratings as the demo uploaded them."""
+
+    users: NDArray[np.str_]
+    items: NDArray[np.str_]
+    values: NDArray[np.float64]
+
+    @classmethod
+    def read(cls, data: MovieLens) -> Ratings:
+        with data.ratings.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))[1:]
+        users, items, values, _ = zip(*rows, strict=True)
+        return cls(np.array(users), np.array(items), np.array(values, dtype=np.float64))
+
+    def counts(self) -> Counter[str]:
+        """How often each item was rated."""
+        return Counter(self.items.tolist())
+
+    def liked(self, user: str, most: int) -> list[str]:
+        """Item ids that the user rated highest, in file order among equals."""
+        mine = np.flatnonzero(self.users == user)
+        best = mine[np.argsort(-self.values[mine], kind="stable")][:most]
+        return [str(item) for item in self.items[best]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must hold, and a sentence that says if it does."""
+
+    passed: bool
+    sentence: str
+
+    def document(self) -> dict[str, Any]:
+        return {"passed": self.passed, "sentence": self.sentence}
+
+
+@dataclass(frozen=True)
+class Recommended:
+    """One user's served list, best first."""
+
+    items: list[str]
+    scores: list[float]
+
+
+def read_manifest(cloud: Cloud, bucket: str, run: str) -> Manifest:
+    """The encoding's manifest."""
+    return Manifest.from_json(_object(cloud, bucket, f"encoded/{run}/manifest.json"))
+
+
+def read_run_report(cloud: Cloud, bucket: str, run: str) -> dict[str, Any]:
+    """The report that the workflow itself wrote."""
+    document: dict[str, Any] = json.loads(_object(cloud, bucket, f"runs/{run}/report.json"))
+    return document
+
+
+def _object(cloud: Cloud, bucket: str, key: str) -> bytes:
+    body: bytes = cloud.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    return body
+
+
+def fm_training_job(cloud: Cloud, jobs: list[JobStarted]) -> dict[str, Any]:
+    """DescribeTrainingJob's answer for the last completed Factorization Machines job."""
+    sagemaker = cloud.client("sagemaker")
+    for job in reversed([job for job in jobs if job.kind == "training"]):
+        answer: dict[str, Any] = sagemaker.describe_training_job(TrainingJobName=job.name)
+        image = answer["AlgorithmSpecification"]["TrainingImage"]
+        if FM_REPOSITORY in image and answer["TrainingJobStatus"] == "Completed":
+            return answer
+    raise FmrecError("the execution completed no Factorization Machines training job")
+
+
+def test_metrics(job: dict[str, Any]) -> dict[str, float]:
+    """``test:`` metrics of a training job, without the prefix."""
+    return {
+        metric["MetricName"].removeprefix("test:"): float(metric["Value"])
+        for metric in job["FinalMetricDataList"]
+        if metric["MetricName"].startswith("test:")
+    }
+
+
+def learning_curve(cloud: Cloud, job: dict[str, Any]) -> list[float]:
+    """Training cross entropy after each epoch, from the job's log."""
+    name = job["TrainingJobName"]
+    started = JobStarted("", "training", name, TRAINING_LOG_GROUP)
+    losses: dict[int, float] = {}
+    for _, line in log_lines(cloud.client("logs"), started):
+        match = EPOCH_LOSS.search(line)
+        if match:
+            losses[int(match[1])] = float(match[2])
+    return [losses[epoch] for epoch in sorted(losses)]
+
+
+def load_model(cloud: Cloud, job: dict[str, Any]) -> FactorizationMachine:
+    """The trained model, read from its artifact."""
+    bucket, _, key = job["ModelArtifacts"]["S3ModelArtifacts"].removeprefix("s3://").partition("/")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tar.gz"
+        cloud.client("s3").download_file(bucket, key, str(path))
+        return FactorizationMachine.load(path)
+
+
+def served(cloud: Cloud, table: str) -> dict[str, Recommended]:
+    """Every user's recommendations as DynamoDB serves them."""
+    found: dict[str, Recommended] = {}
+    for page in cloud.client("dynamodb").get_paginator("scan").paginate(TableName=table):
+        for item in page["Items"]:
+            entries = [entry["M"] for entry in item["recommendations"]["L"]]
+            found[item["user_id"]["S"]] = Recommended(
+                [entry["item_id"]["S"] for entry in entries],
+                [float(entry["score"]["N"]) for entry in entries],
+            )
+    return found
+
+
+def brute_force_check(
+    model: FactorizationMachine, manifest: Manifest, ratings: Ratings, served_lists: dict[str, Recommended]
+) -> Check:
+    """Compare every served list with Factorization Machines scores of every item, ties aside."""
+    first_item, end = manifest.ranges["item"]
+    factors = model.factors.astype(np.float64)
+    scores = factors[: manifest.users] @ factors[first_item:end].T + model.linear[first_item:end].astype(
+        np.float64
+    )
+    item_ordinal = {item: n for n, item in enumerate(sorted(set(ratings.items.tolist()), key=int))}
+    wrong = []
+    for user, recommended in served_lists.items():
+        row = scores[int(user) - 1]
+        best = -np.sort(-row)[: len(recommended.items)]
+        ours = row[[item_ordinal[item] for item in recommended.items]]
+        if len(set(recommended.items)) != len(recommended.items) or not np.allclose(
+            ours, best, rtol=0, atol=TIE
+        ):
+            wrong.append(user)
+    if wrong:
+        return Check(False, f"{len(wrong)} users' lists differ from brute-force scoring, first {wrong[:5]}")
+    return Check(
+        True,
+        f"all {len(served_lists)} users' lists equal brute-force scoring of all {manifest.items} items, best first",
+    )
+
+
+def state_seconds(execution: Execution) -> list[tuple[str, float, float]]:
+    """(state, seconds from the start, seconds it took); visits of a Map's inner states become one row."""
+    rows: dict[str, tuple[float, float]] = {}
+    visits: dict[str, int] = defaultdict(int)
+    for run in execution.states:
+        if run.seconds is None or run.type in ("Pass", "Choice", "Succeed", "Fail"):
+            continue
+        start = (run.entered - execution.started).total_seconds()
+        first, end = rows.get(run.name, (start, start))
+        rows[run.name] = (min(first, start), max(end, start + run.seconds))
+        visits[run.name] += 1
+    return [
+        (f"{name} ({visits[name]}×)" if visits[name] > 1 else name, first, end - first)
+        for name, (first, end) in rows.items()
+    ]
