@@ -1,0 +1,184 @@
+"""Plan a run: for each step the instances to try, those not to, and what it would cost.
+
+The same dictionary is the answer of ``lambda/choose_instances`` and of ``fmrec plan --json``;
+every number in it carries the inputs and the formula that it comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from fmrec.instances import costs
+from fmrec.instances import quotas as names
+from fmrec.instances.account import Account
+from fmrec.instances.catalogue import Prices, catalogue, largest, table_prices
+from fmrec.instances.chooser import Choice, choose
+from fmrec.instances.policy import STEPS, Policy
+from fmrec.instances.workloads import DEFAULT_NUM_FACTORS, Sizes, Workload, number, workload
+from fmrec.manifest import Manifest
+
+ENDPOINT_STEPS = frozenset({"knn_endpoint", "fm_endpoint"})
+
+
+def plan(
+    manifest: Manifest | Sizes,
+    hyperparameters: Mapping[str, Any],
+    serving: Mapping[str, Any],
+    policy: Policy | Mapping[str, Any],
+    account: Account | None = None,
+    prices: Prices | None = None,
+) -> dict[str, Any]:
+    """Choose instances for every step and estimate the cost.
+
+    Parameters
+    ----------
+    hyperparameters
+        SageMaker's Factorization Machines hyperparameters; strings or numbers. ``num_factors``,
+        ``mini_batch_size`` and ``epochs`` matter here.
+    serving
+        ``recommendations_per_user``; ``neighbours`` asked for each user; ``endpoint`` false when no
+        endpoint is wanted; ``replaces``: step → ``{"instance_type", "instance_count"}`` of the
+        endpoint that is updated.
+    account
+        None means that nothing is known of quotas and use.
+    prices
+        None means the built-in dated table.
+
+    Returns
+    -------
+    dict
+        ``{"steps": {step: {"needed", "needs", "candidates", "rejected", "none"}}, "cost", "notes"}``.
+        Types outside the policy's families are not listed.
+        ``none`` is null, or the sentence that says why a step has no candidate and what to do.
+
+    Raises
+    ------
+    SettingsError
+        A hyperparameter, serving setting or policy that is out of range.
+    """
+    sizes = manifest if isinstance(manifest, Sizes) else Sizes.from_manifest(manifest)
+    policy = policy if isinstance(policy, Policy) else Policy.from_mapping(policy)
+    account = account or Account()
+    prices = prices or table_prices()
+    steps: dict[str, Any] = {}
+    chosen: dict[str, tuple[Workload, Choice]] = {}
+    for step in STEPS:
+        work = workload(step, sizes, hyperparameters, serving, policy)
+        choice = choose(work, catalogue(), account.quotas, account.usage, prices, policy)
+        chosen[step] = work, choice
+        steps[step] = {
+            "needed": step not in ENDPOINT_STEPS or serving.get("endpoint", True) is not False,
+            "needs": needs(work),
+            "candidates": [candidate.to_json() for candidate in choice.candidates],
+            "rejected": [r.to_json() for r in choice.rejected if r.reason != "family"],
+            "none": None
+            if choice.candidates
+            else _why_none(work, choice, sizes, hyperparameters, serving, policy),
+        }
+    needed = {step: pair for step, pair in chosen.items() if steps[step]["needed"]}
+    return {
+        "steps": steps,
+        "cost": costs.estimate(sizes, hyperparameters, serving, needed, prices),
+        "notes": list(account.notes),
+    }
+
+
+def needs(work: Workload) -> dict[str, Any]:
+    """Write down what a step needs, with the terms of each sum."""
+    return {
+        "call": work.call,
+        "instance_count": work.instance_count,
+        "memory_gib": round(work.memory.gib_with(2 if work.memory.per_worker else 0), 2),
+        "volume_size_gb": work.volume.size_gb if work.volume.settable else None,
+        "disk_gb": work.volume.size_gb,
+        "inputs": dict(work.inputs),
+        "memory": work.memory.to_json(),
+        "volume": work.volume.to_json(),
+        "quotas": [
+            names.type_quota(work.call, "<type>", work.spot),
+            names.account_quota(work.call, work.spot),
+        ],
+        "notes": list(work.notes),
+    }
+
+
+def _why_none(
+    work: Workload,
+    choice: Choice,
+    sizes: Sizes,
+    hyperparameters: Mapping[str, Any],
+    serving: Mapping[str, Any],
+    policy: Policy,
+) -> str:
+    if work.impossible is not None:
+        return f"{work.step}: {work.impossible}"
+    reasons = {rejected.reason for rejected in choice.rejected}
+    by_quota = [rejected for rejected in choice.rejected if rejected.reason == "quota"]
+    if by_quota:
+        waiting = next((r for r in by_quota if r.waiting_can_help), None)
+        first = waiting or by_quota[0]
+        hint = (
+            "it can be used again when what runs now has ended"
+            if waiting
+            else "request an increase of that quota"
+        )
+        return f"{work.step}: no type has a free quota; the first choice was refused: {first.why}; {hint}"
+    if "price" in reasons:
+        first = next(r for r in choice.rejected if r.reason == "price")
+        return f"{work.step}: no type that fits is within the policy's price: {first.why}"
+    if "volume" in reasons:
+        return f"{work.step}: {next(r for r in choice.rejected if r.reason == 'volume').why}"
+    return _too_large(work, sizes, hyperparameters, serving, policy)
+
+
+def _too_large(
+    work: Workload,
+    sizes: Sizes,
+    hyperparameters: Mapping[str, Any],
+    serving: Mapping[str, Any],
+    policy: Policy,
+) -> str:
+    fixed = policy.instance_types.get(work.step)
+    allowed = [t for t in catalogue() if (t.name in fixed if fixed else t.family in policy.families)]
+    accepted = [t for t in allowed if work.call in t.accepted_by]
+    biggest = largest(accepted, work.call)
+    if biggest is None:
+        return f"{work.step}: the {work.call} call accepts none of the types allowed; allow another family, m5 say"
+    roomiest = min(accepted, key=lambda t: work.memory.gib_with(t.vcpu) / t.memory_gib)
+    found = (
+        f"{work.step}: needs {work.memory.gib_with(roomiest.vcpu):,.1f} GiB on {roomiest.name}, which has "
+        f"{roomiest.memory_gib:g}, and no type allowed does better"
+    )
+    num_factors = number(hyperparameters, "num_factors", DEFAULT_NUM_FACTORS)
+
+    def fits_with(factors: int, scale: float = 1.0) -> bool:
+        smaller = replace(
+            sizes, feature_dim=max(1, int(sizes.feature_dim * scale)), items=max(1, int(sizes.items * scale))
+        )
+        attempt = workload(work.step, smaller, {**hyperparameters, "num_factors": factors}, serving, policy)
+        return any(attempt.memory.gib_with(t.vcpu) <= t.memory_gib for t in accepted)
+
+    low, high = 0, num_factors
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits_with(middle) else (low, middle)
+    if low >= 1:
+        return f"{found}; lower num_factors from {num_factors} to at most {low}"
+    size_name, size = (
+        ("feature_dim", sizes.feature_dim) if work.step.startswith("fm") else ("items", sizes.items)
+    )
+    smaller, larger = 0.0, 1.0
+    for _ in range(40):
+        middle_scale = (smaller + larger) / 2
+        smaller, larger = (
+            (middle_scale, larger) if fits_with(num_factors, middle_scale) else (smaller, middle_scale)
+        )
+    limit = int(size * smaller)
+    if limit < 1:
+        return f"{found}; allow larger types"
+    return (
+        f"{found}; even one factor is too much: lower {size_name} from {size:,} to at most {limit:,} for "
+        f"num_factors {num_factors}"
+    )
