@@ -1,0 +1,55 @@
+"""``fmrec recommend USER``: print what the table serves for a user."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+
+from fmrec.errors import InputError
+from fmrec.execution import stack_outputs
+from fmrec.recommendations.table import UserRecommendations, fetch
+from fmrec.run_command import PIPELINE_STACK
+
+TABLE_OUTPUT = "RecommendationsTableName"
+"""The pipeline stack's output that names the table."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("user", metavar="USER", help="id of the user, as in the interactions")
+    parser.add_argument(
+        "--stack", default=PIPELINE_STACK, help="name of the deployed pipeline stack (default: %(default)s)"
+    )
+    parser.add_argument("--table", help="name of the DynamoDB table (default: the one of the stack)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the user's recommendations; return 0."""
+    served = fetch(arguments.table or _table_of(arguments.stack), arguments.user)
+    print(json.dumps(asdict(served), indent=2, ensure_ascii=False) if arguments.json else render(served))
+    return 0
+
+
+def render(served: UserRecommendations) -> str:
+    """The recommendations as a table for a terminal."""
+    width = max([len("item"), *(len(r.item_id) for r in served.recommendations)])
+    lines = [
+        f"user {served.user_id}: {len(served.recommendations)} recommendations, "
+        f"model {served.model_version}, run {served.run}, {served.generated_at}",
+        f"{'rank':>4}  {'item':<{width}}  {'score':>8}",
+    ]
+    lines += [f"{r.rank:>4}  {r.item_id:<{width}}  {r.score:>8.4f}" for r in served.recommendations]
+    return "\n".join(lines)
+
+
+def _table_of(stack: str) -> str:
+    import boto3
+
+    outputs = stack_outputs(boto3.client("cloudformation"), stack)
+    if TABLE_OUTPUT not in outputs:
+        raise InputError(
+            f"stack {stack} has no output {TABLE_OUTPUT}, it has {', '.join(sorted(outputs)) or 'none'}; "
+            "name the table with --table"
+        )
+    return outputs[TABLE_OUTPUT]

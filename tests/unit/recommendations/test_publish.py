@@ -1,0 +1,120 @@
+import json
+import math
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from fmrec.errors import FormatError, InputError
+from fmrec.recommendations.publish import open_run, publish
+from fmrec.recommendations.table import fetch
+
+
+def publish_part(run, dynamodb, table, part, k=5, **changes):
+    run.write_neighbours(part, run.answer(part, k))
+    return publish(**(run.arguments(part) | {"table": table, "dynamodb": dynamodb} | changes))
+
+
+def test_every_user_gets_the_brute_force_top_n_best_first(small_run, dynamodb, table):
+    counts = [publish_part(small_run, dynamodb, table, part) for part in (0, 1)]
+    assert counts == [{"users": 14, "recommendations": 42}, {"users": 9, "recommendations": 27}]
+    for user, user_id in enumerate(small_run.user_ids):
+        served = fetch(table, user_id, dynamodb)
+        best = small_run.ranking(user)[:3]
+        assert [r.item_id for r in served.recommendations] == [small_run.item_ids[i] for i in best]
+        assert [r.rank for r in served.recommendations] == [1, 2, 3]
+        products = small_run.item_vectors[best] @ small_run.user_vectors[user]
+        for found, product in zip(served.recommendations, products, strict=True):
+            expected = 1 / (1 + math.exp(-(product + small_run.offsets[user])))
+            assert found.score == pytest.approx(expected, rel=1e-8)
+        assert (served.model_version, served.run) == ("m1", "r1")
+
+
+def test_regression_scores_are_not_squashed(regression_run, dynamodb, table):
+    publish_part(regression_run, dynamodb, table, 0)
+    best = regression_run.ranking(0)[0]
+    product = regression_run.item_vectors[best] @ regression_run.user_vectors[0]
+    found = fetch(table, regression_run.user_ids[0], dynamodb).recommendations[0]
+    assert found.score == pytest.approx(product + regression_run.offsets[0], rel=1e-8)
+
+
+def test_parquet_holds_the_same_rows_as_the_table(small_run, dynamodb, table):
+    publish_part(small_run, dynamodb, table, 1)
+    rows = pq.read_table(small_run.folder / "recommendations/r1/part-00001.parquet")
+    assert rows.schema.names == ["user_id", "rank", "item_id", "score", "model_version"]
+    assert rows.num_rows == 27
+    assert rows["user_id"].to_pylist()[::3] == small_run.user_ids[14:]
+    assert rows["rank"].to_pylist() == [1, 2, 3] * 9
+    assert set(rows["model_version"].to_pylist()) == {"m1"}
+    for at in range(0, 27, 3):
+        served = fetch(table, rows["user_id"][at].as_py(), dynamodb)
+        assert [r.item_id for r in served.recommendations] == rows["item_id"].to_pylist()[at : at + 3]
+        assert [r.score for r in served.recommendations] == pytest.approx(
+            rows["score"].to_pylist()[at : at + 3], rel=1e-8
+        )
+
+
+def test_publishing_again_replaces_and_does_not_add(small_run, dynamodb, table):
+    publish_part(small_run, dynamodb, table, 0)
+    publish_part(small_run, dynamodb, table, 0, per_user=2, model_version="m2")
+    assert dynamodb.scan(TableName=table)["Count"] == 14
+    served = fetch(table, small_run.user_ids[3], dynamodb)
+    assert len(served.recommendations) == 2
+    assert served.model_version == "m2"
+
+
+def test_more_users_than_one_block_and_batch(small_run, dynamodb, table, monkeypatch):
+    monkeypatch.setattr("fmrec.recommendations.neighbours.BLOCK_BYTES", 300)
+    monkeypatch.setattr("fmrec.recommendations.table.BATCH_ITEMS", 2)
+    assert publish_part(small_run, dynamodb, table, 0)["users"] == 14
+    assert dynamodb.scan(TableName=table)["Count"] == 14
+
+
+def test_fewer_items_than_asked_for_are_all_recommended(small_run, dynamodb, table):
+    counts = publish_part(small_run, dynamodb, table, 1, k=12, per_user=50)
+    assert counts == {"users": 9, "recommendations": 9 * 12}
+
+
+@pytest.mark.parametrize("change", [-1, 1])
+def test_a_line_too_few_or_too_many_is_refused(small_run, dynamodb, table, change):
+    lines = small_run.answer(0, 5)
+    small_run.write_neighbours(0, lines[:-1] if change < 0 else [*lines, lines[0]])
+    words = "answers 13 queries, but its part has 14 users" if change < 0 else "answers more than the 14"
+    with pytest.raises(FormatError, match=words):
+        publish(**small_run.arguments(0), table=table, dynamodb=dynamodb)
+    assert not (small_run.folder / "recommendations/r1/part-00000.parquet").exists()
+
+
+def test_too_few_neighbours_are_refused_with_the_k_to_set(small_run, dynamodb, table):
+    with pytest.raises(FormatError, match="2 neighbours a user, 3 are to be published: train k-NN with k"):
+        publish_part(small_run, dynamodb, table, 0, k=2)
+
+
+def test_a_part_that_does_not_exist_is_refused(small_run, dynamodb, table):
+    with pytest.raises(InputError, match=r"no query part 2: .* lists 2, from 0"):
+        publish(**small_run.arguments(2), table=table, dynamodb=dynamodb)
+    with pytest.raises(InputError, match="per_user is 0"):
+        publish(**small_run.arguments(0, per_user=0), table=table, dynamodb=dynamodb)
+
+
+def test_embeddings_of_another_run_are_refused(small_run):
+    path = small_run.folder / "embeddings/r1/embeddings.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"items": 11}))
+    with pytest.raises(FormatError, match="not of the same run"):
+        open_run(small_run.manifest_uri, small_run.embeddings_uri)
+    path.write_text("{}")
+    with pytest.raises(FormatError, match="lacks or misstates"):
+        open_run(small_run.manifest_uri, small_run.embeddings_uri)
+
+
+def test_offsets_of_another_length_are_refused(small_run, dynamodb, table):
+    np.save(small_run.folder / "embeddings/r1/query_offsets/part-00000.npy", np.zeros(3))
+    with pytest.raises(FormatError, match=r"shape \(3,\), expected \(14,\)"):
+        publish_part(small_run, dynamodb, table, 0)
+
+
+def test_scores_do_not_overflow(small_run):
+    run = open_run(small_run.manifest_uri, small_run.embeddings_uri)
+    scores = run.scores(np.array([[-800.0, 0.0, 800.0, -30.0]]), np.zeros(1))
+    assert scores[0, :3].tolist() == [0.0, 0.5, 1.0]
+    assert scores[0, 3] == pytest.approx(math.exp(-30), rel=1e-12)
