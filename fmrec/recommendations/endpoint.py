@@ -1,21 +1,24 @@
 """Ask the k-NN endpoint one question and compare its answer with what is published.
 
-The request is JSON with ``Accept: application/json; verbose=true``, which gives
+The request is the very recordIO-protobuf record that the batch transform got; with
+``Accept: application/json; verbose=true`` the answer is
 ``{"predictions": [{"labels", "distances", "predicted_label"}]}``, ascending, best last.
 """
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+import pyarrow as pa
 
 from fmrec.errors import FormatError, ServiceError
-from fmrec.recommendations.neighbours import Neighbours, in_order
+from fmrec.recommendations.neighbours import Neighbours, read_neighbours
+from fmrec.recommendations.publish import open_run
+from fmrec.recommendations.table import fetch
 
 TIE = 1e-5
 """Products that differ by less, relatively, count as equal: float32 sums depend on their order."""
@@ -35,8 +38,47 @@ class Answer:
         return asdict(self)
 
 
-def invoke(endpoint_name: str, query: npt.NDArray[np.float32], runtime: Any = None) -> Neighbours:
-    """The endpoint's neighbours of one query vector, best first, shapes (1, k).
+def ask(
+    *,
+    endpoint_name: str,
+    manifest_uri: str,
+    embeddings_uri: str,
+    table: str,
+    user: int = 0,
+    runtime: Any = None,
+    dynamodb: Any = None,
+) -> Answer:
+    """Ask the endpoint for one user's neighbours and compare them with what the table serves.
+
+    Parameters
+    ----------
+    user
+        User ordinal, from 0.
+    runtime, dynamodb
+        botocore clients of sagemaker-runtime and dynamodb; by default made from the environment.
+
+    Raises
+    ------
+    ServiceError
+        The endpoint or the table refused or failed.
+    InputError
+        There is no such user, or nothing is published for them.
+    FormatError
+        The endpoint's answer isn't k-NN's verbose one.
+    """
+    run = open_run(manifest_uri, embeddings_uri)
+    index = run.feature_index()
+    found = invoke(endpoint_name, run.query(user), run.manifest.items, runtime)
+    column = run.manifest.ranges["user"][0] + user
+    user_id = index.names(column, column + 1)[0].as_py()
+    served = fetch(table, user_id, dynamodb)
+    item_ids = index.names(*run.manifest.ranges["item"]).take(pa.array(found.items[0])).to_pylist()
+    published = [recommendation.item_id for recommendation in served.recommendations]
+    return compare(user_id, published, item_ids, found.products[0].tolist())
+
+
+def invoke(endpoint_name: str, record: bytes, items: int, runtime: Any = None) -> Neighbours:
+    """The endpoint's neighbours of one query record, best first, shapes (1, k).
 
     Raises
     ------
@@ -47,30 +89,26 @@ def invoke(endpoint_name: str, query: npt.NDArray[np.float32], runtime: Any = No
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
-    body = {"instances": [{"features": [float(value) for value in query]}]}
     try:
         answer = (runtime or _runtime()).invoke_endpoint(
             EndpointName=endpoint_name,
-            ContentType="application/json",
+            ContentType="application/x-recordio-protobuf",
             Accept="application/json; verbose=true",
-            Body=json.dumps(body),
+            Body=record,
         )
         text = answer["Body"].read()
     except (ClientError, BotoCoreError) as error:
         raise ServiceError(f"endpoint {endpoint_name} did not answer: {error}") from error
     try:
-        prediction = json.loads(text)["predictions"][0]
-        items = np.array([prediction["labels"]], dtype=np.float64).astype(np.int64)
-        products = np.array([prediction["distances"]], dtype=np.float64)
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+        (prediction,) = json.loads(text)["predictions"]
+    except (ValueError, KeyError, TypeError) as error:
         raise FormatError(
-            f"endpoint {endpoint_name} answered {text[:200]!r}, expected k-NN's verbose predictions: {error!r}"
+            f"endpoint {endpoint_name} answered {text[:200]!r}, expected one k-NN prediction: {error!r}"
         ) from error
-    if items.shape != products.shape or items.size == 0:
-        raise FormatError(
-            f"endpoint {endpoint_name} answered {items.size} labels and {products.size} distances"
-        )
-    return in_order(items, products)
+    # A prediction has the form of one line of the batch transform's output.
+    line = io.BytesIO(json.dumps(prediction).encode())
+    (neighbours,) = read_neighbours(line, f"the answer of endpoint {endpoint_name}", items)
+    return neighbours
 
 
 def compare(

@@ -46,6 +46,7 @@ class QueryPart:
     offsets_key: str
     first_user: int
     rows: int
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,19 @@ class Run:
 
     def feature_index(self) -> FeatureIndex:
         return FeatureIndex(objectstore.join(_folder(self.manifest_uri), "feature_index/"))
+
+    def query(self, user: int) -> bytes:
+        """The recordIO-protobuf record of one user's query vector, as the batch transform got it."""
+        part = next((p for p in self.query_parts if p.first_user <= user < p.first_user + p.rows), None)
+        if part is None:
+            raise InputError(
+                f"there is no user {user}: {self.embeddings_uri} has {self.manifest.users}, from 0"
+            )
+        # Dense records of one dimension are equally long.
+        size = part.bytes // part.rows
+        with objectstore.open_input(objectstore.join(_folder(self.embeddings_uri), part.key)) as file:
+            file.seek((user - part.first_user) * size)
+            return file.read(size)
 
     def offsets(self, part: QueryPart) -> npt.NDArray[np.float64]:
         """float64 (rows,): what to add to a user's products."""
@@ -96,7 +110,7 @@ def open_run(manifest_uri: str, embeddings_uri: str) -> Run:
         document = json.loads(objectstore.read_bytes(embeddings_uri))
         sizes = (int(document["users"]), int(document["items"]))
         parts = tuple(
-            QueryPart(p["key"], p["offsets_key"], int(p["first_user"]), int(p["rows"]))
+            QueryPart(p["key"], p["offsets_key"], int(p["first_user"]), int(p["rows"]), int(p["bytes"]))
             for p in document["query_parts"]
         )
     except (ValueError, KeyError, TypeError) as error:

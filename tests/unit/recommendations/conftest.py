@@ -146,6 +146,9 @@ def make_run(folder: Path, binary: bool) -> SmallRun:
     (embedded / "query_offsets").mkdir(parents=True)
     parts = []
     for number, (start, end) in enumerate(zip(part_starts, [14, users], strict=True)):
+        (embedded / "queries").mkdir(exist_ok=True)
+        records = [f"<{user:03d}>" for user in range(start, end)]
+        (embedded / f"queries/part-{number:05d}.pbr").write_text("".join(records))
         np.save(embedded / f"query_offsets/part-{number:05d}.npy", offsets[start:end])
         parts.append(
             {
@@ -153,7 +156,7 @@ def make_run(folder: Path, binary: bool) -> SmallRun:
                 "offsets_key": f"query_offsets/part-{number:05d}.npy",
                 "first_user": start,
                 "rows": end - start,
-                "bytes": 1,
+                "bytes": 5 * (end - start),
             }
         )
     document = {"dim": dim, "users": users, "items": items, "item_parts": [], "query_parts": parts}

@@ -1,0 +1,141 @@
+import http.server
+import json
+import threading
+
+import boto3
+import pytest
+
+from fmrec.errors import FormatError, InputError, ServiceError
+from fmrec.recommendations.endpoint import ask, compare
+from fmrec.recommendations.publish import publish
+
+
+class Endpoint:
+    """An HTTP server that answers as SageMaker's runtime, with the body that a test sets."""
+
+    def __init__(self):
+        self.body = b"{}"
+        self.status = 200
+        self.requests = []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.requests.append((self.path, body, self.headers["Content-Type"], self.headers["Accept"]))
+                self.send_response(outer.status)
+                self.send_header("Content-Length", str(len(outer.body)))
+                self.end_headers()
+                self.wfile.write(outer.body)
+
+            def log_message(self, *arguments):
+                pass
+
+        self.server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+        self.client = boto3.client(
+            "sagemaker-runtime",
+            endpoint_url=f"http://127.0.0.1:{self.server.server_port}",
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+
+    def answers(self, lines):
+        self.body = json.dumps({"predictions": [json.loads(line) for line in lines]}).encode()
+
+    def close(self):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def endpoint():
+    server = Endpoint()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def published(small_run, dynamodb, table, endpoint):
+    for part in (0, 1):
+        small_run.write_neighbours(part, small_run.answer(part, 5))
+        publish(**small_run.arguments(part), table=table, dynamodb=dynamodb)
+    return {
+        "endpoint_name": "top",
+        "manifest_uri": small_run.manifest_uri,
+        "embeddings_uri": small_run.embeddings_uri,
+        "table": table,
+        "runtime": endpoint.client,
+        "dynamodb": dynamodb,
+    }
+
+
+def test_the_same_answer_passes_with_the_users_own_record_asked(small_run, published, endpoint):
+    endpoint.answers(small_run.answer(1, 5)[2:3])
+    answer = ask(**published, user=16)
+    assert answer.passed
+    assert answer.user_id == small_run.user_ids[16]
+    assert answer.published == tuple(small_run.item_ids[i] for i in small_run.ranking(16)[:3])
+    assert answer.answered == answer.published
+    assert "the same 3 items in the same order" in answer.sentence
+    assert endpoint.requests == [
+        (
+            "/endpoints/top/invocations",
+            b"<016>",
+            "application/x-recordio-protobuf",
+            "application/json; verbose=true",
+        )
+    ]
+
+
+def test_another_users_answer_fails_and_says_where(small_run, published, endpoint):
+    endpoint.answers(small_run.answer(1, 12)[0:1])
+    answer = ask(**published, user=16)
+    assert not answer.passed
+    assert f"disagree for user '{small_run.user_ids[16]}': rank " in answer.sentence
+    assert set(answer.to_document()) == {"passed", "sentence", "user_id", "published", "answered"}
+
+
+def test_an_endpoint_that_fails_is_named(published, endpoint):
+    endpoint.status = 400
+    with pytest.raises(ServiceError, match="endpoint top did not answer"):
+        ask(**published)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"\xff", b"[]", b"{}", b'{"predictions": []}', b'{"predictions": [{"predicted_label": 1.0}]}'],
+)
+def test_an_answer_of_another_form_is_refused(published, endpoint, body):
+    endpoint.body = body
+    with pytest.raises(FormatError, match="endpoint top"):
+        ask(**published)
+
+
+def test_a_user_that_does_not_exist_is_refused(published):
+    with pytest.raises(InputError, match=r"no user 23: .* has 23, from 0"):
+        ask(**published, user=23)
+
+
+def test_equal_products_may_change_places_others_not():
+    assert compare("u", ["a", "b"], ["b", "a", "c"], [1.0, 1.0, 0.5]).passed
+    assert compare("u", ["a", "b"], ["b", "a", "c"], [1.0 + 1e-7, 1.0, 0.5]).passed
+    assert not compare("u", ["a", "b"], ["b", "a", "c"], [1.001, 1.0, 0.5]).passed
+
+
+@pytest.mark.parametrize(
+    ("published", "answered", "words"),
+    [
+        ([], ["a"], "nothing is published"),
+        (["a", "b"], ["a"], "answers 1 items, 2 are published"),
+        (["a", "x"], ["a", "b"], "item 'x', published at rank 2, is not in the endpoint's answer"),
+        (["b", "a"], ["a", "b"], "rank 1 is 'b' in the table and 'a' at the endpoint"),
+    ],
+)
+def test_what_differs_is_said(published, answered, words):
+    answer = compare("u", published, answered, [2.0, 1.0][: len(answered)])
+    assert not answer.passed
+    assert words in answer.sentence
