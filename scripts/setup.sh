@@ -30,7 +30,13 @@ install_python_packages() {
   fi
   if ! stamp_matches .venv/requirements.stamp requirements-dev.txt; then
     say "setup: installing Python packages (a few minutes the first time)"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+    # uv is several times faster; pip knows mirrors that are set up in pip.conf, so it is the second try.
+    local uv
+    uv=$(sed -n 's/^uv==\([^ ]*\).*/uv==\1/p' requirements-dev.txt)
+    { .venv/bin/python -m pip install -qq --disable-pip-version-check "$uv" \
+      && .venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements-dev.txt; } \
+      || .venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.txt \
+      || fail "the Python packages can't be installed: is PyPI in reach?"
     write_stamp .venv/requirements.stamp requirements-dev.txt
   fi
 }
