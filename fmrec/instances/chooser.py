@@ -75,7 +75,7 @@ class Choice:
     rejected: tuple[Rejected, ...]
 
 
-def choose(
+def choose(  # noqa: PLR0917 - one choice depends on six things, and each is named at the call
     workload: Workload,
     catalogue: Iterable[InstanceType],
     quotas: Mapping[str, float],
@@ -91,24 +91,23 @@ def choose(
         Quota name → applied value and instances in use. A missing name is unknown.
     """
     types = {t.name: t for t in catalogue}
-    ranked = _ranked(workload, types, prices, policy)
     fixed = policy.instance_types.get(workload.step, ())
-    ceiling = None if fixed else _price_ceiling(workload, ranked, prices, policy)
+    judge = _Judge(
+        workload, quotas, usage, prices, policy, bool(fixed), _cheapest(workload, types, prices, policy)
+    )
     candidates: list[Candidate] = []
     rejected: list[Rejected] = []
-    for name in fixed or [t.name for t in ranked]:
+    # A type that settings name twice is tried once.
+    for name in dict.fromkeys(fixed) or sorted(types, key=lambda name: judge.rank(types[name])):
         if name not in types:
             why = f"{name}: isn't in the table of instance types, so its memory is unknown"
             rejected.append(Rejected(name, why, "setting"))
             continue
-        refusal = _refusal(workload, types[name], quotas, usage, prices, policy, ceiling, bool(fixed))
+        refusal = judge.refusal(types[name])
         if refusal is None:
-            candidates.append(_candidate(workload, types[name], quotas, usage, prices, bool(fixed)))
+            candidates.append(judge.candidate(types[name]))
         else:
             rejected.append(refusal)
-    if fixed:
-        # A name fixed twice is one candidate.
-        candidates = list({c.instance_type: c for c in candidates}.values())
     return Choice(tuple(candidates), tuple(rejected))
 
 
@@ -120,199 +119,157 @@ def fits(workload: Workload, instance: InstanceType) -> bool:
     )
 
 
-def _ranked(
+def _cheapest(
     workload: Workload, types: Mapping[str, InstanceType], prices: Prices, policy: Policy
-) -> list[InstanceType]:
-    cheapest = _cheapest_fitting(workload, types.values(), prices, policy)
-    family_rank = {family: rank for rank, family in enumerate(policy.families)}
+) -> float | None:
+    # Whatever the quotas: what prices are compared with must not move with them.
+    return min(
+        (
+            price
+            for t in types.values()
+            if t.family in policy.families and fits(workload, t)
+            if (price := prices.of(workload.call, t.name)) is not None
+        ),
+        default=None,
+    )
 
-    def key(instance: InstanceType) -> tuple[bool, bool, float, int, float, int, str]:
-        price = prices.of(workload.call, instance.name)
+
+@dataclass(frozen=True)
+class _Judge:
+    """One step's view of any instance type."""
+
+    workload: Workload
+    quotas: Mapping[str, float]
+    usage: Mapping[str, float]
+    prices: Prices
+    policy: Policy
+    fixed: bool
+    cheapest: float | None
+    """Price of the cheapest type that fits, in the families allowed; None when none is known."""
+
+    @property
+    def shared_quota(self) -> str:
+        return names.account_quota(self.workload.call, self.workload.spot)
+
+    def own_quota(self, instance: InstanceType) -> str:
+        return names.type_quota(self.workload.call, instance.name, self.workload.spot)
+
+    def price(self, instance: InstanceType) -> float | None:
+        return self.prices.of(self.workload.call, instance.name)
+
+    def rank(self, instance: InstanceType) -> tuple[bool, bool, float, int, float, int, str]:
+        price, families = self.price(instance), self.policy.families
         preferred = (
-            bool(policy.families)
-            and instance.family == policy.families[0]
+            instance.family in families[:1]
             and price is not None
-            and cheapest is not None
-            and price <= cheapest * policy.preferred_price_factor
+            and self.cheapest is not None
+            and price <= self.cheapest * self.policy.preferred_price_factor
         )
         return (
             not preferred,
             price is None,
-            0.0 if price is None else price,
-            family_rank.get(instance.family, len(family_rank)),
+            price or 0.0,
+            families.index(instance.family) if instance.family in families else len(families),
             instance.memory_gib,
             instance.vcpu,
             instance.name,
         )
 
-    return sorted(types.values(), key=key)
+    def refusal(self, instance: InstanceType) -> Rejected | None:
+        """Return why not, from what can't change to what may: API, family, size, price, quota."""
+        name, work, volume = instance.name, self.workload, self.workload.volume
+        if work.impossible is not None:
+            return Rejected(name, f"{name}: {work.impossible}", "setting")
+        if work.call not in instance.accepted_by:
+            why = f"{name}: not in {ENUM_NAMES[work.call]}, so the {work.call} call refuses it"
+            return Rejected(name, why, "api")
+        if not self.fixed and instance.family not in self.policy.families:
+            why = f"{name}: family {instance.family} is not among the policy's families"
+            return Rejected(name, why, "family")
+        if not fits(work, instance):
+            needed = work.memory.gib_with(instance.vcpu)
+            why = f"{name}: needs {needed:.1f} GiB, has {instance.memory_gib:g}{self._workers(instance)}"
+            return Rejected(name, why, "memory")
+        if volume.size_gb > volume.limit_gb:
+            way_out = "; stream with input mode Pipe, or shard over more instances" if volume.settable else ""
+            why = f"{name}: needs {volume.size_gb:,} GB of disk, {volume.limit_gb:,} is the most{way_out}"
+            return Rejected(name, why, "volume")
+        too_dear = None if self.fixed else self._price_refusal(instance)
+        return too_dear or self._quota_refusal(instance)
 
+    def _price_refusal(self, instance: InstanceType) -> Rejected | None:
+        name, policy, price = instance.name, self.policy, self.price(instance)
+        limit, currency = policy.maximum_usd_per_hour, self.prices.currency
+        if price is None:
+            if limit is None:
+                return None
+            why = f"{name}: its price is unknown, so it can't be held under the limit of {limit:g} {currency} an hour"
+            return Rejected(name, why, "price")
+        total = price * self.workload.instance_count
+        if limit is not None and total > limit:
+            why = f"{name}: costs {total:g} {currency} an hour, the policy's limit is {limit:g}"
+            return Rejected(name, why, "price")
+        if self.cheapest is not None and price > self.cheapest * policy.maximum_price_factor:
+            why = (
+                f"{name}: costs {price / self.cheapest:.1f} times the cheapest type that fits, the policy "
+                f"stops at {policy.maximum_price_factor:g} times"
+            )
+            return Rejected(name, why, "price")
+        return None
 
-def _cheapest_fitting(
-    workload: Workload, types: Iterable[InstanceType], prices: Prices, policy: Policy
-) -> float | None:
-    # Whatever the quotas: the anchor must not move with them.
-    fitting = [
-        price
-        for t in types
-        if t.family in policy.families
-        and fits(workload, t)
-        and (price := prices.of(workload.call, t.name)) is not None
-    ]
-    return min(fitting, default=None)
+    def _quota_refusal(self, instance: InstanceType) -> Rejected | None:
+        name, wanted = instance.name, self.workload.instance_count
+        per_job = names.job_quota(self.workload.call, self.workload.spot)
+        if per_job is not None and self.quotas.get(per_job, wanted) < wanted:
+            limit = self.quotas[per_job]
+            why = f"{name}: quota '{per_job}' is {limit:g}, {wanted} wanted"
+            return Rejected(name, why, "quota", per_job, limit, 0.0)
+        for quota in (self.own_quota(instance), self.shared_quota):
+            if quota not in self.quotas:
+                continue
+            limit, used = self.quotas[quota], self._used(quota)
+            if limit - (used or 0.0) >= wanted:
+                continue
+            why = f"{name}: quota '{quota}' is {limit:g}"
+            if limit > 0:
+                why += f", {used or 0:g} in use, {wanted} wanted"
+            return Rejected(name, why, "quota", quota, limit, used, waiting_can_help=limit >= wanted)
+        return None
 
+    def _used(self, quota: str) -> float | None:
+        """Return what is in use: at least the fleet that an endpoint update keeps running."""
+        used, fleet = self.usage.get(quota), self.workload.replaces
+        if fleet is None:
+            return used
+        kept = names.type_quota(self.workload.call, fleet.instance_type, self.workload.spot)
+        return max(used or 0.0, float(fleet.instance_count)) if quota in {kept, self.shared_quota} else used
 
-def _price_ceiling(
-    workload: Workload, types: Iterable[InstanceType], prices: Prices, policy: Policy
-) -> tuple[float, float] | None:
-    cheapest = _cheapest_fitting(workload, types, prices, policy)
-    return None if cheapest is None else (cheapest, cheapest * policy.maximum_price_factor)
-
-
-def _refusal(
-    workload: Workload,
-    instance: InstanceType,
-    quotas: Mapping[str, float],
-    usage: Mapping[str, float],
-    prices: Prices,
-    policy: Policy,
-    ceiling: tuple[float, float] | None,
-    fixed: bool,
-) -> Rejected | None:
-    name = instance.name
-    if workload.impossible is not None:
-        return Rejected(name, f"{name}: {workload.impossible}", "setting")
-    if workload.call not in instance.accepted_by:
-        why = f"{name}: not in {ENUM_NAMES[workload.call]}, so the {workload.call} call refuses it"
-        return Rejected(name, why, "api")
-    if not fixed and instance.family not in policy.families:
-        return Rejected(
-            name, f"{name}: family {instance.family} is not among the policy's families", "family"
-        )
-    needed = workload.memory.gib_with(instance.vcpu)
-    if needed > instance.memory_gib:
-        why = f"{name}: needs {_gib(needed)} GiB, has {instance.memory_gib:g}"
-        return Rejected(name, why + _workers(workload, instance), "memory")
-    volume = workload.volume
-    if volume.size_gb > volume.limit_gb:
-        way_out = "; stream with input mode Pipe, or shard over more instances" if volume.settable else ""
-        why = f"{name}: needs {volume.size_gb:,} GB of disk, {volume.limit_gb:,} is the most{way_out}"
-        return Rejected(name, why, "volume")
-    refused = None if fixed else _price_refusal(workload, instance, prices, policy, ceiling)
-    return refused or _quota_refusal(workload, instance, quotas, usage)
-
-
-def _price_refusal(
-    workload: Workload,
-    instance: InstanceType,
-    prices: Prices,
-    policy: Policy,
-    ceiling: tuple[float, float] | None,
-) -> Rejected | None:
-    name = instance.name
-    price = prices.of(workload.call, name)
-    if price is None:
-        if policy.maximum_usd_per_hour is None:
-            return None
+    def candidate(self, instance: InstanceType) -> Candidate:
+        work, volume, price = self.workload, self.workload.volume, self.price(instance)
+        total = None if price is None else round(price * work.instance_count, 6)
+        cost = "price unknown" if total is None else f"{total:g} {self.prices.currency} an hour"
+        if total is not None and work.spot:
+            cost += " on demand, less on spot"
         why = (
-            f"{name}: its price is unknown, so it can't be held under the limit of "
-            f"{policy.maximum_usd_per_hour:g} {prices.currency} an hour"
+            f"{'fixed by settings; ' if self.fixed else ''}"
+            f"needs {work.memory.gib_with(instance.vcpu):.1f} GiB, has {instance.memory_gib:g}"
+            f"{self._workers(instance)}; {self._headroom(instance)}; {cost}"
         )
-        return Rejected(name, why, "price")
-    total = price * workload.instance_count
-    if policy.maximum_usd_per_hour is not None and total > policy.maximum_usd_per_hour:
-        why = (
-            f"{name}: costs {total:g} {prices.currency} an hour, the policy's limit is "
-            f"{policy.maximum_usd_per_hour:g}"
+        return Candidate(
+            instance_type=instance.name,
+            instance_count=work.instance_count,
+            volume_size_gb=volume.size_gb if volume.settable else None,
+            usd_per_hour=total,
+            why=why,
         )
-        return Rejected(name, why, "price")
-    if ceiling is not None and price > ceiling[1]:
-        why = (
-            f"{name}: costs {price / ceiling[0]:.0f} times the cheapest type that fits, the policy stops "
-            f"at {policy.maximum_price_factor:g} times"
-        )
-        return Rejected(name, why, "price")
-    return None
 
+    def _headroom(self, instance: InstanceType) -> str:
+        own = self.own_quota(instance)
+        if own not in self.quotas:
+            return "quota unknown"
+        used = self._used(own)
+        text = f"quota {self.quotas[own]:g}, " + ("use unknown" if used is None else f"{used:g} in use")
+        return text if self.shared_quota in self.quotas else f"{text}, account-wide quota unknown"
 
-def _quota_refusal(
-    workload: Workload, instance: InstanceType, quotas: Mapping[str, float], usage: Mapping[str, float]
-) -> Rejected | None:
-    name, wanted = instance.name, workload.instance_count
-    own = names.type_quota(workload.call, name, workload.spot)
-    shared = names.account_quota(workload.call, workload.spot)
-    per_job = names.job_quota(workload.call, workload.spot)
-    if per_job is not None and per_job in quotas and quotas[per_job] < wanted:
-        why = f"{name}: quota '{per_job}' is {quotas[per_job]:g}, {wanted} wanted"
-        return Rejected(name, why, "quota", per_job, quotas[per_job], 0.0)
-    for quota in (own, shared):
-        if quota not in quotas:
-            continue
-        limit, used = quotas[quota], in_use(workload, quota, own, shared, usage)
-        if limit - (used or 0.0) >= wanted:
-            continue
-        why = f"{name}: quota '{quota}' is {limit:g}"
-        if limit > 0:
-            why += f", {used or 0:g} in use, {wanted} wanted"
-        return Rejected(name, why, "quota", quota, limit, used, waiting_can_help=limit >= wanted)
-    return None
-
-
-def in_use(workload: Workload, quota: str, own: str, shared: str, usage: Mapping[str, float]) -> float | None:
-    """Return what is in use of ``quota``: at least the fleet that an endpoint update keeps running."""
-    used = usage.get(quota)
-    fleet = workload.replaces
-    if fleet is None:
-        return used
-    kept = names.type_quota(workload.call, fleet.instance_type, workload.spot)
-    if quota == shared or (quota == own == kept):
-        return max(used or 0.0, float(fleet.instance_count))
-    return used
-
-
-def _candidate(
-    workload: Workload,
-    instance: InstanceType,
-    quotas: Mapping[str, float],
-    usage: Mapping[str, float],
-    prices: Prices,
-    fixed: bool,
-) -> Candidate:
-    price = prices.of(workload.call, instance.name)
-    total = None if price is None else round(price * workload.instance_count, 6)
-    why = (
-        f"{'fixed by settings; ' if fixed else ''}needs "
-        f"{_gib(workload.memory.gib_with(instance.vcpu))} GiB, has {instance.memory_gib:g}"
-        f"{_workers(workload, instance)}; {_headroom(workload, instance, quotas, usage)}; "
-        + ("price unknown" if total is None else f"{total:g} {prices.currency} an hour")
-    )
-    if total is not None and workload.spot:
-        why += " on demand, spot less"
-    volume = workload.volume
-    return Candidate(
-        instance_type=instance.name,
-        instance_count=workload.instance_count,
-        volume_size_gb=volume.size_gb if volume.settable else None,
-        usd_per_hour=total,
-        why=why,
-    )
-
-
-def _headroom(
-    workload: Workload, instance: InstanceType, quotas: Mapping[str, float], usage: Mapping[str, float]
-) -> str:
-    own = names.type_quota(workload.call, instance.name, workload.spot)
-    shared = names.account_quota(workload.call, workload.spot)
-    if own not in quotas:
-        return "quota unknown"
-    used = in_use(workload, own, own, shared, usage)
-    text = f"quota {quotas[own]:g}, " + ("use unknown" if used is None else f"{used:g} in use")
-    return text if shared in quotas else f"{text}, account-wide quota unknown"
-
-
-def _workers(workload: Workload, instance: InstanceType) -> str:
-    return f" with {instance.vcpu} workers" if workload.memory.per_worker else ""
-
-
-def _gib(value: float) -> str:
-    return f"{value:.1f}"
+    def _workers(self, instance: InstanceType) -> str:
+        return f" with {instance.vcpu} workers" if self.workload.memory.per_worker else ""

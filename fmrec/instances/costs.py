@@ -7,17 +7,11 @@ from typing import Any
 
 from fmrec.instances.catalogue import Prices
 from fmrec.instances.chooser import Choice
-from fmrec.instances.workloads import Sizes, Workload
-
-HOURS_PER_MONTH = 730
+from fmrec.instances.workloads import Request, Workload
 
 
 def estimate(
-    sizes: Sizes,
-    hyperparameters: Mapping[str, Any],
-    serving: Mapping[str, Any],
-    chosen: Mapping[str, tuple[Workload, Choice]],
-    prices: Prices,
+    request: Request, chosen: Mapping[str, tuple[Workload, Choice]], prices: Prices
 ) -> dict[str, Any]:
     """Return what the first candidates would cost."""
     return {"currency": prices.currency, "prices": {"source": prices.source, "notes": list(prices.notes)}}

@@ -16,13 +16,14 @@ from fmrec.instances.account import Account
 from fmrec.instances.catalogue import Prices, catalogue, largest, table_prices
 from fmrec.instances.chooser import Choice, choose
 from fmrec.instances.policy import STEPS, Policy
-from fmrec.instances.workloads import DEFAULT_NUM_FACTORS, Sizes, Workload, number, workload
+from fmrec.instances.steps import workload
+from fmrec.instances.workloads import Request, Sizes, Workload
 from fmrec.manifest import Manifest
 
 ENDPOINT_STEPS = frozenset({"knn_endpoint", "fm_endpoint"})
 
 
-def plan(
+def plan(  # noqa: PLR0917 - one plan depends on six things, and each is named at the call
     manifest: Manifest | Sizes,
     hyperparameters: Mapping[str, Any],
     serving: Mapping[str, Any],
@@ -49,9 +50,9 @@ def plan(
     Returns
     -------
     dict
-        ``{"steps": {step: {"needed", "needs", "candidates", "rejected", "none"}}, "cost", "notes"}``.
+        ``{"steps": {step: {"needed", "needs", "candidates", "rejected", "no_candidate"}}, "cost", "notes"}``.
         Types outside the policy's families are not listed.
-        ``none`` is null, or the sentence that says why a step has no candidate and what to do.
+        ``no_candidate`` is null, or the sentence that says why a step has no candidate and what to do.
 
     Raises
     ------
@@ -60,12 +61,13 @@ def plan(
     """
     sizes = manifest if isinstance(manifest, Sizes) else Sizes.from_manifest(manifest)
     policy = policy if isinstance(policy, Policy) else Policy.from_mapping(policy)
+    request = Request(sizes, hyperparameters, serving, policy)
     account = account or Account()
     prices = prices or table_prices()
     steps: dict[str, Any] = {}
     chosen: dict[str, tuple[Workload, Choice]] = {}
     for step in STEPS:
-        work = workload(step, sizes, hyperparameters, serving, policy)
+        work = workload(step, request)
         choice = choose(work, catalogue(), account.quotas, account.usage, prices, policy)
         chosen[step] = work, choice
         steps[step] = {
@@ -73,14 +75,12 @@ def plan(
             "needs": needs(work),
             "candidates": [candidate.to_json() for candidate in choice.candidates],
             "rejected": [r.to_json() for r in choice.rejected if r.reason != "family"],
-            "none": None
-            if choice.candidates
-            else _why_none(work, choice, sizes, hyperparameters, serving, policy),
+            "no_candidate": None if choice.candidates else _why_none(work, choice, request),
         }
     needed = {step: pair for step, pair in chosen.items() if steps[step]["needed"]}
     return {
         "steps": steps,
-        "cost": costs.estimate(sizes, hyperparameters, serving, needed, prices),
+        "cost": costs.estimate(request, needed, prices),
         "notes": list(account.notes),
     }
 
@@ -104,14 +104,7 @@ def needs(work: Workload) -> dict[str, Any]:
     }
 
 
-def _why_none(
-    work: Workload,
-    choice: Choice,
-    sizes: Sizes,
-    hyperparameters: Mapping[str, Any],
-    serving: Mapping[str, Any],
-    policy: Policy,
-) -> str:
+def _why_none(work: Workload, choice: Choice, request: Request) -> str:
     if work.impossible is not None:
         return f"{work.step}: {work.impossible}"
     reasons = {rejected.reason for rejected in choice.rejected}
@@ -130,16 +123,11 @@ def _why_none(
         return f"{work.step}: no type that fits is within the policy's price: {first.why}"
     if "volume" in reasons:
         return f"{work.step}: {next(r for r in choice.rejected if r.reason == 'volume').why}"
-    return _too_large(work, sizes, hyperparameters, serving, policy)
+    return _too_large(work, request)
 
 
-def _too_large(
-    work: Workload,
-    sizes: Sizes,
-    hyperparameters: Mapping[str, Any],
-    serving: Mapping[str, Any],
-    policy: Policy,
-) -> str:
+def _too_large(work: Workload, request: Request) -> str:
+    sizes, policy, num_factors = request.sizes, request.policy, request.num_factors
     fixed = policy.instance_types.get(work.step)
     allowed = [t for t in catalogue() if (t.name in fixed if fixed else t.family in policy.families)]
     accepted = [t for t in allowed if work.call in t.accepted_by]
@@ -151,13 +139,13 @@ def _too_large(
         f"{work.step}: needs {work.memory.gib_with(roomiest.vcpu):,.1f} GiB on {roomiest.name}, which has "
         f"{roomiest.memory_gib:g}, and no type allowed does better"
     )
-    num_factors = number(hyperparameters, "num_factors", DEFAULT_NUM_FACTORS)
 
     def fits_with(factors: int, scale: float = 1.0) -> bool:
         smaller = replace(
             sizes, feature_dim=max(1, int(sizes.feature_dim * scale)), items=max(1, int(sizes.items * scale))
         )
-        attempt = workload(work.step, smaller, {**hyperparameters, "num_factors": factors}, serving, policy)
+        hyperparameters = {**request.hyperparameters, "num_factors": factors}
+        attempt = workload(work.step, replace(request, sizes=smaller, hyperparameters=hyperparameters))
         return any(attempt.memory.gib_with(t.vcpu) <= t.memory_gib for t in accepted)
 
     low, high = 0, num_factors

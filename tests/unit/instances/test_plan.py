@@ -28,7 +28,7 @@ def sizes(feature_dim: int, rows: int = 1_000_000) -> Sizes:
         (1_000_000, 256, "ml.m5.xlarge", "ml.m5.large", "ml.m5.large"),
         (5_000_000, 64, "ml.m5.xlarge", "ml.m5.large", "ml.m5.large"),
         (10_000_000, 64, "ml.m5.2xlarge", "ml.m5.large", "ml.m5.large"),
-        (10_000_000, 256, "ml.m5.4xlarge", "ml.m5.large", "ml.r5.large"),
+        (10_000_000, 256, "ml.m5.4xlarge", "ml.m5.large", "ml.m5.large"),
     ],
 )
 def test_sizes_lead_to_types(
