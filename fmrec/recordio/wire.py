@@ -1,0 +1,144 @@
+"""The bytes of recordIO-protobuf, and how whole arrays of them are moved.
+
+A file is records one after the other, without header, footer or index:
+
+=====  ==============================================================================
+bytes  value
+=====  ==============================================================================
+4      magic 0xCED7230A, little endian
+4      uint32 LE: payload length, padding not counted (the top 3 bits are reserved)
+n      a serialized ``aialgs.data.Record`` (proto2)
+0..3   zero bytes up to the next multiple of 4
+=====  ==============================================================================
+
+``Record{map<string,Value> features=1, map<string,Value> label=2, string uid=3, string metadata=4,
+string configuration=5}``; ``Value{Float32Tensor=2 | Float64Tensor=3 | Int32Tensor=7 | Bytes=9}``; a
+tensor is ``{values=1, keys=2 (uint64), shape=3 (uint64)}``, all packed. Features and label lie under
+the map key ``values``; keys make a tensor sparse and then shape is mandatory.
+Sources: the developer guide's common data formats for training and inference; the schema in the
+SageMaker Python SDK v2, ``sagemaker/amazon/record.proto``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAGIC = 0xCED7230A
+FRAME = 8
+"""Bytes before a payload."""
+MAX_PAYLOAD = (1 << 29) - 1
+MAX_VARINT = 10
+VALUES_ENTRY = b"\x0a\x06values\x12"
+"""A map entry's key ``values`` and the tag of what it holds."""
+FEATURES, LABEL = b"\x0a", b"\x12"
+VALUES, KEYS, SHAPE = b"\x0a", b"\x12", b"\x1a"
+
+Bytes = NDArray[np.uint8]
+Integers = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """One of the three numeric tensors: its name, its tag within a Value, its element."""
+
+    name: str
+    tag: int
+    dtype: np.dtype[Any]
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of an element, or 0 where elements are varints."""
+        return 0 if self.dtype.kind == "i" else self.dtype.itemsize
+
+
+FLOAT32 = TensorType("Float32", 0x12, np.dtype("<f4"))
+FLOAT64 = TensorType("Float64", 0x1A, np.dtype("<f8"))
+INT32 = TensorType("Int32", 0x3A, np.dtype("<i4"))
+TENSOR_TYPES = {tensor.tag: tensor for tensor in (FLOAT32, FLOAT64, INT32)}
+
+
+def varint(number: int) -> bytes:
+    """Return one number as a varint; a negative one as its two's complement of 64 bits."""
+    number &= (1 << 64) - 1
+    encoded = bytearray()
+    while number >= 0x80:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
+def length_delimited(tag: bytes, content: bytes) -> bytes:
+    return tag + varint(len(content)) + content
+
+
+def varint_widths(numbers: Integers) -> NDArray[np.int64]:
+    """Return how many bytes each number takes as a varint: 1 to 10, negative numbers 10."""
+    widths = np.ones(numbers.shape, np.int64)
+    if numbers.size == 0:
+        return widths
+    largest = int(numbers.max())
+    if numbers.dtype.kind == "i" and int(numbers.min()) < 0:
+        widths += 9 * (numbers < 0)
+    for bits in range(7, 64, 7):
+        if largest >> bits == 0:
+            break
+        widths += numbers >= 1 << bits
+    return widths
+
+
+def windows(buffer: Bytes, size: int) -> NDArray[np.void]:
+    """Return a view with one item per byte offset: the ``size`` bytes that start there.
+
+    Indexing it with an array of offsets moves that many bytes for each, in C.
+    """
+    return np.ndarray((max(0, len(buffer) - size + 1),), f"V{size}", buffer, strides=(1,))
+
+
+def put_constant(out: Bytes, offsets: Integers, content: bytes) -> None:
+    """Write the same bytes at every offset."""
+    if len(offsets):
+        windows(out, len(content))[offsets] = np.void(content)
+
+
+def put_items(out: Bytes, offsets: Integers, items: NDArray[Any]) -> None:
+    """Write the k-th item's bytes at the k-th offset."""
+    if len(offsets):
+        size = items.dtype.itemsize
+        windows(out, size)[offsets] = np.ascontiguousarray(items).view(f"V{size}")
+
+
+def put_varints(out: Bytes, offsets: Integers, numbers: Integers, widths: Integers) -> None:
+    """Write the k-th number at the k-th offset; ``widths`` are its ``varint_widths``."""
+    if len(numbers) == 0:
+        return
+    bits = numbers.astype(np.uint64)
+    for width in np.flatnonzero(np.bincount(widths)):
+        chosen = slice(None) if width == widths.min() == widths.max() else np.flatnonzero(widths == width)
+        put_items(out, offsets[chosen], varint_bytes(bits[chosen], int(width)).view(f"V{width}").ravel())
+
+
+def varint_bytes(bits: NDArray[np.uint64], width: int) -> Bytes:
+    """Return numbers of one width as an array of their bytes, shape (len(bits), width)."""
+    encoded = np.empty((len(bits), width), np.uint8)
+    for place in range(width):
+        encoded[:, place] = bits >> np.uint64(7 * place)  # the cast keeps the low 8 bits
+    encoded[:, : width - 1] |= 0x80
+    encoded[:, width - 1] &= 0x7F
+    return encoded
+
+
+def map_entry(tag: bytes, value_type: TensorType, tensor: bytes) -> bytes:
+    """Return the entry ``values`` of a record's features or label that holds a serialized tensor."""
+    value = length_delimited(bytes([value_type.tag]), tensor)
+    return length_delimited(tag, VALUES_ENTRY[:-1] + length_delimited(VALUES_ENTRY[-1:], value))
+
+
+def frame(payload: bytes) -> bytes:
+    """Return a payload as a record: magic, length, payload, padding."""
+    head = MAGIC.to_bytes(4, "little") + len(payload).to_bytes(4, "little")
+    return head + payload + bytes(-len(payload) % 4)
