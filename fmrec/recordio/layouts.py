@@ -17,7 +17,7 @@ from fmrec.recordio import wire
 from fmrec.recordio.rows import Rows, check_payload
 from fmrec.recordio.wire import Bytes, Integers, TensorType
 
-Keys = NDArray[np.uint32] | NDArray[np.uint64]
+Keys = NDArray[np.unsignedinteger[Any]]
 
 MAX_VALUES = 64
 """More values a row are not worth a pass over the rows each."""
@@ -61,9 +61,8 @@ def _columns(rows: Rows, count: int) -> Keys:
     """Return the keys by place in their row, each place contiguous."""
     keys = np.empty(0, np.uint64) if rows.keys is None else rows.keys
     # Narrow where they can be, because only bytes are made of them.
-    dtype = np.uint32 if rows.feature_dim <= 1 << 32 else np.uint64
-    columns: Keys = keys.reshape(len(rows), count).T.astype(dtype, order="C")
-    return columns
+    dtype: type[np.unsignedinteger[Any]] = np.uint32 if rows.feature_dim <= 1 << 32 else np.uint64
+    return keys.reshape(len(rows), count).T.astype(dtype, order="C")
 
 
 @dataclass(frozen=True)
