@@ -162,6 +162,23 @@ def exists(uri: str) -> bool:
     return local_path(uri).is_file()
 
 
+def delete(uri: str) -> None:
+    """Delete an object; nothing happens if there is none.
+
+    Raises
+    ------
+    InputError
+        The bucket doesn't exist, or the file can't be deleted.
+    ServiceError
+        S3 refused or failed.
+    """
+    if _is_s3(uri):
+        _s3().delete(uri)
+        return
+    with _naming_path(uri):
+        local_path(uri).unlink(missing_ok=True)
+
+
 def local_path(uri: str) -> Path:
     """Return the path of a local URI.
 

@@ -50,6 +50,12 @@ def exists(uri: str) -> bool:
     return True
 
 
+def delete(uri: str) -> None:
+    bucket, key = split_s3(uri)
+    with _naming_object(uri):
+        _client().delete_object(Bucket=bucket, Key=key)
+
+
 def split_s3(uri: str) -> tuple[str, str]:
     """Split ``s3://bucket/key`` into bucket and key; the key may be empty.
 
