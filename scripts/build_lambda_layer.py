@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Build the Lambdas' layer into build/lambda-layer/python from lambda/requirements.txt, without Docker.
+
+pip fetches the wheels of the Lambda runtime's Python and platform, whatever machine this runs on, and
+what Lambda never needs (tests, headers, network file systems that fmrec reaches through boto3) is
+removed, since code and layers together may be 250 MB unzipped. Nothing is done while the lock file
+and this script are as they were when the layer was built.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCK = ROOT / "lambda" / "requirements.txt"
+LAYER = ROOT / "build" / "lambda-layer"
+STAMP = "requirements.sha256"
+
+PYTHON_VERSION = "3.13"
+PLATFORMS = ("manylinux_2_28_x86_64", "manylinux2014_x86_64")
+
+UNNEEDED = (
+    "**/tests",
+    "**/__pycache__",
+    "**/*.pyi",
+    "**/*.pyx",
+    "**/*.pxi",
+    "**/*.pxd",
+    "**/*.h",
+    "bin",
+    "numpy/_core/include",
+    "numpy/_core/lib",
+    "numpy/f2py",
+    "pyarrow/include",
+    "pyarrow/includes",
+    "pyarrow/src",
+    "pyarrow/_flight*",
+    "pyarrow/flight.py",
+    "pyarrow/libarrow_flight.so*",
+    "pyarrow/_s3fs*",
+    "pyarrow/_gcsfs*",
+    "pyarrow/_azurefs*",
+    "pyarrow/libarrow_s3.so*",
+    # Copies that wheels hold in place of symbolic links: extensions load the name with the ABI number.
+    "pyarrow/libarrow_python*.so",
+    "pyarrow/libarrow_python*.so.*.*",
+)
+
+
+def fingerprint() -> str:
+    """Change when what is installed or what is removed changes."""
+    return hashlib.sha256(LOCK.read_bytes() + Path(__file__).read_bytes()).hexdigest()
+
+
+def install(target: Path) -> None:
+    """Install the locked wheels for the Lambda runtime into `target`."""
+    platforms = [part for platform in PLATFORMS for part in ("--platform", platform)]
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
+            *("--require-hashes", "--requirement", str(LOCK), "--target", str(target), "--no-compile"),
+            *("--only-binary=:all:", "--implementation", "cp", "--python-version", PYTHON_VERSION),
+            *platforms,
+        ],
+        check=True,
+    )
+
+
+def prune(target: Path) -> None:
+    """Remove what no handler imports."""
+    for pattern in UNNEEDED:
+        for path in list(target.glob(pattern)):
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.exists():
+                path.unlink()
+
+
+def main() -> None:
+    stamp = LAYER / STAMP
+    wanted = fingerprint()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    print("setup: building the Lambda layer", file=sys.stderr)
+    fresh = LAYER.with_name(f"{LAYER.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    install(fresh / "python")
+    prune(fresh / "python")
+    (fresh / STAMP).write_text(wanted)
+    shutil.rmtree(LAYER, ignore_errors=True)
+    fresh.rename(LAYER)
+
+
+if __name__ == "__main__":
+    main()
