@@ -1,0 +1,123 @@
+"""The workflow's input: what a person may say when starting an execution, over the deployed defaults.
+
+Everything is optional (docs/contracts.md, *The execution input*). It is checked when the execution
+starts, so that a wrong key ends it with a sentence before anything is paid for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fmrec import hyperparameters
+from fmrec.dataset import Dataset
+from fmrec.errors import InputError, SettingsError
+
+KEYS = ("dataset", "hyperparameters", "serving")
+RUN_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,39}")
+"""SageMaker's job names begin with the run's, so it may have what they may have."""
+
+MAXIMUM_RECOMMENDATIONS = 1000
+"""A user's item in DynamoDB may have 400 KB, and k-NN's k is good up to 1024."""
+
+PREDICTOR_OF_LABEL = {
+    "binary": "binary_classifier",
+    "implicit": "binary_classifier",
+    "regression": "regressor",
+}
+
+
+def resolve(run: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Check an execution's name and input and fill in the deployed defaults.
+
+    Parameters
+    ----------
+    run
+        The execution's name.
+    given
+        The execution's input.
+    defaults
+        The deployed ``dataset``, ``hyperparameters`` and ``serving``.
+
+    Returns
+    -------
+    dict
+        ``run``, ``dataset`` (a document with every default spelled out, or an ``s3://`` URI of one, which
+        the encoding reads), ``hyperparameters`` (strings, as SageMaker takes them), ``serving``.
+
+    Raises
+    ------
+    InputError, SettingsError
+        What was found and what was expected.
+    """
+    if not RUN_NAME.fullmatch(run):
+        raise InputError(
+            f"the execution is named {run!r}: expected 1 to 40 letters, digits and single hyphens between "
+            "them, because SageMaker's job names begin with it; start it again under another name"
+        )
+    if not isinstance(given, Mapping):
+        raise InputError(f"the execution input is {given!r}: expected a JSON object, such as {{}}")
+    unknown = [key for key in given if key not in KEYS]
+    if unknown:
+        raise InputError(
+            f"the execution input has {', '.join(map(repr, unknown))}: expected only {', '.join(KEYS)}, "
+            "each of them optional"
+        )
+    dataset = _dataset(given.get("dataset") or defaults["dataset"])
+    chosen = hyperparameters.resolve(defaults["hyperparameters"], given.get("hyperparameters") or {})
+    if isinstance(dataset, Mapping):
+        check_predictor(dataset["label"]["mode"], chosen["predictor_type"])
+    return {
+        "run": run,
+        "dataset": dataset,
+        "hyperparameters": chosen,
+        "serving": serving(defaults["serving"], given.get("serving") or {}),
+    }
+
+
+def check_predictor(label_mode: str, predictor_type: str) -> None:
+    """Raise SettingsError unless the kind of label suits the kind of predictor."""
+    expected = PREDICTOR_OF_LABEL[label_mode]
+    if predictor_type != expected:
+        raise SettingsError(
+            f"hyperparameters.predictor_type is {predictor_type!r}, but the data set's label.mode is "
+            f"{label_mode!r}: expected {expected!r}, or another label.mode"
+        )
+
+
+def serving(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge the serving section of settings and input.
+
+    Raises
+    ------
+    SettingsError
+        An unknown key or a value out of range.
+    """
+    merged: dict[str, Any] = {"recommendations_per_user": 10, "endpoint": True}
+    for layer in layers:
+        if not isinstance(layer, Mapping):
+            raise SettingsError(f"serving is {layer!r}: expected a JSON object")
+        unknown = [key for key in layer if key not in merged]
+        if unknown:
+            raise SettingsError(f"serving.{unknown[0]} is unknown: expected {', '.join(merged)}")
+        merged |= {key: value for key, value in layer.items() if value is not None}
+    count, endpoint = merged["recommendations_per_user"], merged["endpoint"]
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAXIMUM_RECOMMENDATIONS:
+        raise SettingsError(
+            f"serving.recommendations_per_user is {count!r}: expected a whole number from 1 to "
+            f"{MAXIMUM_RECOMMENDATIONS}"
+        )
+    if not isinstance(endpoint, bool):
+        raise SettingsError(f"serving.endpoint is {endpoint!r}: expected true or false")
+    return merged
+
+
+def _dataset(found: Any) -> Any:
+    if isinstance(found, str):
+        if not found.startswith("s3://"):
+            raise SettingsError(
+                f"dataset is {found!r}: expected a data set document, or the s3:// URI of one"
+            )
+        return found
+    return Dataset.from_document(found).to_document()
