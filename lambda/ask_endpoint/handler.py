@@ -1,0 +1,23 @@
+"""Ask the k-NN endpoint what is published for one user."""
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from fmrec.recommendations.endpoint import ask
+
+logger = Logger(service="ask_endpoint")
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer whether endpoint and table agree, in a sentence, and both lists."""
+    answer = ask(
+        endpoint_name=event["endpoint_name"],
+        manifest_uri=event["manifest_uri"],
+        embeddings_uri=event["embeddings_uri"],
+        table=event["table"],
+    )
+    logger.info(answer.sentence)
+    return answer.to_document()

@@ -1,0 +1,18 @@
+"""Compare a training job's metrics with the thresholds."""
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from fmrec import quality
+
+logger = Logger(service="check_quality")
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer the verdict: passed, a sentence, the metrics and each check."""
+    verdict = quality.check(event["metrics"], event["thresholds"])
+    logger.info(verdict.sentence)
+    return verdict.to_document()

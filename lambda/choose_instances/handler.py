@@ -1,0 +1,29 @@
+"""Choose the instances to try for each step, by the data's size, the account's quotas and prices."""
+
+import json
+import os
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from fmrec import objectstore
+from fmrec.instances.plan import plan
+from fmrec.instances.policy import Policy
+from fmrec.manifest import Manifest
+
+logger = Logger(service="choose_instances")
+policy = Policy.from_mapping(json.loads(os.environ["INSTANCE_POLICY"]))
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer the plan: candidates and rejected types by step, and the cost."""
+    manifest = Manifest.from_json(objectstore.read_bytes(event["manifest_uri"]))
+    chosen = plan(manifest, event["hyperparameters"], event["serving"], policy)
+    for step, choice in chosen["steps"].items():
+        logger.info(
+            "chose instances",
+            extra={"step": step, "candidates": [c["instance_type"] for c in choice["candidates"]]},
+        )
+    return chosen

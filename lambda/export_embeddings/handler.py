@@ -1,0 +1,22 @@
+"""Turn a trained model into k-NN's items and queries."""
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from fmrec import embeddings, objectstore
+from fmrec.manifest import Manifest
+from fmrec.model import FactorizationMachine
+
+logger = Logger(service="export_embeddings")
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer the content of embeddings.json and its ``uri``."""
+    manifest = Manifest.from_json(objectstore.read_bytes(event["manifest_uri"]))
+    model = FactorizationMachine.load(event["model_uri"])
+    exported = embeddings.export(model, manifest, event["output_uri"])
+    logger.info("exported embeddings", extra={"users": exported["users"], "items": exported["items"]})
+    return exported

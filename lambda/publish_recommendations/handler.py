@@ -1,0 +1,27 @@
+"""Publish the top-N of one query part to DynamoDB and Parquet."""
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from fmrec.recommendations.publish import publish
+
+logger = Logger(service="publish_recommendations")
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
+    """Answer how many users and recommendations were written."""
+    written = publish(
+        manifest_uri=event["manifest_uri"],
+        embeddings_uri=event["embeddings_uri"],
+        neighbours_uri=event["neighbours_uri"],
+        output_uri=event["output_uri"],
+        table=event["table"],
+        part=event["part"],
+        per_user=event["per_user"],
+        model_version=event["model_version"],
+    )
+    logger.info("published", extra={"part": event["part"], **written})
+    return written
