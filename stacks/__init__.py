@@ -1,0 +1,1 @@
+"""What is provisioned: settings, stacks and the state machine. No business logic, no boto3, no Spark."""

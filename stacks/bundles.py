@@ -1,0 +1,83 @@
+"""What is uploaded to run: Lambda code, Lambda dependencies, and the library for Glue, made without Docker.
+
+Bundles hold sources only, so their bytes, and the asset hashes that deployments go by, depend on the
+sources alone.
+"""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+LAYER = BUILD / "lambda-layer"
+SUFFIXES = (".py", ".csv", ".json")
+EARLIEST = (1980, 1, 1, 0, 0, 0)
+"""The earliest time that a zip archive can state."""
+
+SPARK_ROOM = ROOT / "fmrec" / "encoding"
+"""Left out of Lambdas, which have no Spark; a change there redeploys the Glue job alone."""
+
+
+def library(*excluded: Path) -> list[Path]:
+    """Return fmrec's files in a fixed order."""
+    return sorted(
+        path
+        for path in (ROOT / "fmrec").rglob("*")
+        if path.suffix in SUFFIXES
+        and "__pycache__" not in path.parts
+        and not set(excluded) & set(path.parents)
+    )
+
+
+def function_code(function: str) -> Path:
+    """Stage ``lambda/<function>/`` and fmrec side by side, and return the folder."""
+    source = ROOT / "lambda" / function
+    contents = {path.relative_to(source): path for path in source.rglob("*.py")}
+    contents |= {path.relative_to(ROOT): path for path in library(SPARK_ROOM)}
+    folder = BUILD / "functions" / function
+    for path in list(folder.rglob("*")):
+        if path.is_file() and path.relative_to(folder) not in contents:
+            path.unlink()
+    for name, path in contents.items():
+        _copy(path, folder / name)
+    return folder
+
+
+def function_layer() -> Path:
+    """Return the folder of the layer that scripts/build_lambda_layer.py makes.
+
+    Raises
+    ------
+    FileNotFoundError
+        It hasn't been built.
+    """
+    if not (LAYER / "python").is_dir():
+        raise FileNotFoundError(
+            f"{LAYER.relative_to(ROOT)}/python is missing: run `make setup`, which builds the Lambda layer"
+        )
+    return LAYER
+
+
+def glue_library() -> Path:
+    """Zip fmrec for Glue's ``--extra-py-files`` and return the archive."""
+    archive = BUILD / "glue" / "fmrec.zip"
+    fresh = archive.with_suffix(".new")
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for path in library():
+            entry = zipfile.ZipInfo(path.relative_to(ROOT).as_posix(), EARLIEST)
+            entry.external_attr = 0o644 << 16
+            zipped.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+    fresh.replace(archive)
+    return archive
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy unless the target holds the same, so that two synths at once don't disturb each other."""
+    if target.exists() and target.read_bytes() == source.read_bytes():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)

@@ -1,0 +1,76 @@
+"""Where SageMaker's algorithm images lie, by region, from the SageMaker SDK's own registry data.
+
+``sagemaker-core`` carries the accounts as JSON; they are read as package data, without importing the
+SDK, and become a CloudFormation mapping, so that one template serves every region and partition.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import files
+from typing import Any, Literal
+
+from aws_cdk import Aws, CfnMapping, Fn
+from constructs import Construct
+
+Algorithm = Literal["factorization-machines", "knn"]
+
+ALGORITHMS: tuple[Algorithm, ...] = ("factorization-machines", "knn")
+DISTRIBUTION = "sagemaker-core"
+VERSION = "1"
+"""The algorithms' stable image tag; the documentation warns against ``latest``."""
+
+ISOLATED_SUFFIXES = {"us-iso": "c2s.ic.gov", "us-isob": "sc2s.sgov.gov", "us-isof": "csp.hci.ic.gov"}
+"""Domains of the isolated regions' registries, by the region's first part."""
+
+
+def registry(algorithm: Algorithm) -> dict[str, str]:
+    """Return the registry's account by region."""
+    name = f"image_uri_config/{algorithm}.json"
+    paths = [path for path in files(DISTRIBUTION) or () if str(path).endswith(name)]
+    if len(paths) != 1:
+        raise FileNotFoundError(f"{DISTRIBUTION} holds {len(paths)} files {name}, expected one")
+    document: dict[str, Any] = json.loads(paths[0].read_text(encoding="utf-8"))
+    accounts: dict[str, str] = document["versions"][VERSION]["registries"]
+    return accounts
+
+
+def domain_suffix(region: str) -> str:
+    """Return the domain that ends a registry's host name in a region."""
+    if region.startswith("cn-"):
+        return "amazonaws.com.cn"
+    return ISOLATED_SUFFIXES.get(region.rsplit("-", 2)[0], "amazonaws.com")
+
+
+class AlgorithmImages(Construct):
+    """The images' URIs in whatever region the stack is deployed to."""
+
+    def __init__(self, scope: Construct, construct_id: str) -> None:
+        super().__init__(scope, construct_id)
+        accounts = {algorithm: registry(algorithm) for algorithm in ALGORITHMS}
+        regions = set.intersection(*(set(by_region) for by_region in accounts.values()))
+        self._mapping = CfnMapping(
+            self,
+            "Registries",
+            mapping={
+                region: {
+                    **{_key(algorithm): accounts[algorithm][region] for algorithm in ALGORITHMS},
+                    "Suffix": domain_suffix(region),
+                }
+                for region in sorted(regions)
+            },
+        )
+
+    def account(self, algorithm: Algorithm) -> str:
+        """Return a token for the account that owns the registry."""
+        return Fn.find_in_map(self._mapping.logical_id, Aws.REGION, _key(algorithm))
+
+    def uri(self, algorithm: Algorithm) -> str:
+        """Return a token for the image's URI."""
+        suffix = Fn.find_in_map(self._mapping.logical_id, Aws.REGION, "Suffix")
+        return f"{self.account(algorithm)}.dkr.ecr.{Aws.REGION}.{suffix}/{algorithm}:{VERSION}"
+
+
+def _key(algorithm: Algorithm) -> str:
+    """CloudFormation wants letters and digits in a mapping's keys."""
+    return "".join(part.capitalize() for part in algorithm.split("-"))

@@ -1,0 +1,262 @@
+"""What a deployment is made of, typed and checked: cdk.json's context key ``fmrec``.
+
+Every setting has a default, so ``{}`` deploys. On the command line a setting is overridden by its
+dotted name (``-c fmrec.serving.endpoint=false``) or several by one JSON object
+(``-c fmrec='{"glue": {"workers": 10}}'``, which stands in for the object in cdk.json). A wrong setting
+ends synthesis with one sentence.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from fmrec import execution_input, hyperparameters, quality
+from fmrec.dataset import Dataset
+from fmrec.errors import FmrecError, SettingsError
+from fmrec.instances.policy import Policy
+
+CONTEXT_KEY = "fmrec"
+
+DEFAULT_DATASET: dict[str, Any] = {
+    "interactions": {
+        "path": "interactions/",
+        "format": "csv",
+        "header": True,
+        "delimiter": ",",
+        "columns": {"user": "user_id", "item": "item_id", "value": "rating", "timestamp": "timestamp"},
+    },
+    "label": {"mode": "binary", "threshold": 4},
+    "split": {"method": "leave-first-n", "n": 10},
+}
+
+DEFAULT_HYPERPARAMETERS: dict[str, Any] = {
+    "num_factors": 64,
+    "predictor_type": "binary_classifier",
+    "epochs": 24,
+    "mini_batch_size": 1000,
+    "bias_lr": 0.01,
+    "linear_lr": 0.003,
+    "factors_lr": 0.003,
+    "factors_init_sigma": 0.005,
+    "linear_wd": 1e-5,
+    "factors_wd": 1.2e-4,
+}
+"""Chosen on validation rows cut from MovieLens 100k's training rows, never on its test rows."""
+
+DEFAULT_THRESHOLDS: dict[str, float] = {
+    "binary_classification_accuracy": 0.65,
+    "binary_classification_cross_entropy": 0.65,
+    "binary_f_beta": 0.6,
+}
+"""Limits that a useful classifier of ratings keeps: guessing the majority has a cross entropy of 0.69."""
+
+METRICS_OF_PREDICTOR = {
+    "binary_classifier": (
+        "binary_classification_accuracy",
+        "binary_classification_cross_entropy",
+        "binary_f_beta",
+    ),
+    "regressor": ("rmse", "mse", "absolute_loss"),
+}
+
+LastResort = Literal["fail", "wait"]
+EndpointLastResort = Literal["fail", "wait", "serverless", "batch-only"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Serving(Section):
+    """What becomes of the recommendations."""
+
+    recommendations_per_user: Annotated[int, Field(ge=1, le=execution_input.MAXIMUM_RECOMMENDATIONS)] = 10
+    endpoint: bool = True
+    """Whether a run also creates or updates the k-NN endpoint."""
+
+
+class LastResorts(Section):
+    """What a run does when no instance is left for a step."""
+
+    training: LastResort = "fail"
+    transform: LastResort = "fail"
+    endpoint: EndpointLastResort = "serverless"
+    wait_minutes: Annotated[int, Field(ge=5, le=24 * 60)] = 60
+    """How long ``wait`` may last, in all, for one step."""
+    serverless_memory_mb: Literal[1024, 2048, 3072, 4096, 5120, 6144] = 2048
+    serverless_concurrency: Annotated[int, Field(ge=1, le=200)] = 5
+
+
+class Instances(Section):
+    """Which SageMaker instances may be used; ``policy`` is `fmrec.instances.policy.Policy`."""
+
+    policy: dict[str, Any] = {}
+    last_resort: LastResorts = LastResorts()
+    maximum_training_hours: Annotated[int, Field(ge=1, le=120)] = 24
+
+    @field_validator("policy")
+    @classmethod
+    def _policy(cls, value: dict[str, Any]) -> dict[str, Any]:
+        Policy.from_mapping(value)
+        return value
+
+
+class Glue(Section):
+    """The encoding job."""
+
+    worker_type: Literal["G.1X", "G.2X", "G.4X", "G.8X", "R.1X", "R.2X", "R.4X", "R.8X"] = "G.1X"
+    workers: Annotated[int, Field(ge=2, le=299)] = 3
+    """One of them is the driver; with auto scaling the most that a run may have."""
+    auto_scaling: bool = True
+    flex: bool = False
+    """Cheaper spare capacity: a run may start some 20 minutes late and has no service level."""
+    timeout_minutes: Annotated[int, Field(ge=5, le=7 * 24 * 60)] = 480
+    concurrent_runs: Annotated[int, Field(ge=1, le=200)] = 2
+
+    @model_validator(mode="after")
+    def _flex_workers(self) -> Glue:
+        if self.flex and self.worker_type not in {"G.1X", "G.2X"}:
+            raise SettingsError(
+                f"glue.worker_type is {self.worker_type!r}: Flex has only 'G.1X' and 'G.2X'; choose one of "
+                "them, or set glue.flex to false"
+            )
+        return self
+
+
+class Functions(Section):
+    """The Lambda functions that read or write in proportion to the data."""
+
+    memory_mb: Annotated[int, Field(ge=512, le=10240)] = 2048
+    publish_concurrency: Annotated[int, Field(ge=1, le=40)] = 4
+    """Query parts published at the same time."""
+
+
+class Retention(Section):
+    """What is kept, and for how long."""
+
+    removal: Literal["retain", "destroy"] = "retain"
+    """``destroy`` empties and deletes everything with the stacks: for deployments to throw away."""
+    log_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 180, 365, 731, 1827, 3653] = 90
+    intermediate_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    """Age at which what can be made again is deleted: encoded/, embeddings/, neighbours/."""
+    noncurrent_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    """Age at which versions that were overwritten or deleted are gone for good."""
+
+
+class Settings(Section):
+    """The whole deployment."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]{0,8}$")] = "FmRec"
+    """Begins the stacks' names and, in lower case, the names of SageMaker's jobs, models and endpoint."""
+    dataset: dict[str, Any] = DEFAULT_DATASET
+    hyperparameters: dict[str, Any] = {}
+    thresholds: dict[str, Any] = {}
+    instances: Instances = Instances()
+    serving: Serving = Serving()
+    glue: Glue = Glue()
+    functions: Functions = Functions()
+    retention: Retention = Retention()
+    notification_email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")] | None = None
+    """Receives a message when a run has succeeded or failed."""
+
+    @field_validator("dataset")
+    @classmethod
+    def _dataset(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return Dataset.from_document(value).to_document()
+
+    @field_validator("hyperparameters")
+    @classmethod
+    def _hyperparameters(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if value.get("predictor_type", "binary_classifier") == "binary_classifier":
+            return dict(hyperparameters.resolve(DEFAULT_HYPERPARAMETERS, value))
+        return dict(hyperparameters.resolve({"num_factors": 64}, value))
+
+    @model_validator(mode="after")
+    def _across(self) -> Settings:
+        predictor_type = self.hyperparameters["predictor_type"]
+        execution_input.check_predictor(self.dataset["label"]["mode"], predictor_type)
+        for metric in self.quality_thresholds:
+            if quality.plain_name(metric) not in METRICS_OF_PREDICTOR[predictor_type]:
+                raise SettingsError(
+                    f"thresholds.{metric}: a {predictor_type} reports "
+                    f"{', '.join(METRICS_OF_PREDICTOR[predictor_type])} and nothing else"
+                )
+        quality.check({}, self.quality_thresholds)
+        return self
+
+    @property
+    def quality_thresholds(self) -> dict[str, Any]:
+        """What a model must reach to be published; the regressor has no limit that suits every scale."""
+        if self.thresholds or self.hyperparameters["predictor_type"] != "binary_classifier":
+            return self.thresholds
+        return DEFAULT_THRESHOLDS
+
+    @property
+    def prefix(self) -> str:
+        """What the names of SageMaker's jobs, models and endpoint begin with; at most 9 characters."""
+        return self.name.lower()
+
+    @property
+    def endpoint_name(self) -> str:
+        return f"{self.prefix}-knn"
+
+
+def from_context(context: Mapping[str, Any]) -> Settings:
+    """Read settings from the CDK context (cdk.json, overridden by ``-c``).
+
+    Raises
+    ------
+    SettingsError
+        One sentence: which setting, what was found, what was expected.
+    """
+    document = _as_object(context.get(CONTEXT_KEY, {}))
+    for key, value in context.items():
+        if key.startswith(f"{CONTEXT_KEY}."):
+            _set(document, key.split(".")[1:], _parsed(value))
+    try:
+        return Settings.model_validate(document)
+    except ValidationError as error:
+        raise SettingsError(_sentence(error)) from error
+    except FmrecError as error:
+        raise SettingsError(f"Wrong setting in {CONTEXT_KEY!r}: {error}") from error
+
+
+def _as_object(found: Any) -> dict[str, Any]:
+    if isinstance(found, str):
+        try:
+            found = json.loads(found)
+        except ValueError as error:
+            raise SettingsError(f"-c {CONTEXT_KEY}=… is not JSON: {error}.") from error
+    if not isinstance(found, Mapping):
+        raise SettingsError(f"The context {CONTEXT_KEY!r} is {found!r}: expected a JSON object of settings.")
+    copied: dict[str, Any] = json.loads(json.dumps(found))
+    return copied
+
+
+def _parsed(value: Any) -> Any:
+    """``-c`` hands text over: what reads as JSON is meant as JSON, and anything else as text."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _set(document: dict[str, Any], path: list[str], value: Any) -> None:
+    for name in path[:-1]:
+        document = document.setdefault(name, {})
+        if not isinstance(document, dict):
+            raise SettingsError(f"{CONTEXT_KEY}.{'.'.join(path)}: {name} is a value and has no settings.")
+    document[path[-1]] = value
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first thing that is wrong, in words."""
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"The setting {place!r} is unknown: see stacks/settings.py for those that there are."
+    return f"The setting {place} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}."

@@ -1,0 +1,175 @@
+"""What outlives deployments and runs: the key, the buckets, the table of recommendations, the topic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_cdk import Acknowledgment, ArnFormat, CfnOutput, Duration, RemovalPolicy, Stack, Validations
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from constructs import Construct
+
+from stacks.settings import Retention, Settings
+
+INTERMEDIATE_PREFIXES = ("encoded/", "embeddings/", "neighbours/")
+"""What a run can make again; raw/, models/, recommendations/ and runs/ never expire."""
+
+
+class StorageStack(Stack):
+    """Everything with a state, apart from what is only code, so that the pipeline can be replaced."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings, **kwargs: Any) -> None:
+        super().__init__(scope, construct_id, **kwargs)
+        retention = settings.retention
+        removal = RemovalPolicy.DESTROY if retention.removal == "destroy" else RemovalPolicy.RETAIN
+        self.key = kms.Key(
+            self,
+            "Key",
+            description=f"{settings.name}: interactions, models, recommendations and messages",
+            enable_key_rotation=True,
+            removal_policy=removal,
+        )
+        self.key.add_alias(f"alias/{settings.prefix}")
+        self.access_logs = self._access_log_bucket(retention, removal)
+        self.data = self._data_bucket(retention, removal)
+        self.table = dynamodb.Table(
+            self,
+            "Recommendations",
+            partition_key=dynamodb.Attribute(name="user_id", type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
+            encryption_key=self.key,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            removal_policy=removal,
+        )
+        self.topic = self._topic(settings)
+        self._let_logs_encrypt("/aws-glue/*")
+        self._outputs()
+
+    def _access_log_bucket(self, retention: Retention, removal: RemovalPolicy) -> s3.Bucket:
+        bucket = s3.Bucket(
+            self,
+            "AccessLogs",
+            # S3 delivers access logs only to buckets encrypted with its own keys.
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            versioned=True,
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    id="expire-access-logs",
+                    expiration=Duration.days(retention.log_days),
+                    noncurrent_version_expiration=Duration.days(1),
+                    abort_incomplete_multipart_upload_after=Duration.days(1),
+                )
+            ],
+            removal_policy=removal,
+            auto_delete_objects=removal is RemovalPolicy.DESTROY,
+        )
+        Validations.of(bucket).acknowledge(
+            Acknowledgment(
+                id="AwsSolutions-S1",
+                reason="It receives the access logs of the data bucket; logging itself would never end.",
+            )
+        )
+        return bucket
+
+    def _data_bucket(self, retention: Retention, removal: RemovalPolicy) -> s3.Bucket:
+        return s3.Bucket(
+            self,
+            "Data",
+            encryption=s3.BucketEncryption.KMS,
+            encryption_key=self.key,
+            bucket_key_enabled=True,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            versioned=True,
+            server_access_logs_bucket=self.access_logs,
+            server_access_logs_prefix="data/",
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    id="abort-incomplete-uploads", abort_incomplete_multipart_upload_after=Duration.days(2)
+                ),
+                s3.LifecycleRule(
+                    id="expire-old-versions",
+                    noncurrent_version_expiration=Duration.days(retention.noncurrent_days),
+                    expired_object_delete_marker=True,
+                ),
+                *(
+                    s3.LifecycleRule(
+                        id=f"expire-{prefix.rstrip('/')}",
+                        prefix=prefix,
+                        expiration=Duration.days(retention.intermediate_days),
+                    )
+                    for prefix in INTERMEDIATE_PREFIXES
+                ),
+            ],
+            removal_policy=removal,
+            auto_delete_objects=removal is RemovalPolicy.DESTROY,
+        )
+
+    def _topic(self, settings: Settings) -> sns.Topic:
+        topic = sns.Topic(
+            self,
+            "Notifications",
+            display_name=f"{settings.name} runs",
+            master_key=self.key,
+            enforce_ssl=True,
+        )
+        # Alarms publish as the CloudWatch service, which needs the key of an encrypted topic.
+        self.key.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["kms:Decrypt", "kms:GenerateDataKey*"],
+                resources=["*"],
+                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+            )
+        )
+        if settings.notification_email:
+            topic.add_subscription(subscriptions.EmailSubscription(settings.notification_email))
+        return topic
+
+    def _let_logs_encrypt(self, log_groups: str) -> None:
+        """Let CloudWatch Logs encrypt the log groups of this pattern with the key."""
+        arn = self.format_arn(
+            service="logs",
+            resource="log-group",
+            resource_name=log_groups,
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        self.key.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal(f"logs.{self.region}.amazonaws.com")],
+                actions=[
+                    "kms:Decrypt",
+                    "kms:DescribeKey",
+                    "kms:Encrypt",
+                    "kms:GenerateDataKey*",
+                    "kms:ReEncrypt*",
+                ],
+                resources=["*"],
+                conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": arn}},
+            )
+        )
+
+    def _outputs(self) -> None:
+        for name, value, description in (
+            (
+                "DataBucket",
+                self.data.bucket_name,
+                "Put interactions under raw/; everything else lies beside it.",
+            ),
+            ("RecommendationsTable", self.table.table_name, "DynamoDB table of recommendations by user_id."),
+            ("NotificationsTopic", self.topic.topic_arn, "Subscribe to hear how runs ended."),
+        ):
+            CfnOutput(self, name, value=value, description=description)
