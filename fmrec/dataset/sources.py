@@ -30,7 +30,7 @@ class Source:
     quote: str = '"'
     """csv and tsv: what encloses a field that holds the delimiter; empty for none."""
     fields: tuple[str, ...] = ()
-    """csv and tsv without a header: what to call the columns, in the file's order."""
+    """csv and tsv: what to call the columns, in the file's order; with a header, instead of its names."""
 
     @property
     def is_delimited(self) -> bool:
@@ -51,11 +51,8 @@ class Source:
         if not isinstance(quote, str) or len(quote) > 1 or quote == delimiter:
             raise section.error("quote", "one character other than the delimiter, or an empty text for none")
         fields = _names(section, "fields")
-        if header == bool(fields):
-            raise section.error(
-                "fields", "nothing, since the header names the columns" if header
-                else "a list of names for the file's columns, since header is false",
-            )  # fmt: skip
+        if not header and not fields:
+            raise section.error("fields", "a list of names for the files' columns, since header is false")
         return cls(path, file_format, header, delimiter, quote, fields)
 
     def to_document(self) -> dict[str, Any]:

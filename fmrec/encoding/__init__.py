@@ -1,0 +1,1 @@
+"""Raw interactions to recordIO-protobuf, on Spark. Everything that needs Spark lies here."""

@@ -1,0 +1,203 @@
+"""Files to rows of text fields, each of which can be found again in its file.
+
+Delimited text and JSON Lines are read line by line and taken apart here, so that the quarantine can
+show each bad line as it was. A row knows which piece of which file it came from (``BLOCK``) and where
+it stands in it (``POSITION``); ``number_blocks`` turns both into row numbers in file order, however
+Spark cut and scheduled the files. The driver learns about pieces, never about rows.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+
+from pyspark.errors import AnalysisException
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
+
+from fmrec.dataset import Source
+from fmrec.errors import InputError
+
+PATH, START, BLOCK, POSITION = "_path", "_start", "_block", "_position"
+"""Provenance: the file, the first byte of the piece of it, a hash of both, a number growing in the piece."""
+RAW, SKIP, BROKEN = "_raw", "_skip", "_broken"
+"""The row as read; whether it is no row at all (a header or a blank line); why it can't be taken apart."""
+_CORRUPT = "_corrupt"
+_SAMPLE_LINES = 100
+_DELIMITERS = (",", "\t", ";", "|", "::", " ")
+
+
+def read_rows(spark: SparkSession, source: Source, path: str, fields: Mapping[str, str]) -> DataFrame:
+    """Read a source's files into text columns.
+
+    Parameters
+    ----------
+    path : str
+        A file, folder or glob.
+    fields : mapping of str to str
+        The files' columns to take, by the name to give them.
+
+    Returns
+    -------
+    DataFrame
+        ``fields``' keys as strings, and the columns of provenance and state above.
+
+    Raises
+    ------
+    InputError
+        Nothing is there, or the files don't have these columns.
+    """
+    try:
+        if source.format == "parquet":
+            return _read_parquet(spark, path, fields)
+        lines = spark.read.text(path).select("value", *_provenance())
+        sample = spark.read.text(path).select("value", F.col("_metadata.file_path")).head(_SAMPLE_LINES)
+    except AnalysisException as error:
+        if error.getCondition() == "PATH_NOT_FOUND":
+            raise InputError(f"{path} holds no file: check the path and what was uploaded") from error
+        raise
+    sample = [row for row in sample if row[0].strip()]
+    if not sample:
+        raise InputError(f"{path} is empty: expected rows of interactions")
+    file, texts = sample[0][1], [row[0] for row in sample]
+    if source.format == "jsonl":
+        return _parse_json(lines, texts, file, fields)
+    return _parse_delimited(lines, source, texts[0], file, fields)
+
+
+def number_blocks(blocks: list[tuple[int, str, int, int, int]]) -> list[tuple[int, int, int, int]]:
+    """Number the rows of all pieces in file order.
+
+    Parameters
+    ----------
+    blocks : list of tuple
+        Of each piece: its hash, file, first byte, lowest position, and number of lines.
+
+    Returns
+    -------
+    list of tuple
+        Of each piece: its hash, the ordinal of its file in sorted order, what to add to a position
+        for the row's number over all files, and for its line number (from 1) in its own file.
+    """
+    files = {path: ordinal for ordinal, path in enumerate(sorted({block[1] for block in blocks}))}
+    numbered = []
+    total, in_file, current = 0, 0, ""
+    for block, path, _, first, lines in sorted(blocks, key=lambda block: (block[1], block[2])):
+        if path != current:
+            in_file, current = 0, path
+        numbered.append((block, files[path], total - first, in_file - first + 1))
+        total += lines
+        in_file += lines
+    if len({block[0] for block in numbered}) != len(numbered):
+        raise InputError("two pieces of the files have the same hash: rename a file and encode again")
+    return numbered
+
+
+def _provenance() -> list[Column]:
+    return [
+        F.col("_metadata.file_path").alias(PATH),
+        F.col("_metadata.file_block_start").alias(START),
+        F.xxhash64("_metadata.file_path", "_metadata.file_block_start").alias(BLOCK),
+        F.monotonically_increasing_id().alias(POSITION),
+    ]
+
+
+def _parse_delimited(
+    lines: DataFrame, source: Source, first_line: str, file: str, fields: Mapping[str, str]
+) -> DataFrame:
+    found = _split(source, first_line.lstrip("\ufeff"))
+    names = list(source.fields) or found
+    if len(found) != len(names):
+        raise InputError(
+            f"{file}: the first line has {len(found)} fields, expected {len(names)} "
+            f"({', '.join(names)}){_hint(source, first_line)}"
+        )
+    _check_columns(fields, names, file, _hint(source, first_line))
+    # Columns get names of our own, since a header may hold any characters, twice the same among them.
+    schema = ", ".join(f"f{at} STRING" for at in range(len(names))) + f", {_CORRUPT} STRING"
+    options = {
+        "mode": "PERMISSIVE",
+        "columnNameOfCorruptRecord": _CORRUPT,
+        "sep": source.delimiter,
+        "quote": source.quote or "\0",  # which is how Spark spells "none"
+        "escape": source.quote or "\0",
+    }
+    taken = {name: f"f{names.index(column)}" for name, column in fields.items()}
+    blank = F.length(F.trim("value")) == 0
+    skip = blank | (F.col("value") == F.lit(first_line)) if source.header else blank
+    return _rows(lines, F.from_csv("value", schema, options), taken, skip, "wrong number of fields")
+
+
+def _parse_json(lines: DataFrame, texts: list[str], file: str, fields: Mapping[str, str]) -> DataFrame:
+    found: dict[str, None] = {}
+    for text in texts:
+        try:
+            document = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(document, dict):
+            found |= dict.fromkeys(document)
+    _check_columns(fields, list(found), file, f" in its first {len(texts)} lines")
+    columns = list(dict.fromkeys(fields.values()))
+    schema = ", ".join(f"`{name.replace('`', '``')}` STRING" for name in (*columns, _CORRUPT))
+    parsed = F.from_json("value", schema, {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": _CORRUPT})
+    blank = F.length(F.trim("value")) == 0
+    return _rows(lines, parsed, dict(fields), blank, "not a JSON object")
+
+
+def _rows(lines: DataFrame, parsed: Column, taken: Mapping[str, str], skip: Column, broken: str) -> DataFrame:
+    valid = F.is_valid_utf8("value")
+    reason = (
+        F.when(F.col(SKIP), None)
+        .when(~valid, "invalid UTF-8")
+        .when(F.col("_parsed").getField(_CORRUPT).isNotNull(), broken)
+    )
+    rows = lines.withColumn("_parsed", parsed).withColumn(SKIP, skip)
+    return rows.select(
+        *[F.col("_parsed").getField(field).alias(name) for name, field in taken.items()],
+        *(PATH, START, BLOCK, POSITION, SKIP),
+        F.make_valid_utf8("value").alias(RAW),
+        reason.alias(BROKEN),
+    )
+
+
+def _read_parquet(spark: SparkSession, path: str, fields: Mapping[str, str]) -> DataFrame:
+    frame = spark.read.parquet(path)
+    _check_columns(fields, frame.columns, path, "")
+    columns = [F.col(f"`{column}`").cast("string").alias(name) for name, column in fields.items()]
+    raw = F.to_json(F.struct(*[F.col(f"`{column}`") for column in dict.fromkeys(fields.values())]))
+    return frame.select(
+        *columns,
+        *_provenance(),
+        F.lit(False).alias(SKIP),
+        raw.alias(RAW),
+        F.lit(None).cast("string").alias(BROKEN),
+    )
+
+
+def _check_columns(fields: Mapping[str, str], names: list[str], where: str, hint: str) -> None:
+    for role, column in fields.items():
+        if names.count(column) != 1:
+            problem = "names twice" if column in names else "lacks"
+            raise InputError(
+                f"{where} {problem} the column {column!r} ({role}){hint}; "
+                f"its columns are {', '.join(repr(name) for name in names)}"
+            )
+
+
+def _split(source: Source, line: str) -> list[str]:
+    if source.quote and len(source.delimiter) == 1:
+        return next(csv.reader([line], delimiter=source.delimiter, quotechar=source.quote), [])
+    return line.split(source.delimiter)
+
+
+def _hint(source: Source, line: str) -> str:
+    """Say that the delimiter is plainly wrong, if it is."""
+    if source.delimiter in line:
+        return ""
+    counts = {other: line.count(other) for other in _DELIMITERS if other in line}
+    if not counts:
+        return ""
+    likely = max(counts, key=lambda delimiter: counts[delimiter])
+    return f"; the delimiter {source.delimiter!r} does not occur in it, but {likely!r} does: check delimiter"
