@@ -12,10 +12,11 @@ from typing import Any
 
 from fmrec.instances import costs
 from fmrec.instances import quotas as names
-from fmrec.instances.account import Account
 from fmrec.instances.catalogue import Prices, catalogue, largest, table_prices
 from fmrec.instances.chooser import Choice, choose
 from fmrec.instances.policy import STEPS, Policy
+from fmrec.instances.quotas import Account
+from fmrec.instances.requests import increase_for
 from fmrec.instances.steps import workload
 from fmrec.instances.workloads import Request, Sizes, Workload
 from fmrec.manifest import Manifest
@@ -50,9 +51,12 @@ def plan(  # noqa: PLR0917 - one plan depends on six things, and each is named a
     Returns
     -------
     dict
-        ``{"steps": {step: {"needed", "needs", "candidates", "rejected", "no_candidate"}}, "cost", "notes"}``.
+        ``{"steps": {step: {"needed", "needs", "candidates", "rejected", "no_candidate",
+        "quota_increase"}}, "cost", "notes"}``.
         Types outside the policy's families are not listed.
         ``no_candidate`` is null, or the sentence that says why a step has no candidate and what to do.
+        ``quota_increase`` is null, or what to ask of Service Quotas so that the best type which only
+        a quota keeps out becomes a candidate.
 
     Raises
     ------
@@ -76,6 +80,7 @@ def plan(  # noqa: PLR0917 - one plan depends on six things, and each is named a
             "candidates": [candidate.to_json() for candidate in choice.candidates],
             "rejected": [r.to_json() for r in choice.rejected if r.reason != "family"],
             "no_candidate": None if choice.candidates else _why_none(work, choice, request),
+            "quota_increase": _increase(work, choice, account),
         }
     needed = {step: pair for step, pair in chosen.items() if steps[step]["needed"]}
     return {
@@ -83,6 +88,21 @@ def plan(  # noqa: PLR0917 - one plan depends on six things, and each is named a
         "cost": costs.estimate(request, needed, prices),
         "notes": list(account.notes),
     }
+
+
+def _increase(work: Workload, choice: Choice, account: Account) -> dict[str, Any] | None:
+    first = next((r for r in choice.rejected if r.quota is not None and r.limit is not None), None)
+    if first is None or first.quota is None or first.limit is None:
+        return None
+    return increase_for(
+        first.quota,
+        limit=first.limit,
+        used=first.used,
+        wanted=work.instance_count,
+        codes=account.codes,
+        region=account.region,
+        partition=account.partition,
+    ).to_json()
 
 
 def needs(work: Workload) -> dict[str, Any]:

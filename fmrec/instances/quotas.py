@@ -2,13 +2,23 @@
 
 A quota is resolved by its name at run time. Two quotas count for every job and endpoint: the
 type's own and the account-wide one; a third bounds the instances of one job or endpoint.
+``Account`` holds what is known of one account.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import csv
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 
+from fmrec.errors import FormatError
 from fmrec.instances.catalogue import Call
+
+SERVICE_CODE = "sagemaker"
 
 
 @dataclass(frozen=True)
@@ -58,3 +68,52 @@ def account_quota(call: Call, spot: bool = False) -> str:
 def job_quota(call: Call, spot: bool = False) -> str | None:
     """Return the name of the quota on one job's or endpoint's instances; transform has none."""
     return _NAMES[call, spot].per_job
+
+
+@dataclass(frozen=True)
+class Account:
+    """Quotas and use of one account in one Region. A missing name is unknown, not zero."""
+
+    quotas: Mapping[str, float] = field(default_factory=dict)
+    """Quota name → applied value."""
+    usage: Mapping[str, float] = field(default_factory=dict)
+    """Quota name → instances that count against it now."""
+    defaults: Mapping[str, float] = field(default_factory=dict)
+    """Quota name → AWS's list default, where no applied value was found: a guess, never a gate."""
+    codes: Mapping[str, str] = field(default_factory=dict)
+    """Quota name → quota code, as read from this account."""
+    region: str | None = None
+    partition: str = "aws"
+    notes: tuple[str, ...] = ()
+    """What couldn't be read, and why, in words."""
+
+    @classmethod
+    def from_quotas_file(cls, text: str | bytes, region: str | None = None) -> Account:
+        """Read a quotas file: a JSON object, quota name → applied value.
+
+        Raises
+        ------
+        FormatError
+            Not a JSON object of numbers.
+        """
+        try:
+            document = json.loads(text)
+        except ValueError as error:
+            raise FormatError(f"the quotas file is not JSON: {error}") from error
+        if not isinstance(document, dict):
+            raise FormatError(
+                f"the quotas file holds a {type(document).__name__}, expected an object: quota name to value"
+            )
+        for name, value in document.items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise FormatError(
+                    f"the quotas file says {value!r} for {name!r}, expected a number of at least 0"
+                )
+        return cls(quotas=document, region=region)
+
+
+@cache
+def known_codes() -> Mapping[str, str]:
+    """Return quota name → code from public listings; codes agree between accounts and Regions."""
+    with Path(__file__).with_name("quota_codes.csv").open(newline="", encoding="utf-8") as file:
+        return {row["quota_name"]: row["quota_code"] for row in csv.DictReader(file)}
