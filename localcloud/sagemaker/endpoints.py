@@ -1,0 +1,246 @@
+"""Endpoints: created, updated with the old fleet serving until the new one is healthy, rolled back, deleted.
+
+An update counts both fleets against the quotas, as AWS builds the new one beside the old one
+(facts/quotas-instances-prices.md §1.4).
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from localcloud.faults import ServiceFault
+from localcloud.sagemaker.children import ShutDownError
+from localcloud.sagemaker.container import Container
+from localcloud.sagemaker.fleets import Fleet, variant_instances
+from localcloud.sagemaker.limits import Demand, instance_demands, serverless_demands
+from localcloud.sagemaker.lists import list_records, pick
+from localcloud.sagemaker.models import EndpointConfigs, Models
+from localcloud.sagemaker.platform import FAILURE_REASON_LENGTH, JobError, Platform
+from localcloud.sagemaker.records import Record, now, public
+
+KIND = "endpoint"
+_IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
+
+
+class Endpoints:
+    """CreateEndpoint, UpdateEndpoint, DescribeEndpoint, ListEndpoints, DeleteEndpoint."""
+
+    def __init__(self, platform: Platform, models: Models, configs: EndpointConfigs) -> None:
+        self._platform = platform
+        self._models = models
+        self._configs = configs
+        self._lock = threading.Lock()
+        self._fleets: dict[str, Fleet] = {}
+
+    def create(self, parameters: dict[str, Any]) -> Record:
+        """Accept or refuse an endpoint and start its fleet."""
+        name = parameters["EndpointName"]
+        arn = self._platform.account.arn(KIND, name)
+        plan = self._plan(parameters["EndpointConfigName"])
+        with self._platform.records.lock:
+            if self._platform.records.get(KIND, name) is not None:
+                raise ServiceFault("ValidationException", f'Cannot create already existing endpoint "{arn}".')
+            self._platform.limits.reserve((KIND, name), _demands(plan["variants"]))
+            moment = now()
+            record = {
+                "EndpointName": name,
+                "EndpointArn": arn,
+                "EndpointConfigName": parameters["EndpointConfigName"],
+                "EndpointStatus": "Creating",
+                "CreationTime": moment,
+                "LastModifiedTime": moment,
+                "LastDeploymentConfig": parameters.get("DeploymentConfig"),
+                "_plan": plan,
+            }
+            self._platform.records.put(KIND, name, record)
+        self._platform.run(f"endpoint-{name}-create", self._create, name, arn, plan)
+        return {"EndpointArn": arn}
+
+    def update(self, parameters: dict[str, Any]) -> Record:
+        """Accept or refuse a new configuration and start its fleet beside the old one."""
+        name = parameters["EndpointName"]
+        arn = self._platform.account.arn(KIND, name)
+        plan = self._plan(parameters["EndpointConfigName"])
+        with self._platform.records.lock:
+            record = self._existing(name)
+            status = record["EndpointStatus"]
+            if status in _IN_PROGRESS:
+                raise ServiceFault("ValidationException", f'Cannot update in-progress endpoint "{arn}".')
+            if status != "InService":
+                raise ServiceFault(
+                    "ValidationException", f'Cannot update endpoint "{arn}" in status {status}.'
+                )
+            if _serverless(plan) and not _serverless(record["_plan"]):
+                raise ServiceFault(
+                    "ValidationException",
+                    f'Cannot update endpoint "{arn}": an instance-based endpoint can\'t be made serverless.',
+                )
+            self._platform.limits.reserve(("endpoint-update", name), _demands(plan["variants"]))
+            self._platform.records.update(
+                KIND,
+                name,
+                EndpointStatus="Updating",
+                FailureReason=None,
+                LastDeploymentConfig=parameters.get("DeploymentConfig"),
+            )
+        self._platform.run(
+            f"endpoint-{name}-update", self._update, name, arn, plan, parameters["EndpointConfigName"]
+        )
+        return {"EndpointArn": arn}
+
+    def describe(self, parameters: dict[str, Any]) -> Record:
+        """The endpoint's state; while nothing runs yet, without variants."""
+        name = parameters["EndpointName"]
+        described = public(self._existing(name))
+        with self._lock:
+            fleet = self._fleets.get(name)
+        if fleet is not None:
+            described["ProductionVariants"] = fleet.describe()
+        return described
+
+    def page(self, parameters: dict[str, Any]) -> Record:
+        """One page of endpoints."""
+        return list_records(
+            self._platform.records.every(KIND),
+            parameters,
+            answer="Endpoints",
+            name_key="EndpointName",
+            status_key="EndpointStatus",
+            summarise=pick(
+                "EndpointName", "EndpointArn", "CreationTime", "LastModifiedTime", "EndpointStatus"
+            ),
+        )
+
+    def delete(self, parameters: dict[str, Any]) -> Record:
+        """Stop an endpoint and forget it."""
+        name = parameters["EndpointName"]
+        with self._platform.records.lock:
+            record = self._existing(name)
+            if record["EndpointStatus"] in _IN_PROGRESS:
+                raise ServiceFault(
+                    "ValidationException", f'Cannot update in-progress endpoint "{record["EndpointArn"]}".'
+                )
+            self._platform.records.update(KIND, name, EndpointStatus="Deleting")
+        self._platform.run(f"endpoint-{name}-delete", self._delete, name)
+        return {}
+
+    def serving(self, name: str) -> tuple[str, Container]:
+        """The variant and container to which an invocation goes.
+
+        Raises
+        ------
+        ServiceFault
+            ``ValidationError``: there is no such endpoint, or it serves nothing yet.
+        """
+        record = self._platform.records.get(KIND, name)
+        with self._lock:
+            fleet = self._fleets.get(name)
+        if record is None or fleet is None:
+            raise ServiceFault(
+                "ValidationError", f"Endpoint {name} of account {self._platform.account.number} not found."
+            )
+        return fleet.container()
+
+    def recover(self) -> None:
+        """After a restart: start the fleets of endpoints that were serving; the others have failed."""
+        for record in self._platform.records.every(KIND):
+            name, status = record["EndpointName"], record["EndpointStatus"]
+            if status in ("InService", "Updating", "RollingBack"):
+                self._platform.limits.hold((KIND, name), _demands(record["_plan"]["variants"]))
+                self._platform.records.update(KIND, name, EndpointStatus="SystemUpdating")
+                self._platform.run(f"endpoint-{name}-recover", self._recover, name, record["_plan"])
+            elif status == "Deleting":
+                self._platform.records.delete(KIND, name)
+            elif status == "Creating":
+                self._fail(name, "The local cloud was stopped while the endpoint was created.")
+
+    def _existing(self, name: str) -> Record:
+        arn = self._platform.account.arn(KIND, name)
+        return self._platform.existing(KIND, name, f'Could not find endpoint "{arn}".')
+
+    def _plan(self, config_name: str) -> dict[str, Any]:
+        """Variants and models as they are now, so that deleting them later changes nothing here."""
+        config = self._configs.existing(config_name)
+        variants = config["ProductionVariants"]
+        return {
+            "variants": variants,
+            "models": {
+                variant["ModelName"]: self._models.existing(variant["ModelName"]) for variant in variants
+            },
+        }
+
+    def _fleet(self, name: str, plan: dict[str, Any], identity: str | None = None) -> Fleet:
+        return Fleet(self._platform, name, plan["variants"], plan["models"], identity)
+
+    def _create(self, name: str, arn: str, plan: dict[str, Any]) -> None:
+        fleet = self._fleet(name, plan)
+        try:
+            fleet.start(lambda: None)
+        except (JobError, ShutDownError) as failure:
+            self._fail(name, str(failure))
+            return
+        self._serve(name, fleet, plan)
+
+    def _update(self, name: str, arn: str, plan: dict[str, Any], config_name: str) -> None:
+        fleet = self._fleet(name, plan)
+        try:
+            fleet.start(lambda: None)
+        except (JobError, ShutDownError) as failure:
+            # The old fleet never stopped serving: rolling back is going on with it.
+            self._platform.limits.release(("endpoint-update", name))
+            self._platform.records.update(
+                KIND, name, EndpointStatus="InService", FailureReason=str(failure)[:FAILURE_REASON_LENGTH]
+            )
+            return
+        with self._lock:
+            old = self._fleets.get(name)
+        self._serve(name, fleet, plan, EndpointConfigName=config_name)
+        if old is not None:
+            old.stop()
+        self._platform.limits.hold((KIND, name), _demands(plan["variants"]))
+        self._platform.limits.release(("endpoint-update", name))
+
+    def _recover(self, name: str, plan: dict[str, Any]) -> None:
+        fleet = self._fleet(name, plan, plan.get("fleet"))
+        try:
+            fleet.start(lambda: None)
+        except (JobError, ShutDownError) as failure:
+            self._fail(name, str(failure))
+            return
+        self._serve(name, fleet, plan)
+
+    def _serve(self, name: str, fleet: Fleet, plan: dict[str, Any], **changes: Any) -> None:
+        with self._lock:
+            self._fleets[name] = fleet
+        self._platform.records.update(
+            KIND,
+            name,
+            EndpointStatus="InService",
+            FailureReason=None,
+            _plan=plan | {"fleet": fleet.identity},
+            **changes,
+        )
+
+    def _fail(self, name: str, reason: str) -> None:
+        self._platform.limits.release((KIND, name))
+        self._platform.records.update(
+            KIND, name, EndpointStatus="Failed", FailureReason=reason[:FAILURE_REASON_LENGTH]
+        )
+
+    def _delete(self, name: str) -> None:
+        with self._lock:
+            fleet = self._fleets.pop(name, None)
+        if fleet is not None:
+            fleet.stop()
+        self._platform.limits.release((KIND, name))
+        self._platform.records.delete(KIND, name)
+
+
+def _demands(variants: list[dict[str, Any]]) -> list[Demand]:
+    serverless = [variant["ServerlessConfig"] for variant in variants if "ServerlessConfig" in variant]
+    return instance_demands("endpoint", variant_instances(variants)) + serverless_demands(serverless)
+
+
+def _serverless(plan: dict[str, Any]) -> bool:
+    return any("ServerlessConfig" in variant for variant in plan["variants"])

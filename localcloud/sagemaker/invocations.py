@@ -1,0 +1,107 @@
+"""The SageMaker runtime: InvokeEndpoint.
+
+Limits and error texts: facts/sagemaker-builtin-algorithms.md §8 and the API model of sagemaker-runtime.
+"""
+
+from __future__ import annotations
+
+import http.client
+import urllib.parse
+
+from localcloud.faults import ServiceFault
+from localcloud.sagemaker.account import Account
+from localcloud.sagemaker.endpoints import Endpoints
+
+LARGEST_BODY_BYTES = 6 * (1 << 20)
+ANSWER_SECONDS = 60.0
+
+
+class ModelFault(ServiceFault):
+    """The container answered with an error, or not at all.
+
+    ``fields`` are the members of botocore's ModelError beside the message: ``OriginalStatusCode``,
+    ``OriginalMessage``, ``LogStreamArn``.
+    """
+
+    def __init__(self, message: str, fields: dict[str, str | int]) -> None:
+        super().__init__("ModelError", message, 424)
+        self.fields = fields
+
+
+class Invocations:
+    """Sends requests to the containers of endpoints."""
+
+    def __init__(self, account: Account, endpoints: Endpoints) -> None:
+        self._account = account
+        self._endpoints = endpoints
+
+    def invoke(
+        self,
+        name: str,
+        body: bytes,
+        content_type: str | None,
+        accept: str | None,
+        custom_attributes: str | None,
+    ) -> tuple[bytes, str]:
+        """The container's answer and its content type.
+
+        Raises
+        ------
+        ServiceFault
+            ``ValidationError`` for an unknown endpoint, ``413`` for a body above 6 MiB.
+        ModelFault
+            The container answered with an error, took longer than 60 s, or isn't there.
+        """
+        if len(body) > LARGEST_BODY_BYTES:
+            # AWS's front end refuses before there is an error document; boto3 shows the status as the code.
+            raise ServiceFault("413", f"HTTP content length exceeded {LARGEST_BODY_BYTES} bytes.", 413)
+        _, container = self._endpoints.serving(name)
+        headers = {
+            header: value
+            for header, value in (
+                ("Content-Type", content_type),
+                ("Accept", accept),
+                ("X-Amzn-SageMaker-Custom-Attributes", custom_attributes),
+            )
+            if value
+        }
+        try:
+            answer = container.invoke(body, headers, ANSWER_SECONDS)
+        except TimeoutError as error:
+            raise self._fault(
+                name,
+                0,
+                "Your invocation timed out while waiting for a response from container primary. Review the latency "
+                "metrics for each container in Amazon CloudWatch, resolve the issue, and try again.",
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
+            state = "is not reachable" if container.alive else f"has ended ({container.ending()})"
+            raise self._fault(
+                name,
+                500,
+                f"The container of the endpoint {state}. An unhealthy instance is replaced; try again later.",
+            ) from error
+        if answer.status >= http.client.BAD_REQUEST:
+            raise self._fault(name, answer.status, answer.body.decode("utf-8", "replace"))
+        return answer.body, answer.content_type
+
+    def _fault(self, name: str, status: int, text: str) -> ModelFault:
+        side = "client" if 400 <= status < 500 else "server"
+        region, number = self._account.region, self._account.number
+        group = f"/aws/sagemaker/Endpoints/{name}"
+        page = (
+            f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}"
+            f"#logEventViewer:group={urllib.parse.quote(group)}"
+        )
+        message = (
+            f'Received {side} error ({status}) from primary with message "{text}". '
+            f"See {page} in account {number} for more information."
+        )
+        return ModelFault(
+            message,
+            {
+                "OriginalStatusCode": status,
+                "OriginalMessage": text,
+                "LogStreamArn": f"arn:{self._account.partition}:logs:{region}:{number}:log-group:{group}",
+            },
+        )

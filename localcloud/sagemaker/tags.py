@@ -1,0 +1,49 @@
+"""Tags of SageMaker resources: AddTags, ListTags, DeleteTags."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from localcloud.faults import ServiceFault
+from localcloud.sagemaker.platform import Platform
+from localcloud.sagemaker.records import Record
+
+KIND = "tags"
+_MOST = 50
+
+
+class Tags:
+    """Tags by ARN, in the order in which they were added."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    def add(self, parameters: dict[str, Any]) -> Record:
+        """Add tags to a resource, replacing those of the same key."""
+        return {"Tags": self.keep(parameters["ResourceArn"], parameters["Tags"])}
+
+    def page(self, parameters: dict[str, Any]) -> Record:
+        """All tags of a resource; there are never more than a page of them."""
+        return {"Tags": self._of(parameters["ResourceArn"])}
+
+    def delete(self, parameters: dict[str, Any]) -> Record:
+        """Remove tags by key."""
+        arn = parameters["ResourceArn"]
+        kept = [tag for tag in self._of(arn) if tag["Key"] not in parameters["TagKeys"]]
+        self._platform.records.put(KIND, arn, {"Tags": kept})
+        return {}
+
+    def keep(self, arn: str, tags: list[dict[str, str]]) -> list[dict[str, str]]:
+        """Add tags and return all of the resource's."""
+        with self._platform.records.lock:
+            merged = {tag["Key"]: tag for tag in [*self._of(arn), *tags]}
+            if len(merged) > _MOST:
+                raise ServiceFault("ValidationException", f"A resource can have at most {_MOST} tags.")
+            kept = list(merged.values())
+            if tags:
+                self._platform.records.put(KIND, arn, {"Tags": kept})
+            return kept
+
+    def _of(self, arn: str) -> list[dict[str, str]]:
+        record = self._platform.records.get(KIND, arn)
+        return [] if record is None else list(record["Tags"])
