@@ -4,6 +4,8 @@ The writers and ``read_records`` have SageMaker SDK v2's names and write its byt
 ``encode_csr``, ``encode_dense``, ``decode``, ``read_batches`` and ``read_matrix``. ``wire`` explains the bytes.
 """
 
+from fmrec.recordio.answers import decode_label_tensors, encode_label_tensors
+from fmrec.recordio.decode import decode, read_batches, read_matrix, read_records
 from fmrec.recordio.encode import (
     csr_chunks,
     dense_chunks,
@@ -12,12 +14,20 @@ from fmrec.recordio.encode import (
     write_numpy_to_dense_tensor,
     write_spmatrix_to_sparse_tensor,
 )
+from fmrec.recordio.record import Record
 
 __all__ = [
+    "Record",
     "csr_chunks",
+    "decode",
+    "decode_label_tensors",
     "dense_chunks",
     "encode_csr",
     "encode_dense",
+    "encode_label_tensors",
+    "read_batches",
+    "read_matrix",
+    "read_records",
     "write_numpy_to_dense_tensor",
     "write_spmatrix_to_sparse_tensor",
 ]

@@ -127,7 +127,7 @@ def csr_chunks(
         raise InputError(f"row boundaries descend at row {int(np.argmin(counts))}")
     for start, end in _chunk_bounds(counts):
         inside = slice(indptr[start], indptr[end])
-        yield _encode(
+        yield encode_rows(
             Rows(
                 counts=counts[start:end],
                 values=_check_integers(values[inside]),
@@ -150,7 +150,7 @@ def dense_chunks(array: NDArray[Any], labels: NDArray[Any] | None = None) -> Ite
     step = max(1, CHUNK_ELEMENTS // (width + 1))
     for start in range(0, rows, step):
         chunk = array[start : start + step]
-        yield _encode(
+        yield encode_rows(
             Rows(
                 counts=np.full(len(chunk), width),
                 values=_check_integers(chunk.ravel()),
@@ -177,7 +177,8 @@ def tensor_type(dtype: np.dtype[Any], of: str) -> TensorType:
     raise InputError(f"unsupported dtype {dtype} on {of}: expected float32, float64 or int64")
 
 
-def _encode(rows: Rows) -> Bytes:
+def encode_rows(rows: Rows) -> Bytes:
+    """Encode one chunk that was checked already."""
     encoded = layouts.encode(rows)
     return scatter.encode(rows) if encoded is None else encoded
 

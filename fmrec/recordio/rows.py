@@ -1,10 +1,11 @@
-"""A checked batch of rows, ready to be encoded."""
+"""A checked batch of rows, ready to be encoded or just decoded."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fmrec.errors import InputError
@@ -28,6 +29,18 @@ class Rows:
     def __len__(self) -> int:
         return len(self.counts)
 
+    def __getitem__(self, chosen: slice) -> Rows:
+        start, end, _ = chosen.indices(len(self))
+        first = int(self.counts[:start].sum())
+        inside = slice(first, first + int(self.counts[start:end].sum()))
+        return replace(
+            self,
+            counts=self.counts[start:end],
+            values=self.values[inside],
+            keys=None if self.keys is None else self.keys[inside],
+            labels=None if self.labels is None else self.labels[start:end],
+        )
+
     @property
     def shape(self) -> bytes:
         """The tensor's shape field; dense tensors have none."""
@@ -40,3 +53,17 @@ def check_payload(size: int) -> None:
     """Raise InputError if a record can't hold so many bytes."""
     if size > wire.MAX_PAYLOAD:
         raise InputError(f"a row takes {size} bytes: a record holds at most {wire.MAX_PAYLOAD}")
+
+
+def concatenate_rows(pieces: list[Rows]) -> Rows:
+    """Return batches of one schema as one."""
+    if len(pieces) == 1:
+        return pieces[0]
+    first = pieces[0]
+    return replace(
+        first,
+        counts=np.concatenate([piece.counts for piece in pieces]),
+        values=np.concatenate([piece.values for piece in pieces]),
+        keys=None if first.keys is None else np.concatenate([piece.keys for piece in pieces]),
+        labels=None if first.labels is None else np.concatenate([piece.labels for piece in pieces]),
+    )

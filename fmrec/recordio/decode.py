@@ -1,0 +1,190 @@
+"""recordIO-protobuf to whole arrays, streamed in memory that doesn't grow with the file."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from fmrec.errors import FormatError, InputError
+from fmrec.recordio import parse, wire
+from fmrec.recordio.encode import encode_rows
+from fmrec.recordio.framing import SLACK, Frames, read_frames
+from fmrec.recordio.record import Record, parse_record
+from fmrec.recordio.rows import Rows, concatenate_rows
+from fmrec.recordio.schema import Schema
+
+Matrix: TypeAlias = sparse.csr_matrix | NDArray[Any]
+
+
+def read_records(file: BinaryIO) -> list[Record]:
+    """Read a file's records one by one; SDK v2's function of that name.
+
+    Convenient for answers and small files; ``read_matrix`` and ``read_batches`` are much faster.
+
+    Raises
+    ------
+    FormatError
+        The file isn't recordIO-protobuf; names the byte offset and the reason.
+    """
+    return [
+        parse_record(frames.payload(row), frames.payload_offset(row))
+        for frames in read_frames(file)
+        for row in range(len(frames.starts))
+    ]
+
+
+def read_matrix(file: BinaryIO) -> tuple[Matrix, NDArray[Any] | None]:
+    """Read a whole file.
+
+    Returns
+    -------
+    matrix
+        ``scipy.sparse.csr_matrix`` (rows, feature_dim) of sparse records, with stored zeros and the order of
+        keys as written; ``numpy.ndarray`` (rows, features) of dense ones. float32, float64 or int32.
+    labels
+        Shape (rows,), float32, float64 or int32; None where records have none.
+
+    Raises
+    ------
+    FormatError
+        Not recordIO-protobuf, no record at all, or records of which one is sparse and the other dense, of
+        different dimension or type, with other features than one tensor under ``values``, or with and
+        without label. Names the byte offset and the reason.
+    """
+    pieces = list(_read_rows(file))
+    if not pieces:
+        raise FormatError("byte 0: there is no record in the file: expected at least one")
+    rows = concatenate_rows(pieces)
+    pieces.clear()
+    return _to_matrix(rows), rows.labels
+
+
+def decode(data: bytes | bytearray | memoryview) -> tuple[Matrix, NDArray[Any] | None]:
+    """Decode bytes as ``read_matrix`` decodes a file."""
+    return read_matrix(io.BytesIO(data))
+
+
+def read_batches(file: BinaryIO, batch_rows: int) -> Iterator[tuple[Matrix, NDArray[Any] | None]]:
+    """Yield a file's rows in batches of ``batch_rows``, the last one smaller, as ``read_matrix`` returns them.
+
+    Memory holds one batch and one block of the file.
+
+    Raises
+    ------
+    InputError
+        ``batch_rows`` is below 1.
+    FormatError
+        As ``read_matrix``, when reading gets there; a file without records has no batch.
+    """
+    if batch_rows < 1:
+        raise InputError(f"batch_rows is {batch_rows}: expected at least 1")
+    waiting: list[Rows] = []
+    count = 0
+    for piece in _read_rows(file):
+        waiting.append(piece)
+        count += len(piece)
+        if count < batch_rows:
+            continue
+        rows = concatenate_rows(waiting)
+        for start in range(0, count - batch_rows + 1, batch_rows):
+            batch = rows[start : start + batch_rows]
+            yield _to_matrix(batch), batch.labels
+        waiting = [rows[count - count % batch_rows :]]
+        count %= batch_rows
+    if count:
+        rows = concatenate_rows(waiting)
+        yield _to_matrix(rows), rows.labels
+
+
+def _read_rows(file: BinaryIO) -> Iterator[Rows]:
+    schema: Schema | None = None
+    for frames in read_frames(file):
+        if schema is None:
+            at = frames.payload_offset(0)
+            schema = Schema.of(parse_record(frames.payload(0), at), at)
+        rows, odd = _decode(frames, schema)
+        if rows is None:
+            rows, _ = _decode(_rewrite(frames, odd, schema), schema)
+        if rows is None:
+            raise RuntimeError("rewritten records are still odd")
+        yield rows
+
+
+def _decode(frames: Frames, schema: Schema) -> tuple[Rows | None, NDArray[np.int64]]:
+    """Return the rows; or None and which records are not laid out as usual, or not valid."""
+    buffer = frames.buffer
+    fields = parse.locate(buffer, frames.starts, frames.lengths, schema)
+    odd = fields.odd
+    if schema.value_type.itemsize:
+        counts = fields.value_bytes // schema.value_type.itemsize
+        odd |= counts * schema.value_type.itemsize != fields.value_bytes
+    if odd.any():
+        return None, np.flatnonzero(odd)
+    values, counts = _elements(buffer, fields.values_at, fields.value_bytes, schema.value_type, odd)
+    keys: NDArray[np.signedinteger[Any]] | None = None
+    if schema.is_sparse:
+        numbers, key_counts = parse.varints(buffer, fields.keys_at, fields.key_bytes, odd)
+        odd |= key_counts != counts
+        if not odd.any() and len(numbers) and numbers.max() >= schema.feature_dim:
+            odd[np.repeat(np.arange(len(counts)), counts)[numbers >= schema.feature_dim]] = True
+        narrow = schema.feature_dim < 1 << 31
+        keys = numbers.astype(np.int32) if narrow else numbers.astype(np.int64)
+    elif not odd.any():
+        odd |= counts != schema.feature_dim
+    labels = None
+    if schema.label_type is not None:
+        labels, label_counts = _elements(buffer, fields.label_at, fields.label_bytes, schema.label_type, odd)
+        odd |= label_counts != 1
+    found = np.flatnonzero(odd)
+    if len(found):
+        return None, found
+    return Rows(counts, values, schema.value_type, keys, schema.feature_dim, labels, schema.label_type), found
+
+
+def _elements(
+    buffer: wire.Bytes,
+    at: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    value_type: wire.TensorType,
+    odd: NDArray[np.bool_],
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    if value_type.itemsize:
+        return parse.floats(buffer, at, sizes, value_type.dtype), sizes // value_type.itemsize
+    numbers, counts = parse.varints(buffer, at, sizes, odd)
+    integers = numbers.view(np.int64)
+    narrow = integers.astype(np.int32)
+    if not odd.any() and (wide := integers != narrow).any():
+        odd[np.repeat(np.arange(len(counts)), counts)[wide]] = True
+    return narrow, counts
+
+
+def _rewrite(frames: Frames, odd: NDArray[np.int64], schema: Schema) -> Frames:
+    """Return the records with the odd ones laid out as usual; raise FormatError if one isn't valid."""
+    pieces: list[wire.Bytes] = []
+    lengths = frames.lengths.copy()
+    done = 0
+    for row in odd.tolist():
+        at = frames.payload_offset(row)
+        record = schema.row(parse_record(frames.payload(row), at), at)
+        start = int(frames.starts[row]) - wire.FRAME
+        rewritten = encode_rows(record)
+        pieces += [frames.buffer[done:start], rewritten]
+        lengths[row] = int(rewritten[4:8].view("<u4")[0])
+        done = start + wire.FRAME + -(-int(frames.lengths[row]) // 4) * 4
+    buffer = np.concatenate([*pieces, frames.buffer[done:], np.zeros(SLACK, np.uint8)])
+    sizes = wire.FRAME + (lengths + 3) // 4 * 4
+    return Frames(buffer, np.cumsum(sizes) - sizes + wire.FRAME, lengths, frames.offset)
+
+
+def _to_matrix(rows: Rows) -> Matrix:
+    if rows.keys is None:
+        return rows.values.reshape(len(rows), rows.feature_dim)
+    indptr = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum(rows.counts, out=indptr[1:])
+    matrix: Matrix = sparse.csr_matrix((rows.values, rows.keys, indptr), shape=(len(rows), rows.feature_dim))
+    return matrix

@@ -1,0 +1,152 @@
+"""Where the records of a stream begin and end, found for a block of it at once."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmrec.errors import FormatError
+from fmrec.recordio import wire
+from fmrec.recordio.wire import Bytes
+
+BLOCK = 1 << 21
+"""Bytes read at once; a record may be larger."""
+SLACK = 64
+"""Zero bytes behind a block, so that a look ahead from its last byte stays inside the buffer."""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Complete records of a stream: payload r is ``buffer[starts[r] : starts[r] + lengths[r]]``."""
+
+    buffer: Bytes
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    offset: int
+    """Where the buffer starts in the stream."""
+
+    def payload(self, row: int) -> bytes:
+        start = int(self.starts[row])
+        return self.buffer[start : start + int(self.lengths[row])].tobytes()
+
+    def payload_offset(self, row: int) -> int:
+        return self.offset + int(self.starts[row])
+
+
+def read_frames(file: BinaryIO) -> Iterator[Frames]:
+    """Yield a stream's records block by block, each block with at least one.
+
+    Raises
+    ------
+    FormatError
+        Magic number, length or padding is wrong, or the last record is cut off; names the byte offset.
+    """
+    offset, rest, wanted = 0, b"", BLOCK
+    while True:
+        data = file.read(wanted)
+        size = len(rest) + len(data)
+        if not data:
+            if rest:
+                _refuse_rest(rest, offset)
+            return
+        buffer = np.zeros(-(-size // 4) * 4 + SLACK, np.uint8)
+        buffer[: len(rest)] = np.frombuffer(rest, np.uint8)
+        buffer[len(rest) : size] = np.frombuffer(data, np.uint8)
+        frames, used = _split(buffer, size, offset)
+        if len(frames.starts):
+            yield frames
+        rest = buffer[used:size].tobytes()
+        offset += used
+        wanted = BLOCK
+        if len(rest) >= wire.FRAME:
+            wanted = max(BLOCK, wire.FRAME + payload_length(rest[: wire.FRAME], offset) + 3 - len(rest))
+
+
+def payload_length(head: bytes, offset: int) -> int:
+    """Return the payload's length from the eight bytes that a record starts with.
+
+    Raises
+    ------
+    FormatError
+        Another magic number, or a length with reserved bits.
+    """
+    magic, length = struct.unpack("<II", head)
+    if magic != wire.MAGIC:
+        raise FormatError(
+            f"byte {offset}: a record starts with 0x{magic:08x}: expected the magic number "
+            f"0x{wire.MAGIC:08x}. Is this a recordIO-protobuf file?"
+        )
+    if length > wire.MAX_PAYLOAD:
+        raise FormatError(
+            f"byte {offset + 4}: a record's length is {length}: expected at most {wire.MAX_PAYLOAD}"
+        )
+    return int(length)
+
+
+def _refuse_rest(rest: bytes, offset: int) -> None:
+    needed = wire.FRAME
+    if len(rest) >= needed:
+        length = payload_length(rest[:needed], offset)
+        needed += -(-length // 4) * 4
+    elif rest[:4] != wire.MAGIC.to_bytes(4, "little")[: len(rest)]:
+        payload_length(rest.ljust(wire.FRAME, b"\0"), offset)
+    raise FormatError(
+        f"byte {offset}: the last record is cut off: it takes {needed} bytes or more, {len(rest)} are left"
+    )
+
+
+def _split(buffer: Bytes, size: int, offset: int) -> tuple[Frames, int]:
+    """Return the complete records among the first ``size`` bytes, and how many bytes they take."""
+    words = buffer[: size // 4 * 4].view("<u4")
+    heads = np.flatnonzero(words[:-1] == wire.MAGIC)
+    if len(words) > 1 and (not len(heads) or heads[0]):
+        payload_length(buffer[: wire.FRAME].tobytes(), offset)
+    lengths = words[heads + 1].astype(np.int64)
+    following = heads + 2 + (lengths + 3) // 4
+    if (following[:-1] != heads[1:]).any():
+        chain = _chain(heads, following)
+        heads, lengths, following = heads[chain], lengths[chain], following[chain]
+    if len(lengths) and (too_long := lengths > wire.MAX_PAYLOAD).any():
+        at = 4 * int(heads[np.argmax(too_long)])
+        payload_length(buffer[at : at + wire.FRAME].tobytes(), offset + at)
+    if len(following) and following[-1] + 2 <= len(words):
+        # What follows the last head is no head: this names it.
+        at = 4 * int(following[-1])
+        payload_length(buffer[at : at + wire.FRAME].tobytes(), offset + at)
+    if len(following) and following[-1] > len(words):
+        heads, lengths, following = heads[:-1], lengths[:-1], following[:-1]
+    _check_padding(words, lengths, following, offset)
+    used = 4 * int(following[-1]) if len(following) else 0
+    return Frames(buffer, 4 * heads + wire.FRAME, lengths, offset), used
+
+
+def _chain(heads: NDArray[np.int64], following: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return which heads are reached from the first: a payload may hold the magic number as a value.
+
+    Jumps double with each step, so that a stream of n heads takes log2(n) steps.
+    """
+    end = len(heads)
+    found = np.minimum(np.searchsorted(heads, following), end - 1)
+    jump = np.append(np.where(heads[found] == following, found, end), end)
+    reached = np.zeros(1, np.int64)
+    while jump[0] != end:
+        further = jump[reached]
+        reached = np.concatenate([reached, further[further < end]])
+        jump = jump[jump]
+    return np.unique(reached)
+
+
+def _check_padding(
+    words: NDArray[np.uint32], lengths: NDArray[np.int64], following: NDArray[np.int64], offset: int
+) -> None:
+    kept_bits = 8 * (lengths & 3)
+    padding = np.where(kept_bits > 0, words[following - 1].astype(np.int64) >> kept_bits, 0)
+    if padding.any():
+        row = int(np.flatnonzero(padding)[0])
+        at = offset + 4 * int(following[row]) - (-int(lengths[row]) % 4)
+        raise FormatError(f"byte {at}: the padding after a record isn't zero")

@@ -1,0 +1,164 @@
+"""Records of one schema to arrays: every record's fields are followed at the same time.
+
+Each step reads one tag or length of all records. A record that isn't laid out as SDK v2 and Spark write it
+(fields in the order of their numbers, packed) is reported as odd, and left to ``record.parse_record``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmrec.recordio import wire
+from fmrec.recordio.schema import Schema
+from fmrec.recordio.wire import Bytes, TensorType
+
+Offsets = NDArray[np.int64]
+LABEL_HEAD = 16
+"""Bytes of a label before its value."""
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Where each record's values, keys and label lie in the buffer; meaningless where ``odd``."""
+
+    values_at: Offsets
+    value_bytes: Offsets
+    keys_at: Offsets
+    key_bytes: Offsets
+    label_at: Offsets
+    label_bytes: Offsets
+    odd: NDArray[np.bool_]
+
+
+def locate(buffer: Bytes, starts: Offsets, lengths: Offsets, schema: Schema) -> Fields:
+    """Find the fields of the payloads at ``starts``. The buffer must go on for 64 bytes after the last."""
+    ends = starts + lengths
+    odd = np.zeros(len(starts), np.bool_)
+    shape = b""
+    if schema.is_sparse:
+        shape = wire.length_delimited(wire.SHAPE, wire.varint(schema.feature_dim))
+
+    def expect(content: bytes, at: Offsets) -> Offsets:
+        found = wire.windows(buffer, len(content))[at].view(np.uint8).reshape(-1, len(content))
+        odd[:] |= (found != np.frombuffer(content, np.uint8)).any(axis=1)
+        return at + len(content)
+
+    def length(at: Offsets) -> tuple[Offsets, Offsets]:
+        """Read a length; return it and where its content starts, both inside the payload."""
+        number, width = _lengths(buffer, at)
+        content_at = np.minimum(at + width, ends)
+        odd[:] |= number > ends - content_at
+        return np.minimum(number, ends - content_at), content_at
+
+    def packed(at: Offsets, tag: bytes, limit: Offsets) -> tuple[Offsets, Offsets]:
+        """Read the tag and length of a field if there is one before ``limit``; return its start and bytes."""
+        there = at < limit
+        number, width = _lengths(buffer, at + 1)
+        odd[:] |= there & ((buffer[at] != tag[0]) | (number > limit - at - 1 - width))
+        start = np.where(there & ~odd, at + 1 + width, at)
+        return start, np.where(there & ~odd, number, 0)
+
+    entry, at = length(expect(wire.FEATURES, starts))
+    entry_end = at + entry
+    value, at = length(np.minimum(expect(wire.VALUES_ENTRY, at), ends))
+    odd |= at + value != entry_end
+    tensor, at = length(np.minimum(expect(bytes([schema.value_type.tag]), at), ends))
+    odd |= at + tensor != entry_end
+    tensor_end = entry_end - len(shape)
+    odd |= tensor_end < at
+    if shape:
+        expect(shape, np.maximum(tensor_end, 0))
+    values_at, value_bytes = packed(at, wire.VALUES, tensor_end)
+    keys_at, key_bytes = at, np.zeros_like(at)
+    at = values_at + value_bytes
+    if schema.is_sparse:
+        keys_at, key_bytes = packed(at, wire.KEYS, tensor_end)
+        at = keys_at + key_bytes
+    odd |= at != tensor_end
+    label_bytes = ends - entry_end
+    if schema.label_type is None:
+        odd |= label_bytes != 0
+        return Fields(values_at, value_bytes, keys_at, key_bytes, ends, label_bytes, odd)
+    label_bytes = label_bytes - LABEL_HEAD
+    _check_label_head(buffer, entry_end, label_bytes, schema.label_type, odd)
+    return Fields(values_at, value_bytes, keys_at, key_bytes, entry_end + LABEL_HEAD, label_bytes, odd)
+
+
+def _check_label_head(
+    buffer: Bytes, at: Offsets, label_bytes: Offsets, label_type: TensorType, odd: NDArray[np.bool_]
+) -> None:
+    low, high = (label_type.itemsize, label_type.itemsize) if label_type.itemsize else (1, wire.MAX_VARINT)
+    odd |= (label_bytes < low) | (label_bytes > high)
+    heads = np.zeros((high + 1, LABEL_HEAD), np.uint8)
+    for size in range(low, high + 1):
+        tensor = wire.length_delimited(wire.VALUES, bytes(size))
+        heads[size] = np.frombuffer(wire.map_entry(wire.LABEL, label_type, tensor)[:-size], np.uint8)
+    found = wire.windows(buffer, LABEL_HEAD)[at].view(np.uint8).reshape(-1, LABEL_HEAD)
+    odd |= (found != heads[np.clip(label_bytes, low, high)]).any(axis=1)
+
+
+def _lengths(buffer: Bytes, at: Offsets) -> tuple[Offsets, Offsets]:
+    """Read a varint of up to five bytes at every offset; return numbers and widths."""
+    first = buffer[at]
+    numbers = (first & 0x7F).astype(np.int64)
+    widths = np.ones_like(numbers)
+    more = np.flatnonzero(first >= 0x80)
+    for place in range(1, 5):
+        if not len(more):
+            break
+        byte = buffer[at[more] + place]
+        numbers[more] |= (byte & 0x7F).astype(np.int64) << 7 * place
+        widths[more] += 1
+        more = more[byte >= 0x80]
+    numbers[more] = wire.MAX_PAYLOAD + 1  # longer than any length is
+    return numbers, widths
+
+
+def segments(at: Offsets, sizes: Offsets) -> Offsets:
+    """Return every offset of segments one after the other."""
+    first = np.cumsum(sizes) - sizes
+    return np.repeat(at - first, sizes) + np.arange(int(sizes.sum()))
+
+
+def floats(buffer: Bytes, at: Offsets, sizes: Offsets, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Read packed floats; ``sizes`` are bytes."""
+    counts = sizes // dtype.itemsize
+    first = np.cumsum(counts) - counts
+    index = np.arange(int(counts.sum())) - np.repeat(first, counts)
+    offsets = np.repeat(at, counts) + index * dtype.itemsize
+    values: NDArray[Any] = wire.windows(buffer, dtype.itemsize)[offsets].view(dtype)
+    return values
+
+
+def varints(
+    buffer: Bytes, at: Offsets, sizes: Offsets, odd: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint64], Offsets]:
+    """Read packed varints; return all numbers and how many each segment has.
+
+    Segments that end inside a number, or have one of more than ten bytes, are marked odd; what is
+    returned then is meaningless.
+    """
+    stream = buffer[segments(at, sizes)]
+    is_last = stream < 0x80
+    ends = np.cumsum(sizes)
+    totals = np.concatenate([np.zeros(1, np.int64), np.cumsum(is_last)])
+    counts = totals[ends] - totals[ends - sizes]
+    filled = np.flatnonzero(sizes)
+    odd[filled] |= ~is_last[ends[filled] - 1]
+    last = np.flatnonzero(is_last)
+    first = np.concatenate([np.zeros(1, np.int64), last[:-1] + 1])[: len(last)]
+    widths = last - first + 1
+    numbers = np.zeros(len(last), np.uint64)
+    if len(widths) and widths.max() > wire.MAX_VARINT:
+        overlong = np.searchsorted(ends, first[widths > wire.MAX_VARINT], side="right")
+        odd[overlong] = True
+        return numbers, counts
+    for place in range(int(widths.max(initial=0))):
+        longer = slice(None) if place == 0 else np.flatnonzero(widths > place)
+        septets = (stream[first[longer] + place] & 0x7F).astype(np.uint64)
+        numbers[longer] |= septets << np.uint64(7 * place)
+    return numbers, counts
