@@ -1,0 +1,1 @@
+"""SageMaker's container contract: folders, configuration, failure file, log lines and HTTP."""

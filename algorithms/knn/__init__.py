@@ -1,0 +1,1 @@
+"""Stand-in for SageMaker's k-nearest neighbors image."""

@@ -1,0 +1,174 @@
+"""Folders shaped like /opt/ml, and the stand-ins run as the platform runs them: as processes."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from fmrec.recordio import encode_csr, encode_dense
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def records(features: sparse.csr_matrix | np.ndarray, labels: np.ndarray | None = None) -> bytes:
+    if sparse.issparse(features):
+        return bytes(
+            encode_csr(features.indptr, features.indices, features.data, features.shape[1], labels).tobytes()
+        )
+    return bytes(encode_dense(features, labels).tobytes())
+
+
+@dataclass
+class Job:
+    """A container's folder, its settings and what came out."""
+
+    algorithm: str
+    root: Path
+    hyperparameters: dict[str, object] = field(default_factory=dict)
+    content_types: dict[str, str] = field(default_factory=dict)
+    hosts: list[str] = field(default_factory=lambda: ["algo-1"])
+    log: str = ""
+
+    def put(self, channel: str, name: str, content: bytes) -> None:
+        path = self.root / "input" / "data" / channel / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+    def train(self, environment: Mapping[str, str] | None = None) -> int:
+        configuration = self.root / "input" / "config"
+        configuration.mkdir(parents=True, exist_ok=True)
+        data = self.root / "input" / "data"
+        channels = {
+            folder.name: {
+                "TrainingInputMode": "File",
+                "S3DistributionType": "FullyReplicated",
+                "RecordWrapperType": "None",
+                **(
+                    {"ContentType": self.content_types[folder.name]}
+                    if folder.name in self.content_types
+                    else {}
+                ),
+            }
+            for folder in (sorted(data.iterdir()) if data.exists() else [])
+        }
+        for name, document in {
+            "hyperparameters": self.hyperparameters,
+            "inputdataconfig": channels,
+            "resourceconfig": {
+                "current_host": self.hosts[0],
+                "hosts": self.hosts,
+                "network_interface_name": "eth0",
+            },
+        }.items():
+            (configuration / f"{name}.json").write_text(json.dumps(document))
+        finished = subprocess.run(
+            [sys.executable, "-m", f"algorithms.{self.algorithm}", "train", "--root", str(self.root)],
+            cwd=REPOSITORY,
+            env={**os.environ, **(environment or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        self.log = finished.stdout
+        return finished.returncode
+
+    @property
+    def failure(self) -> str:
+        return (self.root / "output" / "failure").read_text()
+
+    def metric(self, scope: str, name: str) -> float:
+        """The last value of a metric line, found by the regular expression that AWS would use."""
+        found = re.findall(
+            rf"#quality_metric: host=\S+, {scope} {re.escape(name)} <(?:loss|score)>=(\S+)", self.log
+        )
+        return float(found[-1])
+
+
+@dataclass
+class Server:
+    port: int
+    process: subprocess.Popen[bytes]
+    seconds_to_start: float
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        content_type: str | None = None,
+        accept: str | None = None,
+    ) -> tuple[int, bytes, str | None]:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+        headers = {"Content-Type": content_type, "Accept": accept}
+        connection.request(
+            method, path, body, {name: value for name, value in headers.items() if value is not None}
+        )
+        response = connection.getresponse()
+        answer = response.status, response.read(), response.headers["Content-Type"]
+        connection.close()
+        return answer
+
+    def invoke(
+        self, body: bytes, content_type: str | None = None, accept: str | None = None
+    ) -> tuple[int, bytes, str | None]:
+        return self.ask("POST", "/invocations", body, content_type, accept)
+
+
+@pytest.fixture(scope="session")
+def make_job() -> Callable[..., Job]:
+    def make(root: Path, algorithm: str, **hyperparameters: object) -> Job:
+        return Job(algorithm, root, {name: str(value) for name, value in hyperparameters.items()})
+
+    return make
+
+
+@pytest.fixture
+def job(tmp_path: Path, make_job: Callable[..., Job]) -> Callable[..., Job]:
+    return functools.partial(make_job, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def serve() -> Iterator[Callable[..., Server]]:
+    """Start servers; stop them at the end of the module."""
+    processes = []
+
+    def start(algorithm: str, root: Path, **environment: str) -> Server:
+        began = time.monotonic()
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"algorithms.{algorithm}", "serve", "--root", str(root), "--port", "0"],
+            cwd=REPOSITORY,
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+        )
+        processes.append(process)
+        assert process.stdout is not None
+        for line in process.stdout:
+            match = re.search(rb"Listening at: http://127\.0\.0\.1:(\d+)", line)
+            if match:
+                return Server(int(match[1]), process, time.monotonic() - began)
+        raise AssertionError(f"the server of {algorithm} ended with {process.wait()}")
+
+    yield start
+    for process in processes:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def encode() -> Callable[..., bytes]:
+    return records
