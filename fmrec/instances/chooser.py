@@ -75,7 +75,7 @@ class Choice:
     rejected: tuple[Rejected, ...]
 
 
-def choose(  # noqa: PLR0917 - one choice depends on six things, and each is named at the call
+def choose(
     workload: Workload,
     catalogue: Iterable[InstanceType],
     quotas: Mapping[str, float],

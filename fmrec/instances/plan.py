@@ -24,7 +24,7 @@ from fmrec.manifest import Manifest
 ENDPOINT_STEPS = frozenset({"knn_endpoint", "fm_endpoint"})
 
 
-def plan(  # noqa: PLR0917 - one plan depends on six things, and each is named at the call
+def plan(
     manifest: Manifest | Sizes,
     hyperparameters: Mapping[str, Any],
     serving: Mapping[str, Any],

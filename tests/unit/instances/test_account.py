@@ -1,0 +1,428 @@
+"""Reading the account: pages, running jobs, prices, and every way in which a call may fail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from fmrec.instances import account as edge
+from fmrec.instances.account import ACTIONS, observe, request_increase
+from fmrec.instances.catalogue import table_prices
+from fmrec.instances.requests import increase_for
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+ARN = "arn:aws:sagemaker:eu-west-1:123456789012:training-job/name-of-a-job"
+TRAINING_ACROSS = "Number of instances across all training jobs"
+ENDPOINTS_ACROSS = "Number of instances across active endpoints"
+
+
+def training_summary(name: str) -> dict[str, Any]:
+    return {
+        "TrainingJobName": name,
+        "TrainingJobArn": ARN,
+        "CreationTime": NOW,
+        "TrainingJobStatus": "InProgress",
+    }
+
+
+def training_job(name: str, **resources: Any) -> dict[str, Any]:
+    spot = resources.pop("spot", False)
+    return {
+        "TrainingJobName": name,
+        "TrainingJobArn": ARN,
+        "ModelArtifacts": {"S3ModelArtifacts": "s3://bucket/model.tar.gz"},
+        "TrainingJobStatus": "InProgress",
+        "SecondaryStatus": "Training",
+        "AlgorithmSpecification": {"TrainingInputMode": "File"},
+        "ResourceConfig": {"VolumeSizeInGB": 10, **resources},
+        "StoppingCondition": {},
+        "CreationTime": NOW,
+        "EnableManagedSpotTraining": spot,
+    }
+
+
+def endpoint_summary(name: str, status: str) -> dict[str, Any]:
+    return {
+        "EndpointName": name,
+        "EndpointArn": "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/e",
+        "CreationTime": NOW,
+        "LastModifiedTime": NOW,
+        "EndpointStatus": status,
+    }
+
+
+def endpoint(name: str, config: str, status: str, **more: Any) -> dict[str, Any]:
+    return {**endpoint_summary(name, status), "EndpointConfigName": config, **more}
+
+
+def endpoint_config(name: str, *variants: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "EndpointConfigName": name,
+        "EndpointConfigArn": "arn:aws:sagemaker:eu-west-1:123456789012:endpoint-config/c",
+        "ProductionVariants": [{"VariantName": "AllTraffic", "ModelName": "m", **v} for v in variants],
+        "CreationTime": NOW,
+    }
+
+
+def test_running_jobs_are_counted_across_empty_pages_and_spot_apart(aws: Any) -> None:
+    listing = aws.sagemaker.add_response
+    listing(
+        "list_training_jobs",
+        {"TrainingJobSummaries": [training_summary("a")], "NextToken": "1"},
+        {"StatusEquals": "InProgress", "MaxResults": 100},
+    )
+    listing("describe_training_job", training_job("a", InstanceType="ml.m5.large", InstanceCount=2))
+    listing("list_training_jobs", {"TrainingJobSummaries": [], "NextToken": "2"})
+    listing("list_training_jobs", {"TrainingJobSummaries": [training_summary("b"), training_summary("c")]})
+    listing(
+        "describe_training_job", training_job("b", InstanceType="ml.m5.large", InstanceCount=1, spot=True)
+    )
+    listing(
+        "describe_training_job",
+        training_job(
+            "c",
+            InstanceGroups=[{"InstanceType": "ml.c5.xlarge", "InstanceCount": 3, "InstanceGroupName": "g"}],
+        ),
+    )
+    listing(
+        "list_training_jobs", {"TrainingJobSummaries": []}, {"StatusEquals": "Stopping", "MaxResults": 100}
+    )
+    for _status in range(2):
+        listing("list_transform_jobs", {"TransformJobSummaries": []})
+    listing("list_endpoints", {"Endpoints": []})
+    aws.quotas_are()
+    aws.prices_are()
+
+    usage = observe(aws.clients)[0].usage
+
+    assert usage["ml.m5.large for training job usage"] == 2
+    assert usage["ml.c5.xlarge for training job usage"] == 3
+    assert usage[TRAINING_ACROSS] == 5
+    assert usage["ml.m5.large for spot training job usage"] == 1
+    assert usage["ml.m5.xlarge for training job usage"] == 0
+    assert usage["ml.m5.large for transform job usage"] == 0
+    aws.nothing_is_left()
+
+
+def test_an_endpoint_that_is_updated_counts_with_both_fleets_and_serverless_with_none(aws: Any) -> None:
+    listing = aws.sagemaker.add_response
+    for _status in range(2):
+        listing("list_training_jobs", {"TrainingJobSummaries": []})
+    for _status in range(2):
+        listing("list_transform_jobs", {"TransformJobSummaries": []})
+    listing(
+        "list_endpoints",
+        {
+            "Endpoints": [
+                endpoint_summary("updated", "Updating"),
+                endpoint_summary("gone", "Failed"),
+                endpoint_summary("serverless", "InService"),
+                endpoint_summary("new", "Creating"),
+            ]
+        },
+    )
+    fleet = [{"VariantName": "AllTraffic", "CurrentInstanceCount": 2, "DesiredInstanceCount": 3}]
+    listing(
+        "describe_endpoint",
+        endpoint(
+            "updated",
+            "old",
+            "Updating",
+            ProductionVariants=fleet,
+            PendingDeploymentSummary={"EndpointConfigName": "next"},
+        ),
+    )
+    listing("describe_endpoint_config", endpoint_config("old", {"InstanceType": "ml.m5.large"}))
+    listing(
+        "describe_endpoint_config",
+        endpoint_config("next", {"InstanceType": "ml.m5.xlarge", "InitialInstanceCount": 4}),
+    )
+    listing("describe_endpoint", endpoint("serverless", "sls", "InService"))
+    listing(
+        "describe_endpoint_config",
+        endpoint_config("sls", {"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}),
+    )
+    listing("describe_endpoint", endpoint("new", "first", "Creating"))
+    listing(
+        "describe_endpoint_config",
+        endpoint_config("first", {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}),
+    )
+    aws.quotas_are()
+    aws.prices_are()
+
+    usage = observe(aws.clients)[0].usage
+
+    assert usage["ml.m5.large for endpoint usage"] == 3 + 1
+    assert usage["ml.m5.xlarge for endpoint usage"] == 4
+    assert usage[ENDPOINTS_ACROSS] == 8
+
+
+def test_quotas_are_read_page_by_page_and_rows_with_an_error_stay_unknown(aws: Any) -> None:
+    def row(name: str, value: float, **more: Any) -> dict[str, Any]:
+        return {"QuotaName": name, "QuotaCode": f"L-{abs(hash(name)) % 10**8:08d}", "Value": value, **more}
+
+    aws.quotas.add_response(
+        "list_service_quotas",
+        {"Quotas": [row("ml.m5.large for endpoint usage", 4)], "NextToken": "x"},
+        {"ServiceCode": "sagemaker", "MaxResults": 100},
+    )
+    error = {"ErrorCode": "SERVICE_QUOTA_NOT_AVAILABLE_ERROR", "ErrorMessage": "none"}
+    aws.quotas.add_response(
+        "list_service_quotas",
+        {
+            "Quotas": [
+                row("ml.m5.xlarge for endpoint usage", 9, ErrorReason=error),
+                row("ml.m5.2xlarge for endpoint usage", 0),
+            ]
+        },
+    )
+    aws.nothing_is_running()
+    aws.prices_are()
+
+    account, _ = observe(aws.clients)
+
+    assert account.quotas == {"ml.m5.large for endpoint usage": 4, "ml.m5.2xlarge for endpoint usage": 0}
+    assert "ml.m5.xlarge for endpoint usage" in account.codes
+    assert account.region == "eu-west-1"
+
+
+def test_defaults_are_guesses_beside_the_quotas_and_never_among_them(aws: Any) -> None:
+    aws.quotas_are(**{"ml.m5.large for endpoint usage": 4})
+    rows = [
+        {"QuotaName": name, "QuotaCode": "L-00000001", "Value": 20}
+        for name in ("ml.m5.large for endpoint usage", "ml.r5.large for endpoint usage")
+    ]
+    aws.quotas.add_response("list_aws_default_service_quotas", {"Quotas": rows})
+    aws.nothing_is_running()
+    aws.prices_are()
+
+    account, _ = observe(aws.clients, with_defaults=True)
+
+    assert account.quotas == {"ml.m5.large for endpoint usage": 4}
+    assert account.defaults == {"ml.r5.large for endpoint usage": 20}
+
+
+def test_denied_calls_leave_everything_unknown_and_say_which(aws: Any) -> None:
+    aws.quotas.add_client_error("list_service_quotas", "AccessDeniedException")
+    aws.sagemaker.add_client_error("list_training_jobs", "AccessDeniedException")
+    for _status in range(2):
+        aws.sagemaker.add_response("list_transform_jobs", {"TransformJobSummaries": []})
+    aws.sagemaker.add_client_error("list_endpoints", "ThrottlingException")
+    aws.pricing.add_client_error("get_products", "AccessDeniedException")
+
+    account, prices = observe(aws.clients)
+
+    assert account.quotas == {}
+    assert TRAINING_ACROSS not in account.usage
+    assert account.usage["Number of instances across all transform jobs"] == 0
+    notes = "\n".join(account.notes)
+    assert "quotas couldn't be read and count as unknown: ListServiceQuotas answered AccessDeniedEx" in notes
+    assert "use by training jobs couldn't be read" in notes
+    assert (
+        "use by endpoints couldn't be read and count as unknown: ListEndpoints answered Throttling" in notes
+    )
+    assert "live prices couldn't be read" in notes
+    assert prices.per_hour == table_prices().per_hour
+    assert any("eu-west-1 may differ" in note for note in prices.notes)
+
+
+def test_services_that_can_not_be_reached_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
+    config = Config(connect_timeout=1, retries={"total_max_attempts": 1})
+    service_quotas, sagemaker, pricing = (
+        session.client(name, endpoint_url="http://127.0.0.1:9", config=config)
+        for name in ("service-quotas", "sagemaker", "pricing")
+    )
+    account, prices = observe(edge.Clients(service_quotas, sagemaker, pricing))
+    assert (account.quotas, account.usage) == ({}, {})
+    assert prices.source.startswith("built-in table")
+    assert len(account.notes) == 5
+
+
+def test_no_page_is_asked_for_after_the_time_is_up(aws: Any) -> None:
+    account, prices = observe(aws.clients, budget_seconds=-1)
+    assert aws.called == []
+    assert (account.quotas, account.usage) == ({}, {})
+    assert prices == table_prices("eu-west-1")
+    assert all("time allowed" in note for note in account.notes)
+
+
+def test_prices_are_the_regions_and_a_missing_transform_rate_is_hostings(
+    aws: Any, product: Callable[..., str]
+) -> None:
+    aws.quotas_are()
+    aws.nothing_is_running()
+    wanted = [
+        {"Type": "TERM_MATCH", "Field": "productFamily", "Value": "ML Instance"},
+        {"Type": "TERM_MATCH", "Field": "regionCode", "Value": "eu-west-1"},
+        {"Type": "TERM_MATCH", "Field": "platoinstancetype", "Value": "Training"},
+    ]
+    aws.pricing.add_response(
+        "get_products",
+        {
+            "PriceList": [
+                product("ml.m5.large", "Training", "0.0000"),
+                product("ml.m5.large", "Training", "0.128"),
+            ]
+        },
+        {"ServiceCode": "AmazonSageMaker", "Filters": wanted, "FormatVersion": "aws_v1", "MaxResults": 100},
+    )
+    aws.pricing.add_response("get_products", {"PriceList": [product("ml.m5.xlarge", "Hosting", "0.257")]})
+    for _component in ("BatchTransform", "Processing"):
+        aws.pricing.add_response("get_products", {"PriceList": []})
+
+    prices = observe(aws.clients)[1]
+
+    assert prices.of("training", "ml.m5.large") == 0.128
+    assert prices.of("training", "ml.m5.xlarge") is None
+    assert prices.of("hosting", "ml.m5.xlarge") == 0.257
+    assert prices.of("transform", "ml.m5.xlarge") == 0.257
+    assert "hosting rates stand in" in prices.notes[0]
+    assert prices.source.startswith("Pricing API, eu-west-1")
+
+
+def test_prices_keep_the_currency_that_they_are_listed_in(aws: Any, product: Callable[..., str]) -> None:
+    aws.quotas_are()
+    aws.nothing_is_running()
+    aws.prices_are(Hosting=[product("ml.m5.large", "Hosting", "1.02", "CNY")])
+    prices = observe(aws.clients)[1]
+    assert prices.currency == "CNY"
+    assert prices.of("hosting", "ml.m5.large") == 1.02
+    assert prices.of("training", "ml.m5.large") is None
+
+
+def test_quotas_and_prices_come_from_the_cache_until_they_are_too_old(
+    aws: Any, product: Callable[..., str], tmp_path: Path
+) -> None:
+    uri = str(tmp_path / "account.json")
+    aws.quotas_are(**{"ml.m5.large for endpoint usage": 4})
+    aws.prices_are(Hosting=[product("ml.m5.large", "Hosting", "0.2")])
+    aws.nothing_is_running()
+    first, first_prices = observe(aws.clients, cache_uri=uri)
+
+    aws.nothing_is_running()
+    second, second_prices = observe(aws.clients, cache_uri=uri)
+    assert second.quotas == first.quotas
+    assert second.codes == first.codes
+    assert second_prices == first_prices
+    assert second.notes[0].startswith("quotas were read at ")
+
+    document = json.loads(Path(uri).read_text())
+    for part, days in (("quotas", 1), ("prices", 8)):
+        document[part]["read_at"] = (datetime.now(UTC) - timedelta(days=days)).isoformat()
+    Path(uri).write_text(json.dumps(document))
+    aws.quotas_are(**{"ml.m5.large for endpoint usage": 7})
+    aws.prices_are(Hosting=[product("ml.m5.large", "Hosting", "0.3")])
+    aws.nothing_is_running()
+    third, third_prices = observe(aws.clients, cache_uri=uri)
+    assert third.quotas == {"ml.m5.large for endpoint usage": 7}
+    assert third_prices.of("hosting", "ml.m5.large") == 0.3
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"version": 1, "region": "us-east-1", "quotas": {}}'])
+def test_a_cache_that_is_broken_or_another_regions_is_read_over(
+    aws: Any, tmp_path: Path, content: str
+) -> None:
+    path = tmp_path / "account.json"
+    path.write_text(content)
+    aws.quotas_are(**{"ml.m5.large for endpoint usage": 4})
+    aws.prices_are()
+    aws.nothing_is_running()
+    account, _ = observe(aws.clients, cache_uri=str(path))
+    assert account.quotas == {"ml.m5.large for endpoint usage": 4}
+    assert json.loads(path.read_text())["region"] == "eu-west-1"
+
+
+def test_what_is_called_is_what_the_permissions_say(aws: Any) -> None:
+    listing = aws.sagemaker.add_response
+    listing("list_training_jobs", {"TrainingJobSummaries": [training_summary("a")]})
+    listing("describe_training_job", training_job("a", InstanceType="ml.m5.large", InstanceCount=1))
+    listing("list_training_jobs", {"TrainingJobSummaries": []})
+    summary = {
+        "TransformJobName": "t",
+        "TransformJobArn": ARN,
+        "CreationTime": NOW,
+        "TransformJobStatus": "InProgress",
+    }
+    listing("list_transform_jobs", {"TransformJobSummaries": [summary]})
+    listing(
+        "describe_transform_job",
+        {
+            **summary,
+            "ModelName": "m",
+            "TransformInput": {
+                "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/p"}}
+            },
+            "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 2},
+        },
+    )
+    listing("list_transform_jobs", {"TransformJobSummaries": []})
+    listing("list_endpoints", {"Endpoints": [endpoint_summary("e", "InService")]})
+    listing("describe_endpoint", endpoint("e", "c", "InService"))
+    listing("describe_endpoint_config", endpoint_config("c", {"InstanceType": "ml.m5.large"}))
+    aws.quotas_are()
+    aws.prices_are()
+
+    account, _ = observe(aws.clients)
+
+    assert set(aws.called) == set(ACTIONS)
+    assert account.usage["ml.m5.large for transform job usage"] == 2
+    assert account.usage["ml.m5.large for endpoint usage"] == 1
+
+
+INCREASE = increase_for("ml.m5.large for endpoint usage", limit=0, used=0, wanted=1, region="eu-west-1")
+HISTORY = "list_requested_service_quota_change_history_by_quota"
+
+
+def history(status: str) -> dict[str, Any]:
+    return {"RequestedQuotas": [{"Id": "r-1", "Status": status, "DesiredValue": 4.0}]}
+
+
+def test_nothing_is_asked_for_unless_settings_allow_it(aws: Any) -> None:
+    asked = request_increase(aws.clients.service_quotas, INCREASE, allowed=False)
+    assert not asked.asked
+    assert aws.called == []
+    assert INCREASE.command in asked.sentence
+
+
+@pytest.mark.parametrize("status", ["PENDING", "CASE_OPENED"])
+def test_an_increase_is_not_asked_for_while_one_is_open(aws: Any, status: str) -> None:
+    aws.quotas.add_response(HISTORY, history(status), {"ServiceCode": "sagemaker", "QuotaCode": "L-614B09FD"})
+    asked = request_increase(aws.clients.service_quotas, INCREASE, allowed=True)
+    assert (asked.asked, asked.request_id) == (False, "r-1")
+    assert "already open" in asked.sentence
+
+
+def test_an_increase_is_asked_for_once_the_earlier_one_is_closed(aws: Any) -> None:
+    aws.quotas.add_response(HISTORY, {**history("DENIED"), "NextToken": "x"})
+    aws.quotas.add_response(HISTORY, history("CASE_CLOSED"))
+    aws.quotas.add_response(
+        "request_service_quota_increase",
+        {"RequestedQuota": {"Id": "r-2", "Status": "PENDING"}},
+        {"ServiceCode": "sagemaker", "QuotaCode": "L-614B09FD", "DesiredValue": 1.0},
+    )
+    asked = request_increase(aws.clients.service_quotas, INCREASE, allowed=True)
+    assert (asked.asked, asked.request_id, asked.status) == (True, "r-2", "PENDING")
+    assert set(aws.called) == set(edge.INCREASE_ACTIONS)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("ResourceAlreadyExistsException", "already open"),
+        ("QuotaExceededException", "RequestServiceQuotaIncrease answered QuotaExceededException"),
+    ],
+)
+def test_a_refused_request_is_told_and_not_raised(aws: Any, code: str, words: str) -> None:
+    aws.quotas.add_response(HISTORY, {"RequestedQuotas": []})
+    aws.quotas.add_client_error("request_service_quota_increase", code)
+    asked = request_increase(aws.clients.service_quotas, INCREASE, allowed=True)
+    assert not asked.asked
+    assert words in asked.sentence
