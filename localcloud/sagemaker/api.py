@@ -50,7 +50,7 @@ class SageMaker:
         Repository name → command that stands in for the image.
     """
 
-    def __init__(  # noqa: PLR0917 - the server's other services are made in the same order
+    def __init__(
         self,
         home: pathlib.Path,
         region: str,
@@ -179,6 +179,7 @@ class SageMaker:
     def close(self) -> None:
         """Stop every program and thread; nothing runs afterwards."""
         self._platform.closing.set()
+        self._endpoints.give_up()
         self._platform.children.close()
         deadline = time.monotonic() + _CLOSE_SECONDS
         for thread in self._platform.threads:

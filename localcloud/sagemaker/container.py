@@ -5,11 +5,13 @@ Follows SageMaker's hosting contract: ``GET /ping``, ``POST /invocations``, ``GE
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import pathlib
 import shutil
 import socket
+import subprocess
 import tarfile
 import time
 from collections.abc import Callable
@@ -43,6 +45,12 @@ class Container:
     def alive(self) -> bool:
         """Whether the program runs."""
         return self.child.process.poll() is None
+
+    def ends_within(self, seconds: float) -> bool:
+        """Whether the program has ended or does so soon; a refused connection is seen before its death is."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.child.process.wait(seconds)
+        return not self.alive
 
     def healthy(self) -> bool:
         """Whether ``/ping`` answers 200."""

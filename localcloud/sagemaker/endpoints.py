@@ -6,7 +6,10 @@ An update counts both fleets against the quotas, as AWS builds the new one besid
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import weakref
+from collections.abc import Iterator
 from typing import Any
 
 from localcloud.faults import ServiceFault
@@ -32,6 +35,7 @@ class Endpoints:
         self._configs = configs
         self._lock = threading.Lock()
         self._fleets: dict[str, Fleet] = {}
+        self._started: weakref.WeakSet[Fleet] = weakref.WeakSet()
 
     def create(self, parameters: dict[str, Any]) -> Record:
         """Accept or refuse an endpoint and start its fleet."""
@@ -125,22 +129,31 @@ class Endpoints:
         self._platform.run(f"endpoint-{name}-delete", self._delete, name)
         return {}
 
-    def serving(self, name: str) -> tuple[str, Container]:
-        """The variant and container to which an invocation goes.
+    @contextlib.contextmanager
+    def serving(self, name: str) -> Iterator[Container]:
+        """The container that an invocation goes to, which is not stopped before the block ends.
 
         Raises
         ------
         ServiceFault
             ``ValidationError``: there is no such endpoint, or it serves nothing yet.
         """
-        record = self._platform.records.get(KIND, name)
         with self._lock:
             fleet = self._fleets.get(name)
-        if record is None or fleet is None:
+            container = None if fleet is None else fleet.enter()
+        if fleet is None or container is None:
             raise ServiceFault(
                 "ValidationError", f"Endpoint {name} of account {self._platform.account.number} not found."
             )
-        return fleet.container()
+        try:
+            yield container
+        finally:
+            fleet.leave()
+
+    def give_up(self) -> None:
+        """The local cloud stops: no program is replaced any more."""
+        for fleet in list(self._started):
+            fleet.give_up()
 
     def recover(self) -> None:
         """After a restart: start the fleets of endpoints that were serving; the others have failed."""
@@ -171,7 +184,9 @@ class Endpoints:
         }
 
     def _fleet(self, name: str, plan: dict[str, Any], identity: str | None = None) -> Fleet:
-        return Fleet(self._platform, name, plan["variants"], plan["models"], identity)
+        fleet = Fleet(self._platform, name, plan["variants"], plan["models"], identity)
+        self._started.add(fleet)
+        return fleet
 
     def _create(self, name: str, arn: str, plan: dict[str, Any]) -> None:
         fleet = self._fleet(name, plan)

@@ -15,6 +15,7 @@ from localcloud.sagemaker.platform import CAPACITY_SECONDS, JobError, Platform
 from localcloud.sagemaker.records import Record
 
 STARTUP_SECONDS = 300.0
+_DRAIN_SECONDS = 60.0
 REPLACEMENT_SECONDS = 30.0
 """How long a dead instance stays away before it is replaced; minutes on AWS."""
 
@@ -49,6 +50,8 @@ class Fleet:
         self._lock = threading.Lock()
         self._containers: dict[str, Container] = {}
         self._stopped = threading.Event()
+        self._idle = threading.Condition()
+        self._requests = 0
 
     def start(self, check: Callable[[], None]) -> None:
         """Start every variant and wait until all are healthy.
@@ -75,8 +78,10 @@ class Fleet:
             self._platform.run(f"endpoint-{self._endpoint}-{name}", self._replace_dead, name)
 
     def stop(self) -> None:
-        """Stop every program and remove the unpacked models."""
-        self._stopped.set()
+        """Let the requests under way end, stop every program, and remove the unpacked models."""
+        self.give_up()
+        with self._idle:
+            self._idle.wait_for(lambda: self._requests == 0, _DRAIN_SECONDS)
         with self._lock:
             containers = list(self._containers.values())
         for container in containers:
@@ -84,13 +89,25 @@ class Fleet:
         if not self._platform.closing.is_set():
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def container(self) -> tuple[str, Container]:
-        """A variant to send a request to, drawn by the variants' weights, and its program."""
+    def give_up(self) -> None:
+        """Replace no program any more."""
+        self._stopped.set()
+
+    def enter(self) -> Container:
+        """The program to send a request to, drawn by the variants' weights; ``leave`` follows."""
         names = list(self._variants)
         weights = [self._variants[name].get("InitialVariantWeight", 1.0) for name in names]
         name = random.choices(names, weights)[0] if any(weights) else names[0]  # noqa: S311 - a draw, no secret
+        with self._idle:
+            self._requests += 1
         with self._lock:
-            return name, self._containers[name]
+            return self._containers[name]
+
+    def leave(self) -> None:
+        """The request of one ``enter`` has ended."""
+        with self._idle:
+            self._requests -= 1
+            self._idle.notify_all()
 
     def describe(self) -> list[dict[str, Any]]:
         """``ProductionVariants`` of DescribeEndpoint: what runs now."""

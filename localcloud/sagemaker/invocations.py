@@ -10,10 +10,12 @@ import urllib.parse
 
 from localcloud.faults import ServiceFault
 from localcloud.sagemaker.account import Account
+from localcloud.sagemaker.container import Answer, Container
 from localcloud.sagemaker.endpoints import Endpoints
 
 LARGEST_BODY_BYTES = 6 * (1 << 20)
 ANSWER_SECONDS = 60.0
+_DEATH_SECONDS = 0.5
 
 
 class ModelFault(ServiceFault):
@@ -55,7 +57,6 @@ class Invocations:
         if len(body) > LARGEST_BODY_BYTES:
             # AWS's front end refuses before there is an error document; boto3 shows the status as the code.
             raise ServiceFault("413", f"HTTP content length exceeded {LARGEST_BODY_BYTES} bytes.", 413)
-        _, container = self._endpoints.serving(name)
         headers = {
             header: value
             for header, value in (
@@ -65,8 +66,15 @@ class Invocations:
             )
             if value
         }
+        with self._endpoints.serving(name) as container:
+            answer = self._ask(name, container, body, headers)
+        if answer.status >= http.client.BAD_REQUEST:
+            raise self._fault(name, answer.status, answer.body.decode("utf-8", "replace"))
+        return answer.body, answer.content_type
+
+    def _ask(self, name: str, container: Container, body: bytes, headers: dict[str, str]) -> Answer:
         try:
-            answer = container.invoke(body, headers, ANSWER_SECONDS)
+            return container.invoke(body, headers, ANSWER_SECONDS)
         except TimeoutError as error:
             raise self._fault(
                 name,
@@ -75,15 +83,13 @@ class Invocations:
                 "metrics for each container in Amazon CloudWatch, resolve the issue, and try again.",
             ) from error
         except (OSError, http.client.HTTPException) as error:
-            state = "is not reachable" if container.alive else f"has ended ({container.ending()})"
+            ended = container.ends_within(_DEATH_SECONDS)
+            state = f"has ended ({container.ending()})" if ended else "is not reachable"
             raise self._fault(
                 name,
                 500,
                 f"The container of the endpoint {state}. An unhealthy instance is replaced; try again later.",
             ) from error
-        if answer.status >= http.client.BAD_REQUEST:
-            raise self._fault(name, answer.status, answer.body.decode("utf-8", "replace"))
-        return answer.body, answer.content_type
 
     def _fault(self, name: str, status: int, text: str) -> ModelFault:
         side = "client" if 400 <= status < 500 else "server"

@@ -40,6 +40,7 @@ _MEGABYTE = 1 << 20
 _DEFAULT_PAYLOAD_MB = 6
 _LARGEST_PAYLOAD_MB = 100
 _STARTUP_SECONDS = 300.0
+_DEATH_SECONDS = 0.5
 
 
 class TransformJobs:
@@ -286,7 +287,7 @@ class _Request:
             try:
                 answer = self._container.invoke(payload, self._headers, self._seconds)
             except (OSError, http.client.HTTPException) as error:
-                if not self._container.alive:
+                if self._container.ends_within(_DEATH_SECONDS):
                     raise JobError(self._death(where)) from error
                 problem = f"Unable to get response from algorithm ({error or type(error).__name__})"
                 continue
@@ -299,7 +300,6 @@ class _Request:
         raise JobError(f"AlgorithmError: {where}: {problem}. See job logs for more information")
 
     def _death(self, where: str) -> str:
-        self._container.child.process.wait()
         cause = (
             "it ran out of memory (exit code 137)"
             if self._container.child.out_of_memory
