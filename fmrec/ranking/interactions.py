@@ -1,0 +1,80 @@
+"""Who met what: user-item pairs as compressed rows, the form in which ranking masks and judges them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fmrec.errors import InputError
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Items by user, each item once, ascending.
+
+    ``indptr`` int64 (users + 1,): user u has ``items[indptr[u]:indptr[u + 1]]``; ``items`` int32.
+    """
+
+    indptr: npt.NDArray[np.int64]
+    items: npt.NDArray[np.int32]
+
+    @property
+    def users(self) -> int:
+        return len(self.indptr) - 1
+
+    def counts(self) -> npt.NDArray[np.int64]:
+        """How many items each user has, (users,)."""
+        return np.diff(self.indptr)
+
+    def of(self, user: int) -> npt.NDArray[np.int32]:
+        return self.items[self.indptr[user] : self.indptr[user + 1]]
+
+    def take(self, users: npt.NDArray[np.int64]) -> Interactions:
+        """The rows of some users, in the order given."""
+        counts = self.counts()[users]
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        shift = np.repeat(self.indptr[users] - indptr[:-1], counts)
+        return Interactions(indptr, self.items[np.arange(indptr[-1]) + shift])
+
+    def contains(self, users: npt.NDArray[np.int64], items: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Whether each of the pairs ``(users, items)``, broadcast, is among these; False for items below 0."""
+        users, items = np.broadcast_arrays(users, items)
+        width = max(int(self.items.max(initial=0)), int(items.max(initial=0))) + 1
+        owners = np.repeat(np.arange(self.users), self.counts())
+        keys = owners * width + self.items
+        wanted = users * width + items
+        at = np.searchsorted(keys, wanted)
+        found: npt.NDArray[np.bool_] = np.zeros(wanted.shape, bool)
+        inside = (at < len(keys)) & (items >= 0)
+        found[inside] = keys[at[inside]] == wanted[inside]
+        return found
+
+
+def from_pairs(
+    users: npt.NDArray[np.integer], items: npt.NDArray[np.integer], user_count: int
+) -> Interactions:
+    """Compress pairs of user and item ordinals, in any order; pairs that repeat count once.
+
+    Raises
+    ------
+    InputError
+        A user or item is out of range.
+    """
+    users, items = np.asarray(users, np.int64), np.asarray(items, np.int64)
+    if len(users) != len(items):
+        raise InputError(f"{len(users)} users and {len(items)} items, expected pairs")
+    if len(users) and (users.min() < 0 or users.max() >= user_count or items.min() < 0):
+        raise InputError(
+            f"pairs have users from {users.min()} to {users.max()} and items from {items.min()}; expected "
+            f"users from 0 below {user_count} and items from 0"
+        )
+    width = int(items.max(initial=0)) + 1
+    keys = users * width + items
+    if len(keys) > 1 and not (keys[1:] > keys[:-1]).all():
+        keys = np.unique(keys)
+        users, items = keys // width, keys % width
+    indptr = np.zeros(user_count + 1, np.int64)
+    np.cumsum(np.bincount(users, minlength=user_count), out=indptr[1:])
+    return Interactions(indptr, items.astype(np.int32))
