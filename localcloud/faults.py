@@ -15,7 +15,7 @@ from typing import Any
 DENIABLE = ("service-quotas", "pricing")
 
 
-class ServiceFault(Exception):
+class ServiceFault(Exception):  # noqa: N818 - AWS calls an error answer a fault
     """An error answer of an AWS service.
 
     Parameters
@@ -26,6 +26,11 @@ class ServiceFault(Exception):
         The service's words.
     status
         The HTTP status of the answer.
+
+    Attributes
+    ----------
+    fields
+        Further members of the error's shape, such as ModelError's ``OriginalStatusCode``.
     """
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
@@ -33,6 +38,7 @@ class ServiceFault(Exception):
         self.code = code
         self.message = message
         self.status = status
+        self.fields: dict[str, str | int] = {}
 
 
 class Faults:

@@ -1,0 +1,258 @@
+"""The process of one Glue run: what it is given, how it is started, and how all of it is ended.
+
+The script runs on the machine's own Spark with the arguments that Glue gives it, with the job's
+role, and with nothing on its Python path but ``--extra-py-files`` and the installed packages.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO, Any
+
+from localcloud import roles
+from localcloud.home import Home, Record, client_environment
+from localcloud.processes import end_marked
+
+RUN_MARK = "LOCALCLOUD_GLUE_RUN"
+"""Environment variable in everything that a run starts."""
+
+_RUNTIME = Path(__file__).resolve().parent / "runtime"
+_S3_URI = re.compile(r"s3[an]?://([^/]+)/(.+)")
+
+# Glue's own, which it does not hand on to the script.
+_FOR_GLUE = (
+    "--extra-py-files",
+    "--extra-jars",
+    "--extra-files",
+    "--additional-python-modules",
+    "--python-modules-installer-option",
+    "--conf",
+    "--class",
+    "--job-language",
+)
+_LOG_CONFIGURATION = """\
+rootLogger.level = warn
+rootLogger.appenderRef.stderr.ref = stderr
+appender.stderr.type = Console
+appender.stderr.name = stderr
+appender.stderr.target = SYSTEM_ERR
+appender.stderr.layout.type = PatternLayout
+appender.stderr.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
+logger.native.name = org.apache.hadoop.util.NativeCodeLoader
+logger.native.level = error
+logger.utils.name = org.apache.spark.util.Utils
+logger.utils.level = error
+"""
+
+
+class DriverError(Exception):
+    """A run can't start; the message is its ErrorMessage."""
+
+
+class Driver:
+    """The process of one run and its working folder.
+
+    Parameters
+    ----------
+    job, run
+        The job and the run as the API describes them.
+    log
+        The file that the run's output goes to.
+    """
+
+    def __init__(self, home: Home, record: Record, job: dict[str, Any], run: dict[str, Any], log: Path) -> None:
+        self._record = record
+        self._job = job
+        self._run = run
+        self._log = log
+        self._folder = home.glue / run["Id"]
+        self._error_file = self._folder / "error.txt"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._credentials = roles.credentials(job["Role"], "GlueJobRunnerSession")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process is not None else 0
+
+    def start(self) -> None:
+        """Fetch the script and its libraries, and start the process.
+
+        Raises
+        ------
+        DriverError
+            They can't be fetched.
+        """
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(parents=True)
+        arguments = self._arguments()
+        with self._log.open("wb") as log:
+            libraries = self._fetch_libraries(arguments, log)
+            script = self._fetch(self._job["Command"]["ScriptLocation"], self._folder / "script", "script")
+            self._write_spark_configuration(arguments)
+            settings = {"mirror": str(self._mirror()), "error_file": str(self._error_file)}
+            settings_file = self._folder / "settings.json"
+            settings_file.write_text(json.dumps(settings), encoding="utf-8")
+            self._process = subprocess.Popen(
+                [sys.executable, str(_RUNTIME / "glue_driver.py"), str(settings_file), str(script)]
+                + self._argv(arguments),
+                cwd=self._working_folder(),
+                env=self._environment(libraries),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def returncode(self) -> int | None:
+        """The exit status, negative for a signal; None while it runs."""
+        return self._process.poll() if self._process is not None else None
+
+    def error_message(self) -> str | None:
+        """What the script died of, if it could still tell."""
+        try:
+            return self._error_file.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+
+    def kill(self) -> None:
+        """End the process with all it started."""
+        end_marked(RUN_MARK, self._run["Id"], grace_seconds=0.0)
+        if self._process is not None:
+            self._process.wait()
+
+    def remove(self) -> None:
+        """End what is left of the run and remove its folder; the log stays."""
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _arguments(self) -> dict[str, str]:
+        """Default arguments, overridden by the run's, overridden by those that can't be overridden."""
+        return {
+            **(self._job.get("DefaultArguments") or {}),
+            **self._run["Arguments"],
+            **(self._job.get("NonOverridableArguments") or {}),
+        }
+
+    def _argv(self, arguments: dict[str, str]) -> list[str]:
+        """``sys.argv[1:]`` of the script in the order and form that Glue gives it."""
+        argv = ["--job-bookmark-option", "job-bookmark-disable"]
+        argv += ["--JOB_ID", f"j_{self._job['Name']}", "true"]
+        argv += ["--JOB_RUN_ID", self._run["Id"], "--JOB_NAME", self._job["Name"]]
+        for name, value in arguments.items():
+            if name not in _FOR_GLUE and name != "--job-bookmark-option":
+                argv += [name, value]
+        return argv
+
+    def _fetch_libraries(self, arguments: dict[str, str], log: IO[bytes]) -> list[str]:
+        """Entries for the Python path from ``--extra-py-files``."""
+        modules = arguments.get("--additional-python-modules")
+        if modules:
+            log.write(
+                f"local cloud: --additional-python-modules {modules} is not installed; "
+                "the run uses the packages of the local environment\n".encode()
+            )
+        folder = self._folder / "libraries"
+        entries = []
+        for number, uri in enumerate(filter(None, arguments.get("--extra-py-files", "").split(","))):
+            file = self._fetch(uri.strip(), folder / str(number), "--extra-py-files")
+            entries.append(str(file.parent if file.suffix == ".py" else file))
+        return entries
+
+    def _fetch(self, uri: str, folder: Path, what: str) -> Path:
+        """Download an object with the job's role, as Glue does, and return the file."""
+        import boto3
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        match = _S3_URI.fullmatch(uri)
+        if match is None:
+            raise DriverError(f"LAUNCH ERROR | {what} {uri!r} is not an S3 path")
+        bucket, key = match.groups()
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / Path(key).name
+        client = boto3.session.Session().client(
+            "s3",
+            endpoint_url=self._record.endpoint_url,
+            region_name=self._record.region,
+            aws_access_key_id=self._credentials["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self._credentials["AWS_SECRET_ACCESS_KEY"],
+            aws_session_token=self._credentials["AWS_SESSION_TOKEN"],
+        )
+        try:
+            client.download_file(bucket, key, str(file))
+        except (ClientError, BotoCoreError, Boto3Error) as error:
+            raise DriverError(f"LAUNCH ERROR | {what} {uri} can't be read: {error}") from error
+        return file
+
+    def _mirror(self) -> Path:
+        return self._folder / "s3"
+
+    def _working_folder(self) -> Path:
+        folder = self._folder / "work"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def _write_spark_configuration(self, arguments: dict[str, str]) -> None:
+        """Spark's defaults: what Glue 6.0 sets, ``--conf``, and S3 as folders (see ``glue_s3``)."""
+        from ministack.services import s3
+
+        scratch = self._folder / "scratch"
+        scratch.mkdir()
+        overload = "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme"
+        settings = {
+            "spark.master": "local[2]",
+            "spark.app.name": self._job["Name"],
+            "spark.driver.memory": "2g",
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.driver.extraJavaOptions": f"-Djava.io.tmpdir={scratch} -XX:-UsePerfData",
+            "spark.ui.enabled": "false",
+            "spark.local.dir": str(scratch),
+            "spark.sql.warehouse.dir": (self._folder / "warehouse").as_uri(),
+            "spark.sql.shuffle.partitions": "4",
+            "spark.sql.session.timeZone": "UTC",
+        }
+        target = "spark.hadoop.fs.viewfs.overload.scheme.target.file.impl"
+        settings[target] = "org.apache.hadoop.fs.RawLocalFileSystem"  # no .crc files beside objects
+        for scheme in ("s3", "s3a", "s3n"):
+            settings[f"spark.hadoop.fs.{scheme}.impl"] = overload
+        for bucket in s3._buckets:
+            folder = self._mirror() / bucket
+            folder.mkdir(parents=True)
+            settings[f"spark.hadoop.fs.viewfs.mounttable.{bucket}.linkFallback"] = folder.as_uri()
+        for entry in re.split(r"\s*--conf\s+", arguments.get("--conf", "").strip()):
+            name, separator, value = entry.partition("=")
+            if separator:
+                settings[name.strip()] = value.strip()
+        configuration = self._folder / "spark"
+        configuration.mkdir()
+        lines = (f"{name} {value}" for name, value in settings.items())
+        configuration.joinpath("spark-defaults.conf").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        configuration.joinpath("log4j2.properties").write_text(_LOG_CONFIGURATION, encoding="utf-8")
+
+    def _environment(self, libraries: list[str]) -> dict[str, str]:
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AWS_", "SPARK_", "PYSPARK_", "PYTHON"))
+        }
+        return {
+            **kept,
+            **client_environment(self._record),
+            **self._credentials,
+            RUN_MARK: self._run["Id"],
+            "PYTHONPATH": os.pathsep.join([*libraries, str(_RUNTIME)]),
+            "PYTHONUNBUFFERED": "1",
+            "PYSPARK_PYTHON": sys.executable,
+            "PYSPARK_DRIVER_PYTHON": sys.executable,
+            "PYSPARK_SUBMIT_ARGS": "pyspark-shell",
+            "SPARK_CONF_DIR": str(self._folder / "spark"),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "TZ": "UTC",
+        }

@@ -1,0 +1,103 @@
+"""Routing to the services that the emulator lacks, IAM on them, and what counts as secure transport."""
+
+from __future__ import annotations
+
+import json
+import urllib.parse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from localcloud import gateway
+from localcloud.hooks.binding import find, replace
+
+if TYPE_CHECKING:
+    from localcloud.cloud import Cloud
+
+# Name of the resource in an operation's parameters → its kind in the ARN.
+_SAGEMAKER_RESOURCES = {
+    "TrainingJobName": "training-job",
+    "TransformJobName": "transform-job",
+    "ProcessingJobName": "processing-job",
+    "HyperParameterTuningJobName": "hyper-parameter-tuning-job",
+    "ModelName": "model",
+    "EndpointConfigName": "endpoint-config",
+    "EndpointName": "endpoint",
+    "ModelPackageGroupName": "model-package-group",
+}
+
+
+def install(cloud: Cloud) -> None:
+    """Route, authorise and secure."""
+    handlers = find("ministack.app", "SERVICE_HANDLERS", dict)
+    patterns = find("ministack.core.router", "SERVICE_PATTERNS", dict)
+    namespaces = find("ministack.core.iam_actions", "SERVICE_TO_IAM_NAMESPACE", dict)
+    models = find("ministack.core.iam_actions", "_BOTOCORE_SERVICE_MAP", dict)
+    for scope, targets, handler in (
+        ("sagemaker", ["SageMaker."], gateway.sagemaker(cloud.sagemaker)),
+        ("servicequotas", ["ServiceQuotasV20190624."], gateway.json_service("service-quotas", cloud.service_quotas)),
+        ("pricing", ["AWSPriceListService."], gateway.json_service("pricing", cloud.pricing)),
+    ):
+        handlers[scope] = handler
+        patterns[scope] = {"target_prefixes": targets}
+        namespaces[scope] = scope
+    # InvokeEndpoint has no target header; its IAM action is found by its path.
+    models["sagemaker"] = ["sagemaker-runtime"]
+    replace(
+        "ministack.core.iam_actions",
+        "extract_resource_arn",
+        ("service", "method", "path", "headers", "body", "query_params", "region", "account_id"),
+        _with_sagemaker_resources,
+    )
+    replace("ministack.app", "pin_request_origin", ("source_ip", "secure_transport"), _always_secure)
+
+
+def operation_arn(operation: str, parameters: dict[str, Any], region: str, account: str) -> str:
+    """The ARN that IAM checks a SageMaker call against: the resource it is about, or ``*``.
+
+    A call may name several resources (creating an endpoint names its configuration), so the one in
+    the operation's own name counts; a list is about none, whatever it filters by.
+    """
+    arn = parameters.get("ResourceArn")
+    if isinstance(arn, str):
+        return arn
+    for member in sorted(_SAGEMAKER_RESOURCES, key=len, reverse=True):
+        name = parameters.get(member)
+        if operation.endswith(member.removesuffix("Name")) and isinstance(name, str):
+            return f"arn:aws:sagemaker:{region}:{account}:{_SAGEMAKER_RESOURCES[member]}/{name.lower()}"
+    return "*"
+
+
+def _with_sagemaker_resources(original: Callable[..., str]) -> Callable[..., str]:
+    def extract_resource_arn(
+        service: str,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes,
+        query_params: dict[str, list[str]],
+        region: str,
+        account_id: str,
+    ) -> str:
+        if service != "sagemaker":
+            return original(service, method, path, headers, body, query_params, region, account_id)
+        operation = headers.get("x-amz-target", "").rpartition(".")[2]
+        if not operation:
+            parts = path.split("/")
+            name = urllib.parse.unquote(parts[2]) if len(parts) > 2 else ""
+            return operation_arn("InvokeEndpoint", {"EndpointName": name}, region, account_id)
+        try:
+            document = json.loads(body or b"{}")
+        except ValueError:
+            return "*"  # refused later, as what it is
+        return operation_arn(operation, document if isinstance(document, dict) else {}, region, account_id)
+
+    return extract_resource_arn
+
+
+def _always_secure(original: Callable[..., None]) -> Callable[..., None]:
+    """Let plain HTTP on this machine pass bucket policies that ask for ``aws:SecureTransport``."""
+
+    def pin_request_origin(source_ip: str, secure_transport: bool) -> None:
+        original(source_ip, True)
+
+    return pin_request_origin

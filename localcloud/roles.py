@@ -1,0 +1,86 @@
+"""Who may do what: sessions of IAM roles for jobs, and what a role's policies allow.
+
+The emulator checks requests that come over HTTP. What the local cloud does inside itself in a
+role's name (Step Functions tasks) is checked here, by the same policies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from localcloud.home import ACCOUNT
+
+
+def role_name(role: str) -> str:
+    """The name in a role's ARN, or the name itself."""
+    return role.rsplit("/", 1)[-1]
+
+
+def session_arn(role: str, session: str) -> str:
+    """What IAM calls someone who has assumed the role."""
+    return f"arn:aws:sts::{ACCOUNT}:assumed-role/{role_name(role)}/{session}"
+
+
+def credentials(role: str, session: str) -> dict[str, str]:
+    """Environment variables with credentials of the role, valid until the server stops.
+
+    Asking twice gives the same credentials.
+    """
+    from ministack.services import sts
+
+    digest = hashlib.sha256(f"{role}:{session}".encode()).hexdigest()
+    access_key = f"ASIA{digest[:16].upper()}"
+    secret_key = hashlib.sha256(f"secret:{digest}".encode()).hexdigest()
+    token = hashlib.sha256(f"token:{digest}".encode()).hexdigest()
+    sts.register_session(
+        access_key,
+        {
+            "Arn": session_arn(role, session),
+            "UserId": f"{role_name(role)}:{session}",
+            "SecretAccessKey": secret_key,
+            "SessionToken": token,
+        },
+    )
+    return {
+        "AWS_ACCESS_KEY_ID": access_key,
+        "AWS_SECRET_ACCESS_KEY": secret_key,
+        "AWS_SESSION_TOKEN": token,
+    }
+
+
+def denial(role: str, session: str, action: str, resource: str | None, region: str) -> str | None:
+    """Why the role may not do ``action``, in IAM's words, or None if it may.
+
+    Parameters
+    ----------
+    resource
+        An ARN, or None to ask whether the role may do it to anything at all.
+    """
+    from ministack.core import iam_evaluator
+
+    policies: list[list[Any]] = iam_evaluator._gather_role_policies(role_name(role), ACCOUNT)
+    context = iam_evaluator.EvalContext(
+        principal_arn=session_arn(role, session),
+        principal_type="AssumedRole",
+        principal_account=ACCOUNT,
+        action=action,
+        resource_arn=resource or "*",
+        region=region,
+        secure_transport=True,
+    )
+    if resource is None:
+        allowed = any(
+            statement.effect == "Allow" and iam_evaluator._action_matches(action, statement.actions, statement.not_actions)
+            for statements in policies
+            for statement in statements
+        )
+    else:
+        allowed = iam_evaluator.evaluate(context, policies).decision == "Allow"
+    if allowed:
+        return None
+    return (
+        f"User: {session_arn(role, session)} is not authorized to perform: {action}"
+        f"{'' if resource is None else f' on resource: {resource}'} "
+        "because no identity-based policy allows the action"
+    )
