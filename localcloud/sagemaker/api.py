@@ -37,7 +37,8 @@ class SageMaker:
     Parameters
     ----------
     home
-        Folder for everything: records, logs, working folders. Records of an earlier server are found again.
+        Folder of the local cloud: logs go to ``logs/<kind>/<name>.log``, everything else is under
+        ``sagemaker/``. Records of an earlier server are found again.
     endpoint_url
         Where S3 answers.
     quotas
@@ -68,7 +69,7 @@ class SageMaker:
             account=owner,
             endpoint_url=endpoint_url,
             faults=faults,
-            records=Records(home / "records"),
+            records=Records(home / "sagemaker" / "records"),
             limits=Limits(quotas),
             children=Children(),
             images=Images(owner, programs),

@@ -59,7 +59,7 @@ class Platform:
 
     def folder(self, kind: str, name: str) -> pathlib.Path:
         """The folder in which a job or endpoint works."""
-        return self.home / "work" / kind / name
+        return self.home / "sagemaker" / "work" / kind / name
 
     def run(self, name: str, target: Callable[..., None], *arguments: Any) -> None:
         """Run a job in a thread of its own."""

@@ -399,8 +399,8 @@ def _exit_reason(child: Child, returncode: int, failure: pathlib.Path) -> str:
         killer = signal.Signals(-returncode).name
         text = text or f"the algorithm's process was killed by signal {-returncode} ({killer})"
         return f"AlgorithmError: {text}, exit code: {128 - returncode}"
+    kind = {2: "ClientError", 3: "InternalServerError"}.get(returncode, "AlgorithmError")
+    text = text.removeprefix(f"{kind}: ")  # the stand-ins write it themselves
     if returncode == 3:
-        return f"InternalServerError: {text or 'We encountered an internal error. Please try again.'}"
-    kind = "ClientError" if returncode == 2 else "AlgorithmError"
-    room = FAILURE_REASON_LENGTH - 60
-    return f"{kind}: {text[:room]}, exit code: {returncode}"
+        return f"{kind}: {text or 'We encountered an internal error. Please try again.'}"
+    return f"{kind}: {text[: FAILURE_REASON_LENGTH - 60]}, exit code: {returncode}"

@@ -62,7 +62,7 @@ def test_a_job_leaves_its_artifact_metrics_and_transitions(cloud: Any) -> None:
     assert "AWS_ACCESS_KEY_ID" not in left["environment"]
     assert "Docker entrypoint called" in cloud.service.log("training", "job")
     assert cloud.service.processes() == []
-    assert not (cloud.home / "work/training/job").exists()
+    assert not (cloud.home / "sagemaker/work/training/job").exists()
 
 
 def test_a_prefix_is_a_plain_string_prefix(cloud: Any) -> None:
@@ -109,6 +109,7 @@ def test_a_missing_bucket_fails_the_job_with_the_words_of_s3(cloud: Any) -> None
             {"exit": "3", "failure": ""},
             "InternalServerError: We encountered an internal error. Please try again.",
         ),
+        ({"exit": "2", "failure": "ClientError: named"}, "ClientError: named, exit code: 2"),
         ({"exit": "1"}, "AlgorithmError: , exit code: 1"),
         (
             {"signal": "9"},

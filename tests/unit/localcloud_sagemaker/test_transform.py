@@ -65,7 +65,7 @@ def test_every_object_becomes_one_out_object(cloud: Any) -> None:
     assert (cloud.bucket / "answers/part-0.out").read_text() == '{"score": 1}\n{"score": 2}\n{"score": 3}\n'
     assert (cloud.bucket / "answers/sub/part-1.out").read_text() == '{"score": 4}\n'
     assert cloud.service.processes() == []
-    assert not (cloud.home / "work/transform/batch").exists()
+    assert not (cloud.home / "sagemaker/work/transform/batch").exists()
 
 
 def test_the_containers_payload_limit_is_the_default_and_records_are_packed_to_it(cloud: Any) -> None:
