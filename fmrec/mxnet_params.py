@@ -28,7 +28,7 @@ import math
 import struct
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ CPU = (1, 0)
 MAX_DIMENSIONS = 32
 
 
-def load(source: str | Path | bytes | bytearray | memoryview | BinaryIO) -> dict[str, NDArray[Any]]:
+def load(source: str | Path | bytes | bytearray | memoryview | IO[bytes]) -> dict[str, NDArray[Any]]:
     """Read all arrays of an NDArray list.
 
     Dense arrays, and row_sparse ones with all their rows, are read-only views: of a file on disk they are
@@ -86,7 +86,7 @@ def load(source: str | Path | bytes | bytearray | memoryview | BinaryIO) -> dict
 
 
 def save(
-    target: str | Path | BinaryIO,
+    target: str | Path | IO[bytes],
     arrays: Mapping[str, NDArray[Any]],
     row_sparse: Collection[str] = (),
 ) -> None:
@@ -124,7 +124,7 @@ def save(
         target.write(struct.pack("<Q", len(encoded)) + encoded)
 
 
-def _content(source: str | Path | bytes | bytearray | memoryview | BinaryIO) -> NDArray[np.uint8]:
+def _content(source: str | Path | bytes | bytearray | memoryview | IO[bytes]) -> NDArray[np.uint8]:
     if isinstance(source, bytes | bytearray | memoryview):
         content = np.frombuffer(source, np.uint8)
         content.flags.writeable = False
@@ -281,7 +281,7 @@ def _check_savable(name: str, array: NDArray[Any], as_row_sparse: bool) -> None:
         raise InputError(f"{name!r} has the shape {array.shape}: only matrices are written as row_sparse")
 
 
-def _write_array(file: BinaryIO, array: NDArray[Any], as_row_sparse: bool) -> None:
+def _write_array(file: IO[bytes], array: NDArray[Any], as_row_sparse: bool) -> None:
     shape = struct.pack(f"<i{array.ndim}q", array.ndim, *array.shape)
     file.write(struct.pack("<Ii", V2_MAGIC, ROW_SPARSE if as_row_sparse else DENSE))
     if as_row_sparse:
