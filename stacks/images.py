@@ -10,7 +10,7 @@ import json
 from importlib.metadata import files
 from typing import Any, Literal
 
-from aws_cdk import Aws, CfnMapping, Fn
+from aws_cdk import Aws, CfnMapping
 from constructs import Construct
 
 Algorithm = Literal["factorization-machines", "knn"]
@@ -63,11 +63,11 @@ class AlgorithmImages(Construct):
 
     def account(self, algorithm: Algorithm) -> str:
         """Return a token for the account that owns the registry."""
-        return Fn.find_in_map(self._mapping.logical_id, Aws.REGION, _key(algorithm))
+        return self._mapping.find_in_map(Aws.REGION, _key(algorithm))
 
     def uri(self, algorithm: Algorithm) -> str:
         """Return a token for the image's URI."""
-        suffix = Fn.find_in_map(self._mapping.logical_id, Aws.REGION, "Suffix")
+        suffix = self._mapping.find_in_map(Aws.REGION, "Suffix")
         return f"{self.account(algorithm)}.dkr.ecr.{Aws.REGION}.{suffix}/{algorithm}:{VERSION}"
 
 

@@ -150,7 +150,7 @@ class Retention(Section):
 class Settings(Section):
     """The whole deployment."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]{0,8}$")] = "FmRec"
+    name: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]{0,7}$")] = "FmRec"
     """Begins the stacks' names and, in lower case, the names of SageMaker's jobs, models and endpoint."""
     dataset: dict[str, Any] = DEFAULT_DATASET
     hyperparameters: dict[str, Any] = {}
@@ -197,7 +197,7 @@ class Settings(Section):
 
     @property
     def prefix(self) -> str:
-        """What the names of SageMaker's jobs, models and endpoint begin with; at most 9 characters."""
+        """What the names of SageMaker's jobs, models and endpoint begin with; at most 8 characters."""
         return self.name.lower()
 
     @property

@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+"""Composition root: settings from cdk.json and ``-c``, then the two stacks."""
+
+import sys
+
+from aws_cdk import App
+
+from fmrec.errors import SettingsError
+from stacks.pipeline import PipelineStack
+from stacks.settings import Settings, from_context
+from stacks.storage import StorageStack
+
+
+def build(app: App, settings: Settings) -> tuple[StorageStack, PipelineStack]:
+    """Put the stacks into the app; neither names an account or a region."""
+    storage = StorageStack(
+        app,
+        f"{settings.name}Storage",
+        settings=settings,
+        description="Data, recommendations and messages of the recommendation pipeline",
+    )
+    pipeline = PipelineStack(
+        app,
+        f"{settings.name}Pipeline",
+        settings=settings,
+        storage=storage,
+        description="From interactions to top-N recommendations with SageMaker factorization machines and k-NN",
+    )
+    return storage, pipeline
+
+
+def main() -> None:
+    app = App()
+    try:
+        settings = from_context(app.node.get_all_context())
+    except SettingsError as error:
+        sys.exit(str(error))
+    build(app, settings)
+    app.synth()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""The Lambda functions: one for each question that the state machine can't answer by itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aws_cdk import Duration, Size, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from stacks import bundles
+from stacks.access import grant, read_objects, use_key, write_objects
+from stacks.log_groups import log_group
+from stacks.settings import Settings
+from stacks.storage import StorageStack
+
+RUNTIME = lambda_.Runtime.PYTHON_3_13
+"""What the layer's wheels are built for (scripts/build_lambda_layer.py)."""
+
+
+@dataclass(frozen=True)
+class FunctionSettings:
+    """What differs between the functions."""
+
+    description: str
+    memory_mb: int = 512
+    timeout_seconds: int = 60
+    scratch_mb: int = 512
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def function_settings(settings: Settings) -> dict[str, FunctionSettings]:
+    """Return each function's settings by the name of its folder."""
+    data = settings.functions.memory_mb
+    return {
+        "check_input": FunctionSettings("Checks an execution's input and fills in the defaults"),
+        "choose_instances": FunctionSettings(
+            "Chooses the instances to try by memory, quota and price",
+            memory_mb=1024,
+            timeout_seconds=120,
+            environment={"INSTANCE_POLICY": json.dumps(settings.instances.policy)},
+        ),
+        "check_quality": FunctionSettings("Compares metrics with thresholds"),
+        "export_embeddings": FunctionSettings(
+            "Turns a model into k-NN's items and queries",
+            memory_mb=data,
+            timeout_seconds=900,
+            scratch_mb=10240,
+        ),
+        "publish_recommendations": FunctionSettings(
+            "Publishes the top-N of one part of the users", memory_mb=data, timeout_seconds=900
+        ),
+        "ask_endpoint": FunctionSettings("Asks the endpoint what is published", memory_mb=1024),
+        "write_report": FunctionSettings("Writes a run's report"),
+        "explain_failure": FunctionSettings("Says what failed, where to look and what to do"),
+    }
+
+
+class Functions(Construct):
+    """All functions, each with a role and a log group of its own."""
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, settings: Settings, storage: StorageStack
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._settings = settings
+        self._layer = lambda_.LayerVersion(
+            self,
+            "Dependencies",
+            code=lambda_.Code.from_asset(str(bundles.function_layer())),
+            compatible_runtimes=[RUNTIME],
+            compatible_architectures=[lambda_.Architecture.X86_64],
+            description="NumPy, PyArrow and Powertools as locked in lambda/requirements.txt",
+        )
+        self.roles: dict[str, iam.Role] = {}
+        self.functions: dict[str, lambda_.Function] = {}
+        for name, own in function_settings(settings).items():
+            self._add(name, own)
+        self._permit(storage)
+
+    def _add(self, name: str, own: FunctionSettings) -> None:
+        title = pascal_case(name)
+        log = log_group(self, f"{title}Log", self._settings)
+        role = iam.Role(self, f"{title}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        log.grant_write(role)
+        self.roles[name] = role
+        self.functions[name] = lambda_.Function(
+            self,
+            title,
+            description=own.description,
+            code=lambda_.Code.from_asset(str(bundles.function_code(name))),
+            handler="handler.handler",
+            runtime=RUNTIME,
+            architecture=lambda_.Architecture.X86_64,
+            layers=[self._layer],
+            role=role,
+            log_group=log,
+            memory_size=own.memory_mb,
+            ephemeral_storage_size=Size.mebibytes(own.scratch_mb),
+            timeout=Duration.seconds(own.timeout_seconds),
+            environment=dict(own.environment),
+        )
+
+    def _permit(self, storage: StorageStack) -> None:
+        """What each function may do; check_input, check_quality and explain_failure need nothing."""
+        data, key = storage.data, storage.key
+        endpoint = Stack.of(self).format_arn(
+            service="sagemaker", resource="endpoint", resource_name=self._settings.endpoint_name
+        )
+        for name, statements in {
+            "choose_instances": [*read_objects(data, ("encoded/",)), use_key(key, write=False)],
+            "export_embeddings": [
+                *read_objects(data, ("encoded/", "models/")),
+                *write_objects(data, ("embeddings/",)),
+                use_key(key, write=True),
+            ],
+            "publish_recommendations": [
+                *read_objects(data, ("encoded/", "embeddings/", "neighbours/")),
+                *write_objects(data, ("recommendations/",)),
+                use_key(key, write=True),
+                iam.PolicyStatement(actions=["dynamodb:BatchWriteItem"], resources=[storage.table.table_arn]),
+            ],
+            "ask_endpoint": [
+                *read_objects(data, ("encoded/", "embeddings/")),
+                use_key(key, write=False),
+                iam.PolicyStatement(actions=["dynamodb:GetItem"], resources=[storage.table.table_arn]),
+                iam.PolicyStatement(actions=["sagemaker:InvokeEndpoint"], resources=[endpoint]),
+            ],
+            "write_report": [*write_objects(data, ("runs/",)), use_key(key, write=True)],
+        }.items():
+            grant(self.roles[name], statements, wildcards={})
+
+
+def pascal_case(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))

@@ -1,0 +1,59 @@
+"""The pipeline: the Glue job, the functions and the state machine over the stateful stack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_cdk import CfnOutput, Stack
+from constructs import Construct
+
+from stacks.encoding import EncodingJob
+from stacks.functions import Functions
+from stacks.images import AlgorithmImages
+from stacks.monitoring import RunAlarms
+from stacks.sagemaker_role import SageMakerRole
+from stacks.settings import Settings
+from stacks.state_machine import PipelineStateMachine
+from stacks.storage import StorageStack
+
+
+class PipelineStack(Stack):
+    """Everything that can be replaced without losing anything."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: Settings,
+        storage: StorageStack,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(scope, construct_id, **kwargs)
+        images = AlgorithmImages(self, "Images")
+        encoding = EncodingJob(self, "Encoding", settings=settings, storage=storage)
+        functions = Functions(self, "Functions", settings=settings, storage=storage)
+        sagemaker_role = SageMakerRole(self, "SageMakerRole", storage=storage, images=images)
+        workflow = PipelineStateMachine(
+            self,
+            "Workflow",
+            settings=settings,
+            storage=storage,
+            encoding=encoding,
+            functions=functions,
+            images=images,
+            sagemaker_role=sagemaker_role,
+        )
+        RunAlarms(self, "Alarms", state_machine=workflow.state_machine, topic=storage.topic)
+        arn = workflow.state_machine.state_machine_arn
+        for name, value, description in (
+            ("StateMachineArn", arn, "The workflow: start it with {}."),
+            (
+                "StartCommand",
+                f"aws stepfunctions start-execution --state-machine-arn {arn}",
+                "Starts a run on the deployed defaults; `fmrec run` starts one and follows it.",
+            ),
+            ("EndpointName", settings.endpoint_name, "The k-NN endpoint that a run creates or updates."),
+            ("EncodingJobName", encoding.job.job_name, "The Glue job."),
+        ):
+            CfnOutput(self, name, value=value, description=description)

@@ -1,0 +1,50 @@
+"""The state machine, from raw interactions to published recommendations.
+
+`definition` is a pure function of the settings. Its fragments: `training` (check the input, encode,
+choose instances, train, judge), `retrieval` (embeddings, k-NN, batch transform, publish), `serving`
+(the endpoint), `outcome` (report, messages, the one failure path); `candidates` is the loop over
+instances that they share, and `states` builds single states.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fmrec.instances.policy import Policy
+from stacks.settings import Settings
+from stacks.workflow import outcome, retrieval, serving, training
+from stacks.workflow.states import merge
+
+SUBSTITUTIONS = (
+    *("Partition", "DataBucket", "Key", "Table", "Topic", "SageMakerRole", "EncodingJob"),
+    *("FactorizationMachinesImage", "KnnImage"),
+    *("CheckInput", "ChooseInstances", "CheckQuality", "ExportEmbeddings", "PublishRecommendations"),
+    *("AskEndpoint", "WriteReport", "ExplainFailure"),
+)
+"""What the stack has to fill in for ``${…}``."""
+
+
+def definition(settings: Settings) -> dict[str, Any]:
+    """Return the machine in the Amazon States Language."""
+    policy = Policy.from_mapping(settings.instances.policy)
+    return {
+        "Comment": "From raw interactions to everyone's top-N with factorization machines and k-NN",
+        "QueryLanguage": "JSONata",
+        "StartAt": training.BEGIN,
+        "States": merge(
+            training.begin(settings),
+            training.check_input(settings),
+            training.encode(settings),
+            training.choose(training.CHOOSE, next_state=training.FM.take),
+            training.train(settings, policy),
+            training.judge(settings, next_state=retrieval.EXPORT),
+            retrieval.export(),
+            retrieval.index(settings, policy),
+            retrieval.model(),
+            retrieval.transform(settings),
+            retrieval.publish(settings, next_state=serving.WANTED),
+            serving.endpoint(settings, next_state=outcome.REPORT),
+            outcome.success(),
+            outcome.failure_path(),
+        ),
+    }

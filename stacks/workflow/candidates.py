@@ -1,0 +1,161 @@
+"""Try one instance after the other: the fragment that training, transform and the endpoint share.
+
+Two refusals move on to the next candidate, without a Lambda in between: a quota, which refuses the
+call at once (``SageMaker.ResourceLimitExceededException``), and missing capacity, which a job or an
+endpoint reports minutes later in its ``FailureReason``. Anything else is no question of instances.
+
+Variables: ``candidates``, ``candidate_index`` and ``candidate`` of the step that is under way,
+``attempt`` counts a step's tries (SageMaker takes no name twice), ``refused`` holds this round's
+refusals, ``refusals`` all of the run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from stacks.workflow.states import (
+    EXPLAIN,
+    State,
+    States,
+    decide,
+    failure,
+    jsonata,
+    merge,
+    remember,
+)
+
+QUOTA_REFUSED = "SageMaker.ResourceLimitExceededException"
+NO_CAPACITY = r"/InsufficientInstanceCapacity|Unable to provision requested ML compute capacity/"
+REFUSAL_NUMBERS = (
+    r"/is ([\d.,]+) \w+, with current utilization of [\d.,]+ \w+ and a request delta of ([\d.,]+)/"
+)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The loop around one step.
+
+    Parameters
+    ----------
+    step
+        The step's key in the plan, such as ``fm_training``.
+    title
+        What a person calls it, such as ``FM training``: part of the states' names.
+    """
+
+    step: str
+    title: str
+
+    @property
+    def take(self) -> str:
+        return f"Take the instances for {self.title}"
+
+    @property
+    def next_candidate(self) -> str:
+        return f"Is an instance left for {self.title}?"
+
+    @property
+    def capacity_question(self) -> str:
+        return f"Was capacity missing for {self.title}?"
+
+    def states(self, *, attempt: str, exhausted: str, before: str | None = None) -> States:
+        """The loop's own states.
+
+        `before`, if there is one, comes once, ahead of the first try; `attempt` is the first state of
+        each try; `exhausted` follows the last.
+        """
+        return merge(
+            remember(
+                self.take,
+                {
+                    "candidates": jsonata(f"[$plan.steps.{self.step}.candidates]"),
+                    "candidate_index": 0,
+                    "refused": [],
+                },
+                next_state=before or self.next_candidate,
+            ),
+            decide(
+                self.next_candidate,
+                (
+                    "$candidate_index < $count($candidates)",
+                    attempt,
+                    {
+                        "candidate": jsonata("$candidates[$candidate_index]"),
+                        "candidate_index": jsonata("$candidate_index + 1"),
+                        "attempt": jsonata(f"$count($refusals[step = '{self.step}']) + 1"),
+                    },
+                ),
+                otherwise=exhausted,
+            ),
+        )
+
+    def capacity_states(self) -> States:
+        """Tell missing capacity from other reasons for which a job failed."""
+        return decide(
+            self.capacity_question,
+            (f"$contains($failure.error.Cause, {NO_CAPACITY})", *self.go_on("$failure.error")),
+            otherwise=EXPLAIN,
+        )
+
+    def go_on(self, error: str) -> tuple[str, dict[str, Any]]:
+        """Where to go after a refusal, and the variables that record it."""
+        record = self._record(error)
+        return self.next_candidate, {
+            "refused": jsonata(f"$append($refused, [{record}])"),
+            "refusals": jsonata(f"$append($refusals, [{record}])"),
+        }
+
+    def catches(self, state: str, log: str, log_name: str) -> tuple[State, ...]:
+        """Catchers of a task that starts a job and waits for its end."""
+        return (
+            self.catch_quota(),
+            {
+                "ErrorEquals": ["States.TaskFailed"],
+                "Assign": {"failure": failure(state, log, log_name)},
+                "Next": self.capacity_question,
+            },
+        )
+
+    def catch_quota(self) -> State:
+        """Catcher of a call that a quota may refuse."""
+        next_state, variables = self.go_on("$states.errorOutput")
+        return {"ErrorEquals": [QUOTA_REFUSED], "Assign": variables, "Next": next_state}
+
+    def none_left(self, state: str) -> States:
+        """Fail because no instance is left; `fmrec.failures` finds the quota to ask for."""
+        return remember(
+            state,
+            {
+                "failure": {
+                    "state": self.next_candidate,
+                    "step": self.step,
+                    "log": "",
+                    "name": "",
+                    "refused": jsonata("$refused"),
+                    "rejected": jsonata(f"[$plan.steps.{self.step}.rejected]"),
+                    "error": {
+                        "Error": "NoInstanceLeft",
+                        "Cause": jsonata(
+                            f"$exists($plan.steps.{self.step}.no_candidate) ? "
+                            f"$string($plan.steps.{self.step}.no_candidate) : ''"
+                        ),
+                    },
+                }
+            },
+            next_state=EXPLAIN,
+        )
+
+    def _record(self, error: str) -> str:
+        """An expression for what was refused, and whether it may be free later."""
+        cause = f"$substring({error}.Cause, 0, 2000)"
+        return (
+            f"( $cause := {cause}; $numbers := $match($cause, {REFUSAL_NUMBERS})[0].groups; "
+            f"{{ 'step': '{self.step}', 'instance_type': $candidate.instance_type, "
+            f"'instance_count': $candidate.instance_count, 'error': {error}.Error, "
+            f"'cause': $contains($cause, {NO_CAPACITY}) "
+            f"? 'AWS has no capacity of this type at the moment' : $cause, "
+            f"'waiting_can_help': $exists($numbers) "
+            f"? $number($replace($numbers[1], ',', '')) <= $number($replace($numbers[0], ',', '')) "
+            f": $contains($cause, {NO_CAPACITY}) }} )"
+        )

@@ -1,0 +1,123 @@
+"""How a run ends: with a report, or in the one state that says what failed; a message goes out either way."""
+
+from __future__ import annotations
+
+from stacks.workflow.states import (
+    EXPLAIN,
+    LAMBDA_ERRORS,
+    SNS_ERRORS,
+    States,
+    invoke,
+    jsonata,
+    merge,
+    retry,
+    task,
+)
+
+REPORT = "Write the run report"
+TELL = "Tell that the run succeeded"
+DONE = "Recommendations are served"
+TELL_FAILURE = "Tell that the run failed"
+FAILED = "The run failed"
+
+SNS_SUBJECT = 100
+
+
+def success() -> States:
+    names = (
+        *("run", "started", "execution_arn", "dataset", "hyperparameters", "serving", "sizes", "plan"),
+        *("chosen", "refusals", "jobs", "metrics", "verdict", "embeddings", "model_version", "model_uri"),
+        *("published", "endpoint"),
+    )
+    return merge(
+        invoke(
+            REPORT,
+            "${WriteReport}",
+            {
+                "report": {name: jsonata(f"${name}") for name in names},
+                "report_uri": jsonata("$report_uri"),
+            },
+            assign={"message": jsonata("$states.result.Payload")},
+            next_state=TELL,
+        ),
+        task(
+            TELL,
+            "sns:publish",
+            {
+                "TopicArn": "${Topic}",
+                "Subject": jsonata("$message.subject"),
+                "Message": jsonata("$message.message"),
+            },
+            retries=[retry(*SNS_ERRORS)],
+            timeout_seconds=60,
+            next_state=DONE,
+        ),
+        {
+            DONE: {
+                "Type": "Succeed",
+                "Output": {
+                    "run": jsonata("$run"),
+                    "report": jsonata("$report_uri"),
+                    "table": jsonata("$published.table"),
+                    "users": jsonata("$published.users"),
+                    "recommendations": jsonata("$published.recommendations"),
+                    "metrics": jsonata("$metrics"),
+                    "endpoint": jsonata("$endpoint"),
+                    "model_version": jsonata("$model_version"),
+                },
+            }
+        },
+    )
+
+
+def failure_path() -> States:
+    """One way for every failure. Should explaining fail too, the bare error is passed on."""
+    explain = invoke(
+        EXPLAIN,
+        "${ExplainFailure}",
+        {"failure": jsonata("$failure"), "execution_arn": jsonata("$execution_arn")},
+        assign={"explanation": jsonata("$states.result.Payload")},
+        timeout_seconds=120,
+        next_state=TELL_FAILURE,
+    )
+    explain[EXPLAIN]["Retry"] = [retry(*LAMBDA_ERRORS, attempts=4)]
+    explain[EXPLAIN]["Catch"] = [
+        {
+            "ErrorEquals": ["States.ALL"],
+            "Assign": {
+                "explanation": {
+                    "error": jsonata("$exists($failure.error.Error) ? $failure.error.Error : 'Unknown'"),
+                    "sentence": jsonata(
+                        "$substring($failure.state & ' failed: ' & $string($failure.error), 0, 8000)"
+                    ),
+                    "subject": jsonata(f"$substring('Run ' & $run & ' failed', 0, {SNS_SUBJECT})"),
+                }
+            },
+            "Next": TELL_FAILURE,
+        }
+    ]
+    tell = task(
+        TELL_FAILURE,
+        "sns:publish",
+        {
+            "TopicArn": "${Topic}",
+            "Subject": jsonata("$explanation.subject"),
+            "Message": jsonata("$explanation.sentence"),
+        },
+        retries=[retry(*SNS_ERRORS, attempts=4)],
+        timeout_seconds=60,
+        next_state=FAILED,
+    )
+    # Nobody may hear of it, but the execution must still end with the sentence.
+    tell[TELL_FAILURE]["Catch"] = [{"ErrorEquals": ["States.ALL"], "Next": FAILED}]
+    return merge(
+        explain,
+        tell,
+        {
+            FAILED: {
+                "Type": "Fail",
+                "Error": jsonata("$explanation.error"),
+                "Cause": jsonata("$explanation.sentence"),
+            }
+        },
+    )

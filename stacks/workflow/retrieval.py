@@ -1,0 +1,255 @@
+"""From a model to everyone's top-N: embeddings, the k-NN index, batch transform, publishing."""
+
+from __future__ import annotations
+
+from fmrec.instances.policy import Policy
+from stacks.settings import Settings
+from stacks.workflow.candidates import Candidates
+from stacks.workflow.states import (
+    EXPLAIN,
+    LAMBDA_ERRORS,
+    SAGEMAKER_ERRORS,
+    States,
+    catch_all,
+    decide,
+    invoke,
+    jsonata,
+    merge,
+    retry,
+    task,
+)
+from stacks.workflow.training import RECORDIO, job_timeout, record_training, tags, training_job
+
+EXPORT = "Export the embeddings"
+INDEX = "Build the k-NN index"
+MODEL = "Create the k-NN model"
+TRANSFORM = "Find the best items for every user"
+PUBLISH = "Publish the recommendations"
+PUBLISH_PART = "Publish one part of the users"
+COMPLETE = "Does every user have recommendations?"
+
+MINI_BATCH = 5000
+"""k-NN's default; fewer rows than a mini-batch are fine."""
+PAYLOAD_MB = 1
+"""Some 3,400 queries a request: an answer of about 100 bytes for each of k = 100 neighbours is a hundred
+times the query, and the container answers within its time."""
+LAMBDA_SECONDS = 900
+
+KNN = Candidates("knn_training", "k-NN training")
+BATCH = Candidates("batch_transform", "batch transform")
+
+
+def export() -> States:
+    answer = "$states.result.Payload"
+    return invoke(
+        EXPORT,
+        "${ExportEmbeddings}",
+        {
+            "model_uri": jsonata("$model_uri"),
+            "manifest_uri": jsonata("$manifest_uri"),
+            "output_uri": jsonata("$embeddings_uri"),
+        },
+        assign={
+            "embeddings": {
+                "uri": jsonata(f"{answer}.uri"),
+                "dim": jsonata(f"{answer}.dim"),
+                "users": jsonata(f"{answer}.users"),
+                "items": jsonata(f"{answer}.items"),
+                "query_parts": jsonata(f"$count([{answer}.query_parts])"),
+            }
+        },
+        next_state=KNN.take,
+    )
+
+
+def index(settings: Settings, policy: Policy) -> States:
+    exhausted = "Say that no instance is left for k-NN training"
+    job_name = jsonata("$job_prefix & '-knn-' & $string($attempt)")
+    return merge(
+        KNN.states(attempt=INDEX, exhausted=exhausted),
+        task(
+            INDEX,
+            "sagemaker:createTrainingJob.sync",
+            training_job(
+                job_name,
+                settings,
+                policy,
+                image="${KnnImage}",
+                hyperparameters={
+                    "feature_dim": jsonata("$string($embeddings.dim)"),
+                    "k": jsonata("$string($min([$serving.recommendations_per_user, $embeddings.items]))"),
+                    "predictor_type": "classifier",
+                    "sample_size": jsonata("$string($embeddings.items)"),
+                    "index_type": "faiss.Flat",
+                    "index_metric": "INNER_PRODUCT",
+                    "mini_batch_size": jsonata(f"$string($min([{MINI_BATCH}, $embeddings.items]))"),
+                },
+                input_mode="File",
+                channels=[
+                    {
+                        "ChannelName": "train",
+                        "ContentType": RECORDIO,
+                        "DataSource": {
+                            "S3DataSource": {
+                                "S3DataType": "S3Prefix",
+                                "S3Uri": jsonata("$embeddings_uri & 'items/'"),
+                                "S3DataDistributionType": "FullyReplicated",
+                            }
+                        },
+                    }
+                ],
+            ),
+            retries=[retry(*SAGEMAKER_ERRORS)],
+            timeout_seconds=job_timeout(settings),
+            assign={
+                "index_uri": jsonata("$states.result.ModelArtifacts.S3ModelArtifacts"),
+                **record_training("knn_training"),
+            },
+            catches=KNN.catches(INDEX, "training", job_name),
+            log="training",
+            log_name=job_name,
+            next_state=MODEL,
+        ),
+        KNN.capacity_states(),
+        KNN.none_left(exhausted),
+    )
+
+
+def model() -> States:
+    return task(
+        MODEL,
+        "sagemaker:createModel",
+        {
+            "ModelName": jsonata("$job_prefix & '-knn'"),
+            "ExecutionRoleArn": "${SageMakerRole}",
+            "PrimaryContainer": {"Image": "${KnnImage}", "ModelDataUrl": jsonata("$index_uri")},
+            "Tags": tags(),
+        },
+        retries=[retry(*SAGEMAKER_ERRORS)],
+        timeout_seconds=300,
+        assign={"model_name": jsonata("$job_prefix & '-knn'")},
+        next_state=BATCH.take,
+    )
+
+
+def transform(settings: Settings) -> States:
+    exhausted = "Say that no instance is left for batch transform"
+    job_name = jsonata("$job_prefix & '-transform-' & $string($attempt)")
+    return merge(
+        BATCH.states(attempt=TRANSFORM, exhausted=exhausted),
+        task(
+            TRANSFORM,
+            "sagemaker:createTransformJob.sync",
+            {
+                "TransformJobName": job_name,
+                "ModelName": jsonata("$model_name"),
+                "BatchStrategy": "MultiRecord",
+                "MaxPayloadInMB": PAYLOAD_MB,
+                "TransformInput": {
+                    "ContentType": RECORDIO,
+                    "SplitType": "RecordIO",
+                    "DataSource": {
+                        "S3DataSource": {
+                            "S3DataType": "S3Prefix",
+                            "S3Uri": jsonata("$embeddings_uri & 'queries/'"),
+                        }
+                    },
+                },
+                "TransformOutput": {
+                    "S3OutputPath": jsonata("$neighbours_uri"),
+                    "Accept": "application/jsonlines; verbose=true",
+                    "AssembleWith": "Line",
+                    "KmsKeyId": "${Key}",
+                },
+                "TransformResources": {
+                    "InstanceType": jsonata("$candidate.instance_type"),
+                    "InstanceCount": jsonata("$candidate.instance_count"),
+                    "VolumeKmsKeyId": "${Key}",
+                },
+                "Tags": tags(),
+            },
+            retries=[retry(*SAGEMAKER_ERRORS)],
+            timeout_seconds=job_timeout(settings),
+            assign={
+                "chosen": jsonata("$merge([$chosen, {'batch_transform': $candidate}])"),
+                "jobs": jsonata(
+                    "$merge([$jobs, {'batch_transform': {'name': $states.result.TransformJobName}}])"
+                ),
+            },
+            catches=BATCH.catches(TRANSFORM, "transform", job_name),
+            log="transform",
+            log_name=job_name,
+            next_state=PUBLISH,
+        ),
+        BATCH.capacity_states(),
+        BATCH.none_left(exhausted),
+    )
+
+
+def publish(settings: Settings, *, next_state: str) -> States:
+    part = {
+        "Type": "Task",
+        "Resource": "arn:${Partition}:states:::lambda:invoke",
+        "Arguments": {
+            "FunctionName": "${PublishRecommendations}",
+            "Payload": {
+                "manifest_uri": jsonata("$manifest_uri"),
+                "embeddings_uri": jsonata("$embeddings.uri"),
+                "neighbours_uri": jsonata("$neighbours_uri"),
+                "output_uri": jsonata("$recommendations_uri"),
+                "table": "${Table}",
+                "part": jsonata("$states.input.part"),
+                "per_user": jsonata("$serving.recommendations_per_user"),
+                "model_version": jsonata("$model_version"),
+            },
+        },
+        "Output": jsonata("$states.result.Payload"),
+        "TimeoutSeconds": LAMBDA_SECONDS,
+        "Retry": [retry(*LAMBDA_ERRORS)],
+        "End": True,
+    }
+    return merge(
+        {
+            PUBLISH: {
+                "Type": "Map",
+                "Items": jsonata("[0..$embeddings.query_parts - 1]"),
+                "ItemSelector": {"part": jsonata("$states.context.Map.Item.Value")},
+                "MaxConcurrency": settings.functions.publish_concurrency,
+                "ItemProcessor": {
+                    "ProcessorConfig": {"Mode": "INLINE"},
+                    "StartAt": PUBLISH_PART,
+                    "States": {PUBLISH_PART: part},
+                },
+                "Assign": {
+                    "published": {
+                        "users": jsonata("$sum($states.result.users)"),
+                        "recommendations": jsonata("$sum($states.result.recommendations)"),
+                        "table": "${Table}",
+                    }
+                },
+                # What a part needs again, its own task has repeated: a part that failed stays failed.
+                "Catch": [catch_all(PUBLISH, "function", "${PublishRecommendations}")],
+                "Next": COMPLETE,
+            }
+        },
+        decide(
+            COMPLETE,
+            ("$published.users = $embeddings.users", next_state),
+            otherwise=EXPLAIN,
+            assign={
+                "failure": {
+                    "state": PUBLISH,
+                    "log": "function",
+                    "name": "${PublishRecommendations}",
+                    "error": {
+                        "Error": "CountsError",
+                        "Cause": jsonata(
+                            "$string($published.users) & ' users have recommendations, but the model knows ' "
+                            "& $string($embeddings.users) & ': the answers of batch transform in ' "
+                            "& $neighbours_uri & ' are not all there'"
+                        ),
+                    },
+                }
+            },
+        ),
+    )

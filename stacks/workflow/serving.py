@@ -1,0 +1,307 @@
+"""The k-NN endpoint: create it or move it to this run's model, and ask it one question.
+
+The old model serves until the new fleet stands (SageMaker's blue/green update). A fleet that finds no
+capacity ends in ``Failed``, and a failed endpoint can only be deleted; a failed update rolls back to
+the old configuration instead. Both are told by what DescribeEndpoint says.
+"""
+
+from __future__ import annotations
+
+from stacks.settings import Settings
+from stacks.workflow.candidates import NO_CAPACITY, Candidates
+from stacks.workflow.states import (
+    EXPLAIN,
+    SAGEMAKER_ERRORS,
+    SAGEMAKER_SDK_ERRORS,
+    State,
+    States,
+    decide,
+    failure,
+    invoke,
+    jsonata,
+    merge,
+    retry,
+    task,
+    wait,
+)
+from stacks.workflow.training import tags
+
+WANTED = "Is an endpoint wanted?"
+LOOK = "Look for the endpoint"
+MISSING = "Is there no endpoint yet?"
+READY = "Can the endpoint be changed?"
+SETTLE = "Wait for the endpoint's own change"
+REMOVE = "Remove the failed endpoint"
+REMOVING = "Wait until the failed endpoint is gone"
+CONFIGURE = "Configure the endpoint"
+EXISTS = "Does the endpoint exist?"
+CREATE = "Create the endpoint"
+UPDATE = "Update the endpoint"
+WAIT = "Wait for the endpoint"
+SEE = "See how the endpoint is"
+SERVES = "Does the endpoint serve this model?"
+ASK = "Ask the endpoint one question"
+AGREES = "Does the endpoint answer what is published?"
+
+POLL_SECONDS = 20
+MAXIMUM_POLLS = 180
+"""An hour: SageMaker itself gives a fleet up before."""
+DESCRIBE = "aws-sdk:sagemaker:describeEndpoint"
+NOT_FOUND = "/Could not find endpoint/"
+VARIANT = "AllTraffic"
+
+ENDPOINT = Candidates("knn_endpoint", "the endpoint")
+
+
+def endpoint(settings: Settings, *, next_state: str) -> States:
+    """All states between publishing and the report; `next_state` is the report."""
+    exhausted = "Say that no instance is left for the endpoint"
+    return merge(
+        decide(WANTED, ("$serving.endpoint", ENDPOINT.take, {"polls": 0}), otherwise=next_state),
+        ENDPOINT.states(before=LOOK, attempt=CONFIGURE, exhausted=exhausted),
+        _find(settings),
+        _deploy(settings),
+        _follow(settings),
+        ENDPOINT.none_left(exhausted),
+        _ask(settings, next_state=next_state),
+    )
+
+
+def _find(settings: Settings) -> States:
+    """What there is: nothing, something that serves, or something that failed."""
+    name = settings.endpoint_name
+    return merge(
+        task(
+            LOOK,
+            DESCRIBE,
+            {"EndpointName": name},
+            retries=[retry(*SAGEMAKER_SDK_ERRORS, attempts=3)],
+            timeout_seconds=120,
+            assign={
+                "found": jsonata("$states.result.EndpointStatus"),
+                "polls": jsonata("$polls + 1"),
+            },
+            catches=(_catch_missing(LOOK, name),),
+            log="endpoint",
+            log_name=name,
+            next_state=READY,
+        ),
+        decide(
+            MISSING,
+            (
+                f"$contains($failure.error.Cause, {NOT_FOUND})",
+                ENDPOINT.next_candidate,
+                {"found": "Missing"},
+            ),
+            otherwise=EXPLAIN,
+        ),
+        decide(
+            READY,
+            ("$found = 'InService'", ENDPOINT.next_candidate),
+            ("$found in ['Failed', 'UpdateRollbackFailed']", REMOVE),
+            (f"$polls < {MAXIMUM_POLLS}", SETTLE),
+            otherwise=EXPLAIN,
+            assign={"failure": _stuck(LOOK, name)},
+        ),
+        wait(SETTLE, POLL_SECONDS, next_state=LOOK),
+        task(
+            REMOVE,
+            "aws-sdk:sagemaker:deleteEndpoint",
+            {"EndpointName": name},
+            retries=[retry(*SAGEMAKER_SDK_ERRORS)],
+            timeout_seconds=120,
+            log="endpoint",
+            log_name=name,
+            next_state=REMOVING,
+        ),
+        wait(REMOVING, POLL_SECONDS, next_state=LOOK),
+    )
+
+
+def _deploy(settings: Settings) -> States:
+    """Offer the candidate to SageMaker, which refuses it for a quota here and now, or takes it."""
+    name = settings.endpoint_name
+    config_name = jsonata("$job_prefix & '-endpoint-' & $string($attempt)")
+    arguments = {"EndpointName": name, "EndpointConfigName": jsonata("$config_name")}
+    return merge(
+        _change(
+            CONFIGURE,
+            "createEndpointConfig",
+            {
+                "EndpointConfigName": config_name,
+                "KmsKeyId": "${Key}",
+                "ProductionVariants": [
+                    {
+                        "VariantName": VARIANT,
+                        "ModelName": jsonata("$model_name"),
+                        "InitialInstanceCount": jsonata("$candidate.instance_count"),
+                        "InstanceType": jsonata("$candidate.instance_type"),
+                        "InitialVariantWeight": 1,
+                    }
+                ],
+                "Tags": tags(),
+            },
+            assign={"config_name": config_name, "polls": 0},
+            next_state=EXISTS,
+            name=name,
+        ),
+        decide(EXISTS, ("$found = 'Missing'", CREATE), otherwise=UPDATE),
+        _change(CREATE, "createEndpoint", {**arguments, "Tags": tags()}, next_state=WAIT, name=name),
+        _change(UPDATE, "updateEndpoint", arguments, next_state=WAIT, name=name),
+    )
+
+
+def _change(
+    state: str,
+    call: str,
+    arguments: State,
+    *,
+    next_state: str,
+    name: str,
+    assign: State | None = None,
+) -> States:
+    return task(
+        state,
+        f"sagemaker:{call}",
+        arguments,
+        retries=[retry(*SAGEMAKER_ERRORS)],
+        timeout_seconds=300,
+        catches=(ENDPOINT.catch_quota(),),
+        log="endpoint",
+        log_name=name,
+        assign=assign,
+        next_state=next_state,
+    )
+
+
+def _follow(settings: Settings) -> States:
+    """Poll until the new fleet serves, failed, or was rolled back."""
+    name = settings.endpoint_name
+    serving = "$described.EndpointStatus = 'InService'"
+    gone_on = ENDPOINT.go_on("$endpoint_error")
+    return merge(
+        wait(WAIT, POLL_SECONDS, next_state=SEE),
+        task(
+            SEE,
+            DESCRIBE,
+            {"EndpointName": name},
+            retries=[retry(*SAGEMAKER_SDK_ERRORS)],
+            timeout_seconds=120,
+            assign={
+                "polls": jsonata("$polls + 1"),
+                "found": jsonata("$states.result.EndpointStatus"),
+                "described": jsonata("$states.result"),
+                "endpoint_error": {
+                    "Error": "EndpointFailed",
+                    "Cause": jsonata(
+                        "$exists($states.result.FailureReason) ? $states.result.FailureReason "
+                        ": 'SageMaker gave no reason'"
+                    ),
+                },
+            },
+            log="endpoint",
+            log_name=name,
+            next_state=SERVES,
+        ),
+        decide(
+            SERVES,
+            (
+                f"{serving} and $described.EndpointConfigName = $config_name",
+                ASK,
+                {
+                    "chosen": jsonata("$merge([$chosen, {'knn_endpoint': $candidate}])"),
+                    "endpoint": jsonata(
+                        "$merge([$endpoint, {'status': 'InService', 'why': $candidate.why, "
+                        "'instance_type': $candidate.instance_type, 'instance_count': "
+                        "$candidate.instance_count, 'config': $config_name, 'model': $model_name}])"
+                    ),
+                },
+            ),
+            (
+                f"$contains($endpoint_error.Cause, {NO_CAPACITY}) and $described.EndpointStatus "
+                "in ['Failed', 'UpdateRollbackFailed']",
+                REMOVE,
+                gone_on[1],
+            ),
+            (f"$contains($endpoint_error.Cause, {NO_CAPACITY}) and {serving}", *gone_on),
+            (
+                f"$polls < {MAXIMUM_POLLS} and $not($described.EndpointStatus in "
+                "['InService', 'Failed', 'UpdateRollbackFailed', 'OutOfService', 'Deleting'])",
+                WAIT,
+            ),
+            otherwise=EXPLAIN,
+            assign={"failure": _not_serving(name)},
+        ),
+    )
+
+
+def _ask(settings: Settings, *, next_state: str) -> States:
+    return merge(
+        invoke(
+            ASK,
+            "${AskEndpoint}",
+            {
+                "endpoint_name": settings.endpoint_name,
+                "manifest_uri": jsonata("$manifest_uri"),
+                "embeddings_uri": jsonata("$embeddings.uri"),
+                "table": "${Table}",
+            },
+            assign={
+                "endpoint": jsonata("$merge([$endpoint, {'answer': $states.result.Payload}])"),
+                "answer": jsonata("$states.result.Payload"),
+            },
+            next_state=AGREES,
+        ),
+        decide(
+            AGREES,
+            ("$answer.passed", next_state),
+            otherwise=EXPLAIN,
+            assign={
+                "failure": {
+                    "state": ASK,
+                    "log": "endpoint",
+                    "name": settings.endpoint_name,
+                    "error": {"Error": "WrongAnswerError", "Cause": jsonata("$answer.sentence")},
+                }
+            },
+        ),
+    )
+
+
+def _catch_missing(state: str, name: str) -> State:
+    return {
+        "ErrorEquals": ["States.TaskFailed"],
+        "Assign": {"failure": failure(state, "endpoint", name)},
+        "Next": MISSING,
+    }
+
+
+def _stuck(state: str, name: str) -> State:
+    return {
+        "state": state,
+        "log": "endpoint",
+        "name": name,
+        "error": {
+            "Error": "EndpointBusyError",
+            "Cause": jsonata(
+                f"'the endpoint {name} has been ' & $found & ' for {MAXIMUM_POLLS * POLL_SECONDS // 60} minutes: "
+                "wait until it is InService, or delete it, and start the execution again'"
+            ),
+        },
+    }
+
+
+def _not_serving(name: str) -> State:
+    return {
+        "state": SEE,
+        "log": "endpoint",
+        "name": name,
+        "error": {
+            "Error": "EndpointFailed",
+            "Cause": jsonata(
+                f"'the endpoint {name} is ' & $described.EndpointStatus & ' with configuration ' & "
+                "$described.EndpointConfigName & ' instead of InService with ' & $config_name & ': ' & "
+                "$endpoint_error.Cause"
+            ),
+        },
+    }

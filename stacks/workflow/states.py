@@ -1,0 +1,175 @@
+"""States of the Amazon States Language as plain data, with the same care for each of them.
+
+A state is a dictionary, as the language's JSON has it, so the whole machine can be read, tested and
+validated without a stack. Expressions are JSONata; ``${Name}`` stands for a deployed resource and is
+filled in by CloudFormation (``DefinitionSubstitutions``). Every task retries what may pass by itself
+and hands everything else to the state `EXPLAIN`, with what a person needs to look into it.
+
+CDK's own task classes are not used: they take no expression for an instance type, an image from a
+mapping or an S3 URI, and grant more than is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+State = dict[str, Any]
+States = dict[str, State]
+
+EXPLAIN = "Explain the failure"
+
+LAMBDA_ERRORS = (
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+)
+SAGEMAKER_ERRORS = ("SageMaker.AmazonSageMakerException",)
+"""The base class of the optimized integration: throttling, and what has no class of its own."""
+SAGEMAKER_SDK_ERRORS = ("SageMaker.SageMakerException", "SageMaker.ThrottlingException")
+"""The same for calls through the AWS SDK integration."""
+SNS_ERRORS = ("SNS.AmazonSNSException", "SNS.ThrottledException", "SNS.InternalErrorException")
+
+
+def jsonata(text: str) -> str:
+    """Mark a text as an expression."""
+    return f"{{% {' '.join(text.split())} %}}"
+
+
+def retry(*errors: str, first_seconds: int = 2, attempts: int = 8, longest_seconds: int = 30) -> State:
+    """Repeat with doubling, fully jittered pauses."""
+    return {
+        "ErrorEquals": list(errors),
+        "IntervalSeconds": first_seconds,
+        "MaxAttempts": attempts,
+        "BackoffRate": 2,
+        "MaxDelaySeconds": longest_seconds,
+        "JitterStrategy": "FULL",
+    }
+
+
+def failure(state: str, log: str = "", name: str = "") -> State:
+    """What `fmrec.failures.explain` wants to know of a state that failed with an error."""
+    return {"state": state, "log": log, "name": name, "error": jsonata("$states.errorOutput")}
+
+
+def catch_all(state: str, log: str = "", name: str = "") -> State:
+    """Hand every error of a state to `EXPLAIN`."""
+    return {
+        "ErrorEquals": ["States.ALL"],
+        "Assign": {"failure": failure(state, log, name)},
+        "Next": EXPLAIN,
+    }
+
+
+def task(
+    state: str,
+    resource: str,
+    arguments: Mapping[str, Any],
+    *,
+    next_state: str,
+    retries: list[State],
+    timeout_seconds: int,
+    assign: Mapping[str, Any] | None = None,
+    catches: tuple[State, ...] = (),
+    log: str = "",
+    log_name: str = "",
+) -> States:
+    """A call of an AWS service.
+
+    Parameters
+    ----------
+    resource
+        The integration, without its ARN's beginning, such as ``glue:startJobRun.sync``.
+    catches
+        Catchers that come before the one for every error.
+    log, log_name
+        Where the log of what ran is: a key of `fmrec.failures.LOGS` and the name of the job.
+    """
+    return {
+        state: {
+            "Type": "Task",
+            "Resource": f"arn:${{Partition}}:states:::{resource}",
+            "Arguments": dict(arguments),
+            **({"Assign": dict(assign)} if assign else {}),
+            "TimeoutSeconds": timeout_seconds,
+            "Retry": retries,
+            "Catch": [*catches, catch_all(state, log, log_name)],
+            "Next": next_state,
+        }
+    }
+
+
+def invoke(
+    state: str,
+    function: str,
+    payload: Mapping[str, Any],
+    *,
+    next_state: str,
+    assign: Mapping[str, Any],
+    timeout_seconds: int = 900,
+) -> States:
+    """A call of one of this project's Lambda functions; `assign` reads ``$states.result.Payload``."""
+    return task(
+        state,
+        "lambda:invoke",
+        {"FunctionName": function, "Payload": dict(payload)},
+        next_state=next_state,
+        retries=[retry(*LAMBDA_ERRORS)],
+        timeout_seconds=timeout_seconds,
+        assign=assign,
+        log="function",
+        log_name=function,
+    )
+
+
+def remember(state: str, assign: Mapping[str, Any], *, next_state: str) -> States:
+    """Set variables."""
+    return {state: {"Type": "Pass", "Assign": dict(assign), "Next": next_state}}
+
+
+def decide(
+    state: str,
+    *rules: tuple[str, str] | tuple[str, str, Mapping[str, Any]],
+    otherwise: str,
+    assign: Mapping[str, Any] | None = None,
+) -> States:
+    """Go on by condition: (condition, next state, variables to set); `assign` goes with `otherwise`."""
+    choices = []
+    for condition, next_state, *variables in rules:
+        choice: State = {"Condition": jsonata(condition), "Next": next_state}
+        if variables:
+            choice["Assign"] = dict(variables[0])
+        choices.append(choice)
+    return {
+        state: {
+            "Type": "Choice",
+            "Choices": choices,
+            **({"Assign": dict(assign)} if assign else {}),
+            "Default": otherwise,
+        }
+    }
+
+
+def wait(state: str, seconds: int, *, next_state: str, assign: Mapping[str, Any] | None = None) -> States:
+    """Let time pass."""
+    return {
+        state: {
+            "Type": "Wait",
+            "Seconds": seconds,
+            **({"Assign": dict(assign)} if assign else {}),
+            "Next": next_state,
+        }
+    }
+
+
+def merge(*groups: States) -> States:
+    """Put states together; two of one name would hide each other, so that is an error."""
+    merged: States = {}
+    for group in groups:
+        for name, state in group.items():
+            if name in merged:
+                raise ValueError(f"two states are named {name!r}")
+            merged[name] = state
+    return merged

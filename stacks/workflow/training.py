@@ -1,0 +1,271 @@
+"""From the execution's input to a model that is good enough: check, encode, choose, train, judge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fmrec.instances.policy import Policy
+from stacks.settings import Settings
+from stacks.workflow.candidates import Candidates
+from stacks.workflow.states import (
+    EXPLAIN,
+    SAGEMAKER_ERRORS,
+    State,
+    States,
+    decide,
+    invoke,
+    jsonata,
+    merge,
+    remember,
+    retry,
+    task,
+)
+
+BEGIN = "Name what this run will write"
+CHECK_INPUT = "Check the input"
+ENCODE = "Encode the interactions"
+CHOOSE = "Choose instances"
+TRAIN = "Train the factorization machine"
+CHECK_QUALITY = "Check the quality"
+GOOD_ENOUGH = "Is the model good enough?"
+
+RECORDIO = "application/x-recordio-protobuf"
+DATA = "s3://${DataBucket}"
+SPOT_SECONDS = 3600
+"""The algorithms write no checkpoints, and SageMaker gives those that don't an hour of spot at most."""
+QUEUE_SECONDS = 1800
+"""What a Glue run may wait for its start (Flex) beyond its own time-out."""
+
+FM = Candidates("fm_training", "FM training")
+
+
+def begin(settings: Settings) -> States:
+    """Set every variable that the end of the run reads, however early it comes."""
+    run = "$states.context.Execution.Name"
+    return remember(
+        BEGIN,
+        {
+            "run": jsonata(run),
+            "started": jsonata("$states.context.Execution.StartTime"),
+            "execution_arn": jsonata("$states.context.Execution.Id"),
+            "job_prefix": jsonata(f"'{settings.prefix}-' & {run}"),
+            "encoded_uri": jsonata(f"'{DATA}/encoded/' & {run} & '/'"),
+            "manifest_uri": jsonata(f"'{DATA}/encoded/' & {run} & '/manifest.json'"),
+            "embeddings_uri": jsonata(f"'{DATA}/embeddings/' & {run} & '/'"),
+            "neighbours_uri": jsonata(f"'{DATA}/neighbours/' & {run} & '/'"),
+            "recommendations_uri": jsonata(f"'{DATA}/recommendations/' & {run} & '/'"),
+            "report_uri": jsonata(f"'{DATA}/runs/' & {run} & '/report.json'"),
+            "refusals": [],
+            "chosen": {},
+            "jobs": {},
+            "endpoint": {
+                "name": settings.endpoint_name,
+                "status": "NotWanted",
+                "why": "serving.endpoint is false.",
+            },
+        },
+        next_state=CHECK_INPUT,
+    )
+
+
+def check_input(settings: Settings) -> States:
+    return invoke(
+        CHECK_INPUT,
+        "${CheckInput}",
+        {
+            "run": jsonata("$run"),
+            "input": jsonata("$states.context.Execution.Input"),
+            "defaults": {
+                "dataset": settings.dataset,
+                "hyperparameters": settings.hyperparameters,
+                "serving": settings.serving.model_dump(),
+            },
+        },
+        assign={
+            name: jsonata(f"$states.result.Payload.{name}")
+            for name in ("dataset", "hyperparameters", "serving")
+        },
+        next_state=ENCODE,
+    )
+
+
+def encode(settings: Settings) -> States:
+    return task(
+        ENCODE,
+        "glue:startJobRun.sync",
+        {
+            "JobName": "${EncodingJob}",
+            "Arguments": {
+                "--dataset": jsonata("$string($dataset)"),
+                "--raw": f"{DATA}/raw/",
+                "--output": jsonata("$encoded_uri"),
+                "--run": jsonata("$run"),
+            },
+        },
+        retries=[
+            retry(
+                "Glue.ConcurrentRunsExceededException",
+                "Glue.ResourceNumberLimitExceededException",
+                first_seconds=60,
+                attempts=20,
+                longest_seconds=300,
+            ),
+            retry("Glue.AWSGlueException", first_seconds=5),
+        ],
+        timeout_seconds=settings.glue.timeout_minutes * 60 + QUEUE_SECONDS,
+        assign={
+            "jobs": jsonata(
+                "$merge([$jobs, {'encoding': {'name': $states.result.JobName, 'id': $states.result.Id, "
+                "'seconds': $states.result.ExecutionTime}}])"
+            )
+        },
+        log="glue",
+        log_name="${EncodingJob}",
+        next_state=CHOOSE,
+    )
+
+
+def choose(state: str, *, next_state: str) -> States:
+    """Ask for a plan by what the account has now."""
+    return invoke(
+        state,
+        "${ChooseInstances}",
+        {
+            "manifest_uri": jsonata("$manifest_uri"),
+            "hyperparameters": jsonata("$hyperparameters"),
+            "serving": jsonata("$serving"),
+        },
+        assign={
+            "plan": jsonata("$states.result.Payload"),
+            "sizes": jsonata("$states.result.Payload.sizes"),
+        },
+        next_state=next_state,
+    )
+
+
+def train(settings: Settings, policy: Policy) -> States:
+    exhausted = "Say that no instance is left for FM training"
+    job_name = jsonata("$job_prefix & '-fm-' & $string($attempt)")
+    return merge(
+        FM.states(attempt=TRAIN, exhausted=exhausted),
+        task(
+            TRAIN,
+            "sagemaker:createTrainingJob.sync",
+            training_job(
+                job_name,
+                settings,
+                policy,
+                image="${FactorizationMachinesImage}",
+                hyperparameters=jsonata(
+                    "$merge([$hyperparameters, {'feature_dim': $string($sizes.feature_dim)}])"
+                ),
+                input_mode=policy.input_mode,
+                channels=jsonata(
+                    "[$map(['train', 'test'][$ = 'train' or $sizes.test_rows > 0], function($channel) {"
+                    f"{{'ChannelName': $channel, 'ContentType': '{RECORDIO}', 'DataSource': {{'S3DataSource': {{"
+                    "'S3DataType': 'S3Prefix', 'S3Uri': $encoded_uri & $channel & '/', "
+                    "'S3DataDistributionType': $channel = 'train' "
+                    f"? '{policy.data_distribution}' : 'FullyReplicated'}}}}}}}})]"
+                ),
+            ),
+            retries=[retry(*SAGEMAKER_ERRORS)],
+            timeout_seconds=job_timeout(settings),
+            assign={
+                "model_uri": jsonata("$states.result.ModelArtifacts.S3ModelArtifacts"),
+                "model_version": jsonata("$states.result.TrainingJobName"),
+                "metrics": jsonata("$merge([{}, $states.result.FinalMetricDataList.{MetricName: Value}])"),
+                **record_training("fm_training"),
+            },
+            catches=FM.catches(TRAIN, "training", job_name),
+            log="training",
+            log_name=job_name,
+            next_state=CHECK_QUALITY,
+        ),
+        FM.capacity_states(),
+        FM.none_left(exhausted),
+    )
+
+
+def training_job(
+    name: str,
+    settings: Settings,
+    policy: Policy,
+    *,
+    image: str,
+    hyperparameters: Any,
+    input_mode: str,
+    channels: Any,
+) -> State:
+    """Arguments of CreateTrainingJob for the candidate at hand."""
+    seconds = settings.instances.maximum_training_hours * 3600
+    stopping: State = {"MaxRuntimeInSeconds": seconds}
+    if policy.spot_training:
+        stopping = {"MaxRuntimeInSeconds": SPOT_SECONDS, "MaxWaitTimeInSeconds": SPOT_SECONDS}
+    return {
+        "TrainingJobName": name,
+        "RoleArn": "${SageMakerRole}",
+        "AlgorithmSpecification": {"TrainingImage": image, "TrainingInputMode": input_mode},
+        "HyperParameters": hyperparameters,
+        "InputDataConfig": channels,
+        "OutputDataConfig": {"S3OutputPath": f"{DATA}/models/", "KmsKeyId": "${Key}"},
+        "ResourceConfig": {
+            "InstanceType": jsonata("$candidate.instance_type"),
+            "InstanceCount": jsonata("$candidate.instance_count"),
+            "VolumeSizeInGB": jsonata("$candidate.volume_size_gb"),
+            "VolumeKmsKeyId": "${Key}",
+        },
+        "StoppingCondition": stopping,
+        **({"EnableManagedSpotTraining": True} if policy.spot_training else {}),
+        "Tags": tags(),
+    }
+
+
+def job_timeout(settings: Settings) -> int:
+    """The job's own limit and an hour for finding instances and moving data."""
+    return settings.instances.maximum_training_hours * 3600 + 3600
+
+
+def record_training(step: str) -> dict[str, str]:
+    """Variables that keep what a training job ran on."""
+    return {
+        "chosen": jsonata(f"$merge([$chosen, {{'{step}': $candidate}}])"),
+        "jobs": jsonata(
+            f"$merge([$jobs, {{'{step}': {{'name': $states.result.TrainingJobName, "
+            "'seconds': $states.result.TrainingTimeInSeconds, "
+            "'billable_seconds': $states.result.BillableTimeInSeconds}}])"
+        ),
+    }
+
+
+def tags() -> list[State]:
+    """What finds a run's jobs in the bill and in searches."""
+    return [{"Key": "fmrec:run", "Value": jsonata("$run")}]
+
+
+def judge(settings: Settings, *, next_state: str) -> States:
+    return merge(
+        invoke(
+            CHECK_QUALITY,
+            "${CheckQuality}",
+            {
+                "metrics": jsonata("$metrics"),
+                "thresholds": settings.quality_thresholds,
+                "manifest_uri": jsonata("$manifest_uri"),
+            },
+            assign={"verdict": jsonata("$states.result.Payload")},
+            next_state=GOOD_ENOUGH,
+        ),
+        decide(
+            GOOD_ENOUGH,
+            ("$verdict.passed", next_state),
+            otherwise=EXPLAIN,
+            assign={
+                "failure": {
+                    "state": CHECK_QUALITY,
+                    "log": "training",
+                    "name": jsonata("$model_version"),
+                    "error": {"Error": "QualityError", "Cause": jsonata("$verdict.sentence")},
+                }
+            },
+        ),
+    )
