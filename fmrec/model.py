@@ -13,7 +13,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse, special
 
 from fmrec import model_artifact
 from fmrec.errors import InputError
@@ -138,7 +137,7 @@ class FactorizationMachine:
         Parameters and errors are those of ``scores``.
         """
         scores = self.scores(rows)
-        return special.expit(scores) if self.predictor_type == "binary_classifier" else scores
+        return np.exp(-np.logaddexp(0, -scores)) if self.predictor_type == "binary_classifier" else scores
 
     def fold(self, rows: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Fold each row's features into one vector and one constant.
@@ -173,7 +172,7 @@ class FactorizationMachine:
         )
 
     def _fold_in_chunks(self, rows: Any) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        csr = sparse.csr_matrix(rows)
+        csr = rows.tocsr() if hasattr(rows, "tocsr") else _dense_to_csr(rows)
         if csr.shape[1] != self.feature_dim:
             raise InputError(
                 f"rows have {csr.shape[1]} columns, but the model has {self.feature_dim} features: were they "
@@ -186,8 +185,8 @@ class FactorizationMachine:
             used, places = np.unique(chunk.indices, return_inverse=True)
             shape = (chunk.shape[0], len(used))
             values = chunk.data.astype(np.float64)
-            x = sparse.csr_matrix((values, places, chunk.indptr), shape=shape)
-            x_squared = sparse.csr_matrix((values**2, places, chunk.indptr), shape=shape)
+            x = type(chunk)((values, places, chunk.indptr), shape=shape)
+            x_squared = type(chunk)((values**2, places, chunk.indptr), shape=shape)
             factors = self.factors[used].astype(np.float64)
             vectors = x @ factors
             pairs = np.einsum("rf,rf->r", vectors, vectors) - x_squared @ np.einsum(
@@ -208,3 +207,9 @@ class FactorizationMachine:
             self.predictor_type,
             {**(training_parameters or {}), **own},
         )
+
+
+def _dense_to_csr(rows: Any) -> Any:
+    from scipy import sparse
+
+    return sparse.csr_matrix(rows)

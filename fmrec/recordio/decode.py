@@ -8,7 +8,6 @@ from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from fmrec.errors import FormatError, InputError
 from fmrec.recordio import parse, wire
@@ -18,7 +17,8 @@ from fmrec.recordio.record import Record, parse_record
 from fmrec.recordio.rows import Rows, concatenate_rows
 from fmrec.recordio.schema import Schema
 
-Matrix: TypeAlias = sparse.csr_matrix | NDArray[Any]
+Matrix: TypeAlias = Any
+"""``scipy.sparse.csr_matrix`` or ``numpy.ndarray``."""
 
 
 def read_records(file: BinaryIO) -> list[Record]:
@@ -184,6 +184,8 @@ def _rewrite(frames: Frames, odd: NDArray[np.int64], schema: Schema) -> Frames:
 def _to_matrix(rows: Rows) -> Matrix:
     if rows.keys is None:
         return rows.values.reshape(len(rows), rows.feature_dim)
+    from scipy import sparse
+
     indptr = np.zeros(len(rows) + 1, np.int64)
     np.cumsum(rows.counts, out=indptr[1:])
     matrix: Matrix = sparse.csr_matrix((rows.values, rows.keys, indptr), shape=(len(rows), rows.feature_dim))

@@ -12,7 +12,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from fmrec.errors import InputError
 from fmrec.recordio import layouts, scatter
@@ -43,7 +42,7 @@ def write_spmatrix_to_sparse_tensor(file: BinaryIO, array: Any, labels: NDArray[
     InputError
         Not a sparse matrix, another shape or dtype, or integers beyond 32 bits.
     """
-    if not sparse.issparse(array):
+    if not hasattr(array, "tocsr"):
         raise InputError(f"a sparse matrix is expected, this is a {type(array).__name__}")
     if array.ndim != 2:
         raise InputError(f"a matrix is expected, this array has {array.ndim} dimensions")
