@@ -210,6 +210,7 @@ class FactorizationMachine:
 
 
 def _dense_to_csr(rows: Any) -> Any:
+    # The Lambdas do without SciPy, and have no dense rows.
     from scipy import sparse
 
     return sparse.csr_matrix(rows)

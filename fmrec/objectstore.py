@@ -198,6 +198,7 @@ def local_path(uri: str) -> Path:
 
 
 def _s3() -> ModuleType:
+    # boto3 takes 0.3 s to import, and laptops may go without it.
     from fmrec import s3_objects
 
     return s3_objects

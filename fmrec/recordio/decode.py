@@ -184,6 +184,7 @@ def _rewrite(frames: Frames, odd: NDArray[np.int64], schema: Schema) -> Frames:
 def _to_matrix(rows: Rows) -> Matrix:
     if rows.keys is None:
         return rows.values.reshape(len(rows), rows.feature_dim)
+    # The Lambdas do without SciPy, and read no sparse rows.
     from scipy import sparse
 
     indptr = np.zeros(len(rows) + 1, np.int64)
