@@ -104,16 +104,17 @@ class _Handler(BaseHTTPRequestHandler):
             return self._reply(411, "the request has no Content-Length")
         length = int(self.headers["Content-Length"])
         if length > self.max_payload_bytes:
-            self.close_connection = True
-            return self._reply(
-                413,
-                f"the request body has {length} bytes, and at most {self.max_payload_bytes} are taken: send "
-                "fewer records at a time",
-            )
+            self._discard(length)  # a client that is still sending wouldn't read the answer
+            text = f"the request body has {length} bytes, and at most {self.max_payload_bytes} are taken"
+            return self._reply(413, f"{text}: send fewer records at a time")
         body = self.rfile.read(length)
         if self.path != "/invocations":
             return self._reply(404, f"there is nothing at POST {self.path}: post to /invocations")
         return self._invoke(body)
+
+    def _discard(self, length: int) -> None:
+        while length > 0 and (piece := self.rfile.read(min(length, MEBIBYTE))):
+            length -= len(piece)
 
     def _invoke(self, body: bytes) -> None:
         if isinstance(self.model, str):

@@ -1,0 +1,1 @@
+"""Stand-in for SageMaker's Factorization Machines image."""
