@@ -176,16 +176,16 @@ class _Judge:
         )
 
     def refusal(self, instance: InstanceType) -> Rejected | None:
-        """Return why not, from what can't change to what may: API, family, size, price, quota."""
+        """Return why not, from what can't change to what may: family, API, size, price, quota."""
         name, work, volume = instance.name, self.workload, self.workload.volume
         if work.impossible is not None:
             return Rejected(name, f"{name}: {work.impossible}", "setting")
-        if work.call not in instance.accepted_by:
-            why = f"{name}: not in {ENUM_NAMES[work.call]}, so the {work.call} call refuses it"
-            return Rejected(name, why, "api")
         if not self.fixed and instance.family not in self.policy.families:
             why = f"{name}: family {instance.family} is not among the policy's families"
             return Rejected(name, why, "family")
+        if work.call not in instance.accepted_by:
+            why = f"{name}: not in {ENUM_NAMES[work.call]}, so the {work.call} call refuses it"
+            return Rejected(name, why, "api")
         if not fits(work, instance):
             needed = work.memory.gib_with(instance.vcpu)
             why = f"{name}: needs {needed:.1f} GiB, has {instance.memory_gib:g}{self._workers(instance)}"

@@ -214,7 +214,7 @@ def _batch_transform_seconds(request: Request, work: Workload) -> tuple[float, s
     work_seconds = (products + text) / work.instance_count
     basis = (
         f"{sizes.users:,} users * {sizes.items:,} items * {dimension} dimensions / "
-        f"{KNN_PRODUCTS_PER_SECOND:.0e} a second = {products:.0f} s + replies of {neighbours} neighbours * "
+        f"{KNN_PRODUCTS_PER_SECOND:,.0f} a second = {products:.0f} s + replies of {neighbours} neighbours * "
         f"{memory.REPLY_BYTES_PER_NEIGHBOUR} bytes / {REPLY_BYTES_PER_SECOND / 1e6:.0f} MB a second = {text:.0f} s"
         + (f", on {work.instance_count} instances" if work.instance_count > 1 else "")
         + f" + start and end {JOB_OVERHEAD_SECONDS} s"
@@ -251,7 +251,7 @@ def _run_services(request: Request) -> dict[str, Line]:
         "lambda": Line(
             seconds * LAMBDA_GB * LAMBDA_USD_PER_GB_SECOND,
             f"{users:,} users / {LAMBDA_USERS_PER_SECOND:,} a second + 10 s, {LAMBDA_GB} GB at "
-            f"{LAMBDA_USD_PER_GB_SECOND} USD a GB-second",
+            f"{LAMBDA_USD_PER_GB_SECOND:.10f} USD a GB-second",
         ),
         "dynamodb_writes": Line(
             units * DYNAMODB_USD_PER_WRITE,
@@ -264,7 +264,7 @@ def _run_services(request: Request) -> dict[str, Line]:
         ),
         "step_functions": Line(
             TRANSITIONS * STEP_FUNCTIONS_USD_PER_TRANSITION,
-            f"about {TRANSITIONS} transitions at {STEP_FUNCTIONS_USD_PER_TRANSITION} USD",
+            f"about {TRANSITIONS} transitions at {STEP_FUNCTIONS_USD_PER_TRANSITION:.6f} USD",
         ),
     }
 

@@ -7,7 +7,6 @@ The refusal's form is the one that SageMaker's Create calls answer with
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -107,10 +106,11 @@ class Increase:
         region = f" --region {self.region}" if self.region else ""
         code = self.code
         if code is None:
-            query = shlex.quote(f"Quotas[?QuotaName=='{self.quota}'].QuotaCode | [0]")
+            # Text output is made page by page, so the expression must yield nothing on the others;
+            # without quotes around $(…) the shell drops the empty lines.
             code = (
-                f'"$(aws service-quotas list-service-quotas --service-code {names.SERVICE_CODE}{region} '
-                f'--query {query} --output text)"'
+                f"$(aws service-quotas list-service-quotas --service-code {names.SERVICE_CODE}{region} "
+                f"--query \"Quotas[?QuotaName=='{self.quota}'].QuotaCode\" --output text)"
             )
         return (
             f"aws service-quotas request-service-quota-increase --service-code {names.SERVICE_CODE} "
