@@ -209,12 +209,12 @@ class Endpoints:
             )
             return
         with self._lock:
-            old = self._fleets.get(name)
-        self._serve(name, fleet, plan, EndpointConfigName=config_name)
+            old, self._fleets[name] = self._fleets.get(name), fleet
         if old is not None:
             old.stop()
         self._platform.limits.hold((KIND, name), _demands(plan["variants"]))
         self._platform.limits.release(("endpoint-update", name))
+        self._serve(name, fleet, plan, EndpointConfigName=config_name)
 
     def _recover(self, name: str, plan: dict[str, Any]) -> None:
         fleet = self._fleet(name, plan, plan.get("fleet"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import shutil
 import sys
@@ -9,7 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
+import botocore.session
 import pytest
+from botocore.validate import ParamValidator
 
 from localcloud.faults import Faults
 from localcloud.quotas import Quotas
@@ -48,6 +51,25 @@ class FolderObjects:
         shutil.copyfile(path, target)
 
 
+@functools.cache
+def service_model(service: str) -> Any:
+    return botocore.session.Session().get_service_model(service)
+
+
+def checked_call(name: str, service: Any, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Call an operation; request and answer must both fit botocore's model of the service."""
+    model = service_model(name).operation_model(operation)
+    report = ParamValidator().validate(parameters, model.input_shape)
+    assert not report.has_errors(), report.generate_report()
+    answer: dict[str, Any] = service.call(operation, parameters)
+    if model.output_shape is None:
+        assert answer == {}
+    else:
+        report = ParamValidator().validate(answer, model.output_shape)
+        assert not report.has_errors(), f"{operation} answers {report.generate_report()}"
+    return answer
+
+
 class Cloud:
     """The service under test with what surrounds it, and the requests that tests send."""
 
@@ -75,7 +97,7 @@ class Cloud:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
 
     def __call__(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        return self.service.call(operation, parameters)
+        return checked_call("sagemaker", self.service, operation, parameters)
 
     def until(self, question: Callable[[], Any], seconds: float = 20.0) -> Any:
         deadline = time.monotonic() + seconds
@@ -190,3 +212,9 @@ def make_cloud(tmp_path: pathlib.Path) -> Iterator[Callable[..., Cloud]]:
 @pytest.fixture
 def cloud(make_cloud: Callable[..., Cloud]) -> Cloud:
     return make_cloud()
+
+
+@pytest.fixture
+def call() -> Callable[..., dict[str, Any]]:
+    """Call an operation of any service, request and answer checked against botocore's model."""
+    return checked_call

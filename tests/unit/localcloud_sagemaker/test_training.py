@@ -201,7 +201,7 @@ def test_the_api_models_constraints_are_checked(cloud: Any) -> None:
         cloud,
         ResourceConfig={"InstanceType": "ml.m5.8xlarge", "InstanceCount": 1, "VolumeSizeInGB": 10},
         HyperParameters={"k": "x" * 2501},
-        StoppingCondition={"MaxRuntimeInSeconds": 0},
+        RoleArn="a role that is long enough",
     )
     assert message.startswith("3 validation errors detected: ")
     assert "Value 'ml.m5.8xlarge' at 'resourceConfig.instanceType' failed to satisfy constraint" in message
