@@ -140,6 +140,13 @@ class Dataset:
                 self._spill(block)
         del self._work
 
+    def __enter__(self) -> Dataset:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
     def blocks(self) -> Iterator[Block]:
         """All blocks, in the channel's order."""
         yield from self._held
@@ -152,7 +159,7 @@ class Dataset:
     def _spill(self, block: Block) -> None:
         if self._file is None:
             # Unlinked from the start, so that a killed training leaves nothing behind.
-            self._file = tempfile.TemporaryFile(dir=self._temporary_folder)  # noqa: SIM115 - lives as long as self
+            self._file = tempfile.TemporaryFile(dir=self._temporary_folder)  # noqa: SIM115 - closed by __exit__
         for array in (*block.rows, *block.groups):
             np.save(self._file, array, allow_pickle=False)
         self._spilled += 1

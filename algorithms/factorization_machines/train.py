@@ -56,11 +56,11 @@ def train_job(environment: Environment) -> None:
     channel = environment.channel("train")
     log.info("Number of GPUs being used: 0")
     rows = checked(read_channel(channel, CONTENT_TYPES), channel, settings["feature_dim"], binary)
-    dataset = Dataset(rows, settings["feature_dim"], settings["mini_batch_size"], environment.root)
-    log.info("[Sparse network] Building a sparse network.")
-    log.info("Create Store: local")
-    trainer = Trainer(settings, environment.seed)
-    trainer.fit(dataset, environment.host)
+    with Dataset(rows, settings["feature_dim"], settings["mini_batch_size"], environment.root) as dataset:
+        log.info("[Sparse network] Building a sparse network.")
+        log.info("Create Store: local")
+        trainer = Trainer(settings, environment.seed)
+        trainer.fit(dataset, environment.host)
     log.info("Pulling entire model from kvstore to finalize")
     environment.model_folder.mkdir(parents=True, exist_ok=True)
     trainer.machine().save_model_algo(

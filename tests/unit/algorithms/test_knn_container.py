@@ -191,7 +191,7 @@ def test_what_the_image_refuses_is_refused_in_the_failure_file(
     elif content == "unlabelled":
         content = encode(features)
     task.put("train", "data", content)
-    assert task.train() == 2
+    assert task.refuse() == 2
     assert message in task.failure
     assert task.failure.startswith("ClientError: ")
     assert not (task.root / "model").exists()
