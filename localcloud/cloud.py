@@ -6,17 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from localcloud.control import Control
-from localcloud.faults import Faults, ServiceFault
+from localcloud.faults import Faults
 from localcloud.gateway import Service
 from localcloud.glue.runs import GlueRuns
 from localcloud.home import Home, LocalCloudError, Record
-from localcloud.quotas import Quotas
+from localcloud.pricing import Pricing
+from localcloud.quotas import Quotas, ServiceQuotas
 from localcloud.sagemaker.api import SageMaker
-
-
-class _Absent:
-    def call(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        raise ServiceFault("UnknownOperationException", f"the local cloud does not have {operation} yet")
 
 
 @dataclass(frozen=True)
@@ -51,17 +47,20 @@ class Cloud:
             raise LocalCloudError(str(error)) from error
         sagemaker = SageMaker(home.root, record.region, record.account, record.endpoint_url, values, faults)
         glue = GlueRuns(home, record)
-        about = {"home": str(home.root), "pid": record.pid, "region": record.region, "account": record.account}
+        about = {
+            "home": str(home.root),
+            "pid": record.pid,
+            "region": record.region,
+            "account": record.account,
+        }
         cloud = cls(
             home=home,
             record=record,
             emulator=hooks.emulator(),
-            control=Control(
-                home, about, faults, values, lambda: [*glue.processes(), *sagemaker.processes()]
-            ),
+            control=Control(home, about, faults, values, lambda: [*glue.processes(), *sagemaker.processes()]),
             sagemaker=sagemaker,
-            service_quotas=_Absent(),
-            pricing=_Absent(),
+            service_quotas=ServiceQuotas(values, faults, record.region, record.account),
+            pricing=Pricing(faults),
             glue=glue,
         )
         hooks.install(cloud)
