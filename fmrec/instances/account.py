@@ -2,7 +2,7 @@
 
 Every call may be denied, throttled, slow or unreachable; then what it would have said is unknown,
 a note says so, and nothing fails. Quotas and prices are cached with their age, use is counted
-afresh, since a refused call is the only exact gate anyway.
+afresh, since a refused call is the only exact gate anyway. ``permissions`` lists the IAM actions.
 """
 
 from __future__ import annotations
@@ -24,35 +24,7 @@ from fmrec.instances.catalogue import Call, Prices, catalogue, table_prices
 from fmrec.instances.quotas import Account
 from fmrec.instances.requests import Increase
 
-__all__ = [
-    "ACTIONS",
-    "INCREASE_ACTIONS",
-    "Account",
-    "Asked",
-    "Clients",
-    "connect",
-    "observe",
-    "request_increase",
-]
-
-ACTIONS = (
-    "servicequotas:ListServiceQuotas",
-    "sagemaker:ListTrainingJobs",
-    "sagemaker:DescribeTrainingJob",
-    "sagemaker:ListTransformJobs",
-    "sagemaker:DescribeTransformJob",
-    "sagemaker:ListEndpoints",
-    "sagemaker:DescribeEndpoint",
-    "sagemaker:DescribeEndpointConfig",
-    "pricing:GetProducts",
-)
-"""IAM actions that ``observe`` uses; ``with_defaults`` adds servicequotas:ListAWSDefaultServiceQuotas."""
-
-INCREASE_ACTIONS = (
-    "servicequotas:ListRequestedServiceQuotaChangeHistoryByQuota",
-    "servicequotas:RequestServiceQuotaIncrease",
-)
-"""IAM actions that ``request_increase`` uses."""
+__all__ = ["Account", "Asked", "Clients", "connect", "observe", "request_increase"]
 
 BUDGET_SECONDS = 25.0
 QUOTA_AGE_SECONDS = 15 * 60

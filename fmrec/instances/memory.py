@@ -234,6 +234,16 @@ def knn_serving(
     )
 
 
+def serverless_memory_mb(need: MemoryNeed) -> int | None:
+    """Return the smallest serverless endpoint that holds the model; None when the largest doesn't.
+
+    A serverless endpoint has one worker, and a model may take about half of its memory. Less than
+    2 GB is not tried, because the container itself wants some.
+    """
+    wanted = 2 * _total(need.per_worker)
+    return next((mb for mb in range(2048, 6144 + 1, 1024) if wanted <= mb * 1024**2), None)
+
+
 def dense_record_bytes(dimension: int) -> int:
     """Return the bytes of one dense float32 recordIO record with a label, about."""
     return 56 + 4 * dimension

@@ -7,10 +7,10 @@ every number in it carries the inputs and the formula that it comes from.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
-from fmrec.instances import costs
+from fmrec.instances import costs, memory
 from fmrec.instances import quotas as names
 from fmrec.instances.catalogue import Prices, catalogue, largest, table_prices
 from fmrec.instances.chooser import Choice, choose
@@ -52,7 +52,7 @@ def plan(
     -------
     dict
         ``{"steps": {step: {"needed", "needs", "candidates", "rejected", "no_candidate",
-        "quota_increase"}}, "cost", "notes"}``.
+        "quota_increase"}}, "cost", "notes", "sizes"}``.
         Types outside the policy's families are not listed.
         ``no_candidate`` is null, or the sentence that says why a step has no candidate and what to do.
         ``quota_increase`` is null, or what to ask of Service Quotas so that the best type which only
@@ -84,6 +84,7 @@ def plan(
         }
     needed = {step: pair for step, pair in chosen.items() if steps[step]["needed"]}
     return {
+        "sizes": asdict(sizes),
         "steps": steps,
         "cost": costs.estimate(request, needed, prices),
         "notes": list(account.notes),
@@ -116,6 +117,7 @@ def needs(work: Workload) -> dict[str, Any]:
         "inputs": dict(work.inputs),
         "memory": work.memory.to_json(),
         "volume": work.volume.to_json(),
+        "serverless_memory_mb": memory.serverless_memory_mb(work.memory) if work.call == "hosting" else None,
         "quotas": [
             names.type_quota(work.call, "<type>", work.spot),
             names.account_quota(work.call, work.spot),

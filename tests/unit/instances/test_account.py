@@ -13,8 +13,9 @@ import pytest
 from botocore.config import Config
 
 from fmrec.instances import account as edge
-from fmrec.instances.account import ACTIONS, observe, request_increase
+from fmrec.instances.account import observe, request_increase
 from fmrec.instances.catalogue import table_prices
+from fmrec.instances.permissions import DEFAULTS_ACTIONS, INCREASE_ACTIONS, READ_ACTIONS
 from fmrec.instances.requests import increase_for
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -207,6 +208,7 @@ def test_defaults_are_guesses_beside_the_quotas_and_never_among_them(aws: Any) -
 
     assert account.quotas == {"ml.m5.large for endpoint usage": 4}
     assert account.defaults == {"ml.r5.large for endpoint usage": 20}
+    assert set(DEFAULTS_ACTIONS) < set(aws.called)
 
 
 def test_denied_calls_leave_everything_unknown_and_say_which(aws: Any) -> None:
@@ -372,7 +374,7 @@ def test_what_is_called_is_what_the_permissions_say(aws: Any) -> None:
 
     account, _ = observe(aws.clients)
 
-    assert set(aws.called) == set(ACTIONS)
+    assert set(aws.called) == set(READ_ACTIONS)
     assert account.usage["ml.m5.large for transform job usage"] == 2
     assert account.usage["ml.m5.large for endpoint usage"] == 1
 
@@ -410,7 +412,7 @@ def test_an_increase_is_asked_for_once_the_earlier_one_is_closed(aws: Any) -> No
     )
     asked = request_increase(aws.clients.service_quotas, INCREASE, allowed=True)
     assert (asked.asked, asked.request_id, asked.status) == (True, "r-2", "PENDING")
-    assert set(aws.called) == set(edge.INCREASE_ACTIONS)
+    assert set(aws.called) == set(INCREASE_ACTIONS)
 
 
 @pytest.mark.parametrize(
