@@ -138,7 +138,9 @@ def _listen(port: int | None) -> socket.socket:
 
 def _prepare_environment(home: Home, record: Record, wait_scale: float) -> None:
     """Set what the emulator reads, and what the programs it starts inherit."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
+    # Neither this machine's AWS configuration nor its Python path: a Lambda function finds what it
+    # needs in its bundle and in the installed packages, not in a checkout.
+    for name in [name for name in os.environ if name.startswith(("AWS_", "PYTHON"))]:
         del os.environ[name]
     shutil.rmtree(home.temporary, ignore_errors=True)
     home.temporary.mkdir(parents=True)

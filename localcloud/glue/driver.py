@@ -213,6 +213,7 @@ class Driver:
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.driver.extraJavaOptions": f"-Djava.io.tmpdir={scratch} -XX:-UsePerfData",
             "spark.ui.enabled": "false",
+            "spark.ui.showConsoleProgress": "false",
             "spark.local.dir": str(scratch),
             "spark.sql.warehouse.dir": (self._folder / "warehouse").as_uri(),
             "spark.sql.shuffle.partitions": "4",

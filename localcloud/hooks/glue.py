@@ -35,6 +35,7 @@ def install(runs: GlueRuns) -> None:
     replace(_MODULE, "_batch_stop_job_run", ("data",), lambda _: stop)
     replace(_MODULE, "_create_job", ("data",), _keeping("Name", lambda data: data))
     replace(_MODULE, "_update_job", ("data",), _keeping("JobName", lambda data: data.get("JobUpdate", {})))
+    replace(_MODULE, "_get_job_runs", ("data",), _newest_first)
     # CloudFormation hands on the properties that are named here.
     defaults = find("ministack.services.cloudformation.provisioners", "_GLUE_JOB_DEFAULTS", dict)
     defaults["ExecutionProperty"] = {"MaxConcurrentRuns": 1}
@@ -52,9 +53,20 @@ def _keeping(
             response = original(data)
             job = jobs.get(data.get(name))
             if response[0] == 200 and job is not None:
+                job.setdefault("ExecutionProperty", {"MaxConcurrentRuns": 1})
                 job.update({key: value for key, value in settings(data).items() if key in _KEPT})
             return response
 
         return handle
 
     return make
+
+
+def _newest_first(original: Callable[..., Any]) -> Callable[..., Any]:
+    json_response = find(_MODULE, "json_response", type(replace))
+    runs = find(_MODULE, "_job_runs", object)
+
+    def get_job_runs(data: dict[str, Any]) -> Any:
+        return json_response({"JobRuns": list(reversed(runs.get(data.get("JobName")) or []))})
+
+    return get_job_runs
