@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from fmrec.errors import FormatError, ServiceError
+from fmrec.recommendations.filters import read_rules
 from fmrec.recommendations.neighbours import Neighbours, read_neighbours
-from fmrec.recommendations.publish import open_run
+from fmrec.recommendations.run import open_run
+from fmrec.recommendations.selection import select
 from fmrec.recommendations.table import fetch
 
 TIE = 1e-5
@@ -45,6 +47,8 @@ def ask(
     embeddings_uri: str,
     table: str,
     user: int = 0,
+    exclude_seen: bool = False,
+    filters: Mapping[str, Any] | None = None,
     runtime: Any = None,
     dynamodb: Any = None,
 ) -> Answer:
@@ -54,6 +58,8 @@ def ask(
     ----------
     user
         User ordinal, from 0.
+    exclude_seen, filters
+        As they were published with: the endpoint knows neither.
     runtime, dynamodb
         botocore clients of sagemaker-runtime and dynamodb; by default made from the environment.
 
@@ -67,14 +73,18 @@ def ask(
         The endpoint's answer isn't k-NN's verbose one.
     """
     run = open_run(manifest_uri, embeddings_uri)
-    index = run.feature_index()
-    found = invoke(endpoint_name, run.query(user), run.manifest.items, runtime)
+    index = run.feature_index
+    found = invoke(endpoint_name, run.query_record(user), run.manifest.items, runtime)
     column = run.manifest.ranges["user"][0] + user
     user_id = index.names(column, column + 1)[0].as_py()
     served = fetch(table, user_id, dynamodb)
-    item_ids = index.names(*run.manifest.ranges["item"]).take(pa.array(found.items[0])).to_pylist()
+    rules = read_rules(filters, run.manifest, index) if filters else None
+    seen = run.seen(user, user + 1) if exclude_seen else None
+    found, _ = select(found, found.items.shape[1], seen, rules)
+    ranked = found.items[0] >= 0
+    item_ids = index.names(*run.manifest.ranges["item"]).take(pa.array(found.items[0, ranked])).to_pylist()
     published = [recommendation.item_id for recommendation in served.recommendations]
-    return compare(user_id, published, item_ids, found.products[0].tolist())
+    return compare(user_id, published, item_ids, found.products[0, ranked].tolist())
 
 
 def invoke(endpoint_name: str, record: bytes, items: int, runtime: Any = None) -> Neighbours:
@@ -122,14 +132,16 @@ def compare(
         Item ids of the table, best first.
     answered, products
         The endpoint's item ids and their products, best first, without what may not be recommended.
+        Where few are left, because the user has met most of them, only those are compared.
     """
     product_of = dict(zip(answered, products, strict=True))
     wrong = ""
     if not published:
         wrong = "nothing is published for this user"
-    elif len(answered) < len(published):
-        wrong = f"the endpoint answers {len(answered)} items, {len(published)} are published"
-    for rank, item in enumerate(published if not wrong else (), 1):
+    elif not answered:
+        wrong = "the endpoint answers only items that this user may not get"
+    compared = published[: len(answered)]
+    for rank, item in enumerate(compared if not wrong else (), 1):
         here = products[rank - 1]
         if item not in product_of:
             wrong = f"item {item!r}, published at rank {rank}, is not in the endpoint's answer"
@@ -137,7 +149,6 @@ def compare(
         if abs(product_of[item] - here) > TIE * max(1.0, abs(here)):
             wrong = f"rank {rank} is {item!r} in the table and {answered[rank - 1]!r} at the endpoint"
             break
-    agreed = tuple(answered[: len(published)])
     if wrong:
         sentence = (
             f"The endpoint and the table disagree for user {user_id!r}: {wrong}. They are probably of different "
@@ -146,9 +157,9 @@ def compare(
     else:
         sentence = (
             f"The endpoint answers for user {user_id!r} what the table serves: the same "
-            f"{len(published)} items in the same order."
+            f"{len(compared)} items in the same order."
         )
-    return Answer(not wrong, sentence, user_id, tuple(published), agreed)
+    return Answer(not wrong, sentence, user_id, tuple(published), tuple(answered[: len(published)]))
 
 
 def _runtime() -> Any:

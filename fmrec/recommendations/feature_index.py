@@ -1,34 +1,19 @@
 """Names of feature columns, read from the feature index that the encoding job wrote.
 
-The index is a folder of Parquet files, sorted by ``column``, with ``column``, ``namespace`` and
-``name`` (docs/contracts.md). Only the row groups that a range of columns touches are read, and those
-as a stream, so that memory doesn't grow with the number of users.
+The index is a folder of Parquet files, sorted by ``column``, with ``column``, ``namespace``, ``name``
+and ``interactions``, how many rows name it (docs/contracts.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from fmrec import objectstore
 from fmrec.errors import FormatError
-
-BATCH_ROWS = 16_384
-
-
-@dataclass(frozen=True)
-class RowGroup:
-    """One row group of one file, and the columns that it holds, first to last inclusive."""
-
-    uri: str
-    number: int
-    first: int
-    last: int
+from fmrec.recommendations.sorted_parquet import SortedParquet
 
 
 class FeatureIndex:
@@ -43,14 +28,7 @@ class FeatureIndex:
     """
 
     def __init__(self, folder_uri: str) -> None:
-        self.folder_uri = folder_uri
-        uris = [o.uri for o in objectstore.list_objects(folder_uri) if o.uri.endswith(".parquet")]
-        if not uris:
-            raise FormatError(
-                f"{folder_uri} holds no Parquet file, expected the feature index: encode the data again"
-            )
-        groups = [group for uri in uris for group in _row_groups(uri)]
-        self.row_groups = sorted(groups, key=lambda group: (group.first, group.last))
+        self._files = SortedParquet(folder_uri, "column", ["name"])
 
     def names(self, start: int, end: int) -> pa.Array:
         """Names of the columns ``[start, end)``, in that order, as one Arrow string array.
@@ -62,30 +40,33 @@ class FeatureIndex:
         """
         return pa.concat_arrays([pa.array([], pa.string()), *self.stream(start, end)])
 
+    def interactions(self, start: int, end: int) -> npt.NDArray[np.int64]:
+        """How many rows name each of the columns ``[start, end)``. Raises as `names`."""
+        counts = [batch.to_numpy() for batch in self._rows(start, end, "interactions")]
+        return np.concatenate([np.zeros(0, np.int64), *counts])
+
     def stream(self, start: int, end: int) -> Iterator[pa.Array]:
-        """The same in pieces of at most `BATCH_ROWS`, in constant memory."""
+        """The names in pieces, in constant memory. Raises as `names`."""
+        return self._rows(start, end, "name")
+
+    def _rows(self, start: int, end: int, wanted: str) -> Iterator[pa.Array]:
+        if wanted not in self._files.schema.names:
+            raise FormatError(f"{self._files.folder_uri}: no column {wanted!r}: encode the data again")
         expected = start
-        for group in self.row_groups:
-            if group.last < start or group.first >= end:
-                continue
-            with objectstore.open_input(group.uri) as file, pq.ParquetFile(file, pre_buffer=False) as parquet:
-                for batch in parquet.iter_batches(BATCH_ROWS, [group.number], ["column", "name"]):
-                    columns = batch.column("column").to_numpy()
-                    inside = (columns >= start) & (columns < end)
-                    columns = columns[inside]
-                    wanted = np.arange(expected, expected + len(columns))
-                    if not np.array_equal(columns, wanted):
-                        at = int(columns[columns != wanted][0])
-                        raise FormatError(
-                            f"{group.uri}: column {at} stands where {int(wanted[columns != wanted][0])} was "
-                            "expected; the feature index must hold each column once, sorted by column"
-                        )
-                    expected += len(columns)
-                    if len(columns):
-                        yield pc.filter(batch.column("name"), pa.array(inside))
+        for uri, batch in self._files.batches(start, end, ["column", wanted]):
+            columns = batch.column("column").to_numpy()
+            right = np.arange(expected, expected + len(columns))
+            if not np.array_equal(columns, right):
+                wrong = columns != right
+                raise FormatError(
+                    f"{uri}: column {columns[wrong][0]} stands where {right[wrong][0]} was expected; the "
+                    "feature index must hold each column once, sorted by column"
+                )
+            expected += len(columns)
+            yield batch.column(wanted)
         if expected != end:
             raise FormatError(
-                f"{self.folder_uri}: column {expected} is missing from the feature index, which the "
+                f"{self._files.folder_uri}: column {expected} is missing from the feature index, which the "
                 f"manifest says reaches to {end}: encode the data again"
             )
 
@@ -106,20 +87,3 @@ class NameReader:
         joined = pa.concat_arrays(held)
         self._held = joined[count:]
         return joined[:count]
-
-
-def _row_groups(uri: str) -> Iterator[RowGroup]:
-    with objectstore.open_input(uri) as file, pq.ParquetFile(file) as parquet:
-        schema = parquet.schema_arrow
-        missing = {"column", "name"} - set(schema.names)
-        if missing:
-            raise FormatError(f"{uri}: no column {sorted(missing)[0]!r}, expected 'column' and 'name'")
-        position = schema.names.index("column")
-        for number in range(parquet.num_row_groups):
-            part = parquet.metadata.row_group(number)
-            if part.num_rows == 0:
-                continue
-            statistics = part.column(position).statistics
-            if statistics is None or not statistics.has_min_max:
-                raise FormatError(f"{uri}: row group {number} has no statistics of 'column'")
-            yield RowGroup(uri, number, statistics.min, statistics.max)

@@ -19,6 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from fmrec.manifest import Channel, Manifest, Rows
+from fmrec.ranking.interactions import Interactions, from_pairs
+from fmrec.recordio import encode_dense
 
 
 @dataclass
@@ -33,6 +35,7 @@ class SmallRun:
     user_ids: list[str]
     item_ids: list[str]
     part_starts: list[int]
+    seen: Interactions
 
     @property
     def manifest_uri(self) -> str:
@@ -68,7 +71,7 @@ class SmallRun:
         products = self.user_vectors[first:last] @ self.item_vectors.T
         lines = []
         for row in products:
-            order = np.argsort(row)[-k:]
+            order = np.argsort(row, kind="stable")[-k:]
             lines.append(
                 json.dumps(
                     {
@@ -98,6 +101,7 @@ def write_feature_index(folder: Path, names: list[str], users: int, files: int, 
             "column": pa.array(range(len(names)), pa.int64()),
             "namespace": ["user" if column < users else "item" for column in range(len(names))],
             "name": names,
+            "interactions": pa.array([1 + n % 5 for n in range(len(names))], pa.int64()),
         }
     )
     bounds = np.linspace(0, len(names), files + 1).astype(int)
@@ -138,17 +142,28 @@ def make_run(folder: Path, binary: bool) -> SmallRun:
         train=Channel("train/", 90, 1, 5760, 0.5 if binary else None),
         test=Channel("test/", 10, 1, 640, 0.5 if binary else None),
     )
+    # The first user has met all items but one, the second all, the third none, the others some.
+    met = random.random((users, items)) < 0.3
+    met[:3] = [[True], [True], [False]]
+    met[0, 5] = False
     encoded, embedded = folder / "encoded/r1", folder / "embeddings/r1"
     write_feature_index(encoded / "feature_index", user_ids + item_ids, users, files=3, row_group_size=5)
+    (encoded / "seen").mkdir()
+    user, item = np.nonzero(met)
+    pairs = pa.table({"user_column": user, "item_column": item + users, "relevant": (user + item) % 2 == 0})
+    pq.write_table(pairs, encoded / "seen/part-00000.parquet", row_group_size=17)
     (encoded / "manifest.json").write_text(manifest.to_json())
     part_starts = [0, 14]
     offsets = random.normal(size=users)
+    # Whole numbers over eight: float32 products are exact, so that brute force gives the same order.
+    user_vectors = random.integers(-16, 17, (users, dim)).astype(np.float32) / 8
+    item_vectors = random.integers(-16, 17, (items, dim)).astype(np.float32) / 8
     (embedded / "query_offsets").mkdir(parents=True)
     parts = []
     for number, (start, end) in enumerate(zip(part_starts, [14, users], strict=True)):
         (embedded / "queries").mkdir(exist_ok=True)
-        records = [f"<{user:03d}>" for user in range(start, end)]
-        (embedded / f"queries/part-{number:05d}.pbr").write_text("".join(records))
+        queries = bytes(encode_dense(user_vectors[start:end]))
+        (embedded / f"queries/part-{number:05d}.pbr").write_bytes(queries)
         np.save(embedded / f"query_offsets/part-{number:05d}.npy", offsets[start:end])
         parts.append(
             {
@@ -156,20 +171,26 @@ def make_run(folder: Path, binary: bool) -> SmallRun:
                 "offsets_key": f"query_offsets/part-{number:05d}.npy",
                 "first_user": start,
                 "rows": end - start,
-                "bytes": 5 * (end - start),
+                "bytes": len(queries),
             }
         )
-    document = {"dim": dim, "users": users, "items": items, "item_parts": [], "query_parts": parts}
+    shuffled = random.permutation(items)
+    item_bytes = bytes(encode_dense(item_vectors[shuffled], shuffled.astype(np.float32)))
+    (embedded / "items").mkdir()
+    (embedded / "items/part-00000.pbr").write_bytes(item_bytes)
+    item_parts = [{"key": "items/part-00000.pbr", "rows": items, "bytes": len(item_bytes)}]
+    document = {"dim": dim, "users": users, "items": items, "item_parts": item_parts, "query_parts": parts}
     (embedded / "embeddings.json").write_text(json.dumps(document))
     return SmallRun(
         folder,
         manifest,
-        random.normal(size=(users, dim)),
-        random.normal(size=(items, dim)),
+        user_vectors,
+        item_vectors,
         offsets,
         user_ids,
         item_ids,
         part_starts,
+        from_pairs(user, item, users),
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from fmrec.errors import FormatError, InputError, ServiceError
 from fmrec.recommendations.endpoint import ask, compare
 from fmrec.recommendations.publish import publish
+from fmrec.recordio import encode_dense
 
 
 class Endpoint:
@@ -84,11 +85,27 @@ def test_the_same_answer_passes_with_the_users_own_record_asked(small_run, publi
     assert endpoint.requests == [
         (
             "/endpoints/top/invocations",
-            b"<016>",
+            bytes(encode_dense(small_run.user_vectors[16:17])),
             "application/x-recordio-protobuf",
             "application/json; verbose=true",
         )
     ]
+
+
+@pytest.mark.parametrize("k", [3, 12])
+def test_seen_and_denied_items_of_the_answer_are_not_compared(
+    small_run, published, endpoint, dynamodb, table, k
+):
+    rules = {"exclude_seen": True, "filters": {"deny": small_run.item_ids[:2]}}
+    publish(**small_run.arguments(1), table=table, dynamodb=dynamodb, **rules)
+    endpoint.answers(small_run.answer(1, k)[2:3])
+    answer = ask(**published, user=16, **rules)
+    met = set(small_run.seen.of(16).tolist()) | {0, 1}
+    left = [small_run.item_ids[i] for i in small_run.ranking(16)[:k] if i not in met]
+    assert 0 < len(left[:3]) == len(answer.answered)
+    assert answer.passed
+    assert list(answer.answered) == left[:3]
+    assert list(answer.published[: len(left)]) == left[:3]
 
 
 def test_another_users_answer_fails_and_says_where(small_run, published, endpoint):
@@ -130,7 +147,7 @@ def test_equal_products_may_change_places_others_not():
     ("published", "answered", "words"),
     [
         ([], ["a"], "nothing is published"),
-        (["a", "b"], ["a"], "answers 1 items, 2 are published"),
+        (["a", "b"], [], "only items that this user may not get"),
         (["a", "x"], ["a", "b"], "item 'x', published at rank 2, is not in the endpoint's answer"),
         (["b", "a"], ["a", "b"], "rank 1 is 'b' in the table and 'a' at the endpoint"),
     ],

@@ -3,7 +3,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fmrec.errors import FormatError
-from fmrec.recommendations import feature_index
+from fmrec.recommendations import sorted_parquet
 from fmrec.recommendations.feature_index import FeatureIndex, NameReader
 
 
@@ -43,7 +43,7 @@ def test_only_row_groups_that_the_range_touches_are_read(index_folder, monkeypat
 
 
 def test_a_stream_is_taken_in_any_amounts(index_folder, monkeypatch):
-    monkeypatch.setattr(feature_index, "BATCH_ROWS", 4)
+    monkeypatch.setattr(sorted_parquet, "BATCH_ROWS", 4)
     reader = NameReader(FeatureIndex(index_folder([(range(23), {})])).stream(2, 21))
     assert reader.take(1).to_pylist() == ["name 2"]
     assert reader.take(0).to_pylist() == []

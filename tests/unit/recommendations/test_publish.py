@@ -6,7 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from fmrec.errors import FormatError, InputError
-from fmrec.recommendations.publish import open_run, publish
+from fmrec.recommendations.publish import publish
+from fmrec.recommendations.run import open_run
 from fmrec.recommendations.table import fetch
 
 
@@ -17,7 +18,10 @@ def publish_part(run, dynamodb, table, part, k=5, **changes):
 
 def test_every_user_gets_the_brute_force_top_n_best_first(small_run, dynamodb, table):
     counts = [publish_part(small_run, dynamodb, table, part) for part in (0, 1)]
-    assert counts == [{"users": 14, "recommendations": 42}, {"users": 9, "recommendations": 27}]
+    assert counts == [
+        {"users": 14, "recommendations": 42, "ranked_exactly": 0},
+        {"users": 9, "recommendations": 27, "ranked_exactly": 0},
+    ]
     for user, user_id in enumerate(small_run.user_ids):
         served = fetch(table, user_id, dynamodb)
         best = small_run.ranking(user)[:3]
@@ -72,7 +76,7 @@ def test_more_users_than_one_block_and_batch(small_run, dynamodb, table, monkeyp
 
 def test_fewer_items_than_asked_for_are_all_recommended(small_run, dynamodb, table):
     counts = publish_part(small_run, dynamodb, table, 1, k=12, per_user=50)
-    assert counts == {"users": 9, "recommendations": 9 * 12}
+    assert counts == {"users": 9, "recommendations": 9 * 12, "ranked_exactly": 0}
 
 
 @pytest.mark.parametrize("change", [-1, 1])
@@ -118,3 +122,40 @@ def test_scores_do_not_overflow(small_run):
     scores = run.scores(np.array([[-800.0, 0.0, 800.0, -30.0]]), np.zeros(1))
     assert scores[0, :3].tolist() == [0.0, 0.5, 1.0]
     assert scores[0, 3] == pytest.approx(math.exp(-30), rel=1e-12)
+
+
+@pytest.mark.parametrize("k", [3, 6, 12])
+def test_nothing_seen_is_recommended_and_everybody_gets_n_all_the_same(small_run, dynamodb, table, k):
+    exact = 0
+    for part in (0, 1):
+        exact += publish_part(small_run, dynamodb, table, part, k=k, exclude_seen=True)["ranked_exactly"]
+    assert (exact > 2) == (k < 12)
+    for user, user_id in enumerate(small_run.user_ids):
+        met = set(small_run.seen.of(user).tolist())
+        best = [item for item in small_run.ranking(user) if item not in met][:3]
+        served = fetch(table, user_id, dynamodb).recommendations
+        assert [r.item_id for r in served] == [small_run.item_ids[i] for i in best]
+        products = small_run.item_vectors[best] @ small_run.user_vectors[user] + small_run.offsets[user]
+        assert [r.score for r in served] == pytest.approx(1 / (1 + np.exp(-products)), rel=1e-8)
+
+
+def test_who_has_met_everything_is_written_with_an_empty_list(small_run, dynamodb, table):
+    counts = publish_part(small_run, dynamodb, table, 0, exclude_seen=True)
+    assert fetch(table, small_run.user_ids[1], dynamodb).recommendations == ()
+    assert [r.item_id for r in fetch(table, small_run.user_ids[0], dynamodb).recommendations] == [
+        small_run.item_ids[5]
+    ]
+    assert counts["users"] == 14
+    rows = pq.read_table(small_run.folder / "recommendations/r1/part-00000.parquet")
+    assert rows.num_rows == counts["recommendations"] == 1 + 12 * 3
+    assert small_run.user_ids[1] not in rows["user_id"].to_pylist()
+
+
+def test_filters_hold_for_every_user(small_run, dynamodb, table):
+    denied = small_run.item_ids[:6]
+    counts = publish_part(small_run, dynamodb, table, 0, filters={"deny": denied})
+    assert counts["recommendations"] == 14 * 3
+    for user, user_id in enumerate(small_run.user_ids[:14]):
+        best = [item for item in small_run.ranking(user) if item >= 6][:3]
+        served = fetch(table, user_id, dynamodb).recommendations
+        assert [r.item_id for r in served] == [small_run.item_ids[i] for i in best]
