@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from aws_cdk import ArnFormat, Duration, Stack
+from aws_cdk import Duration
 from aws_cdk import aws_glue as glue
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
 from stacks import bundles
-from stacks.access import grant, read_objects, use_key, write_objects
+from stacks.access import (
+    Permission,
+    delete_objects,
+    grant,
+    put_metrics,
+    read_objects,
+    use_key,
+    write_objects,
+    write_service_logs,
+)
 from stacks.settings import Settings
 from stacks.storage import StorageStack
 
@@ -31,6 +41,8 @@ class EncodingJob(Construct):
             s3_encryption=glue.S3Encryption.kms(storage.key),
         )
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("glue.amazonaws.com"))
+        self._script = assets.Asset(self, "Script", path=str(SCRIPT))
+        self._library = assets.Asset(self, "Library", path=str(bundles.glue_library()))
         self.job = self._job(security)
         self._permit(storage)
 
@@ -42,9 +54,10 @@ class EncodingJob(Construct):
             self,
             "Job",
             description="Interactions to recordIO-protobuf, feature index and manifest",
-            role=self.role,
-            script=glue.Code.from_asset(str(SCRIPT)),
-            extra_python_files=[glue.Code.from_asset(str(bundles.glue_library()))],
+            # The job would let the role read the whole assets bucket, with wildcard actions.
+            role=self.role.without_policy_updates(),
+            script=glue.Code.from_bucket(self._script.bucket, self._script.s3_object_key),
+            extra_python_files=[glue.Code.from_bucket(self._library.bucket, self._library.s3_object_key)],
             glue_version=glue.GlueVersion.V6_0,
             worker_configuration=glue.WorkerConfiguration(
                 worker_type=getattr(glue.WorkerType, own.worker_type.replace(".", "_")),
@@ -58,33 +71,19 @@ class EncodingJob(Construct):
         return job
 
     def _permit(self, storage: StorageStack) -> None:
-        stack = Stack.of(self)
-        log_groups = stack.format_arn(
-            service="logs",
-            resource="log-group",
-            resource_name="/aws-glue/*",
-            arn_format=ArnFormat.COLON_RESOURCE_NAME,
-        )
         grant(
             self.role,
-            [
-                *read_objects(storage.data, ("raw/", "encoded/")),
-                *write_objects(storage.data, ("encoded/",), delete=True),
-                use_key(storage.key, write=True),
-                iam.PolicyStatement(
-                    actions=[
-                        "logs:AssociateKmsKey",
-                        "logs:CreateLogGroup",
-                        "logs:CreateLogStream",
-                        "logs:PutLogEvents",
-                    ],
-                    resources=[log_groups],
-                ),
-                iam.PolicyStatement(
-                    actions=["cloudwatch:PutMetricData"],
-                    resources=["*"],
-                    conditions={"StringEquals": {"cloudwatch:namespace": "Glue"}},
-                ),
-            ],
-            wildcards={},
+            *read_objects(storage, "raw/", "encoded/"),
+            write_objects(storage, "encoded/"),
+            delete_objects(storage, "encoded/"),
+            use_key(storage.key, write=True),
+            Permission(
+                ["s3:GetObject"],
+                [
+                    asset.bucket.arn_for_objects(asset.s3_object_key)
+                    for asset in (self._script, self._library)
+                ],
+            ),
+            write_service_logs(self, "/aws-glue/*", "logs:AssociateKmsKey"),
+            put_metrics("Glue"),
         )

@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from aws_cdk import Duration, Size, Stack
+from aws_cdk import Acknowledgment, Duration, Size, Stack, Validations
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from stacks import bundles
-from stacks.access import grant, read_objects, use_key, write_objects
+from stacks.access import Permission, grant, read_objects, use_key, write_objects
 from stacks.log_groups import log_group
 from stacks.settings import Settings
 from stacks.storage import StorageStack
@@ -87,7 +87,7 @@ class Functions(Construct):
         role = iam.Role(self, f"{title}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         log.grant_write(role)
         self.roles[name] = role
-        self.functions[name] = lambda_.Function(
+        function = lambda_.Function(
             self,
             title,
             description=own.description,
@@ -103,35 +103,42 @@ class Functions(Construct):
             timeout=Duration.seconds(own.timeout_seconds),
             environment=dict(own.environment),
         )
+        Validations.of(function).acknowledge(
+            Acknowledgment(
+                id="AwsSolutions-L1",
+                reason="Python 3.13 is the Python of Glue 6.0 too: one library, one version everywhere.",
+            )
+        )
+        self.functions[name] = function
 
     def _permit(self, storage: StorageStack) -> None:
         """What each function may do; check_input, check_quality and explain_failure need nothing."""
-        data, key = storage.data, storage.key
+        key, table = storage.key, storage.table.table_arn
         endpoint = Stack.of(self).format_arn(
             service="sagemaker", resource="endpoint", resource_name=self._settings.endpoint_name
         )
-        for name, statements in {
-            "choose_instances": [*read_objects(data, ("encoded/",)), use_key(key, write=False)],
+        for name, permissions in {
+            "choose_instances": [*read_objects(storage, "encoded/"), use_key(key)],
             "export_embeddings": [
-                *read_objects(data, ("encoded/", "models/")),
-                *write_objects(data, ("embeddings/",)),
+                *read_objects(storage, "encoded/", "models/"),
+                write_objects(storage, "embeddings/"),
                 use_key(key, write=True),
             ],
             "publish_recommendations": [
-                *read_objects(data, ("encoded/", "embeddings/", "neighbours/")),
-                *write_objects(data, ("recommendations/",)),
+                *read_objects(storage, "encoded/", "embeddings/", "neighbours/"),
+                write_objects(storage, "recommendations/"),
                 use_key(key, write=True),
-                iam.PolicyStatement(actions=["dynamodb:BatchWriteItem"], resources=[storage.table.table_arn]),
+                Permission(["dynamodb:BatchWriteItem"], [table]),
             ],
             "ask_endpoint": [
-                *read_objects(data, ("encoded/", "embeddings/")),
-                use_key(key, write=False),
-                iam.PolicyStatement(actions=["dynamodb:GetItem"], resources=[storage.table.table_arn]),
-                iam.PolicyStatement(actions=["sagemaker:InvokeEndpoint"], resources=[endpoint]),
+                *read_objects(storage, "encoded/", "embeddings/"),
+                use_key(key),
+                Permission(["dynamodb:GetItem"], [table]),
+                Permission(["sagemaker:InvokeEndpoint"], [endpoint]),
             ],
-            "write_report": [*write_objects(data, ("runs/",)), use_key(key, write=True)],
+            "write_report": [write_objects(storage, "runs/"), use_key(key, write=True)],
         }.items():
-            grant(self.roles[name], statements, wildcards={})
+            grant(self.roles[name], *permissions)
 
 
 def pascal_case(name: str) -> str:

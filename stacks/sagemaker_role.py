@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from aws_cdk import ArnFormat, Stack
+from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from stacks.access import attach_volumes, grant, read_objects, use_key, write_objects
+from stacks.access import (
+    Permission,
+    attach_volumes,
+    grant,
+    put_metrics,
+    read_objects,
+    use_key,
+    without_resource,
+    write_objects,
+    write_service_logs,
+)
 from stacks.images import ALGORITHMS, AlgorithmImages
 from stacks.storage import StorageStack
 
@@ -25,12 +35,6 @@ class SageMakerRole(iam.Role):
     ) -> None:
         super().__init__(scope, construct_id, assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
         stack = Stack.of(self)
-        log_groups = stack.format_arn(
-            service="logs",
-            resource="log-group",
-            resource_name="/aws/sagemaker/*",
-            arn_format=ArnFormat.COLON_RESOURCE_NAME,
-        )
         repositories = [
             stack.format_arn(
                 service="ecr",
@@ -42,34 +46,15 @@ class SageMakerRole(iam.Role):
         ]
         grant(
             self,
-            [
-                *read_objects(storage.data, ("encoded/", "embeddings/", "models/")),
-                *write_objects(storage.data, ("models/", "neighbours/")),
-                use_key(storage.key, write=True),
-                *attach_volumes(storage.key),
-                iam.PolicyStatement(
-                    actions=[
-                        "ecr:BatchCheckLayerAvailability",
-                        "ecr:BatchGetImage",
-                        "ecr:GetDownloadUrlForLayer",
-                    ],
-                    resources=repositories,
-                ),
-                iam.PolicyStatement(actions=["ecr:GetAuthorizationToken"], resources=["*"]),
-                iam.PolicyStatement(
-                    actions=[
-                        "logs:CreateLogGroup",
-                        "logs:CreateLogStream",
-                        "logs:DescribeLogStreams",
-                        "logs:PutLogEvents",
-                    ],
-                    resources=[log_groups],
-                ),
-                iam.PolicyStatement(
-                    actions=["cloudwatch:PutMetricData"],
-                    resources=["*"],
-                    conditions={"StringEquals": {"cloudwatch:namespace": list(METRIC_NAMESPACES)}},
-                ),
-            ],
-            wildcards={},
+            *read_objects(storage, "encoded/", "embeddings/", "models/"),
+            write_objects(storage, "models/", "neighbours/"),
+            use_key(storage.key, write=True),
+            *attach_volumes(storage.key),
+            Permission(
+                ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+                repositories,
+            ),
+            without_resource("ecr:GetAuthorizationToken", why="IAM can't limit it to a registry."),
+            write_service_logs(self, "/aws/sagemaker/*", "logs:DescribeLogStreams"),
+            put_metrics(*METRIC_NAMESPACES),
         )

@@ -9,7 +9,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as stepfunctions
 from constructs import Construct
 
-from stacks.access import attach_volumes, grant
+from stacks.access import Permission, acknowledge, attach_volumes, grant, sagemaker_names, use_key
 from stacks.encoding import EncodingJob
 from stacks.functions import Functions, pascal_case
 from stacks.images import AlgorithmImages
@@ -17,6 +17,7 @@ from stacks.log_groups import log_group
 from stacks.settings import Settings
 from stacks.storage import StorageStack
 from stacks.workflow import SUBSTITUTIONS, definition
+from stacks.workflow.states import INTEGRATIONS
 
 LONGEST = Duration.days(14)
 """Waiting for quotas, two trainings and a transform; a run that takes longer is stuck."""
@@ -48,7 +49,10 @@ class PipelineStateMachine(Construct):
         self._endpoint_name = settings.endpoint_name
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("states.amazonaws.com"))
         substitutions = {
-            "Partition": Aws.PARTITION,
+            **{
+                name: f"arn:{Aws.PARTITION}:states:::{integration}"
+                for name, integration in INTEGRATIONS.items()
+            },
             "DataBucket": storage.data.bucket_name,
             "Key": storage.key.key_arn,
             "Table": storage.table.table_name,
@@ -83,84 +87,53 @@ class PipelineStateMachine(Construct):
         self, storage: StorageStack, encoding: EncodingJob, functions: Functions, sagemaker_role: iam.Role
     ) -> None:
         stack = Stack.of(self)
-        grant(
-            self.role,
-            [
-                iam.PolicyStatement(
-                    actions=["lambda:InvokeFunction"],
-                    resources=[function.function_arn for function in functions.functions.values()],
-                ),
-                iam.PolicyStatement(
-                    actions=["glue:StartJobRun", "glue:GetJobRun", "glue:GetJobRuns", "glue:BatchStopJobRun"],
-                    resources=[encoding.job.job_arn],
-                ),
-                *self._sagemaker(),
-                iam.PolicyStatement(
-                    actions=["iam:PassRole"],
-                    resources=[sagemaker_role.role_arn],
-                    conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
-                ),
-                iam.PolicyStatement(
-                    actions=["events:DescribeRule", "events:PutRule", "events:PutTargets"],
-                    resources=[
-                        stack.format_arn(service="events", resource="rule", resource_name=rule)
-                        for rule in MANAGED_RULES
-                    ],
-                ),
-                *attach_volumes(storage.key),
-                iam.PolicyStatement(actions=["sns:Publish"], resources=[storage.topic.topic_arn]),
-                iam.PolicyStatement(
-                    actions=["kms:Decrypt", "kms:GenerateDataKey"], resources=[storage.key.key_arn]
-                ),
-            ],
-            wildcards={},
-        )
-
-    def _sagemaker(self) -> list[iam.PolicyStatement]:
-        def named(kind: str) -> str:
-            return Stack.of(self).format_arn(
-                service="sagemaker", resource=kind, resource_name=f"{self._prefix}-*"
-            )
-
-        endpoint = Stack.of(self).format_arn(
+        jobs = ("training-job", "transform-job")
+        endpoint = stack.format_arn(
             service="sagemaker", resource="endpoint", resource_name=self._endpoint_name
         )
-        return [
-            iam.PolicyStatement(
-                actions=[
-                    "sagemaker:CreateTrainingJob",
-                    "sagemaker:DescribeTrainingJob",
-                    "sagemaker:StopTrainingJob",
-                ],
-                resources=[named("training-job")],
+        grant(
+            self.role,
+            Permission(
+                ["lambda:InvokeFunction"],
+                [function.function_arn for function in functions.functions.values()],
             ),
-            iam.PolicyStatement(
-                actions=[
-                    "sagemaker:CreateTransformJob",
-                    "sagemaker:DescribeTransformJob",
-                    "sagemaker:StopTransformJob",
-                ],
-                resources=[named("transform-job")],
+            Permission(
+                ["glue:StartJobRun", "glue:GetJobRun", "glue:GetJobRuns", "glue:BatchStopJobRun"],
+                [encoding.job.job_arn],
             ),
-            iam.PolicyStatement(actions=["sagemaker:CreateModel"], resources=[named("model")]),
-            iam.PolicyStatement(
-                actions=["sagemaker:CreateEndpointConfig"], resources=[named("endpoint-config")]
+            self._sagemaker(jobs[:1], "CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob"),
+            self._sagemaker(jobs[1:], "CreateTransformJob", "DescribeTransformJob", "StopTransformJob"),
+            self._sagemaker(("model",), "CreateModel"),
+            self._sagemaker(("endpoint-config",), "CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint"),
+            Permission(
+                [f"sagemaker:{call}Endpoint" for call in ("Create", "Update", "Describe", "Delete")],
+                [endpoint],
             ),
-            iam.PolicyStatement(
-                actions=["sagemaker:CreateEndpoint", "sagemaker:UpdateEndpoint"],
-                resources=[endpoint, named("endpoint-config")],
+            self._sagemaker((*jobs, "model", "endpoint-config"), "AddTags"),
+            Permission(["sagemaker:AddTags"], [endpoint]),
+            Permission(
+                ["iam:PassRole"],
+                [sagemaker_role.role_arn],
+                conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
             ),
-            iam.PolicyStatement(
-                actions=["sagemaker:DescribeEndpoint", "sagemaker:DeleteEndpoint"], resources=[endpoint]
-            ),
-            iam.PolicyStatement(
-                actions=["sagemaker:AddTags"],
-                resources=[
-                    *(named(kind) for kind in ("training-job", "transform-job", "model", "endpoint-config")),
-                    endpoint,
+            Permission(
+                ["events:DescribeRule", "events:PutRule", "events:PutTargets"],
+                [
+                    stack.format_arn(service="events", resource="rule", resource_name=rule)
+                    for rule in MANAGED_RULES
                 ],
             ),
-        ]
+            *attach_volumes(storage.key),
+            Permission(["sns:Publish"], [storage.topic.topic_arn]),
+            use_key(storage.key, write=True),
+        )
+        acknowledge(
+            self.role,
+            {"*": "Delivery of the execution log and X-Ray have no resource-level permissions."},
+        )
+
+    def _sagemaker(self, kinds: tuple[str, ...], *calls: str) -> Permission:
+        return sagemaker_names(self, self._prefix, kinds, [f"sagemaker:{call}" for call in calls])
 
 
 def _log_group_name() -> str:

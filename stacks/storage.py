@@ -36,6 +36,9 @@ class StorageStack(Stack):
         self.key.add_alias(f"alias/{settings.prefix}")
         self.access_logs = self._access_log_bucket(retention, removal)
         self.data = self._data_bucket(retention, removal)
+        self.objects_export = f"{construct_id}-DataBucketArn"
+        self.objects_arn: str = self.export_value(self.data.bucket_arn, name=self.objects_export)
+        """The data bucket's ARN as other stacks are to read it in what they permit."""
         self.table = dynamodb.Table(
             self,
             "Recommendations",

@@ -13,10 +13,11 @@ from typing import Any
 from fmrec.instances.policy import Policy
 from stacks.settings import Settings
 from stacks.workflow import outcome, retrieval, serving, training
-from stacks.workflow.states import merge
+from stacks.workflow.states import INTEGRATIONS, merge
 
 SUBSTITUTIONS = (
-    *("Partition", "DataBucket", "Key", "Table", "Topic", "SageMakerRole", "EncodingJob"),
+    *INTEGRATIONS,
+    *("DataBucket", "Key", "Table", "Topic", "SageMakerRole", "EncodingJob"),
     *("FactorizationMachinesImage", "KnnImage"),
     *("CheckInput", "ChooseInstances", "CheckQuality", "ExportEmbeddings", "PublishRecommendations"),
     *("AskEndpoint", "WriteReport", "ExplainFailure"),

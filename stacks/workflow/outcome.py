@@ -42,7 +42,7 @@ def success() -> States:
         ),
         task(
             TELL,
-            "sns:publish",
+            "PublishMessage",
             {
                 "TopicArn": "${Topic}",
                 "Subject": jsonata("$message.subject"),
@@ -98,7 +98,7 @@ def failure_path() -> States:
     ]
     tell = task(
         TELL_FAILURE,
-        "sns:publish",
+        "PublishMessage",
         {
             "TopicArn": "${Topic}",
             "Subject": jsonata("$explanation.subject"),

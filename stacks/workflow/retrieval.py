@@ -15,6 +15,7 @@ from stacks.workflow.states import (
     invoke,
     jsonata,
     merge,
+    resource,
     retry,
     task,
 )
@@ -69,7 +70,7 @@ def index(settings: Settings, policy: Policy) -> States:
         KNN.states(attempt=INDEX, exhausted=exhausted),
         task(
             INDEX,
-            "sagemaker:createTrainingJob.sync",
+            "RunTrainingJob",
             training_job(
                 job_name,
                 settings,
@@ -118,7 +119,7 @@ def index(settings: Settings, policy: Policy) -> States:
 def model() -> States:
     return task(
         MODEL,
-        "sagemaker:createModel",
+        "CreateModel",
         {
             "ModelName": jsonata("$job_prefix & '-knn'"),
             "ExecutionRoleArn": "${SageMakerRole}",
@@ -139,7 +140,7 @@ def transform(settings: Settings) -> States:
         BATCH.states(attempt=TRANSFORM, exhausted=exhausted),
         task(
             TRANSFORM,
-            "sagemaker:createTransformJob.sync",
+            "RunTransformJob",
             {
                 "TransformJobName": job_name,
                 "ModelName": jsonata("$model_name"),
@@ -189,7 +190,7 @@ def transform(settings: Settings) -> States:
 def publish(settings: Settings, *, next_state: str) -> States:
     part = {
         "Type": "Task",
-        "Resource": "arn:${Partition}:states:::lambda:invoke",
+        "Resource": resource("InvokeFunction"),
         "Arguments": {
             "FunctionName": "${PublishRecommendations}",
             "Payload": {

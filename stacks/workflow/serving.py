@@ -46,7 +46,7 @@ AGREES = "Does the endpoint answer what is published?"
 POLL_SECONDS = 20
 MAXIMUM_POLLS = 180
 """An hour: SageMaker itself gives a fleet up before."""
-DESCRIBE = "aws-sdk:sagemaker:describeEndpoint"
+DESCRIBE = "DescribeEndpoint"
 NOT_FOUND = "/Could not find endpoint/"
 VARIANT = "AllTraffic"
 
@@ -106,7 +106,7 @@ def _find(settings: Settings) -> States:
         wait(SETTLE, POLL_SECONDS, next_state=LOOK),
         task(
             REMOVE,
-            "aws-sdk:sagemaker:deleteEndpoint",
+            "DeleteEndpoint",
             {"EndpointName": name},
             retries=[retry(*SAGEMAKER_SDK_ERRORS)],
             timeout_seconds=120,
@@ -126,7 +126,7 @@ def _deploy(settings: Settings) -> States:
     return merge(
         _change(
             CONFIGURE,
-            "createEndpointConfig",
+            "CreateEndpointConfig",
             {
                 "EndpointConfigName": config_name,
                 "KmsKeyId": "${Key}",
@@ -146,14 +146,14 @@ def _deploy(settings: Settings) -> States:
             name=name,
         ),
         decide(EXISTS, ("$found = 'Missing'", CREATE), otherwise=UPDATE),
-        _change(CREATE, "createEndpoint", {**arguments, "Tags": tags()}, next_state=WAIT, name=name),
-        _change(UPDATE, "updateEndpoint", arguments, next_state=WAIT, name=name),
+        _change(CREATE, "CreateEndpoint", {**arguments, "Tags": tags()}, next_state=WAIT, name=name),
+        _change(UPDATE, "UpdateEndpoint", arguments, next_state=WAIT, name=name),
     )
 
 
 def _change(
     state: str,
-    call: str,
+    integration: str,
     arguments: State,
     *,
     next_state: str,
@@ -162,7 +162,7 @@ def _change(
 ) -> States:
     return task(
         state,
-        f"sagemaker:{call}",
+        integration,
         arguments,
         retries=[retry(*SAGEMAKER_ERRORS)],
         timeout_seconds=300,

@@ -19,6 +19,22 @@ States = dict[str, State]
 
 EXPLAIN = "Explain the failure"
 
+INTEGRATIONS = {
+    "InvokeFunction": "lambda:invoke",
+    "RunGlueJob": "glue:startJobRun.sync",
+    "RunTrainingJob": "sagemaker:createTrainingJob.sync",
+    "RunTransformJob": "sagemaker:createTransformJob.sync",
+    "CreateModel": "sagemaker:createModel",
+    "CreateEndpointConfig": "sagemaker:createEndpointConfig",
+    "CreateEndpoint": "sagemaker:createEndpoint",
+    "UpdateEndpoint": "sagemaker:updateEndpoint",
+    "DescribeEndpoint": "aws-sdk:sagemaker:describeEndpoint",
+    "DeleteEndpoint": "aws-sdk:sagemaker:deleteEndpoint",
+    "PublishMessage": "sns:publish",
+}
+"""What a task may call: the name that stands for its ARN, which differs by partition, and the
+integration's own name."""
+
 LAMBDA_ERRORS = (
     "Lambda.ServiceException",
     "Lambda.AWSLambdaException",
@@ -54,6 +70,13 @@ def failure(state: str, log: str = "", name: str = "") -> State:
     return {"state": state, "log": log, "name": name, "error": jsonata("$states.errorOutput")}
 
 
+def resource(integration: str) -> str:
+    """Return the placeholder for an integration's ARN."""
+    if integration not in INTEGRATIONS:
+        raise ValueError(f"there is no integration {integration!r}")
+    return f"${{{integration}}}"
+
+
 def catch_all(state: str, log: str = "", name: str = "") -> State:
     """Hand every error of a state to `EXPLAIN`."""
     return {
@@ -65,7 +88,7 @@ def catch_all(state: str, log: str = "", name: str = "") -> State:
 
 def task(
     state: str,
-    resource: str,
+    integration: str,
     arguments: Mapping[str, Any],
     *,
     next_state: str,
@@ -80,8 +103,8 @@ def task(
 
     Parameters
     ----------
-    resource
-        The integration, without its ARN's beginning, such as ``glue:startJobRun.sync``.
+    integration
+        A key of `INTEGRATIONS`.
     catches
         Catchers that come before the one for every error.
     log, log_name
@@ -90,7 +113,7 @@ def task(
     return {
         state: {
             "Type": "Task",
-            "Resource": f"arn:${{Partition}}:states:::{resource}",
+            "Resource": resource(integration),
             "Arguments": dict(arguments),
             **({"Assign": dict(assign)} if assign else {}),
             "TimeoutSeconds": timeout_seconds,
@@ -113,7 +136,7 @@ def invoke(
     """A call of one of this project's Lambda functions; `assign` reads ``$states.result.Payload``."""
     return task(
         state,
-        "lambda:invoke",
+        "InvokeFunction",
         {"FunctionName": function, "Payload": dict(payload)},
         next_state=next_state,
         retries=[retry(*LAMBDA_ERRORS)],

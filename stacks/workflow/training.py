@@ -92,7 +92,7 @@ def check_input(settings: Settings) -> States:
 def encode(settings: Settings) -> States:
     return task(
         ENCODE,
-        "glue:startJobRun.sync",
+        "RunGlueJob",
         {
             "JobName": "${EncodingJob}",
             "Arguments": {
@@ -150,7 +150,7 @@ def train(settings: Settings, policy: Policy) -> States:
         FM.states(attempt=TRAIN, exhausted=exhausted),
         task(
             TRAIN,
-            "sagemaker:createTrainingJob.sync",
+            "RunTrainingJob",
             training_job(
                 job_name,
                 settings,
