@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from fmrec.instances.account import Account
+from fmrec.errors import SettingsError
+from fmrec.instances.catalogue import catalogue
 from fmrec.instances.plan import plan
+from fmrec.instances.quotas import Account
 from fmrec.instances.workloads import Sizes
+from fmrec.manifest import Channel, Manifest, Rows
 
 STEPS = ["fm_training", "knn_training", "batch_transform", "knn_endpoint", "fm_endpoint"]
 
@@ -60,3 +66,187 @@ def test_a_quota_of_zero_moves_the_endpoint_to_another_type_and_says_so() -> Non
     assert step["candidates"][0]["instance_type"] == "ml.m5.xlarge"
     whys = [rejected["why"] for rejected in step["rejected"]]
     assert "ml.m5.large: quota 'ml.m5.large for endpoint usage' is 0" in whys
+
+
+def test_more_factors_and_features_need_what_the_formula_says() -> None:
+    needs = plan(sizes(10_000_000), {"num_factors": 64}, {}, {})["steps"]["fm_training"]["needs"]
+    parameters = 10_000_000 * 65 + 1
+    by_hand = (16 * parameters + 1000 * 2 * 12 * 4 + 2 * 2**30) * 1.5 / 2**30
+    assert needs["memory_gib"] == round(by_hand, 2) == 17.53
+    terms = needs["memory"]["terms"]
+    assert sum(t["bytes"] for t in terms) * needs["memory"]["safety_factor"] / 2**30 == pytest.approx(by_hand)
+    assert needs["inputs"]["feature_dim"] == 10_000_000
+
+
+@pytest.mark.parametrize("rows", [10**5, 10**9])
+def test_ten_million_features_never_land_on_sixteen_gib(rows: int) -> None:
+    memory = {t.name: t.memory_gib for t in catalogue()}
+    for policy in (
+        {},
+        {"families": ["c5", "m5"]},
+        {"instance_counts": {"fm_training": 4}},
+        {"spot_training": True},
+    ):
+        step = plan(sizes(10_000_000, rows), {"num_factors": 64}, {}, policy)["steps"]["fm_training"]
+        assert step["candidates"]
+        assert all(memory[c["instance_type"]] > 16 for c in step["candidates"])
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_hundred_thousand_features_pay_for_an_m5_large(step: str) -> None:
+    candidates = plan(sizes(100_000), {}, {}, {})["steps"][step]["candidates"]
+    assert [c["instance_type"] for c in candidates[:2]] == ["ml.m5.large", "ml.m5.xlarge"]
+
+
+def test_file_mode_pays_for_the_data_on_the_volume_and_streaming_does_not() -> None:
+    large = sizes(100_000, rows=2_000_000_000)
+
+    def volume(**policy: Any) -> int | None:
+        size: int | None = plan(large, {}, {}, policy)["steps"]["fm_training"]["needs"]["volume_size_gb"]
+        return size
+
+    everything = (large.train_bytes + large.test_bytes) * 1.2 / 1e9
+    assert volume() == pytest.approx(everything, abs=2)
+    assert volume(input_mode="Pipe") == volume(input_mode="FastFile") == 10
+    four = {"instance_counts": {"fm_training": 4}}
+    assert volume(**four) == volume()
+    sharded = (large.train_bytes / 4 + large.test_bytes) * 1.2 / 1e9
+    assert volume(**four, data_distribution="ShardedByS3Key") == pytest.approx(sharded, abs=2)
+
+
+def test_parts_go_to_hosts_whole() -> None:
+    uneven = replace(sizes(100_000, rows=1_000_000_000), train_parts=5)
+    policy = {"instance_counts": {"fm_training": 4}, "data_distribution": "ShardedByS3Key"}
+    needs = plan(uneven, {}, {}, policy)["steps"]["fm_training"]["needs"]
+    assert needs["volume"]["terms"][0]["bytes"] == uneven.train_bytes * 2 // 5
+
+
+def test_data_that_no_volume_holds_is_told_to_stream() -> None:
+    huge = sizes(100_000, rows=20_000_000_000)
+    step = plan(huge, {}, {}, {})["steps"]["fm_training"]
+    assert step["candidates"] == []
+    assert "GB of disk, 1,024 is the most; stream with input mode Pipe" in step["no_candidate"]
+    assert plan(huge, {}, {}, {"input_mode": "Pipe"})["steps"]["fm_training"]["candidates"]
+
+
+@pytest.mark.parametrize(
+    ("feature_dim", "num_factors"), [(2_000_000_000, 64), (10_000_000, 100_000), (100_000_000, 2_000)]
+)
+def test_a_model_that_fits_nowhere_says_how_far_to_lower_num_factors(
+    feature_dim: int, num_factors: int
+) -> None:
+    large = sizes(feature_dim)
+
+    def candidates(factors: int) -> list[Any]:
+        found: list[Any] = plan(large, {"num_factors": factors}, {}, {"input_mode": "Pipe"})["steps"][
+            "fm_training"
+        ]["candidates"]
+        return found
+
+    step = plan(large, {"num_factors": num_factors}, {}, {})["steps"]["fm_training"]
+    said = re.search(r"lower num_factors from [\d]+ to at most (\d+)", step["no_candidate"])
+    assert said is not None
+    most = int(said[1])
+    assert candidates(most)
+    assert not candidates(most + 1)
+
+
+def test_features_that_not_even_one_factor_fits_are_to_be_fewer() -> None:
+    sentence = plan(sizes(10**12), {}, {}, {})["steps"]["fm_training"]["no_candidate"]
+    said = re.search(
+        r"lower feature_dim from 1,000,000,000,000 to at most ([\d,]+) for num_factors 64", sentence
+    )
+    assert said is not None
+    most = int(said[1].replace(",", ""))
+    assert plan(sizes(most), {}, {}, {"input_mode": "Pipe"})["steps"]["fm_training"]["candidates"]
+
+
+def test_without_a_free_quota_the_sentence_names_it_and_waiting_only_where_it_helps() -> None:
+    across = "Number of instances across all training jobs"
+    busy = plan(sizes(100_000), {}, {}, {}, Account({across: 2}, usage={across: 2}))["steps"]["fm_training"]
+    assert busy["candidates"] == []
+    assert "when what runs now has ended" in busy["no_candidate"]
+    assert busy["quota_increase"]["waiting_can_help"] is True
+    assert busy["quota_increase"]["desired_value"] == 3
+    none = plan(sizes(100_000), {}, {}, {}, Account({across: 0}))["steps"]["fm_training"]
+    assert "request an increase" in none["no_candidate"]
+    assert none["quota_increase"]["quota_name"] == across
+    assert none["quota_increase"]["waiting_can_help"] is False
+
+
+def test_the_increase_asks_for_the_best_type_that_only_a_quota_keeps_out() -> None:
+    account = Account({"ml.m5.large for transform job usage": 0}, region="eu-west-1", partition="aws")
+    steps = plan(sizes(100_000), {}, {}, {}, account)["steps"]
+    increase = steps["batch_transform"]["quota_increase"]
+    assert increase["quota_code"] == "L-236AE59F"
+    assert "--desired-value 1 --region eu-west-1" in increase["command"]
+    assert steps["fm_training"]["quota_increase"] is None
+
+
+def test_without_an_endpoint_its_steps_are_not_needed_and_cost_nothing() -> None:
+    document = plan(sizes(100_000), {}, {"endpoint": False}, {})
+    assert [name for name, step in document["steps"].items() if step["needed"]] == STEPS[:3]
+    assert "knn_endpoint" not in document["cost"]["month"]["items"]
+    assert "knn_endpoint" in plan(sizes(100_000), {}, {}, {})["cost"]["month"]["items"]
+
+
+def test_the_answer_stays_well_under_what_a_state_may_carry() -> None:
+    quotas = {f"{t.name} for {kind} usage": 0 for t in catalogue() for kind in ("training job", "endpoint")}
+    assert len(json.dumps(plan(sizes(10_000_000), {}, {}, {}, Account(quotas)))) < 100_000
+
+
+def test_a_manifest_is_planned_by_its_own_numbers() -> None:
+    manifest = Manifest(
+        run="r",
+        created="2026-11-21T00:00:00Z",
+        dataset={},
+        feature_dim=2625,
+        nnz_per_row=2.0,
+        users=943,
+        items=1682,
+        ranges={"user": (0, 943), "item": (943, 2625)},
+        rows=Rows(100_000, 100_000, 90_570, 9_430),
+        train=Channel("train/", 90_570, 4, 5_796_480, 0.551),
+        test=Channel("test/", 9_430, 1, 603_520, 0.58),
+    )
+    document = plan(manifest, {"num_factors": "64", "epochs": "24"}, {"recommendations_per_user": 10}, {})
+    assert document["sizes"]["train_parts"] == 4
+    assert document["steps"]["fm_training"]["needs"]["inputs"]["train_bytes"] == 5_796_480
+    assert "90,570 rows * 24 epochs" in document["cost"]["run"]["items"]["fm_training"]["basis"]
+
+
+def test_sizes_guessed_before_encoding_agree_with_what_encoding_wrote() -> None:
+    guessed = Sizes.guess(rows=100_000, users=943, items=1682)
+    assert guessed.train_bytes / guessed.rows == 64
+    assert (guessed.rows, guessed.test_rows, guessed.feature_dim) == (90_000, 10_000, 2625)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"rows": 0, "users": 1, "items": 1}, "rows is 0"),
+        ({"rows": 1, "users": 10, "items": 10, "feature_dim": 19}, "alone take 20 columns"),
+        ({"rows": 1, "users": 1, "items": 1, "nnz_per_row": 0.5}, "nnz per row"),
+    ],
+)
+def test_sizes_that_can_not_be_are_refused(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        Sizes.guess(**arguments)
+
+
+@pytest.mark.parametrize("value", ["many", "0", "1.5", "nan", -3])
+def test_hyperparameters_that_are_no_counts_are_refused(value: Any) -> None:
+    with pytest.raises(SettingsError, match="num_factors is"):
+        plan(sizes(1000), {"num_factors": value}, {}, {})
+
+
+def test_the_model_that_a_serverless_endpoint_must_hold_decides_its_memory() -> None:
+    def memory_mb(feature_dim: int) -> int | None:
+        found: int | None = plan(sizes(feature_dim), {}, {}, {})["steps"]["knn_endpoint"]["needs"][
+            "serverless_memory_mb"
+        ]
+        return found
+
+    assert memory_mb(100_000) == 2048
+    assert memory_mb(20_000_000) == 3072
+    assert memory_mb(100_000_000) is None
