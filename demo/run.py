@@ -17,7 +17,7 @@ from demo.movielens import MovieLens, fetch
 from demo.report import LABELS, PUBLISHED, Report
 from fmrec.execution import Execution, follow, stack_outputs, start
 from fmrec.progress import Progress
-from fmrec.run_command import PIPELINE_STACK
+from fmrec.run_command import PIPELINE_STACK, STORAGE_STACK
 
 STATE = ROOT / "out/demo/cloud"
 OUTPUT = ROOT / "out/demo"
@@ -57,8 +57,9 @@ def run(quotas: str, keep_running: bool, show_logs: bool) -> int:
     say(f"starting the local cloud (quotas: {quotas})")
     with cloud(STATE, quotas, keep_running) as target:
         deploy(target, clock)
-        outputs = stack_outputs(target.client("cloudformation"), PIPELINE_STACK)
-        upload(target, outputs["DataBucketName"], data)
+        cloudformation = target.client("cloudformation")
+        outputs = stack_outputs(cloudformation, STORAGE_STACK) | stack_outputs(cloudformation, PIPELINE_STACK)
+        upload(target, outputs["DataBucket"], data)
         execution = execute(target, outputs["StateMachineArn"], show_logs)
         if execution.status != "SUCCEEDED":
             say(f"\nThe workflow ended {execution.status}: {execution.error}\n{execution.cause}")
@@ -109,12 +110,12 @@ def collect(
     target: Cloud, outputs: dict[str, str], execution: Execution, data: MovieLens, clock: Clock
 ) -> Report:
     """Gather the figures, check them, and lay out the report."""
-    bucket = outputs["DataBucketName"]
+    bucket = outputs["DataBucket"]
     manifest = results.read_manifest(target, bucket, execution.name)
     job = results.fm_training_job(target, execution.jobs)
     model = results.load_model(target, job)
     ratings = results.Ratings.read(data)
-    lists = results.served(target, outputs["TableName"])
+    lists = results.served(target, outputs["RecommendationsTable"])
     metrics = results.test_metrics(job)
     curve = results.learning_curve(target, job)
     checks = [results.brute_force_check(model, manifest, ratings, lists)]
@@ -223,6 +224,6 @@ def print_how_to_use(target: Cloud, outputs: dict[str, str]) -> None:
     say("\nThe local cloud keeps running; `make demo-down` stops it. To use it from another shell:")
     for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
         say(f"  export {name}={target.environment[name]}")
-    say(f"  aws s3 ls s3://{outputs['DataBucketName']}/")
+    say(f"  aws s3 ls s3://{outputs['DataBucket']}/")
     say("  .venv/bin/python -m fmrec recommend 42")
     say("  .venv/bin/python -m fmrec run")

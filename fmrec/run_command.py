@@ -12,7 +12,7 @@ from fmrec.errors import InputError
 from fmrec.execution import follow, stack_outputs, start
 from fmrec.progress import Progress
 
-PIPELINE_STACK = "FmRecPipeline"
+PIPELINE_STACK, STORAGE_STACK = "FmRecPipeline", "FmRecStorage"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
