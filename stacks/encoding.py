@@ -76,6 +76,8 @@ class EncodingJob(Construct):
             *read_objects(storage, "raw/", "encoded/"),
             write_objects(storage, "encoded/"),
             delete_objects(storage, "encoded/"),
+            # The writer aborts what a failed attempt left open under its own prefix.
+            Permission(["s3:ListBucketMultipartUploads"], [storage.data.bucket_arn]),
             use_key(storage.key, write=True),
             Permission(
                 ["s3:GetObject"],
