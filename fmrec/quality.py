@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from fmrec.errors import SettingsError
@@ -30,6 +30,10 @@ DIRECTIONS: dict[str, Direction] = {
 """Which way is better, for the metrics of SageMaker's FM and k-NN (facts of both algorithms' documents)."""
 
 _RANKING_METRIC = re.compile(r"(ndcg|recall|precision|hit_rate|map|coverage|novelty)_at_[1-9][0-9]*")
+
+
+CHAMPION_TOLERANCE = 0.01
+"""NDCG that a new model may lose against the champion: about what another seed makes."""
 
 
 @dataclass(frozen=True)
@@ -114,14 +118,116 @@ def check(
     SettingsError
         An unknown metric, or a limit that is no number or on the wrong side.
     """
+    findings = _Findings()
+    _check_limits(findings, metrics, thresholds)
+    return findings.verdict()
+
+
+def judge(
+    evaluation: Mapping[str, Any],
+    thresholds: Mapping[str, Threshold | Mapping[str, float] | float],
+    *,
+    champion_tolerance: float = CHAMPION_TOLERANCE,
+) -> Verdict:
+    """Decide whether a ranking model may be published: limits, popularity and the champion.
+
+    Parameters
+    ----------
+    evaluation
+        What `fmrec.ranking.step.evaluate` reports: ``k``, ``model``, ``baselines``, ``champion`` and the
+        paired ``comparisons``.
+    thresholds
+        As for `check`, on the model's own metrics.
+    champion_tolerance
+        How much NDCG the model may lose against the champion. It fails if it loses more and the loss is
+        beyond chance (the interval of the paired difference lies below zero).
+
+    Returns
+    -------
+    Verdict
+        Passed when every limit is kept, the better of the popularity baselines is beaten beyond chance
+        (the interval of the paired NDCG difference lies above zero), and the champion isn't lost to.
+
+    Raises
+    ------
+    SettingsError
+        As `check`.
+    """
+    findings = _Findings()
+    _check_limits(findings, evaluation["model"]["metrics"], thresholds)
+    k = evaluation["k"]
+    ndcg = f"ndcg_at_{k}"
+    own = float(evaluation["model"]["metrics"][ndcg])
+
+    baselines = {name: float(report["metrics"][ndcg]) for name, report in evaluation["baselines"].items()}
+    best = max(baselines, key=lambda name: baselines[name])
+    versus = evaluation["comparisons"][best][ndcg]
+    beaten = versus["low"] > 0
+    findings.add(f"popularity_{ndcg}", own, baselines[best], beaten)
+    words = (
+        f"popularity's NDCG@{k} is {baselines[best]:.4f} ({best.replace('_', '-')} items), the model's "
+        f"{own:.4f} ({_margin(versus)})"
+    )
+    if beaten:
+        findings.held.append(words)
+    else:
+        findings.faults.append(
+            f"{words}: it does not beat popularity beyond chance; a model trained on explicit ratings never "
+            "learns what people don't pick, so train on implicit feedback with sampled negatives"
+        )
+
+    if evaluation.get("champion") is not None:
+        champion = float(evaluation["champion"]["metrics"][ndcg])
+        versus = evaluation["comparisons"]["champion"][ndcg]
+        lost = versus["difference"] < -champion_tolerance and versus["high"] < 0
+        findings.add(f"champion_{ndcg}", own, champion - champion_tolerance, not lost)
+        words = f"the champion's NDCG@{k} is {champion:.4f}, the model's {own:.4f} ({_margin(versus)})"
+        if lost:
+            findings.faults.append(f"{words}: it loses more than the tolerance of {champion_tolerance:g}")
+        else:
+            findings.held.append(words)
+    return findings.verdict()
+
+
+@dataclass
+class _Findings:
+    """What was looked at so far."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    checks: list[Check] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    def add(self, metric: str, value: float | None, limit: float, passed: bool) -> None:
+        self.checks.append(Check(metric, value, limit, passed))
+
+    def verdict(self) -> Verdict:
+        return Verdict(not self.faults, self._sentence(), self.metrics, tuple(self.checks))
+
+    def _sentence(self) -> str:
+        if not self.faults:
+            if not self.held:
+                return "The model is accepted: settings name no threshold, so nothing was checked."
+            return f"The model is good enough to publish: {'; '.join(self.held)}."
+        also = f" Kept: {'; '.join(self.held)}." if self.held else ""
+        return (
+            f"The model is not good enough to publish: {'; '.join(self.faults)}.{also} What is served stays "
+            "as it is. Train longer, with more data or other hyperparameters, or change the thresholds in "
+            "settings if this quality will do."
+        )
+
+
+def _check_limits(
+    findings: _Findings,
+    metrics: Mapping[str, float],
+    thresholds: Mapping[str, Threshold | Mapping[str, float] | float],
+) -> None:
     reported: dict[str, float] = {}
     for name, value in metrics.items():
-        # SageMaker reports a test metric once per channel; a bare name must not hide the test channel's.
+        # A bare name must not hide the test channel's metric, whichever comes first.
         if name.startswith("test:") or plain_name(name) not in reported:
             reported[plain_name(name)] = float(value)
-    checks = []
-    faults = []
-    held = []
+    findings.metrics.update((name, value) for name, value in reported.items() if math.isfinite(value))
     for name, threshold in thresholds.items():
         metric = plain_name(name)
         limit = _limit(metric, threshold)
@@ -129,38 +235,29 @@ def check(
         word = "at least" if better == "higher" else "at most"
         found = reported.get(metric)
         if found is None:
-            checks.append(Check(metric, None, limit, passed=False))
-            faults.append(
+            findings.add(metric, None, limit, passed=False)
+            findings.faults.append(
                 f"{metric} was not reported, though {word} {limit:g} is required: give the training job "
                 f"a test channel, or remove the threshold of {metric} from settings"
             )
-            continue
-        kept = math.isfinite(found) and (found >= limit if better == "higher" else found <= limit)
-        checks.append(Check(metric, found if math.isfinite(found) else None, limit, passed=kept))
-        if kept:
-            held.append(f"{metric} {found:.4f} ({word} {limit:g})")
         elif not math.isfinite(found):
-            faults.append(
+            findings.add(metric, None, limit, passed=False)
+            findings.faults.append(
                 f"{metric} is {found}, not a number: training diverged; lower the learning rates "
                 "(factors_lr, linear_lr, bias_lr) or look for extreme values in the data"
             )
         else:
-            faults.append(f"{metric} is {found:.4f}, {word} {limit:g} is required")
-    passed = not faults
-    finite = {name: value for name, value in reported.items() if math.isfinite(value)}
-    return Verdict(passed, _sentence(held, faults), finite, tuple(checks))
+            kept = found >= limit if better == "higher" else found <= limit
+            findings.add(metric, found, limit, kept)
+            if kept:
+                findings.held.append(f"{metric} {found:.4f} ({word} {limit:g})")
+            else:
+                findings.faults.append(f"{metric} is {found:.4f}, {word} {limit:g} is required")
 
 
-def _sentence(held: list[str], faults: list[str]) -> str:
-    if not faults:
-        if not held:
-            return "The model is accepted: settings name no threshold, so nothing was checked."
-        return f"The model is good enough to publish: {', '.join(held)}."
-    also = f" Kept: {', '.join(held)}." if held else ""
+def _margin(versus: Mapping[str, float]) -> str:
     return (
-        f"The model is not good enough to publish: {'; '.join(faults)}.{also} What is served stays as it "
-        "is. Train longer, with more data or other hyperparameters, or change the thresholds in settings "
-        "if this quality will do."
+        f"difference {versus['difference']:+.4f}, 95 % between {versus['low']:+.4f} and {versus['high']:+.4f}"
     )
 
 
