@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmrec.errors import FormatError, InputError
-from fmrec.recordio import parse, wire
-from fmrec.recordio.encode import encode_rows
-from fmrec.recordio.framing import SLACK, Frames, read_frames
+from fmrec.recordio import alike, parse, wire
+from fmrec.recordio.framing import Frames, read_frames
 from fmrec.recordio.record import Record, parse_record
-from fmrec.recordio.rows import Rows, concatenate_rows
+from fmrec.recordio.rows import Rows, concatenate_rows, merge_rows
 from fmrec.recordio.schema import Schema
 
 Matrix: TypeAlias = Any
@@ -107,15 +106,37 @@ def _read_rows(file: BinaryIO) -> Iterator[Rows]:
         if schema is None:
             at = frames.payload_offset(0)
             schema = Schema.of(parse_record(frames.payload(0), at), at)
-        rows, odd = _decode(frames, schema)
-        if rows is None:
-            rows, _ = _decode(_rewrite(frames, odd, schema), schema)
-        if rows is None:
-            raise RuntimeError("rewritten records are still odd")
-        yield rows
+            decoder = alike.Decoder(schema)
+        yield _decode(frames, schema, decoder)
 
 
-def _decode(frames: Frames, schema: Schema) -> tuple[Rows | None, NDArray[np.int64]]:
+def _decode(frames: Frames, schema: Schema, decoder: alike.Decoder) -> Rows:
+    parts, rest = decoder.decode(frames)
+    total = len(frames.starts)
+    if not len(rest) and (rows := decoder.rows(parts, total)) is not None:
+        return rows
+    pieces = []
+    for part in parts:
+        rows = decoder.rows([part], len(part.places))
+        if rows is not None:
+            pieces.append((part.places, rows))
+    rows, odd = _decode_any(frames[rest], schema)
+    if rows is None:
+        pieces += [(rest[[row]], _decode_odd(frames, int(rest[row]), schema)) for row in odd]
+        rest = np.delete(rest, odd)
+        rows, odd = _decode_any(frames[rest], schema)
+    if rows is None:
+        raise RuntimeError(f"records {rest[odd]} are odd only together")
+    return merge_rows([*pieces, (rest, rows)], total)
+
+
+def _decode_odd(frames: Frames, row: int, schema: Schema) -> Rows:
+    """Decode a record that isn't laid out as usual, or raise FormatError for one that isn't valid."""
+    at = frames.payload_offset(row)
+    return schema.row(parse_record(frames.payload(row), at), at)
+
+
+def _decode_any(frames: Frames, schema: Schema) -> tuple[Rows | None, NDArray[np.int64]]:
     """Return the rows; or None and which records are not laid out as usual, or not valid."""
     buffer = frames.buffer
     fields = parse.locate(buffer, frames.starts, frames.lengths, schema)
@@ -126,14 +147,13 @@ def _decode(frames: Frames, schema: Schema) -> tuple[Rows | None, NDArray[np.int
     if odd.any():
         return None, np.flatnonzero(odd)
     values, counts = _elements(buffer, fields.values_at, fields.value_bytes, schema.value_type, odd)
-    keys: NDArray[np.signedinteger[Any]] | None = None
+    keys = None
     if schema.is_sparse:
         numbers, key_counts = parse.varints(buffer, fields.keys_at, fields.key_bytes, odd)
         odd |= key_counts != counts
         if not odd.any() and len(numbers) and numbers.max() >= schema.feature_dim:
             odd[np.repeat(np.arange(len(counts)), counts)[numbers >= schema.feature_dim]] = True
-        narrow = schema.feature_dim < 1 << 31
-        keys = numbers.astype(np.int32) if narrow else numbers.astype(np.int64)
+        keys = numbers.astype(schema.key_dtype)
     elif not odd.any():
         odd |= counts != schema.feature_dim
     labels = None
@@ -161,24 +181,6 @@ def _elements(
     if not odd.any() and (wide := integers != narrow).any():
         odd[np.repeat(np.arange(len(counts)), counts)[wide]] = True
     return narrow, counts
-
-
-def _rewrite(frames: Frames, odd: NDArray[np.int64], schema: Schema) -> Frames:
-    """Return the records with the odd ones laid out as usual; raise FormatError if one isn't valid."""
-    pieces: list[wire.Bytes] = []
-    lengths = frames.lengths.copy()
-    done = 0
-    for row in odd.tolist():
-        at = frames.payload_offset(row)
-        record = schema.row(parse_record(frames.payload(row), at), at)
-        start = int(frames.starts[row]) - wire.FRAME
-        rewritten = encode_rows(record)
-        pieces += [frames.buffer[done:start], rewritten]
-        lengths[row] = int(rewritten[4:8].view("<u4")[0])
-        done = start + wire.FRAME + -(-int(frames.lengths[row]) // 4) * 4
-    buffer = np.concatenate([*pieces, frames.buffer[done:], np.zeros(SLACK, np.uint8)])
-    sizes = wire.FRAME + (lengths + 3) // 4 * 4
-    return Frames(buffer, np.cumsum(sizes) - sizes + wire.FRAME, lengths, frames.offset)
 
 
 def _to_matrix(rows: Rows) -> Matrix:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import numpy as np
@@ -30,6 +31,9 @@ class Frames:
     offset: int
     """Where the buffer starts in the stream."""
 
+    def __getitem__(self, chosen: NDArray[np.int64]) -> Frames:
+        return replace(self, starts=self.starts[chosen], lengths=self.lengths[chosen])
+
     def payload(self, row: int) -> bytes:
         start = int(self.starts[row])
         return self.buffer[start : start + int(self.lengths[row])].tobytes()
@@ -48,15 +52,15 @@ def read_frames(file: BinaryIO) -> Iterator[Frames]:
     """
     offset, rest, wanted = 0, b"", BLOCK
     while True:
-        data = file.read(wanted)
-        size = len(rest) + len(data)
-        if not data:
+        buffer = np.empty(len(rest) + wanted + SLACK, np.uint8)
+        buffer[: len(rest)] = np.frombuffer(rest, np.uint8)
+        read = _read_into(file, buffer[len(rest) : -SLACK])
+        if not read:
             if rest:
                 _refuse_rest(rest, offset)
             return
-        buffer = np.zeros(-(-size // 4) * 4 + SLACK, np.uint8)
-        buffer[: len(rest)] = np.frombuffer(rest, np.uint8)
-        buffer[len(rest) : size] = np.frombuffer(data, np.uint8)
+        size = len(rest) + read
+        buffer[size : size + SLACK] = 0
         frames, used = _split(buffer, size, offset)
         if len(frames.starts):
             yield frames
@@ -65,6 +69,15 @@ def read_frames(file: BinaryIO) -> Iterator[Frames]:
         wanted = BLOCK
         if len(rest) >= wire.FRAME:
             wanted = max(BLOCK, wire.FRAME + payload_length(rest[: wire.FRAME], offset) + 3 - len(rest))
+
+
+def _read_into(file: BinaryIO, buffer: Bytes) -> int:
+    """Read up to as many bytes as fit; return how many, 0 at the end."""
+    if isinstance(file, io.BufferedIOBase | io.RawIOBase):
+        return file.readinto(buffer.data) or 0
+    data = file.read(len(buffer))
+    buffer[: len(data)] = np.frombuffer(data, np.uint8)
+    return len(data)
 
 
 def payload_length(head: bytes, offset: int) -> int:
@@ -103,7 +116,9 @@ def _refuse_rest(rest: bytes, offset: int) -> None:
 def _split(buffer: Bytes, size: int, offset: int) -> tuple[Frames, int]:
     """Return the complete records among the first ``size`` bytes, and how many bytes they take."""
     words = buffer[: size // 4 * 4].view("<u4")
-    heads = np.flatnonzero(words[:-1] == wire.MAGIC)
+    heads = _evenly_spaced(words)
+    if heads is None:
+        heads = np.flatnonzero(words[:-1] == wire.MAGIC)
     if len(words) > 1 and (not len(heads) or heads[0]):
         payload_length(buffer[: wire.FRAME].tobytes(), offset)
     lengths = words[heads + 1].astype(np.int64)
@@ -123,6 +138,21 @@ def _split(buffer: Bytes, size: int, offset: int) -> tuple[Frames, int]:
     _check_padding(words, lengths, following, offset)
     used = 4 * int(following[-1]) if len(following) else 0
     return Frames(buffer, 4 * heads + wire.FRAME, lengths, offset), used
+
+
+def _evenly_spaced(words: NDArray[np.uint32]) -> NDArray[np.int64] | None:
+    """Return the heads of records that are all as large as the first, or None if there is any other."""
+    if len(words) < 2 or words[0] != wire.MAGIC:
+        return None
+    step = 2 + (int(words[1]) + 3) // 4
+    count = len(words) // step
+    magics, lengths = words[: count * step : step], words[1 : count * step : step]
+    if count < 2 or (magics != wire.MAGIC).any() or ((lengths + 3) // 4 != step - 2).any():
+        return None
+    left = len(words) - count * step
+    if left > 1 and words[count * step] != wire.MAGIC:
+        return None
+    return np.arange(count + (left > 1)) * step
 
 
 def _chain(heads: NDArray[np.int64], following: NDArray[np.int64]) -> NDArray[np.int64]:

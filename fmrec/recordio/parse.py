@@ -118,12 +118,6 @@ def _lengths(buffer: Bytes, at: Offsets) -> tuple[Offsets, Offsets]:
     return numbers, widths
 
 
-def segments(at: Offsets, sizes: Offsets) -> Offsets:
-    """Return every offset of segments one after the other."""
-    first = np.cumsum(sizes) - sizes
-    return np.repeat(at - first, sizes) + np.arange(int(sizes.sum()))
-
-
 def floats(buffer: Bytes, at: Offsets, sizes: Offsets, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Read packed floats; ``sizes`` are bytes."""
     counts = sizes // dtype.itemsize
@@ -142,7 +136,7 @@ def varints(
     Segments that end inside a number, or have one of more than ten bytes, are marked odd; what is
     returned then is meaningless.
     """
-    stream = buffer[segments(at, sizes)]
+    stream = buffer[wire.segments(at, sizes)]
     is_last = stream < 0x80
     ends = np.cumsum(sizes)
     totals = np.concatenate([np.zeros(1, np.int64), np.cumsum(is_last)])

@@ -67,3 +67,34 @@ def concatenate_rows(pieces: list[Rows]) -> Rows:
         keys=None if first.keys is None else np.concatenate([piece.keys for piece in pieces]),
         labels=None if first.labels is None else np.concatenate([piece.labels for piece in pieces]),
     )
+
+
+def merge_rows(parts: list[tuple[NDArray[np.int64], Rows]], total: int) -> Rows:
+    """Return batches of one schema as one in which each part's rows have the given places."""
+    parts = [(places, rows) for places, rows in parts if len(rows)]
+    first = parts[0][1]
+    if len(parts) == 1:
+        return first
+    counts = np.empty(total, np.int64)
+    for places, rows in parts:
+        counts[places] = rows.counts
+    starts = np.cumsum(counts) - counts
+    elements = int(counts.sum())
+    values = np.empty(elements, first.values.dtype)
+    keys = None if first.keys is None else np.empty(elements, first.keys.dtype)
+    labels = None if first.labels is None else np.empty(total, first.labels.dtype)
+    same_count = int(counts[0]) if (counts == counts[0]).all() else 0
+    for places, rows in parts:
+        if same_count:
+            values.reshape(total, -1)[places] = rows.values.reshape(len(rows), -1)
+        else:
+            to = wire.segments(starts[places], rows.counts.astype(np.int64, copy=False))
+            values[to] = rows.values
+        if keys is not None and rows.keys is not None:
+            if same_count:
+                keys.reshape(total, -1)[places] = rows.keys.reshape(len(rows), -1)
+            else:
+                keys[to] = rows.keys
+        if labels is not None:
+            labels[places] = rows.labels
+    return replace(first, counts=counts, values=values, keys=keys, labels=labels)

@@ -23,6 +23,11 @@ class Schema:
     feature_dim: int
     label_type: TensorType | None
 
+    @property
+    def key_dtype(self) -> np.dtype[np.signedinteger[Any]]:
+        """What keys are decoded to: the narrower type that SciPy takes for the dimension."""
+        return np.dtype(np.int32 if self.feature_dim < 1 << 31 else np.int64)
+
     @classmethod
     def of(cls, record: Record, at: int) -> Schema:
         """Return the schema that a stream's first record sets; ``at`` is its offset, for messages.
@@ -71,7 +76,7 @@ class Schema:
             counts=np.array([len(tensor.values)]),
             values=tensor.values,
             value_type=self.value_type,
-            keys=tensor.keys.astype(np.int64) if self.is_sparse else None,
+            keys=tensor.keys.astype(self.key_dtype) if self.is_sparse else None,
             feature_dim=self.feature_dim,
             labels=self._label(record, at),
             label_type=self.label_type,

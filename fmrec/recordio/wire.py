@@ -122,6 +122,12 @@ def put_varints(out: Bytes, offsets: Integers, numbers: Integers, widths: Intege
         put_items(out, offsets[chosen], varint_bytes(bits[chosen], int(width)).view(f"V{width}").ravel())
 
 
+def segments(at: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return every offset of segments one after the other."""
+    first = np.cumsum(sizes) - sizes
+    return np.repeat(at - first, sizes) + np.arange(int(sizes.sum()))
+
+
 def varint_bytes(bits: NDArray[np.uint64], width: int) -> Bytes:
     """Return numbers of one width as an array of their bytes, shape (len(bits), width)."""
     encoded = np.empty((len(bits), width), np.uint8)

@@ -1,0 +1,245 @@
+"""Records that differ in nothing but values, keys of the same widths and label: decoded by column.
+
+Two-hot and dense files have a handful of such layouts. One record of each is followed field by field; the
+others are compared with it, all bytes but the ones that may differ, and then sliced where it has its fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmrec.recordio import parse, wire
+from fmrec.recordio.framing import Frames
+from fmrec.recordio.rows import Rows
+from fmrec.recordio.schema import Schema
+from fmrec.recordio.wire import Bytes
+
+MIN_ROWS = 64
+"""Fewer alike records are not worth a comparison of their own."""
+MAX_COMPARISONS = 16
+MAX_DISAPPOINTMENTS = 8
+"""Comparisons of a stream that may find too few records before no more are made."""
+MAX_LENGTH = 1 << 16
+MAX_KEYS = 64
+"""More keys a record are not worth a pass over the records each."""
+
+Index = NDArray[np.int64]
+Keys = NDArray[np.unsignedinteger[Any]]
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Some of a block's records, by their places in it."""
+
+    places: Index
+    values: NDArray[Any]
+    """Shape (records, values), a view into the block."""
+    keys: Keys
+    """Shape (values, records); no values if the records are dense."""
+    labels: NDArray[Any] | None
+
+
+class Decoder:
+    """Decodes the alike records of a stream's blocks; layouts met once are known from then on."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self._known: dict[int, list[_Layout]] = {}
+        label_type = schema.label_type
+        varies = not schema.value_type.itemsize or (label_type is not None and not label_type.itemsize)
+        self._disappointments = MAX_DISAPPOINTMENTS if varies else 0
+
+    def decode(self, frames: Frames) -> tuple[list[Alike], Index]:
+        """Return the alike records that were found, and the places of all others."""
+        found: list[Alike] = []
+        rest = np.arange(len(frames.starts))
+        tried = 0
+        for length in self._common_lengths(frames.lengths):
+            candidates = (
+                rest if (frames.lengths == length).all() else np.flatnonzero(frames.lengths == length)
+            )
+            known = iter(list(self._known.get(length, [])))
+            while len(candidates) >= MIN_ROWS and tried < MAX_COMPARISONS:
+                tried += 1
+                layout = next(known, None)
+                is_new = layout is None
+                if layout is None:
+                    layout = self._new_layout(frames, int(candidates[0]))
+                if layout is None:
+                    break
+                part, matches = self._compare(frames, candidates, layout)
+                if len(part.places):
+                    found.append(part)
+                    candidates = candidates[~matches]
+                if len(part.places) < MIN_ROWS:
+                    self._disappointments += 1
+                    if is_new:
+                        break
+        if found:
+            left = np.ones(len(rest), np.bool_)
+            for part in found:
+                left[part.places] = False
+            rest = np.flatnonzero(left)
+        return found, rest
+
+    def rows(self, parts: list[Alike], total: int) -> Rows | None:
+        """Put parts that are all of a block together, or return None if their numbers of values differ."""
+        schema = self._schema
+        count = parts[0].values.shape[1]
+        if any(part.values.shape[1] != count for part in parts):
+            return None
+        values = np.empty((total, count), schema.value_type.dtype)
+        keys = np.empty((total, count), schema.key_dtype) if schema.is_sparse else None
+        labels = None if schema.label_type is None else np.empty(total, schema.label_type.dtype)
+        for part in parts:
+            places = part.places if len(parts) > 1 else slice(None)
+            values[places] = part.values
+            if keys is not None:
+                for place, own in enumerate(part.keys):
+                    keys[places, place] = own
+            if labels is not None:
+                labels[places] = part.labels
+        return Rows(
+            counts=np.full(total, count),
+            values=values.ravel(),
+            value_type=schema.value_type,
+            keys=None if keys is None else keys.ravel(),
+            feature_dim=schema.feature_dim,
+            labels=labels,
+            label_type=schema.label_type,
+        )
+
+    def _common_lengths(self, lengths: Index) -> list[int]:
+        """Return the payload lengths that enough records have, commonest first."""
+        if self._disappointments >= MAX_DISAPPOINTMENTS or len(lengths) < MIN_ROWS:
+            return []
+        if lengths[0] == lengths[-1] and (lengths == lengths[0]).all():
+            return [int(lengths[0])]
+        if lengths.max() > MAX_LENGTH:
+            return []
+        records = np.bincount(lengths)
+        common = np.flatnonzero(records >= MIN_ROWS)
+        return [int(length) for length in common[np.argsort(-records[common], kind="stable")]]
+
+    def _new_layout(self, frames: Frames, row: int) -> _Layout | None:
+        layout = _layout(frames, row, self._schema)
+        if layout is None:
+            self._disappointments += 1
+        else:
+            self._known.setdefault(int(frames.lengths[row]), []).append(layout)
+        return layout
+
+    def _compare(self, frames: Frames, candidates: Index, layout: _Layout) -> tuple[Alike, NDArray[np.bool_]]:
+        """Return the candidates of that layout, and which they are."""
+        schema = self._schema
+        block = _block(frames, candidates, len(layout.example))
+        matches = _matches(block, layout)
+        keys = _keys(block, layout, schema.key_dtype)
+        for own in keys:
+            if int(own.max()) >= schema.feature_dim:
+                matches &= own < schema.feature_dim
+        values = _floats(block, layout.values_at, layout.count, schema.value_type.dtype)
+        labels = None
+        if schema.label_type is not None:
+            labels = _floats(block, layout.label_at, 1, schema.label_type.dtype)[:, 0]
+        if not matches.all():
+            candidates, values, keys = candidates[matches], values[matches], keys[:, matches]
+            labels = None if labels is None else labels[matches]
+        return Alike(candidates, values, keys, labels), matches
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """One record, which of its bits all others share, and where its fields are from its first byte."""
+
+    example: Bytes
+    shared: Bytes
+    values_at: int
+    count: int
+    keys_at: tuple[int, ...]
+    key_widths: tuple[int, ...]
+    label_at: int
+
+
+def _layout(frames: Frames, row: int, schema: Schema) -> _Layout | None:
+    """Return the layout of a record, or None if it has none of ours."""
+    start, length = int(frames.starts[row]), int(frames.lengths[row])
+    fields = parse.locate(frames.buffer, np.array([start]), np.array([length]), schema)
+    if fields.odd[0]:
+        return None
+    first = start - wire.FRAME
+    example = frames.buffer[first : start + -(-length // 4) * 4].copy()
+    shared = np.full(len(example), 0xFF, np.uint8)
+    values_at, value_bytes = int(fields.values_at[0]) - first, int(fields.value_bytes[0])
+    keys_at, key_bytes = int(fields.keys_at[0]) - first, int(fields.key_bytes[0])
+    label_at, label_bytes = int(fields.label_at[0]) - first, int(fields.label_bytes[0])
+    shared[values_at : values_at + value_bytes] = 0
+    shared[keys_at : keys_at + key_bytes] = 0x80  # whether a key goes on
+    shared[label_at : label_at + label_bytes] = 0
+    last = keys_at + np.flatnonzero(example[keys_at : keys_at + key_bytes] < 0x80)
+    starts = [keys_at, *(int(at) + 1 for at in last[:-1])][: len(last)]
+    widths = tuple(int(end) + 1 - at for at, end in zip(starts, last, strict=True))
+    count = value_bytes // schema.value_type.itemsize
+    expected = len(widths) if schema.is_sparse else schema.feature_dim
+    if (
+        count * schema.value_type.itemsize != value_bytes
+        or count != expected
+        or sum(widths) != key_bytes
+        or len(widths) > MAX_KEYS
+        or max(widths, default=0) > wire.MAX_VARINT
+    ):
+        return None
+    return _Layout(example, shared, values_at, count, tuple(starts), widths, label_at)
+
+
+def _block(frames: Frames, chosen: Index, size: int) -> Bytes:
+    """Return records of one size, shape (records, size)."""
+    first = int(frames.starts[chosen[0]]) - wire.FRAME
+    last = int(frames.starts[chosen[-1]]) - wire.FRAME
+    if last - first == size * (len(chosen) - 1):
+        return frames.buffer[first : last + size].reshape(-1, size)
+    records = wire.windows(frames.buffer, size)[frames.starts[chosen] - wire.FRAME]
+    return records.view(np.uint8).reshape(-1, size)
+
+
+def _matches(block: Bytes, layout: _Layout) -> NDArray[np.bool_]:
+    """Say which records share what all must share with the example."""
+    word = np.dtype("<u8" if block.shape[1] % 8 == 0 else "<u4")
+    words = block.view(word)
+    example, shared = layout.example.view(word), layout.shared.view(word)
+    difference = np.zeros(len(block), word)
+    for place in np.flatnonzero(shared):
+        own = words[:, place] ^ example[place]
+        if shared[place] != np.iinfo(word).max:
+            own &= shared[place]
+        difference |= own
+    matches: NDArray[np.bool_] = difference == 0
+    return matches
+
+
+def _keys(block: Bytes, layout: _Layout, dtype: np.dtype[Any]) -> Keys:
+    """Return the keys by place in their record, shape (keys, records)."""
+    unsigned = np.dtype(f"u{dtype.itemsize}")
+    keys = np.zeros((len(layout.keys_at), len(block)), unsigned)
+    for row, (at, width) in enumerate(zip(layout.keys_at, layout.key_widths, strict=True)):
+        own = keys[row]
+        if width <= 4 and at + 4 <= block.shape[1]:
+            # All its bytes at once.
+            bits = np.ndarray((len(block),), "<u4", block, offset=at, strides=block.strides[:1])
+            own[:] = bits & 0x7F
+            for place in range(1, width):
+                own |= bits >> place & 0x7F << 7 * place
+        else:
+            for place in range(width):
+                own |= (block[:, at + place] & 0x7F).astype(unsigned) << unsigned.type(7 * place)
+    return keys
+
+
+def _floats(block: Bytes, at: int, count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return a view of each record's floats from byte ``at``."""
+    shape, strides = (len(block), count), (block.strides[0], dtype.itemsize)
+    return np.ndarray(shape, dtype, block, offset=at, strides=strides)
