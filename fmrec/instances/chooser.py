@@ -21,7 +21,7 @@ Reason = Literal["setting", "api", "family", "memory", "volume", "price", "quota
 
 @dataclass(frozen=True)
 class Candidate:
-    """A type to try. ``usd_per_hour`` is for all its instances; None when unknown."""
+    """A type to try. ``usd_per_hour`` is for all that run at the same time; None when unknown."""
 
     instance_type: str
     instance_count: int
@@ -205,7 +205,7 @@ class _Judge:
                 return None
             why = f"{name}: its price is unknown, so it can't be held under the limit of {limit:g} {currency} an hour"
             return Rejected(name, why, "price")
-        total = price * self.workload.instance_count
+        total = price * self.workload.instances
         if limit is not None and total > limit:
             why = f"{name}: costs {total:g} {currency} an hour, the policy's limit is {limit:g}"
             return Rejected(name, why, "price")
@@ -218,11 +218,14 @@ class _Judge:
         return None
 
     def _quota_refusal(self, instance: InstanceType) -> Rejected | None:
-        name, wanted = instance.name, self.workload.instance_count
-        per_job = names.job_quota(self.workload.call, self.workload.spot)
-        if per_job is not None and self.quotas.get(per_job, wanted) < wanted:
+        name, wanted = instance.name, self.workload.instances
+        per_job, of_a_job = (
+            names.job_quota(self.workload.call, self.workload.spot),
+            self.workload.instance_count,
+        )
+        if per_job is not None and self.quotas.get(per_job, of_a_job) < of_a_job:
             limit = self.quotas[per_job]
-            why = f"{name}: quota '{per_job}' is {limit:g}, {wanted} wanted"
+            why = f"{name}: quota '{per_job}' is {limit:g}, {of_a_job} wanted"
             return Rejected(name, why, "quota", per_job, limit, 0.0)
         for quota in (self.own_quota(instance), self.shared_quota):
             if quota not in self.quotas:
@@ -246,7 +249,7 @@ class _Judge:
 
     def candidate(self, instance: InstanceType) -> Candidate:
         work, volume, price = self.workload, self.workload.volume, self.price(instance)
-        total = None if price is None else round(price * work.instance_count, 6)
+        total = None if price is None else round(price * work.instances, 6)
         cost = "price unknown" if total is None else f"{total:g} {self.prices.currency} an hour"
         if total is not None and work.spot:
             cost += " on demand, less on spot"

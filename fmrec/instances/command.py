@@ -56,8 +56,8 @@ def run_plan(arguments: argparse.Namespace) -> int:
         Sizes, settings or files that can't be used.
     """
     request = _request(arguments, sizes_required=True)
-    account, prices = _account(arguments, live=arguments.profile is not None)
-    document = _planned(request, account, prices)
+    account, prices = _account(arguments, live=arguments.account or arguments.profile is not None)
+    document = _planned(request, account, prices, evaluation=arguments.evaluation)
     if arguments.json:
         print(json.dumps(document, indent=2, allow_nan=False))
     else:
@@ -69,8 +69,8 @@ def run_quotas(arguments: argparse.Namespace) -> int:
     """Print each step's quotas beside what the account has; return 0, or 3 as ``run_plan`` does."""
     request = _request(arguments, sizes_required=False)
     account, prices = _account(arguments, live=arguments.quotas is None)
-    rows = against_account(request, account, prices)
-    document = _planned(request, account, prices)
+    document = _planned(request, account, prices, evaluation=arguments.evaluation)
+    rows = against_account(request, account, prices, document["steps"])
     if arguments.json:
         answer = {
             "region": account.region,
@@ -83,8 +83,17 @@ def run_quotas(arguments: argparse.Namespace) -> int:
     return _exit_code(document)
 
 
-def _planned(request: Request, account: Account, prices: Prices) -> dict[str, Any]:
-    return plan(request.sizes, request.hyperparameters, request.serving, request.policy, account, prices)
+def _planned(request: Request, account: Account, prices: Prices, *, evaluation: bool) -> dict[str, Any]:
+    return plan(
+        request.sizes,
+        request.hyperparameters,
+        request.serving,
+        request.policy,
+        account,
+        prices,
+        tuning=request.tuning or None,
+        evaluation=evaluation,
+    )
 
 
 def _exit_code(document: Mapping[str, Any]) -> int:
@@ -114,12 +123,22 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--no-endpoint", action="store_true", help="batch only: the endpoint steps aren't needed"
     )
+    model.add_argument("--tuning-jobs", type=int, metavar="N", help="also plan hyperparameter tuning, N jobs")
+    model.add_argument(
+        "--parallel-jobs", type=int, metavar="N", help="tuning jobs at the same time (default: 1)"
+    )
+    model.add_argument(
+        "--evaluation", action="store_true", help="also plan a processing job that evaluates ranking"
+    )
     account = parser.add_argument_group("account")
     source = account.add_mutually_exclusive_group()
     source.add_argument(
         "--quotas", metavar="FILE", help="JSON: quota name to applied value; missing is unknown"
     )
     source.add_argument("--profile", help="AWS profile whose quotas, use and prices are read")
+    source.add_argument(
+        "--account", action="store_true", help="read the account of the credentials in the environment"
+    )
     account.add_argument("--region", help="Region (default: the profile's)")
     policy = parser.add_argument_group(
         "policy", "as in settings' instances.policy; these override --settings"
@@ -154,7 +173,11 @@ def _request(arguments: argparse.Namespace, *, sizes_required: bool) -> Request:
     if arguments.no_endpoint:
         serving["endpoint"] = False
     return Request(
-        _sizes(arguments, required=sizes_required), hyperparameters, serving, _policy(arguments, settings)
+        _sizes(arguments, required=sizes_required),
+        hyperparameters,
+        serving,
+        _policy(arguments, settings),
+        _tuning(arguments),
     )
 
 
@@ -172,6 +195,14 @@ def _sizes(arguments: argparse.Namespace, *, required: bool) -> Sizes:
             f"{', '.join(missing)} missing: give --manifest FILE, or --rows, --users and --items"
         )
     return Sizes.guess(**given, feature_dim=arguments.features, nnz_per_row=arguments.nonzeros)
+
+
+def _tuning(arguments: argparse.Namespace) -> dict[str, int]:
+    if arguments.tuning_jobs is None:
+        if arguments.parallel_jobs is not None:
+            raise SettingsError("--parallel-jobs is the tuning's: give --tuning-jobs too")
+        return {}
+    return {"maximum_jobs": arguments.tuning_jobs, "parallel_jobs": arguments.parallel_jobs or 1}
 
 
 def _policy(arguments: argparse.Namespace, settings: Mapping[str, Any]) -> Policy:

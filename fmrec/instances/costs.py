@@ -31,6 +31,8 @@ KNN_PRODUCTS_PER_SECOND = 1e10
 """Multiply-adds of an exact search on one vCPU: half of what faiss does on one core here (2.2e10)."""
 REPLY_BYTES_PER_SECOND = 20e6
 """JSON text that one instance writes; not confirmed."""
+EVALUATION_FACTOR = 1.5
+"""Ranking and masking beside the matrix products."""
 GLUE_WORKERS = 3
 GLUE_WORKER_DPU = 1
 GLUE_ROWS_PER_SECOND = 100_000
@@ -95,7 +97,7 @@ def estimate(
     for step, (work, choice) in chosen.items():
         if work.call == "hosting":
             lines = optional if step == "fm_endpoint" else month
-            lines[step] = _endpoint(choice, prices)
+            lines[step] = _endpoint(work, choice, prices)
         else:
             run[step] = _job(request, work, choice, prices)
     run |= _run_services(request)
@@ -139,33 +141,33 @@ def _job(request: Request, work: Workload, choice: Choice, prices: Prices) -> Li
     if not choice.candidates:
         return Line(None, "no candidate", hours)
     first = choice.candidates[0]
-    basis = f"{basis}; {_rate(first, prices)}"
+    basis = f"{basis}; {_rate(first, work, prices)}"
     amount = None
     if first.usd_per_hour is not None:
         amount = first.usd_per_hour * hours
         if first.volume_size_gb is not None and prices.currency == "USD":
-            gb_hours = first.volume_size_gb * first.instance_count * hours
+            gb_hours = first.volume_size_gb * work.instances * hours
             amount += gb_hours / HOURS_PER_MONTH * VOLUME_USD_PER_GB_MONTH
             basis += f"; volume {first.volume_size_gb} GB at {VOLUME_USD_PER_GB_MONTH} USD per GB-month"
     if work.spot:
         basis += "; on demand, managed spot is less"
-    return Line(amount, basis, hours, first.instance_type, first.instance_count)
+    return Line(amount, basis, hours, first.instance_type, work.instances)
 
 
-def _rate(first: Candidate, prices: Prices) -> str:
-    count = f"{first.instance_count} x {first.instance_type}"
+def _rate(first: Candidate, work: Workload, prices: Prices) -> str:
+    count = f"{work.instances} x {first.instance_type}"
     if first.usd_per_hour is None:
         return f"{count}, price unknown"
     return f"{count} at {first.usd_per_hour:g} {prices.currency} an hour in all"
 
 
-def _endpoint(choice: Choice, prices: Prices) -> Line:
+def _endpoint(work: Workload, choice: Choice, prices: Prices) -> Line:
     if not choice.candidates:
         return Line(None, "no candidate", HOURS_PER_MONTH)
     first = choice.candidates[0]
     return Line(
         None if first.usd_per_hour is None else first.usd_per_hour * HOURS_PER_MONTH,
-        f"{HOURS_PER_MONTH} hours; {_rate(first, prices)}",
+        f"{HOURS_PER_MONTH} hours; {_rate(first, work, prices)}",
         HOURS_PER_MONTH,
         first.instance_type,
         first.instance_count,
@@ -222,10 +224,34 @@ def _batch_transform_seconds(request: Request, work: Workload) -> tuple[float, s
     return work_seconds + JOB_OVERHEAD_SECONDS, basis
 
 
+def _fm_tuning_seconds(request: Request, work: Workload) -> tuple[float, str]:
+    one, basis = _fm_training_seconds(request, work)
+    rounds = math.ceil(request.maximum_jobs / work.parallel_jobs)
+    return one * rounds, (
+        f"{request.maximum_jobs} jobs, {work.parallel_jobs} at the same time: {rounds} * ({basis}); early "
+        "stopping makes it less"
+    )
+
+
+def _evaluation_seconds(request: Request, work: Workload) -> tuple[float, str]:
+    sizes, dimension = request.sizes, request.dimension
+    products = sizes.users * sizes.items * dimension / KNN_PRODUCTS_PER_SECOND
+    size = sizes.train_bytes + sizes.test_bytes + 4 * request.parameters
+    download = size / DOWNLOAD_BYTES_PER_SECOND
+    basis = (
+        f"{sizes.users:,} users * {sizes.items:,} items * {dimension} dimensions / "
+        f"{KNN_PRODUCTS_PER_SECOND:,.0f} a second * {EVALUATION_FACTOR} for ranking = "
+        f"{products * EVALUATION_FACTOR:.0f} s + download {download:.0f} s + start and end {JOB_OVERHEAD_SECONDS} s"
+    )
+    return products * EVALUATION_FACTOR + download + JOB_OVERHEAD_SECONDS, basis
+
+
 _DURATIONS: dict[str, Callable[[Request, Workload], tuple[float, str]]] = {
     "fm_training": _fm_training_seconds,
     "knn_training": _knn_training_seconds,
     "batch_transform": _batch_transform_seconds,
+    "fm_tuning": _fm_tuning_seconds,
+    "evaluation": _evaluation_seconds,
 }
 
 

@@ -31,6 +31,9 @@ REPLY_BYTES_PER_NEIGHBOUR = 30
 PAYLOAD_BYTES = 6 * 1024**2
 """The containers' own limit for one request's body."""
 
+EVALUATION_BLOCKS = 4
+"""Products, masked products, ranks and their indices."""
+
 FIXED_DISK_GB = 30
 """Disk of a batch transform instance, which can't be set; hosting has at least as much."""
 
@@ -230,6 +233,39 @@ def knn_serving(
             ),
         ),
         certain=(base_term(),),
+        safety_factor=safety_factor,
+    )
+
+
+def evaluation(
+    *, users: int, items: int, dimension: int, interactions: int, safety_factor: float
+) -> MemoryNeed:
+    """Memory of ranking every item for every user, a block of users at a time.
+
+    Both factor matrices, what each user has met (as a sparse matrix), and a few arrays of one
+    block's scores: never users x items.
+    """
+    return MemoryNeed(
+        uncertain=(
+            Term(
+                "vectors",
+                f"4 bytes * ({users:,} users + {items:,} items) * {dimension} dimensions",
+                4.0 * (users + items) * dimension,
+            ),
+            Term(
+                "interactions",
+                f"{BYTES_PER_NONZERO} bytes * {interactions:,} interactions",
+                float(BYTES_PER_NONZERO) * interactions,
+            ),
+            Term(
+                "blocks",
+                f"{EVALUATION_BLOCKS} blocks of scores of 128 MiB",
+                EVALUATION_BLOCKS * 128.0 * 1024**2,
+            ),
+            Term("base", "Python and its libraries: 1 GiB", GIB),
+        ),
+        per_worker=(),
+        certain=(),
         safety_factor=safety_factor,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,13 +49,15 @@ class QuotaNeed:
         }
 
 
-def against_account(request: Request, account: Account, prices: Prices) -> list[QuotaNeed]:
+def against_account(
+    request: Request, account: Account, prices: Prices, steps: Iterable[str] = STEPS
+) -> list[QuotaNeed]:
     """List, step by step, the quotas of every type that would do, best first, and the shared ones.
 
     An endpoint step that the run doesn't take is left out.
     """
     rows: list[QuotaNeed] = []
-    for step in STEPS:
+    for step in steps:
         work = workload(step, request)
         if work.call == "hosting" and request.serving.get("endpoint", True) is False:
             continue
@@ -64,7 +67,7 @@ def against_account(request: Request, account: Account, prices: Prices) -> list[
         if (per_job := names.job_quota(work.call, work.spot)) is not None and work.instance_count > 1:
             shared.append(per_job)
         types = [names.type_quota(work.call, c.instance_type, work.spot) for c in choice.candidates]
-        rows += [_need(step, quota, work.instance_count, account) for quota in (*shared, *types)]
+        rows += [_need(step, quota, work.instances, account) for quota in (*shared, *types)]
     return rows
 
 

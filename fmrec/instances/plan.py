@@ -14,7 +14,7 @@ from fmrec.instances import costs, memory
 from fmrec.instances import quotas as names
 from fmrec.instances.catalogue import Prices, catalogue, largest, table_prices
 from fmrec.instances.chooser import Choice, choose
-from fmrec.instances.policy import STEPS, Policy
+from fmrec.instances.policy import OPTIONAL_STEPS, STEPS, Policy
 from fmrec.instances.quotas import Account
 from fmrec.instances.requests import increase_for
 from fmrec.instances.steps import workload
@@ -31,6 +31,9 @@ def plan(
     policy: Policy | Mapping[str, Any],
     account: Account | None = None,
     prices: Prices | None = None,
+    *,
+    tuning: Mapping[str, Any] | None = None,
+    evaluation: bool = False,
 ) -> dict[str, Any]:
     """Choose instances for every step and estimate the cost.
 
@@ -47,6 +50,10 @@ def plan(
         None means that nothing is known of quotas and use.
     prices
         None means the built-in dated table.
+    tuning
+        ``maximum_jobs`` and ``parallel_jobs``: adds the step ``fm_tuning``; None means no tuning.
+    evaluation
+        Adds the step ``evaluation``, a processing job that ranks every item for every user.
 
     Returns
     -------
@@ -65,12 +72,12 @@ def plan(
     """
     sizes = manifest if isinstance(manifest, Sizes) else Sizes.from_manifest(manifest)
     policy = policy if isinstance(policy, Policy) else Policy.from_mapping(policy)
-    request = Request(sizes, hyperparameters, serving, policy)
+    request = Request(sizes, hyperparameters, serving, policy, tuning or {})
     account = account or Account()
     prices = prices or table_prices()
     steps: dict[str, Any] = {}
     chosen: dict[str, tuple[Workload, Choice]] = {}
-    for step in STEPS:
+    for step in (*STEPS, *_optional(tuning, evaluation)):
         work = workload(step, request)
         choice = choose(work, catalogue(), account.quotas, account.usage, prices, policy)
         chosen[step] = work, choice
@@ -91,6 +98,11 @@ def plan(
     }
 
 
+def _optional(tuning: Mapping[str, Any] | None, evaluation: bool) -> list[str]:
+    wanted = {"fm_tuning": tuning is not None, "evaluation": evaluation}
+    return [step for step in OPTIONAL_STEPS if wanted[step]]
+
+
 def _increase(work: Workload, choice: Choice, account: Account) -> dict[str, Any] | None:
     first = next((r for r in choice.rejected if r.quota is not None and r.limit is not None), None)
     if first is None or first.quota is None or first.limit is None:
@@ -99,7 +111,7 @@ def _increase(work: Workload, choice: Choice, account: Account) -> dict[str, Any
         first.quota,
         limit=first.limit,
         used=first.used,
-        wanted=work.instance_count,
+        wanted=work.instances,
         codes=account.codes,
         region=account.region,
         partition=account.partition,
@@ -111,6 +123,7 @@ def needs(work: Workload) -> dict[str, Any]:
     return {
         "call": work.call,
         "instance_count": work.instance_count,
+        "parallel_jobs": work.parallel_jobs,
         "memory_gib": round(work.memory.gib_with(2 if work.memory.per_worker else 0), 2),
         "volume_size_gb": work.volume.size_gb if work.volume.settable else None,
         "disk_gb": work.volume.size_gb,

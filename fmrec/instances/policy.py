@@ -20,6 +20,12 @@ types with local disks (m5d, c5d, r5d), where the volume size is ignored.
 """
 
 STEPS = ("fm_training", "knn_training", "batch_transform", "knn_endpoint", "fm_endpoint")
+"""What every plan has."""
+
+OPTIONAL_STEPS = ("fm_tuning", "evaluation")
+"""What a plan has when it is asked for: hyperparameter tuning, and ranking evaluation."""
+
+ALL_STEPS = STEPS + OPTIONAL_STEPS
 
 
 @dataclass(frozen=True)
@@ -93,10 +99,10 @@ class Policy:
             ("instance_types", self.instance_types),
             ("instance_counts", self.instance_counts),
         ):
-            unknown = sorted(set(mapping) - set(STEPS))
+            unknown = sorted(set(mapping) - set(ALL_STEPS))
             if unknown:
                 raise SettingsError(
-                    f"policy.{name} names the step {unknown[0]!r}; the steps are {', '.join(STEPS)}"
+                    f"policy.{name} names the step {unknown[0]!r}; the steps are {', '.join(ALL_STEPS)}"
                 )
         for step, count in self.instance_counts.items():
             if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= 100:

@@ -1,12 +1,14 @@
 """The steps that need instances: a function for each, from a ``Request`` to a ``Workload``.
 
-Adding a step is adding a function to ``STEP_BUILDERS`` and its name to ``policy.STEPS``.
+Adding a step is adding a function to ``STEP_BUILDERS``, its name to ``policy.ALL_STEPS``, and how
+long it takes to ``costs``.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 from fmrec.instances import memory
 from fmrec.instances.catalogue import Call
@@ -243,10 +245,68 @@ def _update_notes(replaces: Fleet | None) -> tuple[str, ...]:
     )
 
 
+def _fm_tuning(request: Request) -> Workload:
+    count = request.policy.instance_count("fm_tuning")
+    alone = _fm_training(_with_count(request, count))
+    parallel = request.parallel_jobs
+    return replace(
+        alone,
+        step="fm_tuning",
+        parallel_jobs=parallel,
+        inputs={**alone.inputs, "maximum_jobs": request.maximum_jobs, "parallel_jobs": parallel},
+        notes=(
+            *alone.notes,
+            f"{parallel} training jobs run at the same time, so {parallel} times the instances count against "
+            "the quotas; num_factors can't be tuned, so each needs the memory of one training job",
+        ),
+    )
+
+
+def _with_count(request: Request, count: int) -> Request:
+    counts = {**request.policy.instance_counts, "fm_training": count}
+    return replace(request, policy=replace(request.policy, instance_counts=counts))
+
+
+def _evaluation(request: Request) -> Workload:
+    sizes, dimension = request.sizes, request.dimension
+    count = request.policy.instance_count("evaluation")
+    return Workload(
+        step="evaluation",
+        call="processing",
+        instance_count=count,
+        memory=memory.evaluation(
+            users=sizes.users,
+            items=sizes.items,
+            dimension=dimension,
+            interactions=sizes.rows + sizes.test_rows,
+            safety_factor=request.policy.memory_safety_factor,
+        ),
+        volume=VolumeNeed(
+            terms=(
+                _fm_model_term("archive", request),
+                _fm_model_term("model", request),
+                Term("train rows", f"{sizes.train_bytes:,} bytes", sizes.train_bytes),
+                Term("test rows", f"{sizes.test_bytes:,} bytes", sizes.test_bytes),
+            ),
+            headroom=VOLUME_HEADROOM,
+            settable=True,
+        ),
+        inputs={
+            "users": sizes.users,
+            "items": sizes.items,
+            "dimension": dimension,
+            "interactions": sizes.rows + sizes.test_rows,
+            "instance_count": count,
+        },
+    )
+
+
 STEP_BUILDERS: dict[str, Callable[[Request], Workload]] = {
     "fm_training": _fm_training,
     "knn_training": _knn_training,
     "batch_transform": _batch_transform,
     "knn_endpoint": _knn_endpoint,
     "fm_endpoint": _fm_endpoint,
+    "fm_tuning": _fm_tuning,
+    "evaluation": _evaluation,
 }

@@ -42,7 +42,7 @@ def plan_text(document: Mapping[str, Any], request: Request, *, show_all: bool =
 def _step_lines(name: str, step: Mapping[str, Any], show_all: bool) -> list[str]:
     needs, candidates, rejected = step["needs"], step["candidates"], step["rejected"]
     volume = f", {needs['volume_size_gb']} GB volume" if needs["volume_size_gb"] else ""
-    count = needs["instance_count"]
+    count = needs["instance_count"] * needs["parallel_jobs"]
     unneeded = "" if step["needed"] else " (not needed by this run)"
     workers = " with 2 workers" if needs["memory"]["per_worker_terms"] else ""
     lines = [

@@ -20,6 +20,7 @@ from fmrec.manifest import Manifest
 DEFAULT_NUM_FACTORS = 64
 DEFAULT_MINI_BATCH_SIZE = 1000
 DEFAULT_EPOCHS = 20
+DEFAULT_TUNING_JOBS = 20
 DEFAULT_RECOMMENDATIONS = 10
 DEFAULT_NEIGHBOURS = 200
 """Neighbours asked for a user before the seen items are taken out, where settings don't say."""
@@ -118,20 +119,40 @@ class Workload:
     inputs: Mapping[str, Any]
     """The numbers that the estimates start from, by name."""
     spot: bool = False
+    parallel_jobs: int = 1
+    """Jobs of ``instance_count`` instances each that run at the same time."""
     replaces: Fleet | None = None
     impossible: str | None = None
     """Why no instance at all can do it as set, in words; None when one could."""
     notes: tuple[str, ...] = field(default=())
 
+    @property
+    def instances(self) -> int:
+        """Instances at the same time, which is what quotas and the hourly price count."""
+        return self.instance_count * self.parallel_jobs
+
 
 @dataclass(frozen=True)
 class Request:
-    """What a run is asked to do: data sizes, SageMaker's hyperparameters, serving, policy."""
+    """What a run is asked to do: data sizes, SageMaker's hyperparameters, serving, policy.
+
+    ``tuning`` has ``maximum_jobs`` and ``parallel_jobs`` of a hyperparameter tuning job.
+    """
 
     sizes: Sizes
     hyperparameters: Mapping[str, Any]
     serving: Mapping[str, Any]
     policy: Policy
+    tuning: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def maximum_jobs(self) -> int:
+        return number(self.tuning, "maximum_jobs", DEFAULT_TUNING_JOBS)
+
+    @property
+    def parallel_jobs(self) -> int:
+        """Training jobs of a tuning job that run at the same time."""
+        return min(self.maximum_jobs, number(self.tuning, "parallel_jobs", 1))
 
     @property
     def num_factors(self) -> int:

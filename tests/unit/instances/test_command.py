@@ -197,3 +197,13 @@ def test_a_manifest_is_read_from_a_file(tmp_path: Path, capsys: pytest.CaptureFi
     assert json.loads(capsys.readouterr().out)["sizes"]["feature_dim"] == 2625
     path.write_text("{}")
     assert cli.main(["plan", "--manifest", str(path)]) == 2
+
+
+def test_tuning_and_evaluation_are_planned_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--tuning-jobs", "20", "--parallel-jobs", "4", "--evaluation"]
+    assert cli.main(["plan", *MOVIELENS_25M, *options]) == 0
+    text = capsys.readouterr().out
+    assert "fm_tuning: 3.3 GiB, 10 GB volume, 4 instances" in text
+    assert "evaluation: " in text
+    assert cli.main(["plan", *MOVIELENS_25M, "--parallel-jobs", "4"]) == 2
+    assert "give --tuning-jobs too" in capsys.readouterr().err

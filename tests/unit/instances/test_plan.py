@@ -250,3 +250,47 @@ def test_the_model_that_a_serverless_endpoint_must_hold_decides_its_memory() -> 
     assert memory_mb(100_000) == 2048
     assert memory_mb(20_000_000) == 3072
     assert memory_mb(100_000_000) is None
+
+
+def test_parallel_tuning_jobs_count_against_the_quotas_together() -> None:
+    across = "Number of instances across all training jobs"
+    policy = {"instance_counts": {"fm_tuning": 2}}
+
+    def tuned(limit: float) -> dict[str, Any]:
+        tuning = {"maximum_jobs": 20, "parallel_jobs": 3}
+        document = plan(sizes(100_000), {}, {}, policy, Account({across: limit}), tuning=tuning)
+        found: dict[str, Any] = document["steps"]["fm_tuning"]
+        return found
+
+    first = tuned(6)["candidates"][0]
+    assert (first["instance_type"], first["instance_count"]) == ("ml.m5.large", 2)
+    assert first["usd_per_hour"] == pytest.approx(6 * 0.115)
+    five = tuned(5)
+    assert five["candidates"] == []
+    assert f"'{across}' is 5, 0 in use, 6 wanted" in five["no_candidate"]
+    assert five["quota_increase"]["desired_value"] == 6
+
+
+def test_tuning_takes_its_rounds_times_one_training_and_no_more_jobs_than_there_are() -> None:
+    def items(**tuning: int) -> dict[str, Any]:
+        found: dict[str, Any] = plan(sizes(100_000), {}, {}, {}, tuning=tuning)["cost"]["run"]["items"]
+        return found
+
+    one = items(maximum_jobs=1)["fm_training"]["hours"]
+    assert items(maximum_jobs=20, parallel_jobs=3)["fm_tuning"]["hours"] == pytest.approx(7 * one, abs=1e-3)
+    assert items(maximum_jobs=2, parallel_jobs=9)["fm_tuning"]["instance_count"] == 2
+    steps = plan(sizes(100_000), {}, {}, {})["steps"]
+    assert "fm_tuning" not in steps
+    assert "evaluation" not in steps
+
+
+def test_an_evaluation_holds_vectors_and_interactions_and_never_users_times_items() -> None:
+    movielens_25m = Sizes.guess(rows=25_000_095, users=162_541, items=62_423)
+    document = plan(movielens_25m, {}, {}, {}, evaluation=True)
+    step = document["steps"]["evaluation"]
+    by_hand = ((162_541 + 62_423) * 65 * 4 + 25_000_095 * 12 + 512 * 2**20 + 2**30) * 1.5 / 2**30
+    assert step["needs"]["memory_gib"] == pytest.approx(by_hand, abs=0.01)
+    assert step["needs"]["call"] == "processing"
+    assert step["needs"]["quotas"][1] == "Number of instances across all processing jobs"
+    assert step["candidates"][0]["instance_type"] == "ml.m5.large"
+    assert document["cost"]["run"]["items"]["evaluation"]["amount"] > 0
