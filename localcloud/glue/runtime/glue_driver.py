@@ -13,6 +13,7 @@ import runpy
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 
 def main() -> int:
@@ -21,10 +22,9 @@ def main() -> int:
     script = sys.argv[2]
     sys.argv = sys.argv[2:]
 
-    import boto3
     import glue_s3
 
-    mirror = glue_s3.Mirror(Path(settings["mirror"]), boto3.client("s3"))
+    mirror = glue_s3.Mirror(Path(settings["mirror"]), _s3_client)
     glue_s3.install(mirror)
     message = _run(script)
     try:
@@ -36,6 +36,12 @@ def main() -> int:
     if message:
         Path(settings["error_file"]).write_text(message, encoding="utf-8")
     return 1 if message else 0
+
+
+def _s3_client() -> Any:
+    import boto3
+
+    return boto3.client("s3")
 
 
 def _run(script: str) -> str | None:

@@ -35,15 +35,19 @@ class Mirror:
     ----------
     root
         Holds one folder per bucket.
-    client
-        A boto3 S3 client with the job role's credentials.
+    make_client
+        Makes a boto3 S3 client with the job role's credentials, at the first use of S3.
     """
 
-    def __init__(self, root: Path, client: Any) -> None:
+    def __init__(self, root: Path, make_client: Callable[[], Any]) -> None:
         self._root = root
-        self._client = client
+        self._make_client = make_client
         # Path → (entity tag, what the file was when it was in step with the object).
         self._known: dict[Path, tuple[str, Signature]] = {}
+
+    @functools.cached_property
+    def _client(self) -> Any:
+        return self._make_client()
 
     def pull(self, uri: str) -> None:
         """Fetch the objects under a path that are not here yet or have changed; forget those deleted."""
