@@ -2,17 +2,17 @@
 
 Step Functions hands over an error's name and its cause. The cause is a text, or a job's description as
 JSON text (``FailureReason`` of SageMaker's jobs, ``ErrorMessage`` of Glue's runs, ``errorMessage`` of a
-Lambda function). The forms of SageMaker's refusals are those that its errors have (facts, *Refusal and
-failure shapes*).
+Lambda function).
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from fmrec.instances.requests import increase_from_refusal, parse_refusal
 
 QUOTA_REFUSED = "QuotaRefused"
 CAPACITY_MISSING = "CapacityMissing"
@@ -27,31 +27,12 @@ REASON_CHARACTERS = 1500
 SUBJECT_CHARACTERS = 100
 """SNS takes no longer subject."""
 
-_REFUSAL = re.compile(
-    r"service limit '(?P<quota>[^']+)' is (?P<limit>[\d.,]+) (?P<unit>\w+), "
-    r"with current utilization of (?P<used>[\d.,]+) \w+ and a request delta of (?P<delta>[\d.,]+) \w+"
-)
 _REASON_KEYS = ("FailureReason", "ErrorMessage", "errorMessage", "StatusDetails")
 _CONSOLE_DOMAINS = {
     "aws": "console.aws.amazon.com",
     "aws-cn": "console.amazonaws.cn",
     "aws-us-gov": "console.amazonaws-us-gov.com",
 }
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A quota refusal in numbers, read from SageMaker's text."""
-
-    quota: str
-    limit: float
-    used: float
-    delta: float
-
-    @property
-    def waiting_can_help(self) -> bool:
-        """Whether the request fits once what uses the quota now has ended."""
-        return self.delta <= self.limit
 
 
 @dataclass(frozen=True)
@@ -92,7 +73,9 @@ def explain(failure: Mapping[str, Any], execution_arn: str) -> Explanation:
     ----------
     failure
         ``state``: the state's name; ``error``: ``{"Error", "Cause"}`` as Step Functions reports it; ``log``:
-        what ran, one of the keys of `LOGS`, if anything did; ``name``: the job's or endpoint's name.
+        what ran, one of the keys of `LOGS`, if anything did; ``name``: the job's or endpoint's name. With
+        the error ``NoInstanceLeft`` also ``refused`` (a list of ``{"instance_type", "cause"}``) and
+        ``planned`` (the step's ``no_candidate`` and ``quota_increase``).
     execution_arn
         Gives region, account and partition.
     """
@@ -100,34 +83,17 @@ def explain(failure: Mapping[str, Any], execution_arn: str) -> Explanation:
     error = str(failure["error"].get("Error") or "Unknown")
     cause = str(failure["error"].get("Cause") or "")
     described = _described(cause)
-    reason = _reason(described, cause)
-    name, advice = _classify(error, reason, place)
+    if error == NO_INSTANCE_LEFT:
+        reason, advice = _no_instance_left(failure, place)
+        name = error
+    else:
+        reason = _reason(described, cause)
+        name, advice = _classify(error, reason, place)
     where = _where(failure, described, place)
     sentence = f"'{failure['state']}' failed: {_ended(reason or error)} Look at {where}. {advice}".strip()
     run = execution_arn.rsplit(":", 1)[-1]
     subject = f"Run {run} failed: {failure['state']}"
     return Explanation(name, sentence, subject[:SUBJECT_CHARACTERS])
-
-
-def parse_refusal(text: str) -> Refusal | None:
-    """Read quota, limit, use and request from SageMaker's refusal, or return None if it is none."""
-    found = _REFUSAL.search(text)
-    if found is None:
-        return None
-    numbers = (float(found[name].replace(",", "")) for name in ("limit", "used", "delta"))
-    return Refusal(found["quota"], *numbers)
-
-
-def quota_request(quota: str, wanted: float, place: Place) -> str:
-    """Say how to ask for more of a quota: the console's page and the AWS CLI's commands."""
-    console = place.console("servicequotas", "").removesuffix("#") + "#!/services/sagemaker/quotas"
-    return (
-        f"Request at least {wanted:g} for the quota '{quota}' at {console}, or with the AWS CLI: "
-        f"aws service-quotas request-service-quota-increase --region {place.region} --service-code sagemaker "
-        f"--desired-value {wanted:g} --quota-code $(aws service-quotas list-service-quotas --region "
-        f"{place.region} --service-code sagemaker --output text --query \"Quotas[?QuotaName=='{quota}']"
-        '.QuotaCode")'
-    )
 
 
 def _described(cause: str) -> dict[str, Any]:
@@ -154,19 +120,32 @@ def _classify(error: str, reason: str, place: Place) -> tuple[str, str]:
     """The error's name for the Fail state, and what to do."""
     refusal = parse_refusal(reason)
     if refusal is not None:
-        advice = quota_request(refusal.quota, refusal.used + refusal.delta, place)
-        if refusal.waiting_can_help:
-            advice = f"It can work when what uses the quota now has ended. {advice}"
-        return QUOTA_REFUSED, advice
+        increase = increase_from_refusal(refusal, region=place.region, partition=place.partition)
+        return QUOTA_REFUSED, increase.sentence
     for matches, name, advice in _RULES:
         if matches(error, reason):
             return name, advice
     return error, "" if _says_what_to_do(error) else "Start the execution again when the cause is gone."
 
 
+def _no_instance_left(failure: Mapping[str, Any], place: Place) -> tuple[str, str]:
+    """Why a step ran out of candidates, and what to ask Service Quotas for."""
+    planned, refused = failure["planned"], failure["refused"]
+    if not refused:
+        increase = planned.get("quota_increase") or {}
+        return f"no instance suits: {planned['no_candidate']}", increase.get("sentence", "")
+    reasons = [f"{r['instance_type']} ({_reason(_described(r['cause']), r['cause'])})" for r in refused]
+    refusals = [refusal for refusal in (parse_refusal(r["cause"]) for r in refused) if refusal]
+    advice = "Start the execution again later, or allow other families in instances.policy.families."
+    if refusals:
+        increase_of_first = increase_from_refusal(refusals[0], region=place.region, partition=place.partition)
+        advice = increase_of_first.sentence
+    return f"every instance that suits was refused: {'; '.join(reasons)}", advice
+
+
 def _says_what_to_do(error: str) -> bool:
-    """Errors of this project say it themselves (fmrec.errors)."""
-    return (error.endswith("Error") and "." not in error) or error == NO_INSTANCE_LEFT
+    """Errors of this project say it themselves (fmrec.errors); AWS services' names have a dot."""
+    return error.endswith("Error") and "." not in error
 
 
 def _contains(*texts: str) -> Callable[[str, str], bool]:

@@ -11,14 +11,18 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from fmrec.instances.permissions import READ_ACTIONS
 from stacks import bundles
-from stacks.access import Permission, grant, read_objects, use_key, write_objects
+from stacks.access import Permission, grant, read_objects, use_key, without_resource, write_objects
 from stacks.log_groups import log_group
 from stacks.settings import Settings
 from stacks.storage import StorageStack
 
 RUNTIME = lambda_.Runtime.PYTHON_3_13
 """What the layer's wheels are built for (scripts/build_lambda_layer.py)."""
+
+CACHE = "cache/account.json"
+"""Object of the data bucket that keeps quotas and prices for a while."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class FunctionSettings:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def function_settings(settings: Settings) -> dict[str, FunctionSettings]:
+def function_settings(settings: Settings, data_bucket: str) -> dict[str, FunctionSettings]:
     """Return each function's settings by the name of its folder."""
     data = settings.functions.memory_mb
     return {
@@ -41,7 +45,10 @@ def function_settings(settings: Settings) -> dict[str, FunctionSettings]:
             "Chooses the instances to try by memory, quota and price",
             memory_mb=1024,
             timeout_seconds=120,
-            environment={"INSTANCE_POLICY": json.dumps(settings.instances.policy)},
+            environment={
+                "INSTANCE_POLICY": json.dumps(settings.instances.policy),
+                "CACHE_URI": f"s3://{data_bucket}/{CACHE}",
+            },
         ),
         "check_quality": FunctionSettings("Compares metrics with thresholds"),
         "export_embeddings": FunctionSettings(
@@ -77,7 +84,7 @@ class Functions(Construct):
         )
         self.roles: dict[str, iam.Role] = {}
         self.functions: dict[str, lambda_.Function] = {}
-        for name, own in function_settings(settings).items():
+        for name, own in function_settings(settings, storage.data.bucket_name).items():
             self._add(name, own)
         self._permit(storage)
 
@@ -118,7 +125,15 @@ class Functions(Construct):
             service="sagemaker", resource="endpoint", resource_name=self._settings.endpoint_name
         )
         for name, permissions in {
-            "choose_instances": [*read_objects(storage, "encoded/"), use_key(key)],
+            "choose_instances": [
+                *read_objects(storage, "encoded/", CACHE),
+                write_objects(storage, CACHE),
+                use_key(key, write=True),
+                without_resource(
+                    *READ_ACTIONS,
+                    why="What runs in the account, its quotas and prices are read whatever their names.",
+                ),
+            ],
             "export_embeddings": [
                 *read_objects(storage, "encoded/", "models/"),
                 write_objects(storage, "embeddings/"),

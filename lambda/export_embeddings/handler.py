@@ -14,9 +14,17 @@ logger = Logger(service="export_embeddings")
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Answer the content of embeddings.json and its ``uri``."""
+    """Answer where embeddings.json is, and its sizes; the parts stay there, however many they are."""
     manifest = Manifest.from_json(objectstore.read_bytes(event["manifest_uri"]))
     model = FactorizationMachine.load(event["model_uri"])
     exported = embeddings.export(model, manifest, event["output_uri"])
-    logger.info("exported embeddings", extra={"users": exported["users"], "items": exported["items"]})
-    return exported
+    answer = {
+        "uri": objectstore.join(event["output_uri"], "embeddings.json"),
+        "dim": exported["dim"],
+        "users": exported["users"],
+        "items": exported["items"],
+        "item_parts": len(exported["item_parts"]),
+        "query_parts": len(exported["query_parts"]),
+    }
+    logger.info("exported embeddings", extra=answer)
+    return answer

@@ -1,5 +1,6 @@
-"""Publish the top-N of one query part to DynamoDB and Parquet."""
+"""Publish the top-N of some query parts to DynamoDB and Parquet."""
 
+from collections import Counter
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -12,16 +13,20 @@ logger = Logger(service="publish_recommendations")
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Answer how many users and recommendations were written."""
-    written = publish(
-        manifest_uri=event["manifest_uri"],
-        embeddings_uri=event["embeddings_uri"],
-        neighbours_uri=event["neighbours_uri"],
-        output_uri=event["output_uri"],
-        table=event["table"],
-        part=event["part"],
-        per_user=event["per_user"],
-        model_version=event["model_version"],
-    )
-    logger.info("published", extra={"part": event["part"], **written})
-    return written
+    """Answer how many users and recommendations were written for the parts ``[first, end)``."""
+    first, end = event["parts"]
+    total = Counter[str]()
+    for part in range(first, end):
+        written = publish(
+            manifest_uri=event["manifest_uri"],
+            embeddings_uri=event["embeddings_uri"],
+            neighbours_uri=event["neighbours_uri"],
+            output_uri=event["output_uri"],
+            table=event["table"],
+            part=part,
+            per_user=event["per_user"],
+            model_version=event["model_version"],
+        )
+        total.update(written)
+        logger.info("published", extra={"part": part, **written})
+    return dict(total)

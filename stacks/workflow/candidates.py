@@ -133,14 +133,11 @@ class Candidates:
                     "log": "",
                     "name": "",
                     "refused": jsonata("$refused"),
-                    "rejected": jsonata(f"[$plan.steps.{self.step}.rejected]"),
-                    "error": {
-                        "Error": "NoInstanceLeft",
-                        "Cause": jsonata(
-                            f"$exists($plan.steps.{self.step}.no_candidate) ? "
-                            f"$string($plan.steps.{self.step}.no_candidate) : ''"
-                        ),
-                    },
+                    "planned": jsonata(
+                        f"$plan.steps.{self.step}."
+                        "{'no_candidate': no_candidate, 'quota_increase': quota_increase}"
+                    ),
+                    "error": {"Error": "NoInstanceLeft", "Cause": ""},
                 }
             },
             next_state=EXPLAIN,

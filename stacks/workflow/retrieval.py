@@ -26,7 +26,7 @@ INDEX = "Build the k-NN index"
 MODEL = "Create the k-NN model"
 TRANSFORM = "Find the best items for every user"
 PUBLISH = "Publish the recommendations"
-PUBLISH_PART = "Publish one part of the users"
+PUBLISH_PART = "Publish some of the users"
 COMPLETE = "Does every user have recommendations?"
 
 MINI_BATCH = 5000
@@ -35,6 +35,8 @@ PAYLOAD_MB = 1
 """Some 3,400 queries a request: an answer of about 100 bytes for each of k = 100 neighbours is a hundred
 times the query, and the container answers within its time."""
 LAMBDA_SECONDS = 900
+MAXIMUM_ITEMS = 400
+"""Calls that publish: an execution's history has room for some 25,000 events."""
 
 KNN = Candidates("knn_training", "k-NN training")
 BATCH = Candidates("batch_transform", "batch transform")
@@ -56,7 +58,7 @@ def export() -> States:
                 "dim": jsonata(f"{answer}.dim"),
                 "users": jsonata(f"{answer}.users"),
                 "items": jsonata(f"{answer}.items"),
-                "query_parts": jsonata(f"$count([{answer}.query_parts])"),
+                "query_parts": jsonata(f"{answer}.query_parts"),
             }
         },
         next_state=KNN.take,
@@ -199,7 +201,7 @@ def publish(settings: Settings, *, next_state: str) -> States:
                 "neighbours_uri": jsonata("$neighbours_uri"),
                 "output_uri": jsonata("$recommendations_uri"),
                 "table": "${Table}",
-                "part": jsonata("$states.input.part"),
+                "parts": jsonata("$states.input.parts"),
                 "per_user": jsonata("$serving.recommendations_per_user"),
                 "model_version": jsonata("$model_version"),
             },
@@ -213,8 +215,11 @@ def publish(settings: Settings, *, next_state: str) -> States:
         {
             PUBLISH: {
                 "Type": "Map",
-                "Items": jsonata("[0..$embeddings.query_parts - 1]"),
-                "ItemSelector": {"part": jsonata("$states.context.Map.Item.Value")},
+                "Items": jsonata(
+                    f"( $parts := $embeddings.query_parts; $each := $ceil($parts / {MAXIMUM_ITEMS}); "
+                    "[[0..$ceil($parts / $each) - 1].{'parts': [$ * $each, "
+                    "$min([($ + 1) * $each, $parts])]}] )"
+                ),
                 "MaxConcurrency": settings.functions.publish_concurrency,
                 "ItemProcessor": {
                     "ProcessorConfig": {"Mode": "INLINE"},

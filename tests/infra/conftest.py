@@ -1,0 +1,245 @@
+"""One synthesis for all infrastructure tests, and a machine that runs definitions with scripted answers."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jsonata
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+os.environ["PATH"] = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"  # jsii starts node from there
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """What `cdk synth` would have written."""
+
+    folder: Path
+    report: dict[str, Any]
+
+    def template(self, stack: str) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads((self.folder / f"{stack}.template.json").read_text())
+        return document
+
+    def resources(self, stack: str, kind: str) -> dict[str, dict[str, Any]]:
+        found = self.template(stack)["Resources"]
+        return {name: resource for name, resource in found.items() if resource["Type"] == kind}
+
+
+def synthesise(folder: Path, context: dict[str, Any], *, nag: bool) -> Synthesis:
+    """Synthesise the app with the feature flags of cdk.json and more context."""
+    from aws_cdk import App, Validations
+    from cdk_nag import AwsSolutionsChecks
+
+    from app import build
+    from stacks.settings import from_context
+
+    flags = json.loads((ROOT / "cdk.json").read_text())["context"]
+    app = App(context={**flags, **context}, outdir=str(folder))
+    if nag:
+        Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    build(app, from_context(context))
+    # A violation raises; the report says what it was, and the tests read it.
+    with contextlib.suppress(RuntimeError):
+        app.synth()
+    report = folder / "validation-report.json"
+    return Synthesis(folder, json.loads(report.read_text()) if report.exists() else {})
+
+
+@pytest.fixture(scope="session")
+def synthesis(tmp_path_factory: pytest.TempPathFactory) -> Synthesis:
+    """The app on its defaults."""
+    return synthesise(tmp_path_factory.mktemp("defaults"), {}, nag=True)
+
+
+@pytest.fixture(scope="session")
+def throw_away(tmp_path_factory: pytest.TempPathFactory) -> Synthesis:
+    """The app with every setting that changes what is provisioned."""
+    context = {
+        "fmrec.name": "Trial",
+        "fmrec.retention.removal": "destroy",
+        "fmrec.notification_email": "someone@example.com",
+        "fmrec.glue.flex": "true",
+        "fmrec.glue.worker_type": "G.2X",
+        "fmrec.instances.last_resort.endpoint": "wait",
+        "fmrec.instances.last_resort.training": "wait",
+        "fmrec.instances.last_resort.transform": "wait",
+    }
+    return synthesise(tmp_path_factory.mktemp("throw_away"), context, nag=True)
+
+
+@dataclass
+class TaskError(Exception):
+    """What a scripted task fails with."""
+
+    error: str
+    cause: str
+
+
+Answer = Callable[[dict[str, Any]], Any]
+
+
+@dataclass
+class Machine:
+    """Runs a definition, with Python functions in place of AWS, by the rules of the language.
+
+    Retries are not made: a retried error reaches Catch at once. ``visited`` names the states in order,
+    ``calls`` holds the arguments of every task.
+    """
+
+    definition: dict[str, Any]
+    answers: dict[str, Answer]
+    visited: list[str] = field(default_factory=list)
+    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    variables: dict[str, Any] = field(default_factory=dict)
+    waited: float = 0
+
+    def run(self, given: Any, name: str = "run-1") -> tuple[str, Any]:
+        """Return ("SUCCEEDED", output) or ("FAILED", {"Error", "Cause"})."""
+        context = {
+            "Execution": {
+                "Name": name,
+                "Id": f"arn:aws:states:eu-west-1:000000000000:execution:machine:{name}",
+                "Input": given,
+                "StartTime": "2026-11-21T10:00:00.000Z",
+            }
+        }
+        return self._run(self.definition, given, context)
+
+    def _run(self, machine: dict[str, Any], data: Any, context: dict[str, Any]) -> tuple[str, Any]:
+        state_name = machine["StartAt"]
+        for _ in range(2000):
+            state = machine["States"][state_name]
+            self.visited.append(state_name)
+            scope = {"input": data, "context": {**context, "State": {"Name": state_name}}}
+            kind = state["Type"]
+            if kind == "Fail":
+                return "FAILED", {key: self._fill(state[key], scope) for key in ("Error", "Cause")}
+            if kind == "Succeed":
+                return "SUCCEEDED", self._fill(state["Output"], scope)
+            if kind == "Choice":
+                state_name = self._choose(state, scope)
+                continue
+            if kind == "Wait":
+                self.waited += state["Seconds"]
+                self._assign(state, scope)
+            elif kind == "Pass":
+                self._assign(state, scope)
+            else:
+                try:
+                    result = self._map(state, scope) if kind == "Map" else self._task(state_name, state, scope)
+                except TaskError as error:
+                    state_name = self._catch(state, scope, error)
+                    continue
+                self._assign(state, {**scope, "result": result})
+                data = self._fill(state["Output"], {**scope, "result": result}) if "Output" in state else result
+            if state.get("End"):
+                return "SUCCEEDED", data
+            state_name = state["Next"]
+        raise AssertionError("the machine does not end")
+
+    def _task(self, name: str, state: dict[str, Any], scope: dict[str, Any]) -> Any:
+        arguments = self._fill(state["Arguments"], scope)
+        self.calls.append((name, arguments))
+        return copy.deepcopy(self.answers[name](arguments))
+
+    def _map(self, state: dict[str, Any], scope: dict[str, Any]) -> list[Any]:
+        results = []
+        items = self._fill(state["Items"], scope)
+        assert isinstance(items, list), f"Items must be an array: {items!r}"
+        for index, item in enumerate(items):
+            context = {**scope["context"], "Map": {"Item": {"Index": index, "Value": item}}}
+            chosen = self._fill(state["ItemSelector"], {**scope, "context": context})
+            results.append(self._run(state["ItemProcessor"], chosen, context)[1])
+        return results
+
+    def _choose(self, state: dict[str, Any], scope: dict[str, Any]) -> str:
+        for rule in state["Choices"]:
+            value = self._fill(rule["Condition"], scope)
+            assert isinstance(value, bool), f"{rule['Condition']} is {value!r}, not true or false"
+            if value:
+                self._assign(rule, scope)
+                return str(rule["Next"])
+        self._assign(state, scope)
+        return str(state["Default"])
+
+    def _catch(self, state: dict[str, Any], scope: dict[str, Any], error: TaskError) -> str:
+        for catcher in state["Catch"]:
+            names = catcher["ErrorEquals"]
+            if (
+                error.error in names
+                or "States.ALL" in names
+                or ("States.TaskFailed" in names and error.error != "States.Timeout")
+            ):
+                output = {"Error": error.error, "Cause": error.cause}
+                self._assign(catcher, {**scope, "errorOutput": output})
+                return str(catcher["Next"])
+        raise AssertionError(f"nothing catches {error.error}")
+
+    def _assign(self, holder: dict[str, Any], scope: dict[str, Any]) -> None:
+        values = {name: self._fill(value, scope) for name, value in holder.get("Assign", {}).items()}
+        self.variables |= values
+
+    def _fill(self, template: Any, scope: dict[str, Any]) -> Any:
+        if isinstance(template, str) and template.startswith("{%"):
+            return self.evaluate(template[2:-2], scope)
+        if isinstance(template, dict):
+            return {key: self._fill(value, scope) for key, value in template.items()}
+        if isinstance(template, list):
+            return [self._fill(value, scope) for value in template]
+        return copy.deepcopy(template)
+
+    def evaluate(self, text: str, scope: dict[str, Any]) -> Any:
+        """A JSONata expression's value; an undefined one is an error, as it is on AWS."""
+        missing = jsonata.utils.Utils.NULL_VALUE
+        bindings = {
+            name: missing if value is None else copy.deepcopy(value) for name, value in self.variables.items()
+        }
+        bindings["states"] = copy.deepcopy(scope)
+        value = jsonata.Jsonata.jsonata(text).evaluate(None, bindings)
+        if value is None:
+            defined = jsonata.Jsonata.jsonata(f"$exists(({text}))").evaluate(None, bindings)
+            assert defined, f"undefined: {text}"
+        # jsonata marks sequences by subclasses of list: JSON knows only arrays.
+        return json.loads(json.dumps(value))
+
+
+@pytest.fixture
+def machine() -> Callable[..., Machine]:
+    """Make a machine from a definition and the answers of its tasks by state name."""
+    return Machine
+
+
+@pytest.fixture
+def task_error() -> type[TaskError]:
+    return TaskError
+
+
+@pytest.fixture(scope="session")
+def definition(synthesis: Synthesis) -> dict[str, Any]:
+    """The definition as deployed on the defaults, with its placeholders."""
+    (resource,) = synthesis.resources("FmRecPipeline", "AWS::StepFunctions::StateMachine").values()
+    document: dict[str, Any] = json.loads(resource["Properties"]["DefinitionString"])
+    return document
+
+
+def _tasks(states: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, state in states.items():
+        if state["Type"] == "Task":
+            yield name, state
+        if state["Type"] == "Map":
+            yield from _tasks(state["ItemProcessor"]["States"])
+
+
+@pytest.fixture(scope="session")
+def tasks(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Every task, those inside Map included."""
+    return dict(_tasks(definition["States"]))
