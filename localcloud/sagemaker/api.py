@@ -1,7 +1,7 @@
 """SageMaker on this machine: the control plane's operations and the runtime, behind one class.
 
-What is here: training and batch transform jobs, models, endpoint configurations and endpoints (instance and
-serverless), the runtime, tags. Jobs and endpoints run the algorithm stand-ins as real programs. Containers
+What is here: training, tuning and batch transform jobs, models, endpoint configurations and endpoints (instance
+and serverless), the runtime, the model registry, tags. Jobs and endpoints run the algorithm stand-ins as real programs. Containers
 other than the two built-in algorithms', and processing jobs, are not here.
 """
 
@@ -24,9 +24,11 @@ from localcloud.sagemaker.models import EndpointConfigs, Models
 from localcloud.sagemaker.objects import ObjectStore, S3Objects
 from localcloud.sagemaker.platform import FaultDocument, Platform
 from localcloud.sagemaker.records import Record, Records
+from localcloud.sagemaker.registry import ModelRegistry
 from localcloud.sagemaker.tags import Tags
 from localcloud.sagemaker.training import TrainingJobs
 from localcloud.sagemaker.transform import TransformJobs
+from localcloud.sagemaker.tuning import TuningJobs
 
 _CLOSE_SECONDS = 5.0
 
@@ -75,11 +77,13 @@ class SageMaker:
             images=Images(owner, programs),
             objects=objects or S3Objects(endpoint_url, region),
         )
-        models = Models(self._platform)
+        registry = ModelRegistry(self._platform)
+        models = Models(self._platform, registry)
         configs = EndpointConfigs(self._platform, models)
         self._endpoints = Endpoints(self._platform, models, configs)
         training = TrainingJobs(self._platform)
         transform = TransformJobs(self._platform, models)
+        tuning = TuningJobs(self._platform, training)
         self._tags = Tags(self._platform)
         self._invocations = Invocations(owner, self._endpoints)
         self._operations: dict[str, Callable[[dict[str, Any]], Record]] = {
@@ -104,12 +108,27 @@ class SageMaker:
             "DescribeEndpoint": self._endpoints.describe,
             "ListEndpoints": self._endpoints.page,
             "DeleteEndpoint": self._endpoints.delete,
+            "CreateModelPackageGroup": registry.create_group,
+            "DescribeModelPackageGroup": registry.describe_group,
+            "ListModelPackageGroups": registry.page_groups,
+            "DeleteModelPackageGroup": registry.delete_group,
+            "CreateModelPackage": registry.create,
+            "DescribeModelPackage": registry.describe,
+            "ListModelPackages": registry.page,
+            "UpdateModelPackage": registry.update,
+            "DeleteModelPackage": registry.delete,
+            "CreateHyperParameterTuningJob": tuning.create,
+            "DescribeHyperParameterTuningJob": tuning.describe,
+            "ListHyperParameterTuningJobs": tuning.page,
+            "ListTrainingJobsForHyperParameterTuningJob": tuning.page_of_training,
+            "StopHyperParameterTuningJob": tuning.stop,
             "AddTags": self._tags.add,
             "ListTags": self._tags.page,
             "DeleteTags": self._tags.delete,
         }
         training.recover()
         transform.recover()
+        tuning.recover()
         self._endpoints.recover()
 
     def call(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -109,6 +109,18 @@ class Limits:
                 self._refuse_without_room(demand)
             self._held[holder] = wanted
 
+    def check(self, demands: Iterable[Demand]) -> None:
+        """Refuse what there is no room for now, without taking it.
+
+        Raises
+        ------
+        ServiceFault
+            ``ResourceLimitExceeded``, naming the first quota without room.
+        """
+        with self._lock:
+            for demand in demands:
+                self._refuse_without_room(demand)
+
     def hold(self, holder: Holder, demands: Iterable[Demand]) -> None:
         """Count what a resource already has, whatever the quotas say: after a restart, or in place of what it held."""
         with self._lock:

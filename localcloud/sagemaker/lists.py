@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from localcloud.faults import ServiceFault
@@ -21,6 +22,7 @@ def list_records(
     default_order: str = "Descending",
     default_page: int = 10,
     filter_after_paging: bool = False,
+    sort_keys: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """One page of summaries.
 
@@ -31,6 +33,8 @@ def list_records(
     filter_after_paging
         Cut the page before the status is looked at, as ListTrainingJobs does with ``StatusEquals`` and
         ``MaxResults``: pages may come back empty with a ``NextToken``.
+    sort_keys
+        Keys of the records for further values of ``SortBy``.
 
     Raises
     ------
@@ -39,7 +43,7 @@ def list_records(
     """
     found = [record for record in records if _matches(record, parameters, name_key)]
     sort_by = parameters.get("SortBy", "CreationTime")
-    key = {"Name": name_key, "Status": status_key}.get(sort_by, "CreationTime")
+    key = {"Name": name_key, "Status": status_key, **sort_keys}.get(sort_by, "CreationTime")
     found.sort(
         key=lambda record: (record.get(key or "CreationTime"), record[name_key]),
         reverse=parameters.get("SortOrder", default_order) == "Descending",

@@ -9,6 +9,7 @@ from localcloud.sagemaker.lists import list_records, pick
 from localcloud.sagemaker.objects import parse_s3_uri
 from localcloud.sagemaker.platform import Platform, echo, required
 from localcloud.sagemaker.records import Record, now, public
+from localcloud.sagemaker.registry import ModelRegistry
 
 MODEL = "model"
 ENDPOINT_CONFIG = "endpoint-config"
@@ -18,8 +19,9 @@ _SERVERLESS_STEP_MB = 1024
 class Models:
     """CreateModel, DescribeModel, ListModels, DeleteModel."""
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: Platform, registry: ModelRegistry) -> None:
         self._platform = platform
+        self._registry = registry
 
     def create(self, parameters: dict[str, Any]) -> Record:
         """Keep a model of one container."""
@@ -79,9 +81,7 @@ class Models:
         """The container with image and model data; of a model package, the package's."""
         package_name = container.get("ModelPackageName")
         if package_name is not None:
-            package = self._platform.existing(
-                "model-package", package_name, f"ModelPackage {package_name} does not exist."
-            )
+            package = self._registry.existing(package_name)
             inference = package["InferenceSpecification"]["Containers"][0]
             container = container | {
                 key: inference[key] for key in ("Image", "ModelDataUrl") if key in inference

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import pathlib
 import shutil
-import signal
 import tarfile
 import threading
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from localcloud.faults import ServiceFault
 from localcloud.sagemaker.channels import deliver_channel
 from localcloud.sagemaker.children import STOP_GRACE_SECONDS, Child, ShutDownError
+from localcloud.sagemaker.exits import exit_reason
 from localcloud.sagemaker.limits import Demand, Usage, instance_demands, volume_demand
 from localcloud.sagemaker.lists import list_records, pick
 from localcloud.sagemaker.metrics import final_metrics
@@ -316,7 +316,7 @@ class TrainingJobs:
         if self._existing(name)["TrainingJobStatus"] == "Stopping":
             raise StoppedError
         if ended != 0:
-            raise JobError(_exit_reason(child, ended, folder / "output" / "failure"))
+            raise JobError(exit_reason(child, ended, folder / "output" / "failure"))
 
     def _upload(self, record: Record, folder: pathlib.Path) -> None:
         artifact = folder / "model.tar.gz"
@@ -385,22 +385,3 @@ def _channel_configuration(channel: dict[str, Any]) -> dict[str, str]:
     if "ContentType" in channel:
         configuration["ContentType"] = channel["ContentType"]
     return configuration
-
-
-def _exit_reason(child: Child, returncode: int, failure: pathlib.Path) -> str:
-    """``FailureReason`` of a program that ended badly; exit codes as in SageMaker's own containers."""
-    text = failure.read_text(encoding="utf-8", errors="replace").strip() if failure.is_file() else ""
-    if child.out_of_memory:
-        return (
-            "AlgorithmError: Please use an instance type with more memory, or reduce the size of training data "
-            "processed on an instance., exit code: 137"
-        )
-    if returncode < 0:
-        killer = signal.Signals(-returncode).name
-        text = text or f"the algorithm's process was killed by signal {-returncode} ({killer})"
-        return f"AlgorithmError: {text}, exit code: {128 - returncode}"
-    kind = {2: "ClientError", 3: "InternalServerError"}.get(returncode, "AlgorithmError")
-    text = text.removeprefix(f"{kind}: ")  # the stand-ins write it themselves
-    if returncode == 3:
-        return f"{kind}: {text or 'We encountered an internal error. Please try again.'}"
-    return f"{kind}: {text[: FAILURE_REASON_LENGTH - 60]}, exit code: {returncode}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import subprocess
+import sys
 import tarfile
 import time
 from typing import Any
@@ -294,3 +296,29 @@ def test_the_environment_given_to_the_job_reaches_its_program(
     assert environment["TRAINING_COLOUR"] == "blue"
     assert "AWS_SECRET_ACCESS_KEY" not in environment
     assert os.environ["AWS_SECRET_ACCESS_KEY"] == "server's own"
+
+
+def test_programs_die_with_a_server_that_is_killed(tmp_path: pathlib.Path) -> None:
+    server = f"""
+import pathlib, sys, time
+from localcloud.sagemaker.children import Children
+children = Children()
+child = children.start("training", "x", [sys.executable, "-c", "import time; time.sleep(600)"],
+    environment={{}}, log=pathlib.Path({str(tmp_path / "log")!r}))
+print(child.process.pid, flush=True)
+time.sleep(600)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", server],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=pathlib.Path(__file__).parents[3],
+    ) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        assert alive(pid)
+        process.kill()
+    deadline = time.monotonic() + 10
+    while alive(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
