@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import traceback
@@ -13,8 +14,6 @@ from types import FrameType
 from algorithms.container import log
 from algorithms.container.environment import Environment
 from algorithms.container.failures import classify, write_failure
-
-STOPPED_EXIT = 128 + signal.SIGTERM
 
 
 def main(
@@ -40,6 +39,7 @@ def main(
             command.add_argument("--port", type=int, default=8080, help="port to listen on")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
     if options.command == "serve":
         serve(options.root, options.host, options.port)
         return 0
@@ -61,6 +61,9 @@ def _run_training(root: Path, train: Callable[[Environment], None]) -> int:
 
 
 def _stop(signal_number: int, frame: FrameType | None) -> None:
-    """SageMaker stops a container with SIGTERM; as process 1 it would otherwise be ignored."""
-    log.info("Received SIGTERM. Exiting.")
-    raise SystemExit(STOPPED_EXIT)
+    """End at once: SageMaker stops a container with SIGTERM, which process 1 would otherwise ignore.
+
+    Not by an exception: threads in compiled code would be waited for, and they for the main thread.
+    """
+    log.info(f"Received {signal.Signals(signal_number).name}. Exiting.")
+    os._exit(128 + signal_number)

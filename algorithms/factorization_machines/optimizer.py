@@ -11,8 +11,8 @@ moments included, while the step count of the bias correction grows with every m
 The gradients of the pairwise term are Rendle's (2010): with ``p_r = sum_j x_rj v_j`` the gradient of
 ``v_j`` is ``sum_r d_r x_rj p_r - v_j sum_r d_r x_rj^2``, ``d_r`` being the derivative of row r's loss.
 
-Threads share the work without races: the forward pass by rows, the update by columns. Every sum runs
-in a fixed order, so that results are the same on any number of threads.
+Threads share the work without races: the forward pass by rows, the step by columns. Every sum runs in a
+fixed order, so that results are the same on any number of threads.
 """
 
 from __future__ import annotations
@@ -25,6 +25,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.factorization_machines.rows import Groups, Rows
+from algorithms.factorization_machines.teamwork import (
+    PIECES,
+    finish_piece,
+    open_phase,
+    take_piece,
+    wait_for_phase,
+    wait_until_done,
+)
 
 Floats = NDArray[np.float32]
 
@@ -86,120 +94,119 @@ def scratch(mini_batch_size: int, num_factors: int) -> Scratch:
     )
 
 
-# The parallel kernels take arrays one by one: Numba drops writes to arrays reached through a tuple.
-
-
 def _forward(
-    indptr: NDArray[np.int64],
-    columns: NDArray[np.int32],
-    values: Floats,
-    labels: Floats,
-    bias: Floats,
-    linear: Floats,
-    factors: Floats,
-    logistic: bool,
-    threads: int,
-    sums: Floats,
-    scores: Floats,
+    rows: Rows, offset: int, first: int, last: int, model: Parameters, logistic: bool, work: Scratch
+) -> None:
+    """Factor sums, scores and loss derivatives of a mini-batch's rows ``first`` to ``last``.
+
+    ``offset`` is the mini-batch's first row in ``rows``.
+    """
+    num_factors = model.factors.shape[1]
+    for row in range(first, last):
+        total = work.sums[row]
+        for f in range(num_factors):
+            total[f] = _ZERO
+        score = model.bias[0]
+        own = _ZERO
+        for entry in range(rows.indptr[offset + row], rows.indptr[offset + row + 1]):
+            column = rows.columns[entry]
+            value = rows.values[entry]
+            score += value * model.linear[column]
+            factor = model.factors[column]
+            for f in range(num_factors):
+                product = value * factor[f]
+                total[f] += product
+                own += product * product
+        square = _ZERO
+        for f in range(num_factors):
+            square += total[f] * total[f]
+        score += _HALF * (square - own)
+        work.scores[row] = score
+        prediction = _ONE / (_ONE + np.float32(math.exp(-score))) if logistic else score
+        work.derivatives[row] = prediction - rows.labels[offset + row]
+
+
+def _update_columns(
+    groups: Groups,
+    first: int,
+    last: int,
+    model: Parameters,
+    means: Parameters,
+    squares: Parameters,
+    rates: Rates,
+    correction: float,
+    work: Scratch,
+    gradient: Floats,
+) -> None:
+    """One Adam step of linear weights and factors of the groups ``first`` to ``last``.
+
+    ``gradient`` is work space of (num_factors,).
+    """
+    num_factors = gradient.size
+    linear_rate = np.float32(rates.learning_rates[1] * correction)
+    factors_rate = np.float32(rates.learning_rates[2] * correction)
+    linear_decay, factors_decay = rates.weight_decays[1], rates.weight_decays[2]
+    rescale_grad, epsilon, clip = rates.rescale_grad, rates.epsilon, rates.clip_gradient
+    for group in range(first, last):
+        column = groups.touched[group]
+        for f in range(num_factors):
+            gradient[f] = _ZERO
+        linear_gradient = _ZERO
+        own = _ZERO
+        for entry in range(groups.entry_start[group], groups.entry_start[group + 1]):
+            row = groups.rows[entry]
+            value = groups.values[entry]
+            weight = work.derivatives[row] * value * rescale_grad
+            linear_gradient += weight
+            own += weight * value
+            total = work.sums[row]
+            for f in range(num_factors):
+                gradient[f] += weight * total[f]
+        factor = model.factors[column]
+        mean = means.factors[column]
+        square = squares.factors[column]
+        shrink = factors_decay - own
+        for f in range(num_factors):
+            g = min(max(gradient[f] + shrink * factor[f], -clip), clip)
+            m = BETA_1 * mean[f] + _REST_1 * g
+            s = BETA_2 * square[f] + _REST_2 * g * g
+            mean[f] = m
+            square[f] = s
+            factor[f] -= factors_rate * m / (np.sqrt(s) + epsilon)
+        g = min(max(linear_gradient + linear_decay * model.linear[column], -clip), clip)
+        m = BETA_1 * means.linear[column] + _REST_1 * g
+        s = BETA_2 * squares.linear[column] + _REST_2 * g * g
+        means.linear[column] = m
+        squares.linear[column] = s
+        model.linear[column] -= linear_rate * m / (np.sqrt(s) + epsilon)
+
+
+def _update_bias(
+    model: Parameters,
+    means: Parameters,
+    squares: Parameters,
+    rates: Rates,
+    correction: float,
     derivatives: Floats,
 ) -> None:
-    """Factor sums, scores and loss derivatives of ``indptr.size - 1`` rows, into the last three."""
-    row_count = indptr.size - 1
-    num_factors = factors.shape[1]
-    for thread in numba.prange(threads):
-        for row in range(row_count * thread // threads, row_count * (thread + 1) // threads):
-            total = sums[row]
-            for f in range(num_factors):
-                total[f] = _ZERO
-            score = bias[0]
-            own = _ZERO
-            for entry in range(indptr[row], indptr[row + 1]):
-                column = columns[entry]
-                value = values[entry]
-                score += value * linear[column]
-                factor = factors[column]
-                for f in range(num_factors):
-                    product = value * factor[f]
-                    total[f] += product
-                    own += product * product
-            square = _ZERO
-            for f in range(num_factors):
-                square += total[f] * total[f]
-            score += _HALF * (square - own)
-            scores[row] = score
-            prediction = _ONE / (_ONE + np.float32(math.exp(-score))) if logistic else score
-            derivatives[row] = prediction - labels[row]
+    """One Adam step of the bias."""
+    gradient = derivatives.sum() * rates.rescale_grad + rates.weight_decays[0] * model.bias[0]
+    gradient = min(max(gradient, -rates.clip_gradient), rates.clip_gradient)
+    means.bias[0] = BETA_1 * means.bias[0] + _REST_1 * gradient
+    squares.bias[0] = BETA_2 * squares.bias[0] + _REST_2 * gradient * gradient
+    rate = np.float32(rates.learning_rates[0] * correction)
+    model.bias[0] -= rate * means.bias[0] / (np.sqrt(squares.bias[0]) + rates.epsilon)
 
 
-def _update(
-    touched: NDArray[np.int32],
-    entry_start: NDArray[np.int64],
-    entry_rows: NDArray[np.int32],
-    entry_values: Floats,
-    sums: Floats,
-    derivatives: Floats,
-    linear_rate: np.float32,
-    factors_rate: np.float32,
-    linear_decay: np.float32,
-    factors_decay: np.float32,
-    rescale_grad: np.float32,
-    epsilon: np.float32,
-    clip: np.float32,
-    threads: int,
-    linear: Floats,
-    factors: Floats,
-    linear_means: Floats,
-    factor_means: Floats,
-    linear_squares: Floats,
-    factor_squares: Floats,
-) -> None:
-    """One Adam step, in place, of the linear weights and factors of a mini-batch's columns."""
-    num_factors = factors.shape[1]
-    load = touched.size + entry_start[touched.size] - entry_start[0]
-    for thread in numba.prange(threads):
-        gradient = np.empty(num_factors, np.float32)
-        first = groups_within(entry_start, load * thread // threads)
-        last = groups_within(entry_start, load * (thread + 1) // threads)
-        for group in range(first, last):
-            column = touched[group]
-            for f in range(num_factors):
-                gradient[f] = _ZERO
-            linear_gradient = _ZERO
-            own = _ZERO
-            for entry in range(entry_start[group], entry_start[group + 1]):
-                row = entry_rows[entry]
-                value = entry_values[entry]
-                weight = derivatives[row] * value * rescale_grad
-                linear_gradient += weight
-                own += weight * value
-                total = sums[row]
-                for f in range(num_factors):
-                    gradient[f] += weight * total[f]
-            factor = factors[column]
-            mean = factor_means[column]
-            square = factor_squares[column]
-            shrink = factors_decay - own
-            for f in range(num_factors):
-                g = min(max(gradient[f] + shrink * factor[f], -clip), clip)
-                m = BETA_1 * mean[f] + _REST_1 * g
-                s = BETA_2 * square[f] + _REST_2 * g * g
-                mean[f] = m
-                square[f] = s
-                factor[f] -= factors_rate * m / (np.sqrt(s) + epsilon)
-            g = min(max(linear_gradient + linear_decay * linear[column], -clip), clip)
-            m = BETA_1 * linear_means[column] + _REST_1 * g
-            s = BETA_2 * linear_squares[column] + _REST_2 * g * g
-            linear_means[column] = m
-            linear_squares[column] = s
-            linear[column] -= linear_rate * m / (np.sqrt(s) + epsilon)
+def _groups_within(entry_start: NDArray[np.int64], start: int, stop: int, load: int) -> int:
+    """Return the group before which ``load`` units of work lie, from ``start`` on.
 
-
-def _groups_within(entry_start: NDArray[np.int64], load: int) -> int:
-    """How many columns make up ``load`` units of work: one a column, and one for each of its entries."""
-    low, high = 0, entry_start.size - 1
+    One unit a group, for the step, and one for each of its entries.
+    """
+    low, high = start, stop
     while low < high:
         middle = (low + high) // 2
-        if entry_start[middle] - entry_start[0] + middle < load:
+        if entry_start[middle] - entry_start[start] + middle - start < load:
             low = middle + 1
         else:
             high = middle
@@ -233,6 +240,8 @@ def _add_metrics(
 
 
 def _train(
+    leads: bool,
+    team: NDArray[np.int64],
     rows: Rows,
     groups: Groups,
     model: Parameters,
@@ -241,95 +250,65 @@ def _train(
     rates: Rates,
     logistic: bool,
     steps_done: int,
-    threads: int,
     work: Scratch,
     sums: NDArray[np.float64],
 ) -> None:
-    """Train on whole mini-batches, in place.
+    """Train on whole mini-batches, in place, as one thread of a team (see ``teamwork``).
 
-    ``sums`` (batches, 6) gets each mini-batch's metrics, as they were before its step.
+    A mini-batch is two phases: scores, by rows; and the step, by columns. ``sums`` (batches, 6) gets each
+    mini-batch's metrics, as they were before its step.
     """
     mini_batch_size = work.scores.size
-    decays = rates.weight_decays
-    for batch in range(groups.batch_start.size - 1):
-        first, last = batch * mini_batch_size, (batch + 1) * mini_batch_size
-        labels = rows.labels[first:last]
-        forward(
-            rows.indptr[first : last + 1],
-            rows.columns,
-            rows.values,
-            labels,
-            model.bias,
-            model.linear,
-            model.factors,
-            logistic,
-            threads,
-            work.sums,
-            work.scores,
-            work.derivatives,
-        )
-        add_metrics(labels, work.scores, work.derivatives, logistic, sums[batch])
-        step = steps_done + batch + 1
-        correction = math.sqrt(1.0 - 0.999**step) / (1.0 - 0.9**step)
-        bias_rate, linear_rate, factors_rate = (rates.learning_rates * correction).astype(np.float32)
-        first_group, last_group = groups.batch_start[batch], groups.batch_start[batch + 1]
-        update(
-            groups.touched[first_group:last_group],
-            groups.entry_start[first_group : last_group + 1],
-            groups.rows,
-            groups.values,
-            work.sums,
-            work.derivatives,
-            linear_rate,
-            factors_rate,
-            decays[1],
-            decays[2],
-            rates.rescale_grad,
-            rates.epsilon,
-            rates.clip_gradient,
-            threads,
-            model.linear,
-            model.factors,
-            means.linear,
-            means.factors,
-            squares.linear,
-            squares.factors,
-        )
-        gradient = work.derivatives.sum() * rates.rescale_grad + decays[0] * model.bias[0]
-        gradient = min(max(gradient, -rates.clip_gradient), rates.clip_gradient)
-        means.bias[0] = BETA_1 * means.bias[0] + _REST_1 * gradient
-        squares.bias[0] = BETA_2 * squares.bias[0] + _REST_2 * gradient * gradient
-        model.bias[0] -= bias_rate * means.bias[0] / (np.sqrt(squares.bias[0]) + rates.epsilon)
+    phases = 2 * (groups.batch_start.size - 1)
+    gradient = np.empty(model.factors.shape[1], np.float32)
+    opened = 0
+    while opened < phases if leads else wait_for_phase(team, phases):
+        if leads:
+            open_phase(team)
+            opened += 1
+        while True:
+            ticket = take_piece(team)
+            if ticket < 0:
+                break
+            piece = ticket % PIECES
+            batch = ticket // PIECES // 2
+            offset = batch * mini_batch_size
+            if ticket // PIECES % 2 == 0:
+                first, last = mini_batch_size * piece // PIECES, mini_batch_size * (piece + 1) // PIECES
+                forward(rows, offset, first, last, model, logistic, work)
+            else:
+                step = steps_done + batch + 1
+                correction = math.sqrt(1.0 - 0.999**step) / (1.0 - 0.9**step)
+                if piece == 0:  # small, so that it comes on top of a share of columns
+                    labels = rows.labels[offset : offset + mini_batch_size]
+                    add_metrics(labels, work.scores, work.derivatives, logistic, sums[batch])
+                    update_bias(model, means, squares, rates, correction, work.derivatives)
+                start, stop = groups.batch_start[batch], groups.batch_start[batch + 1]
+                load = groups.entry_start[stop] - groups.entry_start[start] + stop - start
+                first = groups_within(groups.entry_start, start, stop, load * piece // PIECES)
+                last = groups_within(groups.entry_start, start, stop, load * (piece + 1) // PIECES)
+                update_columns(groups, first, last, model, means, squares, rates, correction, work, gradient)
+            finish_piece(team)
+        if leads:
+            wait_until_done(team)
 
 
 def _evaluate(
-    rows: Rows, model: Parameters, logistic: bool, threads: int, work: Scratch, sums: NDArray[np.float64]
+    rows: Rows, model: Parameters, logistic: bool, work: Scratch, sums: NDArray[np.float64]
 ) -> None:
     """Add the metrics of all ``rows`` to ``sums`` (6,)."""
     row_count = rows.indptr.size - 1
-    for first in range(0, row_count, work.scores.size):
-        last = min(first + work.scores.size, row_count)
-        labels = rows.labels[first:last]
-        forward(
-            rows.indptr[first : last + 1],
-            rows.columns,
-            rows.values,
-            labels,
-            model.bias,
-            model.linear,
-            model.factors,
-            logistic,
-            threads,
-            work.sums,
-            work.scores,
-            work.derivatives,
-        )
+    for offset in range(0, row_count, work.scores.size):
+        count = min(work.scores.size, row_count - offset)
+        forward(rows, offset, 0, count, model, logistic, work)
+        labels = rows.labels[offset : offset + count]
         add_metrics(labels, work.scores, work.derivatives, logistic, sums)
 
 
-groups_within = numba.njit(cache=True)(_groups_within)
-forward = numba.njit(cache=True, parallel=True, nogil=True, fastmath=_FAST)(_forward)
-update = numba.njit(cache=True, parallel=True, nogil=True, fastmath=_FAST)(_update)
+groups_within = numba.njit(cache=True, nogil=True)(_groups_within)
+forward = numba.njit(cache=True, nogil=True, fastmath=_FAST)(_forward)
+update_columns = numba.njit(cache=True, nogil=True, fastmath=_FAST)(_update_columns)
+update_bias = numba.njit(cache=True, nogil=True)(_update_bias)
 add_metrics = numba.njit(cache=True, nogil=True)(_add_metrics)
 train = numba.njit(cache=True, nogil=True)(_train)
 evaluate = numba.njit(cache=True, nogil=True)(_evaluate)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import time
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +17,7 @@ from algorithms.container.failures import AlgorithmError
 from algorithms.container.hyperparameters import announce, resolve
 from algorithms.container.media_types import RECORDIO
 from algorithms.container.records import read_channel
-from algorithms.factorization_machines.dataset import Dataset, checked
+from algorithms.factorization_machines.dataset import Block, Dataset, checked
 from algorithms.factorization_machines.hyperparameters import CLASSIFIER, GROUPS, SCHEMA, TEST_METRICS
 from algorithms.factorization_machines.metrics import metrics
 from algorithms.factorization_machines.optimizer import (
@@ -27,6 +28,7 @@ from algorithms.factorization_machines.optimizer import (
     scratch,
     train,
 )
+from algorithms.factorization_machines.teamwork import new_team
 from fmrec.errors import SettingsError
 from fmrec.model import FactorizationMachine
 
@@ -59,7 +61,7 @@ def train_job(environment: Environment) -> None:
     with Dataset(rows, settings["feature_dim"], settings["mini_batch_size"], environment.root) as dataset:
         log.info("[Sparse network] Building a sparse network.")
         log.info("Create Store: local")
-        trainer = Trainer(settings, environment.seed)
+        trainer = Trainer(settings, environment.seed, available_threads())
         trainer.fit(dataset, environment.host)
     log.info("Pulling entire model from kvstore to finalize")
     environment.model_folder.mkdir(parents=True, exist_ok=True)
@@ -94,13 +96,19 @@ def _check_objective(settings: dict[str, Any], environment: Environment) -> None
         )
 
 
+def available_threads() -> int:
+    """Threads to train on: OMP_NUM_THREADS, which the images honour, or every core this process may use."""
+    text = os.environ.get("OMP_NUM_THREADS", "")
+    return int(text) if text.isdecimal() and int(text) > 0 else len(os.sched_getaffinity(0))
+
+
 class Trainer:
     """A model and Adam's state. Memory: 12 bytes for each parameter."""
 
-    def __init__(self, settings: dict[str, Any], seed: int) -> None:
+    def __init__(self, settings: dict[str, Any], seed: int, threads: int) -> None:
         self._settings = settings
         self._binary = settings["predictor_type"] == CLASSIFIER
-        self._threads = numba.get_num_threads()
+        self._threads = threads
         self._work = scratch(settings["mini_batch_size"], settings["num_factors"])
         self._rates = rates(settings)
         self._model = initial_parameters(settings, seed)
@@ -134,29 +142,23 @@ class Trainer:
 
     def train_epoch(self, dataset: Dataset) -> NDArray[np.float64]:
         """One pass over the data; (batches, 6) metric sums of each mini-batch before its step."""
-        parts = []
-        for block in dataset.blocks():
-            sums = np.zeros((block.groups.batch_start.size - 1, len(SUMS)))
-            train(
-                block.rows,
-                block.groups,
-                self._model,
-                self._means,
-                self._squares,
-                self._rates,
-                self._binary,
-                self._steps,
-                self._threads,
-                self._work,
-                sums,
-            )
-            self._steps += len(sums)
-            parts.append(sums)
-        return np.concatenate(parts)
+        with ThreadPoolExecutor(max(1, self._threads - 1)) as pool:
+            return np.concatenate([self._train_block(block, pool) for block in dataset.blocks()])
+
+    def _train_block(self, block: Block, pool: Executor) -> NDArray[np.float64]:
+        sums = np.zeros((block.groups.batch_start.size - 1, len(SUMS)))
+        state = (self._model, self._means, self._squares, self._rates, self._binary, self._steps)
+        arguments = (new_team(), *block, *state, self._work, sums)
+        others = [pool.submit(train, False, *arguments) for _ in range(self._threads - 1)]
+        train(True, *arguments)
+        for other in others:
+            other.result()
+        self._steps += len(sums)
+        return sums
 
     def evaluate(self, rows: Any, sums: NDArray[np.float64]) -> None:
         """Add the metrics of some rows to ``sums`` (6,)."""
-        evaluate(rows, self._model, self._binary, self._threads, self._work, sums)
+        evaluate(rows, self._model, self._binary, self._work, sums)
 
     def machine(self) -> FactorizationMachine:
         """The model as it is now."""

@@ -102,11 +102,12 @@ class Job:
         """Run a training that is going to fail in this process, which is quicker; the exit code."""
         self.configure()
         module = importlib.import_module(f"algorithms.{self.algorithm}.train")
-        handler = signal.getsignal(signal.SIGTERM)
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             return main(self.algorithm, module.train_job, no_server, ["train", "--root", str(self.root)])
         finally:
-            signal.signal(signal.SIGTERM, handler)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
     @property
     def failure(self) -> str:

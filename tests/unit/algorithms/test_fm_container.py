@@ -134,7 +134,7 @@ def test_the_seed_decides_and_threads_dont(trained: Any, job: Any) -> None:
         assert task.train(environment) == 0, task.log
         return FactorizationMachine.load(task.root / "model" / "model_algo-1")
 
-    same = artifact(FMREC_STANDIN_SEED="5", NUMBA_NUM_THREADS="1")
+    same = artifact(FMREC_STANDIN_SEED="5", OMP_NUM_THREADS="1")
     other = artifact(FMREC_STANDIN_SEED="6")
     expected = FactorizationMachine.load(trained.root / "model" / "model_algo-1")
     assert (same.factors == expected.factors).all()
@@ -248,14 +248,14 @@ def test_sigterm_stops_a_training_at_once(job: Any, encode: Any) -> None:
     task.put("train", "data", encode(*interactions(0, 1000)))
     task.configure()
     command = [sys.executable, "-m", "algorithms.factorization_machines", "train", "--root", str(task.root)]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "#progress_metric" in line:
-            break
-    began = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    rest, _ = process.communicate(timeout=30)
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "#progress_metric" in line:
+                break
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        rest = process.stdout.read()
     assert process.returncode == 128 + signal.SIGTERM
     assert time.monotonic() - began < 5
     assert "Received SIGTERM" in rest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from algorithms.factorization_machines.optimizer import (
     train,
 )
 from algorithms.factorization_machines.rows import Rows, group_by_column
+from algorithms.factorization_machines.teamwork import new_team
 
 WIDTH, NUM_FACTORS, BATCH = 40, 5, 16
 LEARNING_RATES = (0.05, 0.02, 0.03)
@@ -103,19 +105,12 @@ def fit(
         np.float32(1e-8),
         np.float32(clip),
     )
-    train(
-        rows,
-        groups,
-        model,
-        means,
-        squares,
-        settings,
-        logistic,
-        0,
-        threads,
-        scratch(BATCH, NUM_FACTORS),
-        sums,
-    )
+    arguments = (new_team(), rows, groups, model, means, squares, settings, logistic, 0)
+    work = (scratch(BATCH, NUM_FACTORS), sums)
+    with ThreadPoolExecutor() as pool:
+        others = [pool.submit(train, False, *arguments, *work) for _ in range(threads - 1)]
+        train(True, *arguments, *work)
+    assert [other.result() for other in others] == [None] * (threads - 1)
     return model, sums
 
 
@@ -172,7 +167,7 @@ def test_classifier_metrics_equal_their_definitions() -> None:
     rows, dense = random_rows(5, 57)
     model = random_model(1)
     sums = np.zeros(6)
-    evaluate(rows, model, True, 2, scratch(BATCH, NUM_FACTORS), sums)
+    evaluate(rows, model, True, scratch(BATCH, NUM_FACTORS), sums)
     probability = 1 / (1 + np.exp(-score(dense, *model)))
     positive, predicted = rows.labels == 1, probability >= 0.5
     found = metrics(sums, 57, binary=True)
@@ -188,7 +183,7 @@ def test_regressor_metrics_equal_their_definitions() -> None:
     rows, dense = random_rows(6, 57, binary=False)
     model = random_model(1)
     sums = np.zeros(6)
-    evaluate(rows, model, False, 2, scratch(BATCH, NUM_FACTORS), sums)
+    evaluate(rows, model, False, scratch(BATCH, NUM_FACTORS), sums)
     error = score(dense, *model) - rows.labels
     found = metrics(sums, 57, binary=False)
     assert found["mse <loss>"] == pytest.approx(np.mean(error**2), rel=1e-5)
