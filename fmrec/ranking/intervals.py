@@ -16,8 +16,8 @@ from fmrec.errors import InputError
 
 SAMPLES = 1000
 CONFIDENCE = 0.95
-EXACT_USERS = 20_000
-"""With more users the means' distribution is normal to all practical ends, and is computed."""
+RESAMPLED_USERS = 5_000
+"""With more users the distribution of the mean is normal to all practical ends, and is computed."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def bootstrap(values: npt.NDArray[np.float64], seed: int = 0) -> Interval:
     if len(values) == 0:
         raise InputError("no user to average over: the held-out data holds no relevant interaction")
     mean = float(values.mean())
-    if len(values) > EXACT_USERS:
+    if len(values) > RESAMPLED_USERS:
         margin = 1.959963984540054 * float(values.std(ddof=1)) / np.sqrt(len(values))
         return Interval(mean, mean - margin, mean + margin)
     random = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""``fmrec recommend USER``: print what the table serves for a user."""
+"""``fmrec recommend USER``: print what the table serves for a user, known to the model or not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from fmrec.errors import InputError
 from fmrec.execution import stack_outputs
-from fmrec.recommendations.table import UserRecommendations, fetch
+from fmrec.recommendations.table import UserRecommendations, serve
 from fmrec.run_command import PIPELINE_STACK
 
 TABLE_OUTPUT = "RecommendationsTableName"
@@ -21,12 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--stack", default=PIPELINE_STACK, help="name of the deployed pipeline stack (default: %(default)s)"
     )
     parser.add_argument("--table", help="name of the DynamoDB table (default: the one of the stack)")
+    parser.add_argument(
+        "--segment", help="the user's segment, for what to show if the model doesn't know the user"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the user's recommendations; return 0."""
-    served = fetch(arguments.table or _table_of(arguments.stack), arguments.user)
+    """Print the recommendations and what they rest on; return 0."""
+    table = arguments.table or _table_of(arguments.stack)
+    served = serve(table, arguments.user, arguments.segment)
     print(json.dumps(asdict(served), indent=2, ensure_ascii=False) if arguments.json else render(served))
     return 0
 
@@ -36,7 +40,7 @@ def render(served: UserRecommendations) -> str:
     width = max([len("item"), *(len(r.item_id) for r in served.recommendations)])
     lines = [
         f"user {served.user_id}: {len(served.recommendations)} recommendations, "
-        f"model {served.model_version}, run {served.run}, {served.generated_at}",
+        f"from {served.basis}, model {served.model_version}, run {served.run}, {served.generated_at}",
         f"{'rank':>4}  {'item':<{width}}  {'score':>8}",
     ]
     lines += [f"{r.rank:>4}  {r.item_id:<{width}}  {r.score:>8.4f}" for r in served.recommendations]

@@ -1,4 +1,4 @@
-"""One run's files as arrays: vectors, names, what users have met, what was held out for judging.
+"""One embedded run's files as arrays: what `encoded` gives, and vectors.
 
 Places and forms are in docs/contracts.md. Everything about users comes by range, so that memory follows
 the range; everything about items is held whole, as the k-NN index holds it.
@@ -6,7 +6,6 @@ the range; everything about items is held whole, as the k-NN index holds it.
 
 from __future__ import annotations
 
-import functools
 import io
 import json
 from dataclasses import dataclass
@@ -17,10 +16,7 @@ import numpy.typing as npt
 
 from fmrec import objectstore
 from fmrec.errors import FormatError, InputError
-from fmrec.manifest import Manifest
-from fmrec.ranking.interactions import Interactions, from_pairs
-from fmrec.recommendations.feature_index import FeatureIndex
-from fmrec.recommendations.sorted_parquet import SortedParquet
+from fmrec.recommendations.encoded import EncodedRun, folder_of, open_encoded
 from fmrec.recordio import decode
 
 Vectors = npt.NDArray[np.float32]
@@ -42,24 +38,13 @@ class QueryPart:
 
 
 @dataclass(frozen=True)
-class Run:
-    """An encoded and embedded run. Users and items are ordinals, counted from their first column."""
+class Run(EncodedRun):
+    """An encoded and embedded run."""
 
-    manifest: Manifest
-    manifest_uri: str
     embeddings_uri: str
     dim: int
     item_keys: tuple[str, ...]
     query_parts: tuple[QueryPart, ...]
-
-    @property
-    def binary(self) -> bool:
-        """Whether labels are 0/1, so that a score is a probability."""
-        return self.manifest.train.positive_share is not None
-
-    @functools.cached_property
-    def feature_index(self) -> FeatureIndex:
-        return FeatureIndex(self._encoded("feature_index/"))
 
     def query_part(self, number: int) -> QueryPart:
         if not 0 <= number < len(self.query_parts):
@@ -123,54 +108,14 @@ class Run:
         scores: npt.NDArray[np.float64] = products.astype(np.float64) + offsets[:, None]
         return sigmoid(scores) if self.binary else scores
 
-    @functools.cached_property
-    def _seen(self) -> SortedParquet:
-        return SortedParquet(self._encoded("seen/"), "user_column", ["item_column"])
-
-    def seen(self, first_user: int, end_user: int) -> Interactions:
-        """What the users ``[first_user, end_user)`` have met in training."""
-        return self._pairs(self._seen, first_user, end_user, relevant_only=False)
-
-    def liked(self, first_user: int, end_user: int) -> Interactions:
-        """What the users ``[first_user, end_user)`` have met in training and liked."""
-        return self._pairs(self._seen, first_user, end_user, relevant_only=True)
-
-    @functools.cached_property
-    def _heldout(self) -> SortedParquet:
-        return SortedParquet(self._encoded("heldout/"), "user_column", ["item_column", "relevant"])
-
-    def relevant(self, first_user: int, end_user: int) -> Interactions:
-        """The held-out items that the users ``[first_user, end_user)`` liked."""
-        return self._pairs(self._heldout, first_user, end_user, relevant_only=True)
-
-    def _pairs(
-        self, files: SortedParquet, first_user: int, end_user: int, *, relevant_only: bool
-    ) -> Interactions:
-        column = self.manifest.ranges["user"][0]
-        columns = ["user_column", "item_column", *(["relevant"] if relevant_only else [])]
-        users, items = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-        for _, batch in files.batches(column + first_user, column + end_user, columns):
-            rows = batch.filter(batch.column("relevant")) if relevant_only else batch
-            users.append(rows.column("user_column").to_numpy() - column - first_user)
-            items.append(rows.column("item_column").to_numpy() - self.manifest.first_item_column)
-        pairs = from_pairs(np.concatenate(users), np.concatenate(items), end_user - first_user)
-        if int(pairs.items.max(initial=0)) >= self.manifest.items:
-            raise FormatError(
-                f"{files.folder_uri} names an item column outside {self.manifest.ranges['item']}"
-            )
-        return pairs
-
     def _decode(self, uri: str) -> tuple[Vectors, npt.NDArray[Any] | None]:
         matrix, labels = decode(objectstore.read_bytes(uri))
         if not isinstance(matrix, np.ndarray) or matrix.shape[1] != self.dim:
             raise FormatError(f"{uri} doesn't hold dense vectors of {self.dim} values: export them again")
         return matrix.astype(np.float32, copy=False), labels
 
-    def _encoded(self, key: str) -> str:
-        return objectstore.join(_folder(self.manifest_uri), key)
-
     def _embedded(self, key: str) -> str:
-        return objectstore.join(_folder(self.embeddings_uri), key)
+        return objectstore.join(folder_of(self.embeddings_uri), key)
 
 
 def open_run(manifest_uri: str, embeddings_uri: str) -> Run:
@@ -181,7 +126,8 @@ def open_run(manifest_uri: str, embeddings_uri: str) -> Run:
     FormatError
         One of them is not what docs/contracts.md says, or they are of different runs.
     """
-    manifest = Manifest.from_json(objectstore.read_bytes(manifest_uri))
+    encoded = open_encoded(manifest_uri)
+    manifest = encoded.manifest
     try:
         document = json.loads(objectstore.read_bytes(embeddings_uri))
         sizes = (int(document["users"]), int(document["items"]))
@@ -205,7 +151,3 @@ def sigmoid(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """1 / (1 + exp(-x)) without overflow; SciPy, which has it too, is not in the Lambda's layer."""
     small = np.exp(-np.abs(values))
     return np.where(values >= 0, 1.0, small) / (1.0 + small)
-
-
-def _folder(uri: str) -> str:
-    return uri.rsplit("/", 1)[0]

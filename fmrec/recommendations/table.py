@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fmrec.errors import InputError, ServiceError
@@ -22,6 +22,12 @@ BATCH_ITEMS = 25
 WRITERS = 8
 ATTEMPTS = 9
 """With pauses doubling from 50 ms an item is given up after some 13 seconds."""
+
+
+MODEL = "model"
+POPULARITY = "popularity"
+STRANGERS = "*"
+"""Key of the list for users that the table doesn't know; a segment's name follows for that segment's."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class UserRecommendations:
     model_version: str
     run: str
     generated_at: str
+    basis: str = MODEL
+    """What the list rests on: `MODEL`, `POPULARITY`, or popularity in a segment."""
 
 
 def to_item(user: UserRecommendations) -> dict[str, Any]:
@@ -57,6 +65,7 @@ def to_item(user: UserRecommendations) -> dict[str, Any]:
         "model_version": {"S": user.model_version},
         "run": {"S": user.run},
         "generated_at": {"S": user.generated_at},
+        "basis": {"S": user.basis},
     }  # fmt: skip
 
 
@@ -71,6 +80,7 @@ def from_item(item: dict[str, Any]) -> UserRecommendations:
         model_version=item["model_version"]["S"],
         run=item["run"]["S"],
         generated_at=item["generated_at"]["S"],
+        basis=item["basis"]["S"],
     )
 
 
@@ -122,15 +132,43 @@ def fetch(table: str, user_id: str, client: Any = None) -> UserRecommendations:
     ServiceError
         DynamoDB refused or failed.
     """
-    client = client or dynamodb_client()
-    with naming_table(table):
-        answer = client.get_item(TableName=table, Key={"user_id": {"S": user_id}})
-    if "Item" not in answer:
+    found = _get(table, user_id, client or dynamodb_client())
+    if found is None:
         raise InputError(
             f"table {table} has no recommendations for user {user_id!r}: the user was not in the "
             "interactions of the last run, or no run has published yet"
         )
-    return from_item(answer["Item"])
+    return found
+
+
+def serve(table: str, user_id: str, segment: str | None = None, client: Any = None) -> UserRecommendations:
+    """Read what to show a user, known or not; `basis` says what the list rests on.
+
+    A user whom the model knows gets the model's list. Anybody else gets what is popular in their
+    `segment`, if one is given and known, or else what is popular with everybody.
+
+    Raises
+    ------
+    InputError
+        No run has published yet.
+    ServiceError
+        DynamoDB refused or failed.
+    """
+    client = client or dynamodb_client()
+    keys = [user_id, *([f"{STRANGERS}{segment}"] if segment else []), STRANGERS]
+    for key in keys:
+        found = _get(table, key, client)
+        if found is not None:
+            return replace(found, user_id=user_id)
+    raise InputError(
+        f"table {table} has no recommendations, not even the popular ones: run the workflow first"
+    )
+
+
+def _get(table: str, key: str, client: Any) -> UserRecommendations | None:
+    with naming_table(table):
+        answer = client.get_item(TableName=table, Key={"user_id": {"S": key}})
+    return from_item(answer["Item"]) if "Item" in answer else None
 
 
 def dynamodb_client() -> Any:

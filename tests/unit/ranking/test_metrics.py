@@ -88,7 +88,7 @@ def test_the_interval_narrows_with_the_root_of_the_users_and_is_reproducible():
 def test_the_computed_interval_of_many_users_agrees_with_the_resampled_one(monkeypatch):
     values = np.random.default_rng(1).random(30_000) ** 3
     computed = bootstrap(values)
-    monkeypatch.setattr("fmrec.ranking.intervals.EXACT_USERS", 10**6)
+    monkeypatch.setattr("fmrec.ranking.intervals.RESAMPLED_USERS", 10**6)
     resampled = bootstrap(values)
     assert computed.low == pytest.approx(resampled.low, abs=4e-4)
     assert computed.high == pytest.approx(resampled.high, abs=4e-4)

@@ -32,7 +32,7 @@ def parse(*arguments):
 def test_prints_rank_item_and_score(environment, capsys):
     assert command.run(parse("u1", "--table", environment)) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "user u1: 2 recommendations, model m1, run r1, now"
+    assert lines[0] == "user u1: 2 recommendations, from model, model m1, run r1, now"
     assert lines[1].split() == ["rank", "item", "score"]
     assert lines[2:] == ["   1  Star Wars    0.8750", "   2  Fargo        0.5000"]
 

@@ -43,6 +43,7 @@ def test_an_item_has_the_contract_form():
         "model_version": {"S": "m1"},
         "run": {"S": "r1"},
         "generated_at": {"S": "2026-11-21T10:00:00+00:00"},
+        "basis": {"S": "model"},
     }
     assert from_item(to_item(user(1))) == user(1)
 
