@@ -20,6 +20,7 @@ from localcloud.sagemaker.endpoints import Endpoints
 from localcloud.sagemaker.images import BUILT_IN, Images
 from localcloud.sagemaker.invocations import Invocations
 from localcloud.sagemaker.limits import Limits, QuotaValues
+from localcloud.sagemaker.logs import CloudWatchLogs, LogSink
 from localcloud.sagemaker.models import EndpointConfigs, Models
 from localcloud.sagemaker.objects import ObjectStore, S3Objects
 from localcloud.sagemaker.platform import FaultDocument, Platform
@@ -47,8 +48,8 @@ class SageMaker:
         The account's limits, which are enforced.
     faults
         Trouble to make on purpose.
-    objects
-        S3, unless a test stands something else in.
+    objects, logs
+        S3 and CloudWatch Logs, unless a test stands something else in.
     programs
         Repository name → command that stands in for the image.
     """
@@ -63,6 +64,7 @@ class SageMaker:
         faults: FaultDocument,
         *,
         objects: ObjectStore | None = None,
+        logs: LogSink | None = None,
         programs: Mapping[str, Sequence[str]] = BUILT_IN,
     ) -> None:
         owner = Account(account, region)
@@ -76,6 +78,7 @@ class SageMaker:
             children=Children(),
             images=Images(owner, programs),
             objects=objects or S3Objects(endpoint_url, region),
+            logs=logs or CloudWatchLogs(endpoint_url, region),
         )
         registry = ModelRegistry(self._platform)
         models = Models(self._platform, registry)

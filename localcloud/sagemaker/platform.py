@@ -13,6 +13,7 @@ from localcloud.sagemaker.account import Account
 from localcloud.sagemaker.children import Children
 from localcloud.sagemaker.images import Images
 from localcloud.sagemaker.limits import Limits
+from localcloud.sagemaker.logs import LogSink
 from localcloud.sagemaker.objects import ObjectStore
 from localcloud.sagemaker.records import Record, Records
 
@@ -50,12 +51,19 @@ class Platform:
     children: Children
     images: Images
     objects: ObjectStore
+    logs: LogSink
     threads: list[threading.Thread] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
 
     def log_path(self, kind: str, name: str) -> pathlib.Path:
         """The log file of a job or endpoint; kinds as in the control API."""
         return self.home / "logs" / kind / f"{name}.log"
+
+    def ship_log(self, kind: str, name: str, group: str, stream: str) -> None:
+        """Send a log to CloudWatch Logs, if there is one and the local cloud isn't stopping."""
+        path = self.log_path(kind, name)
+        if path.is_file() and not self.closing.is_set():
+            self.logs.ship(f"/aws/sagemaker/{group}", stream, path)
 
     def folder(self, kind: str, name: str) -> pathlib.Path:
         """The folder in which a job or endpoint works."""

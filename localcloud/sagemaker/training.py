@@ -204,10 +204,11 @@ class TrainingJobs:
         return resource
 
     def _run(self, name: str, program: list[str], stop: threading.Event) -> None:
+        record = self._existing(name)
         folder = self._platform.folder("training", name)
         status, secondary, reason = "Completed", "Completed", None
         try:
-            self._steps(name, program, stop, folder)
+            self._steps(record, program, stop, folder)
         except (JobError, ShutDownError) as error:
             status, secondary, reason = "Failed", "Failed", self._platform.interrupted(str(error))
         except StoppedError:
@@ -221,9 +222,11 @@ class TrainingJobs:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             self._finish(name, status, secondary, reason)
+            stream = f"{name}/algo-1-{int(record['CreationTime'].timestamp())}"
+            self._platform.ship_log("training", name, "TrainingJobs", stream)
 
-    def _steps(self, name: str, program: list[str], stop: threading.Event, folder: pathlib.Path) -> None:
-        record = self._existing(name)
+    def _steps(self, record: Record, program: list[str], stop: threading.Event, folder: pathlib.Path) -> None:
+        name = record["TrainingJobName"]
         types = [kind for kind, _ in instances_of(record["ResourceConfig"])]
         if self._platform.without_capacity(types):
             if stop.wait(CAPACITY_SECONDS):

@@ -161,6 +161,7 @@ class TransformJobs:
         finally:
             shutil.rmtree(self._platform.folder("transform", name), ignore_errors=True)
             self._finish(name, status, reason)
+            self._platform.ship_log("transform", name, "TransformJobs", f"{name}/i-local")
 
     def _steps(self, name: str, stop: threading.Event) -> None:
         def check() -> None:

@@ -70,6 +70,16 @@ def checked_call(name: str, service: Any, operation: str, parameters: dict[str, 
     return answer
 
 
+class KeptLogs:
+    """CloudWatch Logs as a dictionary: group and stream to text."""
+
+    def __init__(self) -> None:
+        self.streams: dict[tuple[str, str], str] = {}
+
+    def ship(self, group: str, stream: str, path: pathlib.Path) -> None:
+        self.streams[group, stream] = path.read_text()
+
+
 class Cloud:
     """The service under test with what surrounds it, and the requests that tests send."""
 
@@ -79,6 +89,7 @@ class Cloud:
         self.bucket.mkdir(parents=True, exist_ok=True)
         self.quotas = Quotas(quotas or {})
         self.faults = Faults()
+        self.logs = KeptLogs()
         fake = (sys.executable, str(pathlib.Path(__file__).with_name("fake_algorithm.py")))
         self.service = SageMaker(
             self.home,
@@ -88,6 +99,7 @@ class Cloud:
             self.quotas,
             self.faults,
             objects=FolderObjects(folder / "s3"),
+            logs=self.logs,
             programs={"factorization-machines": fake, "knn": fake},
         )
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from localcloud.faults import ServiceFault
+from localcloud.sagemaker.logs import event_batches
 
 
 def artifact(cloud: Any, name: str = "job") -> dict[str, Any]:
@@ -298,6 +299,24 @@ def test_the_environment_given_to_the_job_reaches_its_program(
     assert os.environ["AWS_SECRET_ACCESS_KEY"] == "server's own"
 
 
+def test_the_log_is_kept_when_the_job_has_ended(cloud: Any) -> None:
+    job = cloud.trained()
+    created = int(job["CreationTime"].timestamp())
+    stream = ("/aws/sagemaker/TrainingJobs", f"job/algo-1-{created}")
+    cloud.until(lambda: stream in cloud.logs.streams)
+    assert cloud.logs.streams[stream] == cloud.service.log("training", "job")
+
+
+def test_log_events_are_cut_to_what_a_call_may_carry() -> None:
+    batches = list(event_batches(iter(["short\n", "\n"] * 15_000), 7))
+    assert [len(batch) for batch in batches] == [10_000, 5_000]
+    assert batches[0][0] == {"timestamp": 7, "message": "short"}
+    batches = list(event_batches(iter(["x" * 300_000] * 5), 7))
+    assert [len(batch) for batch in batches] == [4, 1]
+    assert len(batches[0][0]["message"]) + 26 == 256 << 10
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
 def test_programs_die_with_a_server_that_is_killed(tmp_path: pathlib.Path) -> None:
     server = f"""
 import pathlib, sys, time
