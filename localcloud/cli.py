@@ -45,7 +45,9 @@ def _parser() -> argparse.ArgumentParser:
 
     def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
-        added.add_argument("--state", required=True, type=Home.at, metavar="DIR", help="the folder it lives in")
+        added.add_argument(
+            "--state", required=True, type=Home.at, metavar="DIR", help="the folder it lives in"
+        )
         added.set_defaults(run=run)
         return added
 
@@ -79,7 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     status_parser = command("status", status, "Tell whether it runs, where, and what it runs; exit 3 if not.")
     status_parser.add_argument("--json", action="store_true", help="as JSON")
     command("env", environment, "Print shell exports that point the AWS CLI, CDK and SDKs at it.")
-    guard_parser = command("guard", guard, "Clean up after a server that was killed (started by serve itself).")
+    guard_parser = command(
+        "guard", guard, "Clean up after a server that was killed (started by serve itself)."
+    )
     guard_parser.add_argument("--server", type=int, required=True, help="the server's process id")
     guard_parser.add_argument("--owner", type=int, help="stop the server when this process ends")
     return parser
@@ -128,7 +132,8 @@ def serve(options: argparse.Namespace) -> int:
     if os.environ.get(MARK) != str(home.root):
         # The mark must be in the environment that this process was started with: it is found by it.
         os.environ[MARK] = str(home.root)
-        os.execv(sys.executable, [sys.executable, "-m", "localcloud", *sys.argv[1:]])
+        os.execv(  # noqa: S606 - the same program again
+            sys.executable, [sys.executable, "-m", "localcloud", *sys.argv[1:]])
     record = home.read()
     if record is not None and _runs(home, record):
         raise LocalCloudError(f"a local cloud runs in {home.root} already, at {record.endpoint_url}")
@@ -156,7 +161,9 @@ def stop(options: argparse.Namespace) -> int:
         signal_all([record.pid], signal.SIGTERM)
         wait_for_end([record.pid], STOP_SECONDS)
     _sweep(home)
-    print(f"no local cloud runs in {home.root}" if record is None else f"stopped the local cloud in {home.root}")
+    print(
+        f"no local cloud runs in {home.root}" if record is None else f"stopped the local cloud in {home.root}"
+    )
     return 0
 
 
@@ -190,7 +197,9 @@ def environment(options: argparse.Namespace) -> int:
     home: Home = options.state
     record = home.read()
     if record is None:
-        raise LocalCloudError(f"no local cloud runs in {home.root}; start one with `start --state {home.root}`")
+        raise LocalCloudError(
+            f"no local cloud runs in {home.root}; start one with `start --state {home.root}`"
+        )
     for name, value in client_environment(record).items():
         print(f"export {name}={shlex.quote(value)}")
     return 0
@@ -212,7 +221,9 @@ def _runs(home: Home, record: Record) -> bool:
 def _sweep(home: Home) -> None:
     left = end_marked(MARK, str(home.root), grace_seconds=1.0)
     if left:
-        raise LocalCloudError(f"processes {left} of the local cloud in {home.root} can't be ended; end them by hand")
+        raise LocalCloudError(
+            f"processes {left} of the local cloud in {home.root} can't be ended; end them by hand"
+        )
     home.forget()
 
 
@@ -220,7 +231,9 @@ def _wait_until_it_answers(home: Home, server: subprocess.Popen[bytes]) -> Recor
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            raise LocalCloudError(f"the server ended at start; the end of {home.log_file}:\n{home.log_tail()}")
+            raise LocalCloudError(
+                f"the server ended at start; the end of {home.log_file}:\n{home.log_tail()}"
+            )
         record = home.read()
         if record is not None and record.pid == server.pid:
             try:

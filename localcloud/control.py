@@ -31,10 +31,14 @@ class Control:
         processes: Callable[[], list[dict[str, Any]]],
     ) -> None:
         self._home = home
-        self._about = about
-        self._faults = faults
-        self._quotas = quotas
-        self._processes = processes
+        self._routes: dict[tuple[str, str], Callable[[bytes], Any]] = {
+            ("GET", ""): lambda body: about,
+            ("GET", "processes"): lambda body: processes(),
+            ("GET", "faults"): lambda body: faults.get(),
+            ("PUT", "faults"): lambda body: faults.put(_document(body)),
+            ("GET", "quotas"): lambda body: quotas.as_dict(),
+            ("PUT", "quotas"): lambda body: quotas.put(_document(body)),
+        }
 
     def handle(self, method: str, path: str, body: bytes) -> Response:
         """Answer one request; ``path`` starts with ``PREFIX``."""
@@ -44,22 +48,12 @@ class Control:
             return _json({"error": fault.code, "message": fault.message}, fault.status)
 
     def _route(self, method: str, parts: list[str], body: bytes) -> Response:
-        match method, *parts:
-            case "GET", "":
-                return _json(self._about)
-            case "GET", "processes":
-                return _json(self._processes())
-            case "GET", "faults":
-                return _json(self._faults.get())
-            case "PUT", "faults":
-                return _json(self._faults.put(_document(body)))
-            case "GET", "quotas":
-                return _json(self._quotas.as_dict())
-            case "PUT", "quotas":
-                return _json(self._quotas.put(_document(body)))
-            case "GET", "logs", kind, name:
-                return self._log(kind, name)
-        raise ServiceFault("NotFound", f"there is no {method} {PREFIX}/{'/'.join(parts)}", 404)
+        if method == "GET" and parts[0] == "logs" and len(parts) == 3:
+            return self._log(parts[1], parts[2])
+        route = self._routes.get((method, "/".join(parts)))
+        if route is None:
+            raise ServiceFault("NotFound", f"there is no {method} {PREFIX}/{'/'.join(parts)}", 404)
+        return _json(route(body))
 
     def _log(self, kind: str, name: str) -> Response:
         if not _NAME.fullmatch(kind) or not _NAME.fullmatch(name) or ".." in (kind, name):

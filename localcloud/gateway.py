@@ -82,7 +82,9 @@ def sagemaker(service: InferenceService) -> Handler:
 async def in_thread(function: Callable[..., Response], *arguments: Any) -> Response:
     """Run a handler's work off the event loop, in the request's own context (account, region)."""
     context = contextvars.copy_context()
-    return await asyncio.get_running_loop().run_in_executor(_threads, lambda: context.run(function, *arguments))
+    return await asyncio.get_running_loop().run_in_executor(
+        _threads, lambda: context.run(function, *arguments)
+    )
 
 
 def fault_response(fault: ServiceFault) -> Response:

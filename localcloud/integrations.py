@@ -44,8 +44,12 @@ class Job:
 
 
 _SAGEMAKER_JOBS = {
-    "CreateTrainingJob": Job("TrainingJobName", "TrainingJobStatus", "DescribeTrainingJob", "StopTrainingJob"),
-    "CreateTransformJob": Job("TransformJobName", "TransformJobStatus", "DescribeTransformJob", "StopTransformJob"),
+    "CreateTrainingJob": Job(
+        "TrainingJobName", "TrainingJobStatus", "DescribeTrainingJob", "StopTrainingJob"
+    ),
+    "CreateTransformJob": Job(
+        "TransformJobName", "TransformJobStatus", "DescribeTransformJob", "StopTransformJob"
+    ),
     "CreateProcessingJob": Job(
         "ProcessingJobName", "ProcessingJobStatus", "DescribeProcessingJob", "StopProcessingJob"
     ),
@@ -141,7 +145,11 @@ class Integrations:
         name = {job.name: request[job.name]}
         while True:
             description = wire.answer(
-                "sagemaker", job.describe, self._sagemaker.call(job.describe, name), wire.epoch_millis, wire.as_is
+                "sagemaker",
+                job.describe,
+                self._sagemaker.call(job.describe, name),
+                wire.epoch_millis,
+                wire.as_is,
             )
             if description[job.status] == "Completed":
                 return description
@@ -199,8 +207,14 @@ class Integrations:
                 request.get("CustomAttributes"),
             )
         except ServiceFault as fault:
-            raise _second_sdk_error("sagemaker-runtime", "InvokeEndpoint", "SageMakerRuntime", fault) from fault
-        return {"Body": body.decode("utf-8"), "ContentType": content_type, "InvokedProductionVariant": "AllTraffic"}
+            raise _second_sdk_error(
+                "sagemaker-runtime", "InvokeEndpoint", "SageMakerRuntime", fault
+            ) from fault
+        return {
+            "Body": body.decode("utf-8"),
+            "ContentType": content_type,
+            "InvokedProductionVariant": "AllTraffic",
+        }
 
     def _s3_call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """Through boto3 with the state machine's role, so that IAM and bucket policies count."""
@@ -253,7 +267,7 @@ def _unsupported(member: str) -> TaskError:
 
 def _modelled(service: str, operation: str, code: str) -> bool:
     return any(
-        shape.name == code or shape.error_code == code
+        code in (shape.name, shape.error_code)
         for shape in wire.operation_model(service, operation).error_shapes
     )
 
@@ -262,7 +276,9 @@ def _exception_class(code: str) -> str:
     return code if code.endswith("Exception") else f"{code}Exception"
 
 
-def _first_sdk_error(service: str, operation: str, prefix: str, client: str, fault: ServiceFault) -> TaskError:
+def _first_sdk_error(
+    service: str, operation: str, prefix: str, client: str, fault: ServiceFault
+) -> TaskError:
     """Errors of the optimised integrations carry the class names of the Java SDK, version 1."""
     name = _exception_class(fault.code) if _modelled(service, operation, fault.code) else f"{client}Exception"
     return TaskError(

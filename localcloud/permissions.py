@@ -66,23 +66,21 @@ def of_task(resource: str, request: dict[str, Any], region: str) -> list[Permiss
     if service == "aws-sdk":
         return _of_sdk_call(rest, request, region)
     operation = action[:1].upper() + action[1:]
-    match service:
-        case "lambda":
-            return [Permission("lambda:InvokeFunction", _function_arn(request.get("FunctionName"), region))]
-        case "sns":
-            return [Permission("sns:Publish", request.get("TopicArn"))]
-        case "dynamodb":
-            table = f"arn:aws:dynamodb:{region}:{ACCOUNT}:table/{request.get('TableName')}"
-            return [Permission(f"dynamodb:{operation}", table)]
-        case "glue":
-            job = f"arn:aws:glue:{region}:{ACCOUNT}:job/{request.get('JobName')}"
-            watching = ["glue:GetJobRun", "glue:BatchStopJobRun"] if pattern == "sync" else []
-            return [Permission(action, job) for action in (f"glue:{operation}", *watching)]
-        case "sagemaker":
-            return _of_sagemaker(operation, request, region, pattern == "sync")
-        case "states":
-            return [Permission(f"states:{operation}", request.get("StateMachineArn"))]
-    return []
+    if service == "sagemaker":
+        return _of_sagemaker(operation, request, region, pattern == "sync")
+    if service == "glue":
+        job = f"arn:aws:glue:{region}:{ACCOUNT}:job/{request.get('JobName')}"
+        watching = ["glue:GetJobRun", "glue:BatchStopJobRun"] if pattern == "sync" else []
+        return [Permission(action, job) for action in (f"glue:{operation}", *watching)]
+    single = {
+        "lambda": Permission("lambda:InvokeFunction", _function_arn(request.get("FunctionName"), region)),
+        "sns": Permission("sns:Publish", request.get("TopicArn")),
+        "dynamodb": Permission(
+            f"dynamodb:{operation}", f"arn:aws:dynamodb:{region}:{ACCOUNT}:table/{request.get('TableName')}"
+        ),
+        "states": Permission(f"states:{operation}", request.get("StateMachineArn")),
+    }
+    return [single[service]] if service in single else []
 
 
 def denied_error(resource: str) -> str:
@@ -108,7 +106,9 @@ def _of_sdk_call(rest: str, request: dict[str, Any], region: str) -> list[Permis
     return [Permission(f"{namespace}:{operation}", None)]
 
 
-def _of_sagemaker(operation: str, request: dict[str, Any], region: str, synchronous: bool) -> list[Permission]:
+def _of_sagemaker(
+    operation: str, request: dict[str, Any], region: str, synchronous: bool
+) -> list[Permission]:
     from localcloud.hooks.http import operation_arn
 
     arn = operation_arn(operation, request, region, ACCOUNT)
@@ -120,7 +120,9 @@ def _of_sagemaker(operation: str, request: dict[str, Any], region: str, synchron
     if synchronous and job in _JOBS:
         needed += [Permission(f"sagemaker:Describe{job}", arn), Permission(f"sagemaker:Stop{job}", arn)]
         rule = f"arn:aws:events:{region}:{ACCOUNT}:rule/StepFunctionsGetEventsForSageMaker{_JOBS[job][1]}Rule"
-        needed += [Permission(f"events:{action}", rule) for action in ("PutTargets", "PutRule", "DescribeRule")]
+        needed += [
+            Permission(f"events:{action}", rule) for action in ("PutTargets", "PutRule", "DescribeRule")
+        ]
     return needed
 
 

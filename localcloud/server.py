@@ -176,7 +176,16 @@ def _start_guard(home: Home, owner: int | None) -> subprocess.Popen[bytes]:
 
     The pipe stays open as long as this process lives; no other child inherits it.
     """
-    command = [sys.executable, "-m", "localcloud", "guard", "--state", str(home.root), "--server", str(os.getpid())]
+    command = [
+        sys.executable,
+        "-m",
+        "localcloud",
+        "guard",
+        "--state",
+        str(home.root),
+        "--server",
+        str(os.getpid()),
+    ]
     if owner is not None:
         command += ["--owner", str(owner)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, cwd=REPOSITORY, start_new_session=True)

@@ -19,7 +19,7 @@ Timestamp = Callable[[datetime.datetime], Any]
 
 @functools.cache
 def service_model(service: str) -> Any:
-    """botocore's model of a service, e.g. ``sagemaker`` or ``service-quotas``."""
+    """The model of a service in botocore, e.g. ``sagemaker`` or ``service-quotas``."""
     from botocore.loaders import Loader
     from botocore.model import ServiceModel
 
@@ -131,6 +131,10 @@ def parsed(shape: Any, value: Any) -> Any:
         return [parsed(shape.member, entry) for entry in value]
     if kind == "map" and isinstance(value, dict):
         return {key: parsed(shape.value, entry) for key, entry in value.items()}
+    return _parsed_scalar(kind, value)
+
+
+def _parsed_scalar(kind: str, value: Any) -> Any:
     if kind == "timestamp" and isinstance(value, int | float) and not isinstance(value, bool):
         return datetime.datetime.fromtimestamp(value, datetime.UTC)
     if kind == "blob" and isinstance(value, str):

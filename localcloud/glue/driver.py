@@ -66,12 +66,14 @@ class Driver:
         The file that the run's output goes to.
     """
 
-    def __init__(self, home: Home, record: Record, job: dict[str, Any], run: dict[str, Any], log: Path) -> None:
+    def __init__(
+        self, home: Home, record: Record, job: dict[str, Any], run: dict[str, Any], log: Path
+    ) -> None:
         self._record = record
         self._job = job
         self._run = run
         self._log = log
-        self._folder = home.glue / run["Id"]
+        self._folder = home.glue / str(run["Id"])
         self._error_file = self._folder / "error.txt"
         self._process: subprocess.Popen[bytes] | None = None
         self._credentials = roles.credentials(job["Role"], "GlueJobRunnerSession")
@@ -99,8 +101,13 @@ class Driver:
             settings_file = self._folder / "settings.json"
             settings_file.write_text(json.dumps(settings), encoding="utf-8")
             self._process = subprocess.Popen(
-                [sys.executable, str(_RUNTIME / "glue_driver.py"), str(settings_file), str(script)]
-                + self._argv(arguments),
+                [
+                    sys.executable,
+                    str(_RUNTIME / "glue_driver.py"),
+                    str(settings_file),
+                    str(script),
+                    *self._argv(arguments),
+                ],
                 cwd=self._working_folder(),
                 env=self._environment(libraries),
                 stdin=subprocess.DEVNULL,

@@ -25,7 +25,9 @@ def _put(group: str, stream: str, lines: list[str]) -> None:
     cloudwatch_logs._create_log_stream({"logGroupName": group, "logStreamName": stream})
     now = int(time.time() * 1000)
     for start in range(0, len(lines), _LINES_A_CALL):
-        events = [{"timestamp": now, "message": line} for line in lines[start : start + _LINES_A_CALL] if line]
+        events = [
+            {"timestamp": now, "message": line} for line in lines[start : start + _LINES_A_CALL] if line
+        ]
         if events:
             cloudwatch_logs._put_log_events(
                 {"logGroupName": group, "logStreamName": stream, "logEvents": events}

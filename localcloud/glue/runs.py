@@ -59,7 +59,9 @@ class GlueRuns:
         name = request["JobName"]
         job = glue._jobs.get(name)
         if job is None:
-            raise ServiceFault("EntityNotFoundException", f"Failed to start job run due to missing metadata: {name}")
+            raise ServiceFault(
+                "EntityNotFoundException", f"Failed to start job run due to missing metadata: {name}"
+            )
         if job.get("Command", {}).get("Name") != SPARK_COMMAND:
             raise ServiceFault(
                 "InvalidInputException",
@@ -76,7 +78,9 @@ class GlueRuns:
             glue._job_runs.setdefault(name, []).append(run)
         # The emulator finds account and region in the context of the request.
         context = contextvars.copy_context()
-        threading.Thread(target=context.run, args=(self._execute, active), daemon=True, name=f"glue-{run_id}").start()
+        threading.Thread(
+            target=context.run, args=(self._execute, active), daemon=True, name=f"glue-{run_id}"
+        ).start()
         return run_id
 
     def describe(self, job_name: str, run_id: str) -> dict[str, Any]:
@@ -129,7 +133,9 @@ class GlueRuns:
             if run["Id"] == run_id:
                 found: dict[str, Any] = run
                 return found
-        raise ServiceFault("EntityNotFoundException", f"Job Run with ID {run_id} of job {job_name} does not exist.")
+        raise ServiceFault(
+            "EntityNotFoundException", f"Job Run with ID {run_id} of job {job_name} does not exist."
+        )
 
     def _stop(self, run: dict[str, Any]) -> None:
         with self._lock:

@@ -50,7 +50,10 @@ def find(module: str, name: str, kind: type | tuple[type, ...]) -> Any:
 
 
 def replace(
-    module: str, name: str, parameters: Sequence[str], make: Callable[[Callable[..., Any]], Callable[..., Any]]
+    module: str,
+    name: str,
+    parameters: Sequence[str],
+    make: Callable[[Callable[..., Any]], Callable[..., Any]],
 ) -> None:
     """Put ``make(original)`` in the place of a function of the emulator.
 

@@ -71,7 +71,9 @@ def install(cloud: Cloud) -> None:
 
 def _register(handlers: dict[str, Any], resource_type: str, handler: dict[str, Any]) -> None:
     if resource_type in handlers:
-        raise HookError(f"the emulator knows {resource_type} now; drop it from localcloud/hooks/cloudformation.py")
+        raise HookError(
+            f"the emulator knows {resource_type} now; drop it from localcloud/hooks/cloudformation.py"
+        )
     handlers[resource_type] = handler
 
 
@@ -108,7 +110,9 @@ def _sagemaker(
     return {"create": create, "delete": delete}
 
 
-def _or_value_error(call: Callable[..., dict[str, Any]], operation: str, document: dict[str, Any]) -> dict[str, Any]:
+def _or_value_error(
+    call: Callable[..., dict[str, Any]], operation: str, document: dict[str, Any]
+) -> dict[str, Any]:
     """The emulator fails a resource on ValueError, with its text as the reason."""
     try:
         return call(operation, document)
@@ -118,23 +122,24 @@ def _or_value_error(call: Callable[..., dict[str, Any]], operation: str, documen
 
 def _typed(shape: Any, value: Any) -> Any:
     """Template values, where numbers and booleans may be text, as the API wants them."""
-    match shape.type_name, value:
-        case "structure", dict():
-            return {
-                name: _typed(shape.members[name], entry) if name in shape.members else entry
-                for name, entry in value.items()
-            }
-        case "list", list():
-            return [_typed(shape.member, entry) for entry in value]
-        case "map", dict():
-            return {key: _typed(shape.value, entry) for key, entry in value.items()}
-        case ("integer" | "long"), str() if value.lstrip("-").isdigit():
-            return int(value)
-        case ("float" | "double"), str():
-            return float(value)
-        case "boolean", ("true" | "false"):
-            return value == "true"
-    return value
+    if shape.type_name == "structure" and isinstance(value, dict):
+        members = shape.members
+        return {
+            name: _typed(members[name], entry) if name in members else entry for name, entry in value.items()
+        }
+    if shape.type_name == "list" and isinstance(value, list):
+        return [_typed(shape.member, entry) for entry in value]
+    if shape.type_name == "map" and isinstance(value, dict):
+        return {key: _typed(shape.value, entry) for key, entry in value.items()}
+    return _typed_scalar(shape.type_name, value) if isinstance(value, str) else value
+
+
+def _typed_scalar(kind: str, text: str) -> Any:
+    if kind in ("integer", "long") and text.lstrip("-").isdigit():
+        return int(text)
+    if kind in ("float", "double"):
+        return float(text)
+    return text == "true" if kind == "boolean" else text
 
 
 def _security_configuration(physical_name: Callable[..., str]) -> dict[str, Any]:

@@ -58,7 +58,7 @@ _PREPARE = (
 _INIT_ERROR = (
     '        _real_stdout.write(json.dumps({"status": "error", "error": str(e)}) + "\\n")\n'
     "        _real_stdout.flush()\n        return\n",
-    '''        if isinstance(e, ImportError):
+    """        if isinstance(e, ImportError):
             _kind = "Runtime.ImportModuleError"
             _text = "Unable to import module '" + module_name + "': " + str(e)
         elif isinstance(e, AttributeError) and "mod" in locals() and not hasattr(mod, handler_name):
@@ -69,16 +69,16 @@ _INIT_ERROR = (
         _real_stdout.write(json.dumps({"status": "error", "error": _told(_kind, _text, _trace(e))}) + "\\n")
         _real_stdout.flush()
         return
-''',
+""",
 )
 _INVOKE = (
-    '''        try:
+    """        try:
             result = handler_fn(event, context)
             _real_stdout.write(json.dumps({"status": "ok", "result": result}) + "\\n")
         except Exception as e:
             _real_stdout.write(json.dumps({"status": "error", "error": str(e), "trace": traceback.format_exc()}) + "\\n")
-''',
-    '''        _formatter.request_id = context.aws_request_id
+""",
+    """        _formatter.request_id = context.aws_request_id
         try:
             result = handler_fn(event, context)
         except SystemExit as e:
@@ -98,14 +98,20 @@ _INVOKE = (
                 "Function.ResponseSizeTooLarge",
                 "Response payload size exceeded maximum allowed payload size (6291556 bytes).", [])})
         _real_stdout.write(_line + "\\n")
-''',
+""",
 )
 
 
 def install() -> None:
     """Change the worker script and unpack what it reports."""
-    edit("ministack.core.lambda_runtime", "_PYTHON_WORKER_SCRIPT", [_OWN_STDOUT, _PREPARE, _INIT_ERROR, _INVOKE])
-    replace("ministack.services.lambda_svc", "_execute_function_warm", ("func", "event", "request_id"), _unpacking)
+    edit(
+        "ministack.core.lambda_runtime",
+        "_PYTHON_WORKER_SCRIPT",
+        [_OWN_STDOUT, _PREPARE, _INIT_ERROR, _INVOKE],
+    )
+    replace(
+        "ministack.services.lambda_svc", "_execute_function_warm", ("func", "event", "request_id"), _unpacking
+    )
 
 
 def _unpacking(original: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:

@@ -34,7 +34,11 @@ def install(cloud: Cloud) -> None:
     models = find("ministack.core.iam_actions", "_BOTOCORE_SERVICE_MAP", dict)
     for scope, targets, handler in (
         ("sagemaker", ["SageMaker."], gateway.sagemaker(cloud.sagemaker)),
-        ("servicequotas", ["ServiceQuotasV20190624."], gateway.json_service("service-quotas", cloud.service_quotas)),
+        (
+            "servicequotas",
+            ["ServiceQuotasV20190624."],
+            gateway.json_service("service-quotas", cloud.service_quotas),
+        ),
         ("pricing", ["AWSPriceListService."], gateway.json_service("pricing", cloud.pricing)),
     ):
         handlers[scope] = handler

@@ -58,9 +58,18 @@ def install(cloud: Cloud) -> None:
         cloud.sagemaker, cloud.service_quotas, cloud.pricing, cloud.glue, lambda: _s3_client(cloud)
     )
     replace(module, "_execute_task", ("state_def", "raw_input", "execution", "ctx"), _in_attempt)
-    replace(module, "_invoke_resource", ("resource", "input_data"), _dispatching(integrations, cloud.record.region))
-    replace(module, "_invoke_resource_with_timeout", ("resource", "input_data", "timeout"), _ending_at_timeout)
-    replace(module, "_run_parallel_branches", ("state_def", "raw_input", "execution", "ctx"), _jsonata_parallel)
+    replace(
+        module,
+        "_invoke_resource",
+        ("resource", "input_data"),
+        _dispatching(integrations, cloud.record.region),
+    )
+    replace(
+        module, "_invoke_resource_with_timeout", ("resource", "input_data", "timeout"), _ending_at_timeout
+    )
+    replace(
+        module, "_run_parallel_branches", ("state_def", "raw_input", "execution", "ctx"), _jsonata_parallel
+    )
     replace(
         module, "_run_sub_machine", ("states", "start_at", "input_data", "execution", "ctx"), _own_variables
     )
@@ -247,7 +256,9 @@ def _with_machine_timeout(original: Callable[..., None]) -> Callable[..., None]:
     def time_out(execution: dict[str, Any]) -> None:
         if execution["status"] == _RUNNING:
             execution |= {"status": "TIMED_OUT", "error": "States.Timeout", "stopDate": now()}
-            add_event(execution, "ExecutionTimedOut", {"executionTimedOutEventDetails": {"error": "States.Timeout"}})
+            add_event(
+                execution, "ExecutionTimedOut", {"executionTimedOutEventDetails": {"error": "States.Timeout"}}
+            )
 
     def run_execution(exec_arn: str) -> None:
         execution = executions.get(exec_arn)

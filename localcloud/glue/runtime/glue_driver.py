@@ -8,6 +8,7 @@ arguments; an exception's last line goes to ``error_file``, where the run's Erro
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import runpy
 import sys
@@ -22,8 +23,8 @@ def main() -> int:
     script = sys.argv[2]
     sys.argv = sys.argv[2:]
 
-    import glue_s3
-
+    # Beside this file, which is not in a package: the local cloud's own code is not on the run's path.
+    glue_s3 = importlib.import_module("glue_s3")
     mirror = glue_s3.Mirror(Path(settings["mirror"]), _s3_client)
     glue_s3.install(mirror)
     message = _run(script)

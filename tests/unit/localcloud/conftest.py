@@ -51,7 +51,7 @@ class LocalCloud:
 
     def control(self, method: str, path: str, document: Any = None) -> tuple[int, Any]:
         """Status and document (or text) of the control API's answer."""
-        request = urllib.request.Request(
+        request = urllib.request.Request(  # noqa: S310 - the address is this machine's
             f"{self.record['endpoint_url']}/_localcloud/{path}",
             method=method,
             data=None if document is None else json.dumps(document).encode(),
@@ -60,7 +60,9 @@ class LocalCloud:
         try:
             with opener.open(request, timeout=10) as response:
                 body = response.read().decode()
-                return response.status, json.loads(body) if "json" in response.headers["content-type"] else body
+                return response.status, json.loads(body) if "json" in response.headers[
+                    "content-type"
+                ] else body
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, json.loads(error.read())
@@ -73,7 +75,11 @@ class LocalCloud:
     def role(self, name: str, service: str, *actions: str, resource: str = "*") -> str:
         """The ARN of a role that a service may assume and that allows the actions."""
         iam = self.client("iam")
-        trust = {"Effect": "Allow", "Principal": {"Service": f"{service}.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        trust = {
+            "Effect": "Allow",
+            "Principal": {"Service": f"{service}.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
         document = {"Version": "2012-10-17", "Statement": [trust]}
         arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(document))["Role"]["Arn"]
         if actions:
@@ -100,7 +106,9 @@ class LocalCloud:
         """Describe an execution once it has ended; its output is parsed."""
         sfn = self.client("stepfunctions")
         description = until(
-            lambda: (found := sfn.describe_execution(executionArn=execution))["status"] != "RUNNING" and found,
+            lambda: (
+                (found := sfn.describe_execution(executionArn=execution))["status"] != "RUNNING" and found
+            ),
             seconds,
         )
         description["output"] = json.loads(description.get("output") or "null")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import signal
@@ -57,7 +58,11 @@ class Jobs:
 
     def create(self, name: str, script: str, **settings: Any) -> str:
         self.s3.put_object(Bucket=BUCKET, Key=f"scripts/{name}.py", Body=script.encode())
-        command = {"Name": "glueetl", "PythonVersion": "3", "ScriptLocation": f"s3://{BUCKET}/scripts/{name}.py"}
+        command = {
+            "Name": "glueetl",
+            "PythonVersion": "3",
+            "ScriptLocation": f"s3://{BUCKET}/scripts/{name}.py",
+        }
         self.glue.create_job(Name=name, Role=self.role, Command=command, GlueVersion="6.0", **settings)
         return name
 
@@ -72,8 +77,10 @@ class Jobs:
     def ended(self, name: str, run: str, seconds: float = 60) -> dict[str, Any]:
         from_now = self.cloud.wait_until
         ended: dict[str, Any] = from_now(
-            lambda: (found := self.described(name, run))["JobRunState"] not in ("STARTING", "RUNNING", "STOPPING")
-            and found,
+            lambda: (
+                (found := self.described(name, run))["JobRunState"] not in ("STARTING", "RUNNING", "STOPPING")
+                and found
+            ),
             seconds,
         )
         return ended
@@ -110,7 +117,10 @@ def test_spark_reads_and_writes_s3_through_its_api_with_the_library_and_role_of_
         {"name": "y", "total": 2, "loud": "Y"},
     ]
     assert report["file"].startswith(f"s3://{BUCKET}/in/")
-    assert [Path(key).suffix for key in report["written"]] == ["", ".parquet"]  # _SUCCESS, one part, nothing stale
+    assert [Path(key).suffix for key in report["written"]] == [
+        "",
+        ".parquet",
+    ]  # _SUCCESS, one part, nothing stale
     assert report["who"] == "arn:aws:sts::000000000000:assumed-role/glue-runs/GlueJobRunnerSession"
     assert (report["spark"], report["ansi"]) == ("4.1.1", "true")
     assert (report["job"], report["bookmark"]) == ("spark", "job-bookmark-disable")
@@ -125,13 +135,20 @@ boto3.client("s3").put_object(Bucket="{BUCKET}", Key="argv.json", Body=json.dump
     name = jobs.create(
         "arguments",
         script,
-        DefaultArguments={"--kept": "default", "--changed": "default", "--fixed": "default", "--conf": "spark.x=1"},
+        DefaultArguments={
+            "--kept": "default",
+            "--changed": "default",
+            "--fixed": "default",
+            "--conf": "spark.x=1",
+        },
         NonOverridableArguments={"--fixed": "always"},
     )
-    run = jobs.glue.start_job_run(JobName=name, Arguments={"--changed": "by run", "--fixed": "by run"})["JobRunId"]
+    run = jobs.glue.start_job_run(JobName=name, Arguments={"--changed": "by run", "--fixed": "by run"})[
+        "JobRunId"
+    ]
     assert jobs.ended(name, run)["JobRunState"] == "SUCCEEDED"
     argv = json.loads(jobs.s3.get_object(Bucket=BUCKET, Key="argv.json")["Body"].read())
-    pairs = dict(zip(argv[1:], argv[2:], strict=False))
+    pairs = dict(itertools.pairwise(argv[1:]))
     assert argv[0].endswith("arguments.py")
     assert pairs["--JOB_NAME"] == name
     assert pairs["--JOB_RUN_ID"] == run
@@ -165,7 +182,9 @@ def test_a_script_that_is_not_there_fails_the_run(jobs: Jobs) -> None:
     jobs.s3.delete_object(Bucket=BUCKET, Key=f"scripts/{name}.py")
     run = jobs.ended(name, jobs.glue.start_job_run(JobName=name)["JobRunId"])
     assert run["JobRunState"] == "FAILED"
-    assert run["ErrorMessage"].startswith(f"LAUNCH ERROR | script s3://{BUCKET}/scripts/{name}.py can't be read")
+    assert run["ErrorMessage"].startswith(
+        f"LAUNCH ERROR | script s3://{BUCKET}/scripts/{name}.py can't be read"
+    )
 
 
 def test_output_goes_to_cloudwatch_logs(jobs: Jobs) -> None:
@@ -173,7 +192,9 @@ def test_output_goes_to_cloudwatch_logs(jobs: Jobs) -> None:
     logs = jobs.cloud.client("logs")
 
     def messages(group: str) -> list[str]:
-        events = logs.get_log_events(logGroupName=group, logStreamName=run["Id"], startFromHead=True)["events"]
+        events = logs.get_log_events(logGroupName=group, logStreamName=run["Id"], startFromHead=True)[
+            "events"
+        ]
         return [event["message"] for event in events]
 
     assert messages("/aws-glue/jobs/output")[:2] == ["one", "two"]
@@ -183,7 +204,9 @@ def test_output_goes_to_cloudwatch_logs(jobs: Jobs) -> None:
 SLEEP = "import time, subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)'])\ntime.sleep(300)"
 
 
-def test_runs_at_the_same_time_are_limited_and_stopping_one_kills_all_it_started(jobs: Jobs, wait_until: Any) -> None:
+def test_runs_at_the_same_time_are_limited_and_stopping_one_kills_all_it_started(
+    jobs: Jobs, wait_until: Any
+) -> None:
     name = jobs.create("sleeps", SLEEP, ExecutionProperty={"MaxConcurrentRuns": 2})
     runs = [jobs.glue.start_job_run(JobName=name)["JobRunId"] for _ in range(2)]
     with pytest.raises(ClientError, match="Concurrent runs exceeded for sleeps") as refused:

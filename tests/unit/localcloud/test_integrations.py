@@ -72,7 +72,9 @@ def training_job(name: str, **changes: Any) -> dict[str, Any]:
     }
 
 
-def test_a_glue_run_answers_its_description_with_times_in_milliseconds(cloud: Any, role: str, job: str) -> None:
+def test_a_glue_run_answers_its_description_with_times_in_milliseconds(
+    cloud: Any, role: str, job: str
+) -> None:
     before = time.time()
     ended = cloud.run(cloud.machine("glue-ok", role, {"Encode": glue_task(job, "ok")}))
     assert ended["status"] == "SUCCEEDED", ended
@@ -83,7 +85,9 @@ def test_a_glue_run_answers_its_description_with_times_in_milliseconds(cloud: An
     assert isinstance(run["StartedOn"], int)
 
 
-def test_a_failed_glue_run_is_caught_with_its_description_as_the_cause(cloud: Any, role: str, job: str) -> None:
+def test_a_failed_glue_run_is_caught_with_its_description_as_the_cause(
+    cloud: Any, role: str, job: str
+) -> None:
     catch = {
         "ErrorEquals": ["States.TaskFailed"],
         "Next": "Failed",
@@ -108,8 +112,11 @@ def test_a_second_run_at_a_time_fails_by_the_name_that_states_catch(
     wait_until(lambda: not cloud.processes("glue"))
     assert cloud.ended(first)["status"] == "ABORTED"
     stopped = wait_until(
-        lambda: (found := cloud.client("glue").get_job_run(JobName=job, RunId=run)["JobRun"])["JobRunState"] == "STOPPED"
-        and found
+        lambda: (
+            (found := cloud.client("glue").get_job_run(JobName=job, RunId=run)["JobRun"])["JobRunState"]
+            == "STOPPED"
+            and found
+        )
     )
     assert stopped["CompletedOn"] >= stopped["StartedOn"]
 
@@ -118,7 +125,11 @@ def test_a_second_run_at_a_time_fails_by_the_name_that_states_catch(
 def test_a_timeout_stops_the_run(cloud: Any, role: str, job: str, wait_until: Any, where: str) -> None:
     timeout = {"TimeoutSeconds": 1}
     task = glue_task(job, "sleep", **(timeout if where == "state" else {}))
-    ended = cloud.run(cloud.machine(f"glue-timeout-{where}", role, {"Encode": task}, **(timeout if where == "machine" else {})))
+    ended = cloud.run(
+        cloud.machine(
+            f"glue-timeout-{where}", role, {"Encode": task}, **(timeout if where == "machine" else {})
+        )
+    )
     assert ended["status"] == ("FAILED" if where == "state" else "TIMED_OUT")
     assert ended["error"] == "States.Timeout"
     wait_until(lambda: not cloud.processes("glue"))
@@ -162,7 +173,9 @@ def test_a_refusal_for_quota_is_caught_by_its_name_and_carries_the_services_word
             "Output": "{% $states.errorOutput %}",
         }
         task = sagemaker_task("createTrainingJob.sync", training_job("refused"), Catch=[catch])
-        ended = cloud.run(cloud.machine("train-refused", role, {"Train": task, "Next type": {"Type": "Succeed"}}))
+        ended = cloud.run(
+            cloud.machine("train-refused", role, {"Train": task, "Next type": {"Type": "Succeed"}})
+        )
     finally:
         cloud.control("PUT", "quotas", large)
     assert ended["status"] == "SUCCEEDED", ended
@@ -199,7 +212,14 @@ def test_capacity_that_is_missing_fails_the_task_with_the_reason_in_the_descript
     ],
 )  # fmt: skip
 def test_a_wrong_request_is_refused_as_aws_refuses_it(
-    cloud: Any, role: str, job: str, request: pytest.FixtureRequest, action: str, arguments: Any, error: str, cause: str
+    cloud: Any,
+    role: str,
+    job: str,
+    request: pytest.FixtureRequest,
+    action: str,
+    arguments: Any,
+    error: str,
+    cause: str,
 ) -> None:
     name = f"wrong-{request.node.callspec.indices['action']}"
     ended = cloud.run(cloud.machine(name, role, {"Do": sagemaker_task(action, arguments)}))
@@ -219,12 +239,16 @@ def test_sdk_calls_answer_and_fail_under_the_names_of_the_sdk(cloud: Any, role: 
     assert "Could not find endpoint" in ended["cause"]
     listing = cloud.run(cloud.machine("sdk-list", role, {"List": sdk_task("sagemaker", "listEndpoints", {})}))
     assert listing["output"] == {"Endpoints": []}
-    invoke = sdk_task("sagemakerruntime", "invokeEndpoint", {"EndpointName": "none", "Body": {"instances": []}})
+    invoke = sdk_task(
+        "sagemakerruntime", "invokeEndpoint", {"EndpointName": "none", "Body": {"instances": []}}
+    )
     ended = cloud.run(cloud.machine("sdk-invoke", role, {"Ask": invoke}))
     assert ended["error"] == "SageMakerRuntime.ValidationErrorException", ended
 
 
-def test_s3_objects_are_written_and_read_by_sdk_calls_with_the_machines_role(cloud: Any, role: str, job: str) -> None:
+def test_s3_objects_are_written_and_read_by_sdk_calls_with_the_machines_role(
+    cloud: Any, role: str, job: str
+) -> None:
     report = {"status": "done", "films": ["Fargo"]}
     states = {
         "Write": sdk_task("s3", "putObject", {"Bucket": BUCKET, "Key": "r.json", "Body": report}, Next="Read", End=False),
@@ -243,13 +267,20 @@ def test_a_machine_may_only_do_what_its_role_allows(cloud: Any, job: str) -> Non
     poor = cloud.role("integrations-start-only", "states", "glue:StartJobRun", "sagemaker:CreateTrainingJob")
     ended = cloud.run(cloud.machine("glue-denied", poor, {"Encode": glue_task(job, "ok")}))
     assert ended["error"] == "Glue.AWSGlueException"
-    assert "is not authorized to perform: glue:GetJobRun on resource: arn:aws:glue:us-east-1:000000000000:job/" in ended["cause"]
-    ended = cloud.run(cloud.machine("train-denied", poor, {"Train": sagemaker_task("createTrainingJob", training_job("x"))}))
+    assert (
+        "is not authorized to perform: glue:GetJobRun on resource: arn:aws:glue:us-east-1:000000000000:job/"
+        in ended["cause"]
+    )
+    ended = cloud.run(
+        cloud.machine("train-denied", poor, {"Train": sagemaker_task("createTrainingJob", training_job("x"))})
+    )
     assert ended["error"] == "SageMaker.AmazonSageMakerException"
     assert f"iam:PassRole on resource: {SAGEMAKER_ROLE}" in ended["cause"]
 
 
-def test_parallel_honours_arguments_output_and_assign_and_keeps_branch_variables_inside(cloud: Any, role: str) -> None:
+def test_parallel_honours_arguments_output_and_assign_and_keeps_branch_variables_inside(
+    cloud: Any, role: str
+) -> None:
     def branch(expression: str) -> dict[str, Any]:
         state = {"Type": "Pass", "Assign": {"seen": expression}, "Output": expression, "End": True}
         return {"StartAt": "Pass", "States": {"Pass": state}}

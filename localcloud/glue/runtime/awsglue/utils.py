@@ -45,6 +45,10 @@ def getResolvedOptions(args: Sequence[str], options: Sequence[str]) -> dict[str,
             raise RuntimeError(f"Using reserved arguments {option}")
     parser = _Parser(allow_abbrev=False)
     for option in dict.fromkeys((*options, *_RESERVED)):
-        parser.add_argument(f"--{option.replace('_', '-') if option.startswith('job_') else option}", dest=option, required=option in options)
+        parser.add_argument(
+            f"--{option.replace('_', '-') if option.startswith('job_') else option}",
+            dest=option,
+            required=option in options,
+        )
     parsed, _ = parser.parse_known_args(list(args[1:] if args is sys.argv else args))
     return {name: value for name, value in vars(parsed).items() if value is not None}
