@@ -13,7 +13,7 @@ from fmrec.errors import FormatError, InputError
 from fmrec.recordio import alike, parse, wire
 from fmrec.recordio.framing import Frames, read_frames
 from fmrec.recordio.record import Record, parse_record
-from fmrec.recordio.rows import Rows, concatenate_rows, merge_rows
+from fmrec.recordio.rows import Collected, Rows, concatenate_rows, merge_rows
 from fmrec.recordio.schema import Schema
 
 Matrix: TypeAlias = Any
@@ -55,11 +55,17 @@ def read_matrix(file: BinaryIO) -> tuple[Matrix, NDArray[Any] | None]:
         different dimension or type, with other features than one tensor under ``values``, or with and
         without label. Names the byte offset and the reason.
     """
-    pieces = list(_read_rows(file))
-    if not pieces:
+    start, size = _extent(file)
+    collected: Collected | None = None
+    for piece in _read_rows(file):
+        if collected is None:
+            # If the others are as the first block's, with a little to spare.
+            share = size / max(1, file.tell() - start) if size else 1
+            collected = Collected(piece, int(len(piece) * max(1, share * 1.01)))
+        collected.add(piece)
+    if collected is None:
         raise FormatError("byte 0: there is no record in the file: expected at least one")
-    rows = concatenate_rows(pieces)
-    pieces.clear()
+    rows = collected.rows()
     return _to_matrix(rows), rows.labels
 
 
@@ -98,6 +104,16 @@ def read_batches(file: BinaryIO, batch_rows: int) -> Iterator[tuple[Matrix, NDAr
     if count:
         rows = concatenate_rows(waiting)
         yield _to_matrix(rows), rows.labels
+
+
+def _extent(file: BinaryIO) -> tuple[int, int]:
+    """Return a file's position and the bytes after it, or zeros for a stream."""
+    if not file.seekable():
+        return 0, 0
+    start = file.tell()
+    end = file.seek(0, io.SEEK_END)
+    file.seek(start)
+    return start, end - start
 
 
 def _read_rows(file: BinaryIO) -> Iterator[Rows]:
@@ -189,7 +205,8 @@ def _to_matrix(rows: Rows) -> Matrix:
     # The Lambdas do without SciPy, and read no sparse rows.
     from scipy import sparse
 
-    indptr = np.zeros(len(rows) + 1, np.int64)
+    small = len(rows.values) < 1 << 31 and rows.keys.dtype == np.int32
+    indptr = np.zeros(len(rows) + 1, np.int32 if small else np.int64)
     np.cumsum(rows.counts, out=indptr[1:])
     matrix: Matrix = sparse.csr_matrix((rows.values, rows.keys, indptr), shape=(len(rows), rows.feature_dim))
     return matrix

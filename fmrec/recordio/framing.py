@@ -15,10 +15,14 @@ from fmrec.errors import FormatError
 from fmrec.recordio import wire
 from fmrec.recordio.wire import Bytes
 
-BLOCK = 1 << 21
+BLOCK = 1 << 22
 """Bytes read at once; a record may be larger."""
 SLACK = 64
 """Zero bytes behind a block, so that a look ahead from its last byte stays inside the buffer."""
+
+
+_PADDING_BITS = np.array([0, 0xFFFFFF00, 0xFFFF0000, 0xFF000000], "<u4")
+"""Which bits of a payload's last word are padding, by its length modulo 4."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def _split(buffer: Bytes, size: int, offset: int) -> tuple[Frames, int]:
     if len(words) > 1 and (not len(heads) or heads[0]):
         payload_length(buffer[: wire.FRAME].tobytes(), offset)
     lengths = words[heads + 1].astype(np.int64)
-    following = heads + 2 + (lengths + 3) // 4
+    following = heads + 2 + (lengths + 3 >> 2)
     if (following[:-1] != heads[1:]).any():
         chain = _chain(heads, following)
         heads, lengths, following = heads[chain], lengths[chain], following[chain]
@@ -147,7 +151,7 @@ def _evenly_spaced(words: NDArray[np.uint32]) -> NDArray[np.int64] | None:
     step = 2 + (int(words[1]) + 3) // 4
     count = len(words) // step
     magics, lengths = words[: count * step : step], words[1 : count * step : step]
-    if count < 2 or (magics != wire.MAGIC).any() or ((lengths + 3) // 4 != step - 2).any():
+    if count < 2 or (magics != wire.MAGIC).any() or ((lengths + 3) >> 2 != step - 2).any():
         return None
     left = len(words) - count * step
     if left > 1 and words[count * step] != wire.MAGIC:
@@ -174,8 +178,7 @@ def _chain(heads: NDArray[np.int64], following: NDArray[np.int64]) -> NDArray[np
 def _check_padding(
     words: NDArray[np.uint32], lengths: NDArray[np.int64], following: NDArray[np.int64], offset: int
 ) -> None:
-    kept_bits = 8 * (lengths & 3)
-    padding = np.where(kept_bits > 0, words[following - 1].astype(np.int64) >> kept_bits, 0)
+    padding = words[following - 1] & _PADDING_BITS[lengths & 3]
     if padding.any():
         row = int(np.flatnonzero(padding)[0])
         at = offset + 4 * int(following[row]) - (-int(lengths[row]) % 4)

@@ -30,7 +30,8 @@ def encode(rows: Rows) -> Bytes | None:
     count = int(rows.counts[0])
     if not _has_fixed_widths(rows) or (rows.counts != count).any():
         return None
-    values = rows.values.reshape(len(rows), count)
+    # A row's values as one item: moving eight bytes once is faster than moving four twice.
+    values = wire.items(rows.values, len(rows))
     if rows.keys is None:
         return _fill(_layout(rows, count, None), values, None, rows.labels).ravel()
     columns = _columns(rows, count)
@@ -141,7 +142,7 @@ def _fill(layout: Layout, values: NDArray[Any], columns: Keys | None, labels: ND
     """Return the records of rows that share a layout, shape (rows, bytes of a record)."""
     block = np.empty((len(values), len(layout.template)), np.uint8)
     block[:] = layout.template
-    _put_floats(block, layout.values_at, values)
+    wire.column(block, layout.values_at, values.dtype)[:] = values
     if columns is not None:
         for keys, at, width in zip(columns, layout.keys_at, layout.key_widths, strict=True):
             for place in range(width):
@@ -149,13 +150,5 @@ def _fill(layout: Layout, values: NDArray[Any], columns: Keys | None, labels: ND
                 septet = keys >> (7 * place) if place else keys
                 block[:, at + place] = septet | 0x80 if place < width - 1 else septet
     if labels is not None:
-        _put_floats(block, layout.label_at, labels.reshape(-1, 1))
+        wire.column(block, layout.label_at, labels.dtype)[:] = labels
     return block
-
-
-def _put_floats(block: Bytes, at: int, floats: NDArray[Any]) -> None:
-    """Write each row's floats into its record, from byte ``at``."""
-    rows, count = floats.shape
-    np.ndarray(
-        (rows, count), floats.dtype, block, offset=at, strides=(block.shape[1], floats.dtype.itemsize)
-    )[:] = floats

@@ -59,14 +59,54 @@ def concatenate_rows(pieces: list[Rows]) -> Rows:
     """Return batches of one schema as one."""
     if len(pieces) == 1:
         return pieces[0]
-    first = pieces[0]
-    return replace(
-        first,
-        counts=np.concatenate([piece.counts for piece in pieces]),
-        values=np.concatenate([piece.values for piece in pieces]),
-        keys=None if first.keys is None else np.concatenate([piece.keys for piece in pieces]),
-        labels=None if first.labels is None else np.concatenate([piece.labels for piece in pieces]),
-    )
+    collected = Collected(pieces[0], sum(map(len, pieces)))
+    for piece in pieces:
+        collected.add(piece)
+    return collected.rows()
+
+
+class Collected:
+    """Batches of one schema that arrive one by one, in arrays that grow as they need."""
+
+    def __init__(self, first: Rows, rows_expected: int) -> None:
+        self._first = first
+        self._rows = self._elements = 0
+        share = rows_expected / max(1, len(first))
+        self._counts = np.empty(rows_expected, np.int64)
+        self._values = np.empty(int(len(first.values) * share), first.values.dtype)
+        self._keys = None if first.keys is None else np.empty(len(self._values), first.keys.dtype)
+        self._labels = None if first.labels is None else np.empty(rows_expected, first.labels.dtype)
+
+    def add(self, piece: Rows) -> None:
+        rows, elements = self._rows + len(piece), self._elements + len(piece.values)
+        self._counts = _with_room(self._counts, rows)
+        self._counts[self._rows : rows] = piece.counts
+        self._values = _with_room(self._values, elements)
+        self._values[self._elements : elements] = piece.values
+        if self._keys is not None and piece.keys is not None:
+            self._keys = _with_room(self._keys, elements)
+            self._keys[self._elements : elements] = piece.keys
+        if self._labels is not None:
+            self._labels = _with_room(self._labels, rows)
+            self._labels[self._rows : rows] = piece.labels
+        self._rows, self._elements = rows, elements
+
+    def rows(self) -> Rows:
+        return replace(
+            self._first,
+            counts=self._counts[: self._rows],
+            values=self._values[: self._elements],
+            keys=None if self._keys is None else self._keys[: self._elements],
+            labels=None if self._labels is None else self._labels[: self._rows],
+        )
+
+
+def _with_room(array: NDArray[Any], size: int) -> NDArray[Any]:
+    if size <= len(array):
+        return array
+    larger = np.empty(max(size, len(array) * 3 // 2), array.dtype)
+    larger[: len(array)] = array
+    return larger
 
 
 def merge_rows(parts: list[tuple[NDArray[np.int64], Rows]], total: int) -> Rows:

@@ -99,6 +99,17 @@ def windows(buffer: Bytes, size: int) -> NDArray[np.void]:
     return np.ndarray((max(0, len(buffer) - size + 1),), f"V{size}", buffer, strides=(1,))
 
 
+def items(elements: NDArray[Any], rows: int) -> NDArray[np.void]:
+    """Return each row's elements, all rows having as many, as one item."""
+    size = elements.size // rows * elements.dtype.itemsize
+    return np.ascontiguousarray(elements).view(f"V{size}") if size else np.empty(rows, "V0")
+
+
+def column(block: Bytes, at: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return a view of what each row of a block has from byte ``at``."""
+    return np.ndarray((len(block),), dtype, block, offset=at, strides=block.strides[:1])
+
+
 def put_constant(out: Bytes, offsets: Integers, content: bytes) -> None:
     """Write the same bytes at every offset."""
     if len(offsets):
