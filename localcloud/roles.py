@@ -68,10 +68,13 @@ def denial(role: str, session: str, action: str, resource: str | None, region: s
         resource_arn=resource or "*",
         region=region,
         secure_transport=True,
+        # Of the services that tasks call, SageMaker alone is handed a role.
+        service_context={"iam:passedtoservice": "sagemaker.amazonaws.com"} if action == "iam:PassRole" else {},
     )
     if resource is None:
         allowed = any(
-            statement.effect == "Allow" and iam_evaluator._action_matches(action, statement.actions, statement.not_actions)
+            statement.effect == "Allow"
+            and iam_evaluator._action_matches(action, statement.actions, statement.not_actions)
             for statements in policies
             for statement in statements
         )

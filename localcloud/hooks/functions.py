@@ -112,6 +112,13 @@ def install() -> None:
     replace(
         "ministack.services.lambda_svc", "_execute_function_warm", ("func", "event", "request_id"), _unpacking
     )
+    replace("ministack.services.lambda_svc", "_resolve_layer_zip", ("attachment",), _without_layers)
+
+
+def _without_layers(_original: Callable[..., bytes | None]) -> Callable[..., bytes | None]:
+    # A layer holds packages compiled for the runtime that the template names. Functions run on the
+    # server's interpreter here, which has the same packages compiled for itself.
+    return lambda _attachment: None
 
 
 def _unpacking(original: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
