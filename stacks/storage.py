@@ -152,7 +152,7 @@ class StorageStack(Stack):
         )
         self.key.add_to_resource_policy(
             iam.PolicyStatement(
-                principals=[iam.ServicePrincipal(f"logs.{self.region}.amazonaws.com")],
+                principals=[iam.ServicePrincipal(f"logs.{self.region}.{self.url_suffix}")],
                 actions=[
                     "kms:Decrypt",
                     "kms:DescribeKey",

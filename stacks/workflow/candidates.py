@@ -94,7 +94,7 @@ class Candidates:
         """Tell missing capacity from other reasons for which a job failed."""
         return decide(
             self.capacity_question,
-            (f"$contains($failure.error.Cause, {NO_CAPACITY})", *self.go_on("$failure.error")),
+            (f"$contains($failure.error.Cause & '', {NO_CAPACITY})", *self.go_on("$failure.error")),
             otherwise=EXPLAIN,
         )
 
@@ -145,7 +145,7 @@ class Candidates:
 
     def _record(self, error: str) -> str:
         """An expression for what was refused, and whether it may be free later."""
-        cause = f"$substring({error}.Cause, 0, 2000)"
+        cause = f"$substring({error}.Cause & '', 0, 2000)"
         return (
             f"( $cause := {cause}; $numbers := $match($cause, {REFUSAL_NUMBERS})[0].groups; "
             f"{{ 'step': '{self.step}', 'instance_type': $candidate.instance_type, "

@@ -89,7 +89,7 @@ def _find(settings: Settings) -> States:
         decide(
             MISSING,
             (
-                f"$contains($failure.error.Cause, {NOT_FOUND})",
+                f"$contains($failure.error.Cause & '', {NOT_FOUND})",
                 ENDPOINT.next_candidate,
                 {"found": "Missing"},
             ),

@@ -15,7 +15,9 @@ import jsonata
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-os.environ["PATH"] = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"  # jsii starts node from there
+os.environ["PATH"] = (
+    f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"  # jsii starts node from there
+)
 
 
 @dataclass(frozen=True)
@@ -135,12 +137,16 @@ class Machine:
                 self._assign(state, scope)
             else:
                 try:
-                    result = self._map(state, scope) if kind == "Map" else self._task(state_name, state, scope)
+                    result = (
+                        self._map(state, scope) if kind == "Map" else self._task(state_name, state, scope)
+                    )
                 except TaskError as error:
                     state_name = self._catch(state, scope, error)
                     continue
                 self._assign(state, {**scope, "result": result})
-                data = self._fill(state["Output"], {**scope, "result": result}) if "Output" in state else result
+                data = (
+                    self._fill(state["Output"], {**scope, "result": result}) if "Output" in state else result
+                )
             if state.get("End"):
                 return "SUCCEEDED", data
             state_name = state["Next"]
@@ -157,8 +163,7 @@ class Machine:
         assert isinstance(items, list), f"Items must be an array: {items!r}"
         for index, item in enumerate(items):
             context = {**scope["context"], "Map": {"Item": {"Index": index, "Value": item}}}
-            chosen = self._fill(state["ItemSelector"], {**scope, "context": context})
-            results.append(self._run(state["ItemProcessor"], chosen, context)[1])
+            results.append(self._run(state["ItemProcessor"], item, context)[1])
         return results
 
     def _choose(self, state: dict[str, Any], scope: dict[str, Any]) -> str:
@@ -172,7 +177,7 @@ class Machine:
         return str(state["Default"])
 
     def _catch(self, state: dict[str, Any], scope: dict[str, Any], error: TaskError) -> str:
-        for catcher in state["Catch"]:
+        for catcher in state.get("Catch", []):
             names = catcher["ErrorEquals"]
             if (
                 error.error in names
@@ -182,7 +187,7 @@ class Machine:
                 output = {"Error": error.error, "Cause": error.cause}
                 self._assign(catcher, {**scope, "errorOutput": output})
                 return str(catcher["Next"])
-        raise AssertionError(f"nothing catches {error.error}")
+        raise error  # out of a Map's item, to the Map
 
     def _assign(self, holder: dict[str, Any], scope: dict[str, Any]) -> None:
         values = {name: self._fill(value, scope) for name, value in holder.get("Assign", {}).items()}

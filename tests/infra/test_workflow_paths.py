@@ -1,0 +1,542 @@
+"""The state machine's ways: what happens when everything works, and on each kind of refusal and failure."""
+
+import json
+
+import pytest
+
+REFUSAL = (
+    "The account-level service limit '{quota}' is {limit} Instances, with current utilization of {used} "
+    "Instances and a request delta of 1 Instances. Please use AWS Service Quotas to request an increase "
+    "for this quota."
+)
+CAPACITY = (
+    "CapacityError: Unable to provision requested ML compute capacity. Please retry using a different ML "
+    "instance type."
+)
+STEPS = ("fm_training", "knn_training", "batch_transform", "knn_endpoint", "fm_endpoint")
+
+
+def candidates(*types):
+    return [
+        {
+            "instance_type": kind,
+            "instance_count": 1,
+            "volume_size_gb": 30,
+            "usd_per_hour": 0.115,
+            "why": f"{kind} is cheap",
+        }
+        for kind in types
+    ]
+
+
+def planned(**steps):
+    """A plan in which every step has the same three candidates, unless told otherwise."""
+    plan = {
+        step: {
+            "needed": True,
+            "needs": {},
+            "candidates": candidates("ml.m5.large", "ml.m5.xlarge", "ml.c5.xlarge"),
+            "rejected": [],
+            "no_candidate": None,
+            "quota_increase": None,
+        }
+        for step in STEPS
+    }
+    for step, changes in steps.items():
+        plan[step] |= changes
+    sizes = {"feature_dim": 2625, "users": 943, "items": 1682, "rows": 90570, "test_rows": 9430}
+    return {"Payload": {"sizes": sizes, "steps": plan, "cost": {"total_usd": 0.12}, "notes": []}}
+
+
+@pytest.fixture
+def answers():
+    """What AWS answers in a run without trouble, by state; the endpoint does not exist yet."""
+    endpoint = {"status": None, "config": None}
+
+    def describe_endpoint(arguments):
+        return {"EndpointStatus": endpoint["status"], "EndpointConfigName": endpoint["config"]}
+
+    def look(arguments):
+        if endpoint["status"] is None:
+            raise_not_found()
+        return describe_endpoint(arguments)
+
+    def raise_not_found():
+        raise endpoint["error"]("SageMaker.SageMakerException", 'Could not find endpoint "arn:x".')
+
+    def deploy(arguments):
+        endpoint.update(status="InService", config=arguments["EndpointConfigName"])
+        return {"EndpointArn": "arn:x"}
+
+    def remove(arguments):
+        endpoint.update(status=None, config=None)
+        return {}
+
+    def trained(arguments):
+        name = arguments["TrainingJobName"]
+        return {
+            "TrainingJobName": name,
+            "TrainingJobStatus": "Completed",
+            "ModelArtifacts": {"S3ModelArtifacts": f"s3://b/models/{name}/output/model.tar.gz"},
+            "FinalMetricDataList": [
+                {"MetricName": "test:binary_classification_accuracy", "Value": 0.71, "Timestamp": 1.0},
+                {"MetricName": "test:binary_f_beta", "Value": 0.76, "Timestamp": 1.0},
+            ],
+            "TrainingTimeInSeconds": 61,
+            "BillableTimeInSeconds": 61,
+        }
+
+    return {
+        "endpoint": endpoint,
+        "Check the input": lambda a: {"Payload": {**a["Payload"]["defaults"], "run": a["Payload"]["run"]}},
+        "Encode the interactions": lambda a: {"JobName": a["JobName"], "Id": "jr_1", "ExecutionTime": 60},
+        "Choose instances": lambda a: planned(),
+        "Train the factorization machine": trained,
+        "Check the quality": lambda a: {"Payload": {"passed": True, "sentence": "Good enough."}},
+        "Export the embeddings": lambda a: {
+            "Payload": {
+                "uri": a["Payload"]["output_uri"] + "embeddings.json",
+                "dim": 65,
+                "users": 943,
+                "items": 1682,
+                "item_parts": 1,
+                "query_parts": 1,
+            }
+        },
+        "Build the k-NN index": trained,
+        "Create the k-NN model": lambda a: {"ModelArn": "arn:x"},
+        "Find the best items for every user": lambda a: {"TransformJobName": a["TransformJobName"]},
+        "Publish some of the users": lambda a: {"Payload": {"users": 943, "recommendations": 9430}},
+        "Look for the endpoint": look,
+        "Configure the endpoint": lambda a: {"EndpointConfigArn": "arn:x"},
+        "Create the endpoint": deploy,
+        "Update the endpoint": deploy,
+        "Remove the failed endpoint": remove,
+        "See how the endpoint is": describe_endpoint,
+        "Ask the endpoint one question": lambda a: {"Payload": {"passed": True, "sentence": "The same."}},
+        "Write the run report": lambda a: {
+            "Payload": {"uri": a["Payload"]["report_uri"], "subject": "S", "message": "M"}
+        },
+        "Tell that the run succeeded": lambda a: {},
+        "Explain the failure": lambda a: {
+            "Payload": {"error": "Explained", "sentence": json.dumps(a["Payload"]["failure"]), "subject": "S"}
+        },
+        "Tell that the run failed": lambda a: {},
+    }
+
+
+@pytest.fixture
+def run(definition, machine, answers, task_error):
+    """Run the deployed definition with these answers in place of some of the usual ones."""
+    endpoint = answers.pop("endpoint")
+    endpoint["error"] = task_error
+
+    def start(given=None, status=None, **changed):
+        endpoint.update(status=status, config="old" if status else None)
+        started = machine(definition, {**answers, **{k.replace("_", " "): v for k, v in changed.items()}})
+        outcome = started.run({} if given is None else given)
+        return started, outcome
+
+    start.endpoint = endpoint
+    return start
+
+
+@pytest.fixture
+def refuse_first(task_error, answers):
+    """An answer that refuses some instance types and otherwise is the usual one of the state."""
+
+    def make(state, refused, error):
+        def answer(arguments):
+            where = arguments.get("ResourceConfig") or arguments.get("TransformResources")
+            if where["InstanceType"] in refused:
+                raise error
+            return answers[state](arguments)
+
+        return answer
+
+    return make
+
+
+def calls(started, state):
+    return [arguments for name, arguments in started.calls if name == state]
+
+
+def quota_refusal(task_error, quota, limit=0, used=0):
+    return task_error(
+        "SageMaker.ResourceLimitExceededException", REFUSAL.format(quota=quota, limit=limit, used=used)
+    )
+
+
+def failure_of(outcome):
+    status, output = outcome
+    assert status == "FAILED"
+    return json.loads(output["Cause"])
+
+
+def test_an_empty_input_goes_all_the_way_to_recommendations_and_an_endpoint(run):
+    started, (status, output) = run({})
+
+    assert status == "SUCCEEDED"
+    assert output["users"] == 943
+    assert output["recommendations"] == 9430
+    assert output["metrics"]["test:binary_classification_accuracy"] == 0.71
+    assert output["endpoint"]["status"] == "InService"
+    assert output["endpoint"]["instance_type"] == "ml.m5.large"
+    assert output["model_version"] == "fmrec-run-1-fm-1"
+    (training,) = calls(started, "Train the factorization machine")
+    assert training["HyperParameters"]["feature_dim"] == "2625"
+    assert [channel["ChannelName"] for channel in training["InputDataConfig"]] == ["train", "test"]
+    (index,) = calls(started, "Build the k-NN index")
+    assert index["HyperParameters"] == {
+        "feature_dim": "65",
+        "k": "10",
+        "predictor_type": "classifier",
+        "sample_size": "1682",
+        "index_type": "faiss.Flat",
+        "index_metric": "INNER_PRODUCT",
+        "mini_batch_size": "1682",
+    }
+    (report,) = calls(started, "Write the run report")
+    assert report["Payload"]["report"]["chosen"]["knn_endpoint"]["instance_type"] == "ml.m5.large"
+
+
+def test_every_name_of_a_job_keeps_to_the_limits_of_sagemaker(definition, machine, answers, task_error):
+    answers.pop("endpoint")["error"] = task_error
+    started = machine(definition, answers)
+    started.run({}, name="a" * 40)
+
+    names = [
+        arguments[key]
+        for _, arguments in started.calls
+        for key in ("TrainingJobName", "TransformJobName", "ModelName", "EndpointConfigName")
+        if key in arguments
+    ]
+    assert len(names) >= 5
+    assert max(map(len, names)) <= 63
+
+
+def test_a_data_set_without_test_rows_trains_without_a_test_channel(run):
+    plan = planned()
+    plan["Payload"]["sizes"]["test_rows"] = 0
+    started, _ = run({}, **{"Choose instances": lambda a: plan})
+
+    (training,) = calls(started, "Train the factorization machine")
+    assert [channel["ChannelName"] for channel in training["InputDataConfig"]] == ["train"]
+
+
+@pytest.mark.parametrize(
+    "state",
+    ["Train the factorization machine", "Build the k-NN index", "Find the best items for every user"],
+)
+def test_a_refused_quota_moves_on_to_the_next_candidate_under_a_new_name(
+    run, refuse_first, task_error, state
+):
+    error = quota_refusal(task_error, "ml.m5.large for training job usage")
+    started, (status, _) = run({}, **{state: refuse_first(state, {"ml.m5.large"}, error)})
+
+    assert status == "SUCCEEDED"
+    tried = calls(started, state)
+    where = [(a.get("ResourceConfig") or a["TransformResources"])["InstanceType"] for a in tried]
+    assert where == ["ml.m5.large", "ml.m5.xlarge"]
+    names = [a.get("TrainingJobName") or a["TransformJobName"] for a in tried]
+    assert [name[-2:] for name in names] == ["-1", "-2"]
+    (refusal,) = calls(started, "Write the run report")[0]["Payload"]["report"]["refusals"]
+    assert refusal["instance_type"] == "ml.m5.large"
+    assert "is 0 Instances" in refusal["cause"]
+    assert refusal["waiting_can_help"] is False
+
+
+@pytest.mark.parametrize(
+    "state",
+    ["Train the factorization machine", "Build the k-NN index", "Find the best items for every user"],
+)
+def test_missing_capacity_moves_on_to_the_next_candidate(run, refuse_first, task_error, state):
+    error = task_error("States.TaskFailed", json.dumps({"FailureReason": CAPACITY}))
+    started, (status, _) = run({}, **{state: refuse_first(state, {"ml.m5.large", "ml.m5.xlarge"}, error)})
+
+    assert status == "SUCCEEDED"
+    assert len(calls(started, state)) == 3
+    refusals = calls(started, "Write the run report")[0]["Payload"]["report"]["refusals"]
+    assert [r["instance_type"] for r in refusals] == ["ml.m5.large", "ml.m5.xlarge"]
+    assert {r["waiting_can_help"] for r in refusals} == {True}
+
+
+def test_an_error_in_the_data_is_tried_once_and_explained(run, task_error):
+    def fail(arguments):
+        raise task_error("States.TaskFailed", json.dumps({"FailureReason": "ClientError: NaN in train"}))
+
+    started, outcome = run({}, **{"Train the factorization machine": fail})
+
+    failure = failure_of(outcome)
+    assert failure["state"] == "Train the factorization machine"
+    assert failure["log"] == "training"
+    assert failure["name"] == "fmrec-run-1-fm-1"
+    assert "NaN in train" in failure["error"]["Cause"]
+    assert len(calls(started, "Train the factorization machine")) == 1
+    assert started.visited[-3:] == ["Explain the failure", "Tell that the run failed", "The run failed"]
+
+
+def test_when_every_candidate_is_refused_the_failure_names_all_refusals(run, task_error):
+    def refuse(arguments):
+        kind = arguments["ResourceConfig"]["InstanceType"]
+        raise quota_refusal(task_error, f"{kind} for training job usage")
+
+    started, outcome = run({}, **{"Train the factorization machine": refuse})
+
+    failure = failure_of(outcome)
+    assert failure["error"]["Error"] == "NoInstanceLeft"
+    assert [r["instance_type"] for r in failure["refused"]] == ["ml.m5.large", "ml.m5.xlarge", "ml.c5.xlarge"]
+    assert len(calls(started, "Train the factorization machine")) == 3
+
+
+def test_when_the_plan_has_no_candidate_nothing_is_tried_and_the_reason_is_passed_on(run):
+    plan = planned(
+        fm_training={"candidates": [], "no_candidate": "too large", "quota_increase": {"sentence": "ask"}}
+    )
+    started, outcome = run({}, **{"Choose instances": lambda a: plan})
+
+    failure = failure_of(outcome)
+    assert failure["planned"] == {"no_candidate": "too large", "quota_increase": {"sentence": "ask"}}
+    assert failure["refused"] == []
+    assert calls(started, "Train the factorization machine") == []
+
+
+def test_a_model_that_is_not_good_enough_is_not_published(run):
+    verdict = {"Payload": {"passed": False, "sentence": "accuracy is 0.5"}}
+    started, outcome = run({}, **{"Check the quality": lambda a: verdict})
+
+    failure = failure_of(outcome)
+    assert failure["error"] == {"Error": "QualityError", "Cause": "accuracy is 0.5"}
+    assert "Export the embeddings" not in started.visited
+
+
+def test_users_without_recommendations_fail_the_run(run):
+    started, outcome = run(
+        {},
+        **{"Publish some of the users": lambda a: {"Payload": {"users": 900, "recommendations": 9000}}},
+    )
+
+    assert "900 users have recommendations, but the model knows 943" in failure_of(outcome)["error"]["Cause"]
+    assert "Look for the endpoint" not in started.visited
+
+
+@pytest.mark.parametrize(("parts", "calls_made"), [(1, 1), (2, 2), (400, 400), (401, 201), (12_345, 399)])
+def test_every_query_part_is_published_once_in_a_bounded_number_of_calls(run, answers, parts, calls_made):
+    published = []
+
+    def publish(arguments):
+        first, end = arguments["Payload"]["parts"]
+        published.extend(range(first, end))
+        return {"Payload": {"users": end - first, "recommendations": 10 * (end - first)}}
+
+    def export(arguments):
+        answer = answers["Export the embeddings"](arguments)
+        answer["Payload"] |= {"query_parts": parts, "users": parts}
+        return answer
+
+    started, (status, output) = run(
+        {}, **{"Export the embeddings": export, "Publish some of the users": publish}
+    )
+
+    assert status == "SUCCEEDED"
+    assert sorted(published) == list(range(parts))
+    assert len(calls(started, "Publish some of the users")) == calls_made
+    assert output["users"] == parts
+
+
+def test_without_an_endpoint_the_run_ends_with_the_table(run):
+    def no_endpoint(arguments):
+        payload = arguments["Payload"]
+        serving = {"recommendations_per_user": 5, "endpoint": False}
+        return {"Payload": {**payload["defaults"], "serving": serving}}
+
+    started, (status, output) = run({}, **{"Check the input": no_endpoint})
+
+    assert status == "SUCCEEDED"
+    assert output["endpoint"]["status"] == "NotWanted"
+    assert not any("endpoint" in name for name, _ in started.calls)
+
+
+def test_an_existing_endpoint_is_updated(run):
+    started, (status, output) = run({}, status="InService")
+
+    assert status == "SUCCEEDED"
+    assert "Update the endpoint" in started.visited
+    assert "Create the endpoint" not in started.visited
+    assert output["endpoint"]["config"] == "fmrec-run-1-endpoint-1"
+
+
+def test_a_failed_endpoint_is_removed_and_made_anew(run):
+    started, (status, _) = run({}, status="Failed")
+
+    assert status == "SUCCEEDED"
+    assert started.visited.count("Remove the failed endpoint") == 1
+    assert "Create the endpoint" in started.visited
+
+
+def test_an_endpoint_under_change_is_waited_for(run, answers):
+    looks = []
+
+    def look(arguments):
+        looks.append(1)
+        return {"EndpointStatus": "Updating" if len(looks) < 4 else "InService", "EndpointConfigName": "old"}
+
+    started, (status, _) = run({}, status="InService", **{"Look for the endpoint": look})
+
+    assert status == "SUCCEEDED"
+    assert started.visited.count("Wait for the endpoint's own change") == 3
+
+
+def test_an_endpoint_that_never_settles_ends_the_run_within_an_hour(run):
+    started, outcome = run(
+        {}, **{"Look for the endpoint": lambda a: {"EndpointStatus": "Updating", "EndpointConfigName": "old"}}
+    )
+
+    assert "has been Updating" in failure_of(outcome)["error"]["Cause"]
+    assert started.waited <= 3600
+
+
+@pytest.mark.parametrize("existing", [None, "InService"])
+def test_a_quota_refused_for_the_endpoint_moves_on_to_the_next_candidate(run, answers, task_error, existing):
+    state = "Update the endpoint" if existing else "Create the endpoint"
+    deploy = answers[state]
+    tried = []
+
+    def refuse_once(arguments):
+        tried.append(arguments["EndpointConfigName"])
+        if len(tried) == 1:
+            raise quota_refusal(task_error, "ml.m5.large for endpoint usage")
+        return deploy(arguments)
+
+    _, (status, output) = run({}, status=existing, **{state: refuse_once})
+
+    assert status == "SUCCEEDED"
+    assert tried == ["fmrec-run-1-endpoint-1", "fmrec-run-1-endpoint-2"]
+    assert output["endpoint"]["instance_type"] == "ml.m5.xlarge"
+
+
+def test_an_endpoint_that_found_no_capacity_is_removed_and_the_next_type_tried(run, answers):
+    endpoint = run.endpoint
+    created = []
+
+    def create(arguments):
+        created.append(arguments["EndpointConfigName"])
+        endpoint.update(
+            status="Failed" if len(created) == 1 else "InService", config=arguments["EndpointConfigName"]
+        )
+        return {}
+
+    def see(arguments):
+        reason = {"FailureReason": "Unable to provision requested ML compute capacity due to X"}
+        found = {"EndpointStatus": endpoint["status"], "EndpointConfigName": endpoint["config"]}
+        return found | (reason if endpoint["status"] == "Failed" else {})
+
+    started, (status, output) = run({}, **{"Create the endpoint": create, "See how the endpoint is": see})
+
+    assert status == "SUCCEEDED"
+    assert created == ["fmrec-run-1-endpoint-1", "fmrec-run-1-endpoint-2"]
+    assert started.visited.count("Remove the failed endpoint") == 1
+    assert output["endpoint"]["instance_type"] == "ml.m5.xlarge"
+
+
+def test_an_update_that_was_rolled_back_for_capacity_tries_the_next_type_without_removing_what_serves(
+    run, answers
+):
+    endpoint = run.endpoint
+    updated = []
+
+    def update(arguments):
+        updated.append(arguments["EndpointConfigName"])
+        if len(updated) == 2:
+            endpoint.update(config=arguments["EndpointConfigName"])
+        return {}
+
+    def see(arguments):
+        reason = {"FailureReason": "Unable to provision requested ML compute capacity"}
+        found = {"EndpointStatus": "InService", "EndpointConfigName": endpoint["config"]}
+        return found | (reason if len(updated) == 1 else {})
+
+    started, (status, _) = run(
+        {}, status="InService", **{"Update the endpoint": update, "See how the endpoint is": see}
+    )
+
+    assert status == "SUCCEEDED"
+    assert len(updated) == 2
+    assert "Remove the failed endpoint" not in started.visited
+
+
+def test_an_endpoint_that_fails_for_another_reason_is_explained(run, answers):
+    def see(arguments):
+        return {
+            "EndpointStatus": "Failed",
+            "EndpointConfigName": "fmrec-run-1-endpoint-1",
+            "FailureReason": "The primary container did not pass the ping health check",
+        }
+
+    _, outcome = run({}, **{"See how the endpoint is": see})
+
+    failure = failure_of(outcome)
+    assert failure["name"] == "fmrec-knn"
+    assert "did not pass the ping health check" in failure["error"]["Cause"]
+
+
+def test_an_endpoint_that_answers_otherwise_than_published_fails_the_run(run):
+    answer = {"Payload": {"passed": False, "sentence": "rank 1 differs"}}
+    _, outcome = run({}, **{"Ask the endpoint one question": lambda a: answer})
+
+    assert failure_of(outcome)["error"]["Cause"] == "rank 1 differs"
+
+
+def test_any_task_that_fails_ends_in_the_one_failure_state(definition, machine, answers, task_error):
+    endpoint = answers.pop("endpoint")
+    endpoint["error"] = task_error
+    reachable = machine(definition, answers)
+    reachable.run({})
+    failing = [
+        name
+        for name in dict.fromkeys(reachable.visited)
+        if definition["States"].get(name, {}).get("Type") in {"Task", "Map"}
+    ]
+    assert len(failing) >= 14
+    for name in failing:
+
+        def fail(arguments):
+            raise task_error("States.Timeout", "")
+
+        inner = "Publish some of the users" if name == "Publish the recommendations" else name
+        endpoint.update(status=None, config=None)
+        started = machine(definition, {**answers, inner: fail})
+        status, output = started.run({})
+        assert status == "FAILED", name
+        assert started.visited[-1] == "The run failed"
+        assert json.loads(output["Cause"])["state"] == name
+
+
+def test_when_even_the_explanation_fails_the_bare_error_is_passed_on(
+    definition, machine, answers, task_error
+):
+    answers.pop("endpoint")
+
+    def fail(arguments):
+        raise task_error("InputError", "no such thing")
+
+    started = machine(definition, {**answers, "Check the input": fail, "Explain the failure": fail})
+    status, output = started.run({})
+
+    assert status == "FAILED"
+    assert output["Error"] == "InputError"
+    assert "Check the input failed" in output["Cause"]
+    assert "no such thing" in output["Cause"]
+
+
+def test_a_message_that_cannot_be_sent_does_not_hide_the_failure(definition, machine, answers, task_error):
+    answers.pop("endpoint")
+
+    def fail(arguments):
+        raise task_error("InputError", "no such thing")
+
+    started = machine(definition, {**answers, "Check the input": fail, "Tell that the run failed": fail})
+    status, output = started.run({})
+
+    assert status == "FAILED"
+    assert output["Error"] == "Explained"
