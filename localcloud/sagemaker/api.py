@@ -22,7 +22,7 @@ from localcloud.sagemaker.invocations import Invocations
 from localcloud.sagemaker.limits import Limits, QuotaValues
 from localcloud.sagemaker.logs import CloudWatchLogs, LogSink
 from localcloud.sagemaker.models import EndpointConfigs, Models
-from localcloud.sagemaker.objects import ObjectStore, S3Objects
+from localcloud.sagemaker.objects import ObjectStore, S3Access
 from localcloud.sagemaker.platform import FaultDocument, Platform
 from localcloud.sagemaker.records import Record, Records
 from localcloud.sagemaker.registry import ModelRegistry
@@ -48,8 +48,8 @@ class SageMaker:
         The account's limits, which are enforced.
     faults
         Trouble to make on purpose.
-    objects, logs
-        S3 and CloudWatch Logs, unless a test stands something else in.
+    objects_of, logs
+        S3 as a role sees it, and CloudWatch Logs, unless a test stands something else in.
     programs
         Repository name → command that stands in for the image.
     """
@@ -63,7 +63,7 @@ class SageMaker:
         quotas: QuotaValues,
         faults: FaultDocument,
         *,
-        objects: ObjectStore | None = None,
+        objects_of: Callable[[str], ObjectStore] | None = None,
         logs: LogSink | None = None,
         programs: Mapping[str, Sequence[str]] = BUILT_IN,
     ) -> None:
@@ -77,7 +77,7 @@ class SageMaker:
             limits=Limits(quotas),
             children=Children(),
             images=Images(owner, programs),
-            objects=objects or S3Objects(endpoint_url, region),
+            objects_of=objects_of or S3Access(endpoint_url, region),
             logs=logs or CloudWatchLogs(endpoint_url, region),
         )
         registry = ModelRegistry(self._platform)

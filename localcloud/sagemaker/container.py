@@ -173,7 +173,8 @@ def unpack_model(platform: Platform, model: Record, root: pathlib.Path) -> None:
     bucket, key = parse_s3_uri(uri)
     try:
         # Streamed: neither the archive nor the model is ever in memory as a whole.
-        with platform.objects.open(bucket, key) as body, tarfile.open(fileobj=body, mode="r|gz") as archive:
+        objects = platform.objects_of(model["ExecutionRoleArn"])
+        with objects.open(bucket, key) as body, tarfile.open(fileobj=body, mode="r|gz") as archive:
             archive.extractall(folder, filter="data")
     except StorageError as error:
         raise JobError(

@@ -73,61 +73,37 @@ def download(objects: ObjectStore, bucket: str, key: str, path: pathlib.Path) ->
         shutil.copyfileobj(body, file, _CHUNK)
 
 
-class S3Objects:
-    """S3 through boto3, at the emulator's endpoint."""
+class S3Access:
+    """S3 at the emulator's endpoint, reached with the role that a job or model was given.
+
+    The role is checked by the emulator's IAM, so that a grant that is missing is missed here as well.
+    """
 
     def __init__(self, endpoint_url: str, region: str) -> None:
         self._endpoint_url = endpoint_url
         self._region = region
         self._lock = threading.Lock()
-        self._client: Any = None
+        self._session: Any = None
+        self._stores: dict[str, S3Objects] = {}
 
-    def listing(self, bucket: str, prefix: str) -> Iterator[StoredObject]:
-        """Every object whose key starts with the prefix, in key order."""
-        client, errors = self._connect()
-        try:
-            for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-                for entry in page.get("Contents", []):
-                    yield StoredObject(entry["Key"], entry["Size"])
-        except errors as error:
-            raise StorageError(str(error)) from error
-
-    def open(self, bucket: str, key: str) -> IO[bytes]:
-        """The object as a stream to read and close."""
-        client, errors = self._connect()
-        try:
-            body = client.get_object(Bucket=bucket, Key=key)["Body"]
-        except errors as error:
-            raise StorageError(str(error)) from error
-        return io.BufferedReader(body, _CHUNK)
-
-    def upload(self, path: pathlib.Path, bucket: str, key: str) -> None:
-        """Write a file as an object, in parts when it is large."""
-        from boto3.exceptions import Boto3Error
-        from boto3.s3.transfer import TransferConfig
-
-        client, errors = self._connect()
-        parts = TransferConfig(
-            multipart_threshold=16 * _CHUNK, multipart_chunksize=16 * _CHUNK, max_concurrency=2
-        )
-        try:
-            client.upload_file(str(path), bucket, key, Config=parts)
-        except (*errors, Boto3Error) as error:
-            raise StorageError(str(error)) from error
-
-    def _connect(self) -> tuple[Any, tuple[type[Exception], ...]]:
-        import boto3
+    def __call__(self, role: str) -> ObjectStore:
+        """The store, as the role sees it."""
+        import boto3  # the server starts faster without it
         import botocore.config
-        import botocore.exceptions
+
+        from localcloud import roles
 
         with self._lock:  # making a client is not thread-safe, using one is
-            if self._client is None:
-                self._client = boto3.session.Session().client(
+            if role not in self._stores:
+                self._session = self._session or boto3.session.Session()
+                keys = roles.credentials(role, "SageMaker")
+                client = self._session.client(
                     "s3",
                     endpoint_url=self._endpoint_url,
                     region_name=self._region,
-                    aws_access_key_id="test",
-                    aws_secret_access_key="test",  # noqa: S106 - the emulator's fixed root key
+                    aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
+                    aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
+                    aws_session_token=keys["AWS_SESSION_TOKEN"],
                     config=botocore.config.Config(
                         s3={"addressing_style": "path"},
                         request_checksum_calculation="when_required",
@@ -135,4 +111,45 @@ class S3Objects:
                         proxies={},
                     ),
                 )
-        return self._client, (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError)
+                self._stores[role] = S3Objects(client)
+            return self._stores[role]
+
+
+class S3Objects:
+    """S3 through a boto3 client."""
+
+    def __init__(self, client: Any) -> None:
+        import botocore.exceptions
+        from boto3.exceptions import Boto3Error
+
+        self._client = client
+        self._errors = (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError, Boto3Error)
+
+    def listing(self, bucket: str, prefix: str) -> Iterator[StoredObject]:
+        """Every object whose key starts with the prefix, in key order."""
+        try:
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+                for entry in page.get("Contents", []):
+                    yield StoredObject(entry["Key"], entry["Size"])
+        except self._errors as error:
+            raise StorageError(str(error)) from error
+
+    def open(self, bucket: str, key: str) -> IO[bytes]:
+        """The object as a stream to read and close."""
+        try:
+            body = self._client.get_object(Bucket=bucket, Key=key)["Body"]
+        except self._errors as error:
+            raise StorageError(str(error)) from error
+        return io.BufferedReader(body, _CHUNK)
+
+    def upload(self, path: pathlib.Path, bucket: str, key: str) -> None:
+        """Write a file as an object, in parts when it is large."""
+        from boto3.s3.transfer import TransferConfig
+
+        parts = TransferConfig(
+            multipart_threshold=16 * _CHUNK, multipart_chunksize=16 * _CHUNK, max_concurrency=2
+        )
+        try:
+            self._client.upload_file(str(path), bucket, key, Config=parts)
+        except self._errors as error:
+            raise StorageError(str(error)) from error

@@ -50,7 +50,8 @@ class Platform:
     limits: Limits
     children: Children
     images: Images
-    objects: ObjectStore
+    objects_of: Callable[[str], ObjectStore]
+    """S3 as the role sees it that a job or model was given."""
     logs: LogSink
     threads: list[threading.Thread] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)

@@ -277,7 +277,7 @@ class TrainingJobs:
             (folder / "input/config" / f"{name}.json").write_text(json.dumps(document), encoding="utf-8")
         for channel in channels:
             deliver_channel(
-                self._platform.objects,
+                self._platform.objects_of(record["RoleArn"]),
                 channel,
                 folder / "input/data" / channel["ChannelName"],
                 region=self._platform.account.region,
@@ -328,7 +328,7 @@ class TrainingJobs:
                 archive.add(path, arcname=path.name)
         bucket, key = parse_s3_uri(record["ModelArtifacts"]["S3ModelArtifacts"])
         try:
-            self._platform.objects.upload(artifact, bucket, key)
+            self._platform.objects_of(record["RoleArn"]).upload(artifact, bucket, key)
         except StorageError as error:
             raise JobError(f"ClientError: Artifact upload failed: {error}") from error
 

@@ -22,7 +22,7 @@ from localcloud.sagemaker.joining import join_lines
 from localcloud.sagemaker.limits import instance_demands
 from localcloud.sagemaker.lists import list_records, pick
 from localcloud.sagemaker.models import Models
-from localcloud.sagemaker.objects import StorageError, join_key, parse_s3_uri
+from localcloud.sagemaker.objects import ObjectStore, StorageError, join_key, parse_s3_uri
 from localcloud.sagemaker.platform import (
     CAPACITY_SECONDS,
     FAILURE_REASON_LENGTH,
@@ -200,21 +200,27 @@ class TransformJobs:
                 raise JobError(f"AlgorithmError: {failure}. See job logs for more information") from failure
             source = record["TransformInput"]["DataSource"]["S3DataSource"]
             role = record["_model"]["ExecutionRoleArn"]
+            objects = self._platform.objects_of(role)
             request = _Request(record, container)
-            for entry in source_objects(self._platform.objects, source, self._platform.account.region, role):
-                self._transform(record, request, entry, check)
+            for entry in source_objects(objects, source, self._platform.account.region, role):
+                self._transform(record, request, objects, entry, check)
         finally:
             container.child.kill()
 
     def _transform(
-        self, record: Record, request: _Request, entry: SourceObject, check: Callable[[], None]
+        self,
+        record: Record,
+        request: _Request,
+        objects: ObjectStore,
+        entry: SourceObject,
+        check: Callable[[], None],
     ) -> None:
         """One input object into one output object."""
         path = self._platform.folder("transform", record["TransformJobName"]) / "object.out"
         where = f"s3://{entry.bucket}/{entry.key}"
         try:
             with contextlib.ExitStack() as stack:
-                body: IO[bytes] = stack.enter_context(self._platform.objects.open(entry.bucket, entry.key))
+                body: IO[bytes] = stack.enter_context(objects.open(entry.bucket, entry.key))
                 if record["TransformInput"].get("CompressionType") == "Gzip":
                     body = cast("IO[bytes]", stack.enter_context(gzip.GzipFile(fileobj=body)))
                 output = stack.enter_context(path.open("wb"))
@@ -227,7 +233,7 @@ class TransformJobs:
             raise JobError(f"ClientError: {where} can't be read: {error}") from error
         bucket, prefix = parse_s3_uri(record["TransformOutput"]["S3OutputPath"])
         try:
-            self._platform.objects.upload(path, bucket, join_key(prefix, f"{entry.relative}.out"))
+            objects.upload(path, bucket, join_key(prefix, f"{entry.relative}.out"))
         except StorageError as error:
             raise JobError(f"ClientError: the output of {where} can't be written: {error}") from error
 

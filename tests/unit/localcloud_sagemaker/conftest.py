@@ -90,6 +90,8 @@ class Cloud:
         self.quotas = Quotas(quotas or {})
         self.faults = Faults()
         self.logs = KeptLogs()
+        self.roles: list[str] = []
+        self._store = FolderObjects(folder / "s3")
         fake = (sys.executable, str(pathlib.Path(__file__).with_name("fake_algorithm.py")))
         self.service = SageMaker(
             self.home,
@@ -98,10 +100,14 @@ class Cloud:
             "http://127.0.0.1:1",
             self.quotas,
             self.faults,
-            objects=FolderObjects(folder / "s3"),
+            objects_of=self.objects_of,
             logs=self.logs,
             programs={"factorization-machines": fake, "knn": fake},
         )
+
+    def objects_of(self, role: str) -> FolderObjects:
+        self.roles.append(role)
+        return self._store
 
     def put(self, key: str, content: str | bytes) -> None:
         path = self.bucket / key

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -59,6 +61,23 @@ def test_running_jobs_use_the_quota_and_ended_ones_give_it_back(make_cloud: Any)
     cloud("StopTrainingJob", TrainingJobName="first")
     cloud.end_of_training("first")
     assert cloud.trained("c", ResourceConfig=resources(2))["TrainingJobStatus"] == "Completed"
+
+
+def test_a_quota_is_never_overdrawn_by_calls_at_the_same_time(make_cloud: Any) -> None:
+    cloud = make_cloud({"ml.m5.large for training job usage": 3})
+    cloud.put("train/part-00000", "rows")
+
+    def attempt(number: int) -> str:
+        try:
+            cloud.train(f"job-{number}", HyperParameters={"sleep": "600"})
+        except ServiceFault as fault:
+            return fault.code
+        return "started"
+
+    with ThreadPoolExecutor(16) as pool:
+        outcomes = Counter(pool.map(attempt, range(16)))
+    assert outcomes == {"started": 3, "ResourceLimitExceeded": 13}
+    assert len(cloud("ListTrainingJobs", MaxResults=100)["TrainingJobSummaries"]) == 3
 
 
 def test_spot_training_has_quotas_of_its_own(make_cloud: Any) -> None:

@@ -68,6 +68,20 @@ def test_every_object_becomes_one_out_object(cloud: Any) -> None:
     assert not (cloud.home / "sagemaker/work/transform/batch").exists()
 
 
+def test_s3_is_read_and_written_in_the_name_of_the_models_role(cloud: Any) -> None:
+    cloud.model()
+    cloud.put("queries/part-0", "a")
+    assert set(cloud.roles) == {"arn:aws:iam::000000000000:role/training"}
+    cloud("DeleteModel", ModelName="model")
+    role = "arn:aws:iam::000000000000:role/inference"
+    artifact = "s3://bucket/models/for-model/output/model.tar.gz"
+    container = {"Image": "382416733822.dkr.ecr.us-east-1.amazonaws.com/knn:1", "ModelDataUrl": artifact}
+    cloud("CreateModel", ModelName="model", PrimaryContainer=container, ExecutionRoleArn=role)
+    cloud.roles.clear()
+    cloud.transformed()
+    assert set(cloud.roles) == {role}
+
+
 def test_the_containers_payload_limit_is_the_default_and_records_are_packed_to_it(cloud: Any) -> None:
     cloud.model()
     record = record_io(b"x" * (400 << 10))
