@@ -187,6 +187,7 @@ def _usage(client: Any, deadline: Deadline) -> tuple[dict[str, float], list[str]
 
 
 def _add(used: Counter[str], call: Call, spot: bool, instance_type: str | None, count: int) -> None:
+    # A serverless variant has no type and counts against other quotas.
     if instance_type is not None:
         used[names.type_quota(call, instance_type, spot)] += count
         used[names.account_quota(call, spot)] += count
@@ -242,8 +243,6 @@ def _add_endpoint(used: Counter[str], client: Any, endpoint_name: str) -> None:
         config = client.describe_endpoint_config(EndpointConfigName=config_name)
         running = {variant["VariantName"]: variant for variant in variants or []}
         for variant in (*config["ProductionVariants"], *config.get("ShadowProductionVariants", [])):
-            if "ServerlessConfig" in variant:
-                continue
             now = running.get(variant["VariantName"], {})
             count = max(
                 now.get("CurrentInstanceCount", 0),

@@ -282,7 +282,7 @@ def serverless_memory_mb(need: MemoryNeed) -> int | None:
 
 def dense_record_bytes(dimension: int) -> int:
     """Return the bytes of one dense float32 recordIO record with a label, about."""
-    return 56 + 4 * dimension
+    return 48 + 4 * dimension
 
 
 def records_per_payload(dimension: int) -> int:

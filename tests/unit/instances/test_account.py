@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -180,6 +181,7 @@ def test_quotas_are_read_page_by_page_and_rows_with_an_error_stay_unknown(aws: A
         {
             "Quotas": [
                 row("ml.m5.xlarge for endpoint usage", 9, ErrorReason=error),
+                row("ml.m5.4xlarge for endpoint usage", 9, QuotaAppliedAtLevel="RESOURCE"),
                 row("ml.m5.2xlarge for endpoint usage", 0),
             ]
         },
@@ -270,8 +272,10 @@ def test_prices_are_the_regions_and_a_missing_transform_rate_is_hostings(
         "get_products",
         {
             "PriceList": [
-                product("ml.m5.large", "Training", "0.0000"),
                 product("ml.m5.large", "Training", "0.128"),
+                product("ml.m5.large", "Training", "0.10"),
+                product("ml.m5.xlarge", "Training", "0.0000"),
+                product("ml.g5.xlarge", "Training", "1.40"),
             ]
         },
         {"ServiceCode": "AmazonSageMaker", "Filters": wanted, "FormatVersion": "aws_v1", "MaxResults": 100},
@@ -284,6 +288,7 @@ def test_prices_are_the_regions_and_a_missing_transform_rate_is_hostings(
 
     assert prices.of("training", "ml.m5.large") == 0.128
     assert prices.of("training", "ml.m5.xlarge") is None
+    assert prices.of("training", "ml.g5.xlarge") is None
     assert prices.of("hosting", "ml.m5.xlarge") == 0.257
     assert prices.of("transform", "ml.m5.xlarge") == 0.257
     assert "hosting rates stand in" in prices.notes[0]
@@ -326,6 +331,33 @@ def test_quotas_and_prices_come_from_the_cache_until_they_are_too_old(
     third, third_prices = observe(aws.clients, cache_uri=uri)
     assert third.quotas == {"ml.m5.large for endpoint usage": 7}
     assert third_prices.of("hosting", "ml.m5.large") == 0.3
+
+
+def test_quotas_that_broke_off_are_known_as_far_as_they_came_and_not_kept(aws: Any, tmp_path: Path) -> None:
+    path = tmp_path / "account.json"
+    row = {"QuotaName": "ml.m5.large for endpoint usage", "QuotaCode": "L-00000001", "Value": 4}
+    aws.quotas.add_response("list_service_quotas", {"Quotas": [row], "NextToken": "x"})
+    aws.quotas.add_client_error("list_service_quotas", "TooManyRequestsException")
+    aws.nothing_is_running()
+    aws.prices_are()
+    account, _ = observe(aws.clients, cache_uri=str(path))
+    assert account.quotas == {"ml.m5.large for endpoint usage": 4}
+    assert "TooManyRequestsException" in account.notes[0]
+    assert not path.exists()
+
+
+def test_a_slow_service_is_left_after_the_page_that_used_up_the_time(aws: Any) -> None:
+    row = {"QuotaName": "ml.m5.large for endpoint usage", "QuotaCode": "L-00000001", "Value": 4}
+    aws.quotas.add_response("list_service_quotas", {"Quotas": [row], "NextToken": "x"})
+    aws.clients.service_quotas.meta.events.register("before-parameter-build", lambda **_: time.sleep(0.5))
+    aws.nothing_is_running()
+    aws.prices_are()
+    account, _ = observe(aws.clients, budget_seconds=0.4)
+    assert account.quotas == {"ml.m5.large for endpoint usage": 4}
+    assert (
+        account.notes[0] == "quotas couldn't be read and count as unknown: the time allowed for it was over"
+    )
+    assert aws.called.count("servicequotas:ListServiceQuotas") == 1
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"version": 1, "region": "us-east-1", "quotas": {}}'])
@@ -392,6 +424,14 @@ def test_nothing_is_asked_for_unless_settings_allow_it(aws: Any) -> None:
     assert not asked.asked
     assert aws.called == []
     assert INCREASE.command in asked.sentence
+
+
+def test_a_quota_whose_code_is_unknown_is_not_asked_for(aws: Any) -> None:
+    unknown = increase_for("ml.r7i.48xlarge for endpoint usage", limit=0, used=0, wanted=1)
+    asked = request_increase(aws.clients.service_quotas, unknown, allowed=True)
+    assert not asked.asked
+    assert "code is unknown" in asked.sentence
+    assert aws.called == []
 
 
 @pytest.mark.parametrize("status", ["PENDING", "CASE_OPENED"])

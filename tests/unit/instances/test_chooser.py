@@ -138,6 +138,14 @@ def test_an_unknown_price_comes_last_and_is_neither_zero_nor_within_a_limit() ->
     assert "price is unknown" in why_not(limited, "ml.m5.large")
 
 
+def test_a_known_price_comes_before_an_unknown_one_of_the_same_rank() -> None:
+    known: dict[tuple[Call, str], float] = {
+        ("training", "ml.c7i.large"): 5.0,
+        ("training", "ml.m5.4xlarge"): 40.0,
+    }
+    assert order(chosen(prices=Prices(known, "USD", "two prices")))[:2] == ["ml.c7i.large", "ml.m5.4xlarge"]
+
+
 def test_without_any_price_the_preferred_and_smallest_lead() -> None:
     prices = Prices({}, "USD", "none")
     assert order(chosen(prices=prices))[0] == "ml.m5.large"

@@ -22,6 +22,7 @@ REFUSAL = (
     [
         ("ml.m5.2xlarge for endpoint usage", "0", "0", "1", False, "ml.m5.2xlarge"),
         ("ml.m5.large for spot training job usage", "4", "4", "1", True, "ml.m5.large"),
+        ("ml.m5.large for training job usage", "1", "1", "1", True, "ml.m5.large"),
         ("Number of instances across all training jobs", "20", "19", "4", True, None),
         ("Number of instances across all transform jobs", "1", "0", "4", False, None),
         ("ml.m5.large for transform job usage", "1,000.0", "999.0", "2.0", True, "ml.m5.large"),
