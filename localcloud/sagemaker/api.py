@@ -146,7 +146,7 @@ class SageMaker:
         ------
         ServiceFault
             The refusal, with the service's error code. While the faults document throttles, everything but
-            Describe is refused: each operation has its own rate limit on AWS, those of Describe are the widest.
+            Describe and Stop is refused: Step Functions goes on watching its jobs whatever happens.
         """
         handler = self._operations.get(operation)
         if handler is None:

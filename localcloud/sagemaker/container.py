@@ -13,7 +13,9 @@ import shutil
 import socket
 import subprocess
 import tarfile
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -24,6 +26,8 @@ from localcloud.sagemaker.records import Record
 
 _PING_SECONDS = 0.02
 _HOST = "127.0.0.1"
+_given: deque[int] = deque(maxlen=64)
+_given_lock = threading.Lock()
 
 
 class Answer(NamedTuple):
@@ -190,7 +194,12 @@ def unpack_model(platform: Platform, model: Record, root: pathlib.Path) -> None:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that is free and wasn't given to another container just now, which may not listen on it yet."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind((_HOST, 0))
+            port: int = probe.getsockname()[1]
+        with _given_lock:
+            if port not in _given:
+                _given.append(port)
+                return port

@@ -61,8 +61,8 @@ class Fleet:
         JobError
             One doesn't come up; everything started so far is stopped.
         """
-        types = {kind for variant in self._variants.values() for kind in _instance_types(variant)}
-        if types and types == self._platform.without_capacity(types):
+        wanted = [_instance_types(variant) for variant in self._variants.values()]
+        if any(types and set(types) == self._platform.without_capacity(types) for types in wanted):
             self._stopped.wait(CAPACITY_SECONDS)
             raise JobError(
                 "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error. "

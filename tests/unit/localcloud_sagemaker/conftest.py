@@ -1,4 +1,4 @@
-"""SageMaker on a folder that stands in for S3, with a fake program for every image."""
+"""SageMaker on a folder that stands in for S3, with a fake program for every image unless the real ones are asked for."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from botocore.validate import ParamValidator
 from localcloud.faults import Faults
 from localcloud.quotas import Quotas
 from localcloud.sagemaker import SageMaker
+from localcloud.sagemaker.images import BUILT_IN
 from localcloud.sagemaker.objects import StorageError, StoredObject
 
 REGISTRY = "382416733822.dkr.ecr.us-east-1.amazonaws.com"
@@ -83,7 +84,7 @@ class KeptLogs:
 class Cloud:
     """The service under test with what surrounds it, and the requests that tests send."""
 
-    def __init__(self, folder: pathlib.Path, quotas: dict[str, float] | None = None) -> None:
+    def __init__(self, folder: pathlib.Path, quotas: dict[str, float] | None, stand_ins: bool) -> None:
         self.home = folder / "home"
         self.bucket = folder / "s3" / "bucket"
         self.bucket.mkdir(parents=True, exist_ok=True)
@@ -102,7 +103,7 @@ class Cloud:
             self.faults,
             objects_of=self.objects_of,
             logs=self.logs,
-            programs={"factorization-machines": fake, "knn": fake},
+            programs=BUILT_IN if stand_ins else {"factorization-machines": fake, "knn": fake},
         )
 
     def objects_of(self, role: str) -> FolderObjects:
@@ -218,8 +219,8 @@ def make_cloud(tmp_path: pathlib.Path) -> Iterator[Callable[..., Cloud]]:
     """Start a service on the test's folder; a second call is the same service after a restart."""
     made: list[Cloud] = []
 
-    def make(quotas: dict[str, float] | None = None) -> Cloud:
-        made.append(Cloud(tmp_path, quotas))
+    def make(quotas: dict[str, float] | None = None, stand_ins: bool = False) -> Cloud:
+        made.append(Cloud(tmp_path, quotas, stand_ins))
         return made[-1]
 
     yield make
