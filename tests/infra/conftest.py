@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import botocore.session
+import botocore.validate
 import jsonata
 import pytest
+
+from stacks.workflow import SUBSTITUTIONS
+from stacks.workflow.states import INTEGRATIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 os.environ["PATH"] = (
@@ -99,6 +106,7 @@ class Machine:
 
     definition: dict[str, Any]
     answers: dict[str, Answer]
+    check: Callable[[str, dict[str, Any]], None] = lambda _integration, _arguments: None
     visited: list[str] = field(default_factory=list)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     variables: dict[str, Any] = field(default_factory=dict)
@@ -155,6 +163,7 @@ class Machine:
     def _task(self, name: str, state: dict[str, Any], scope: dict[str, Any]) -> Any:
         arguments = self._fill(state["Arguments"], scope)
         self.calls.append((name, arguments))
+        self.check(state["Resource"], arguments)
         return copy.deepcopy(self.answers[name](arguments))
 
     def _map(self, state: dict[str, Any], scope: dict[str, Any]) -> list[Any]:
@@ -217,10 +226,90 @@ class Machine:
         return json.loads(json.dumps(value))
 
 
+SERVICES = {
+    "sagemaker": "sagemaker",
+    "aws-sdk:sagemaker": "sagemaker",
+    "glue": "glue",
+    "sns": "sns",
+    "lambda": "lambda",
+}
+
+
+def check_call(resource: str, arguments: dict[str, Any]) -> None:
+    """Assert that AWS would accept a call: known members, required ones, types, enums, patterns, limits."""
+    service, operation = resource.split(":states:::")[1].removesuffix(".sync").rsplit(":", 1)
+    model = _service_model(SERVICES[service])
+    shape = model.operation_model(operation[0].upper() + operation[1:]).input_shape
+    if service == "lambda":
+        # The integration takes the payload as JSON, the API as bytes.
+        arguments = {**arguments, "Payload": json.dumps(arguments["Payload"]).encode()}
+        assert len(arguments["Payload"]) <= 256 * 1024
+    report = botocore.validate.ParamValidator().validate(arguments, shape)
+    assert not report.has_errors(), f"{operation}: {report.generate_report()}"
+    _check_values(operation, shape, arguments)
+
+
+@functools.cache
+def _service_model(service: str) -> Any:
+    return botocore.session.get_session().get_service_model(service)
+
+
+def _check_values(place: str, shape: Any, value: Any) -> None:
+    if shape.type_name == "structure":
+        for name, member in value.items():
+            _check_values(f"{place}.{name}", shape.members[name], member)
+    elif shape.type_name == "list":
+        assert len(value) <= shape.metadata.get("max", len(value)), place
+        for member in value:
+            _check_values(place, shape.member, member)
+    elif shape.type_name == "map":
+        for key, member in value.items():
+            _check_values(f"{place} key", shape.key, key)
+            _check_values(f"{place}[{key}]", shape.value, member)
+    elif shape.type_name == "string":
+        assert value in (shape.enum or [value]), f"{place} is {value!r}"
+        assert len(value) <= shape.metadata.get("max", len(value)), f"{place} is too long: {value!r}"
+        pattern = shape.metadata.get("pattern", "").replace(r"\p{L}", "a-zA-Z").replace(r"\p{Z}", r"\s")
+        pattern = pattern.replace(r"\p{N}", "0-9")
+        if r"\u" in pattern:  # Glue's ranges of UTF-16 surrogates, which Python's re has no word for
+            return
+        assert not pattern or re.fullmatch(f"(?s:{pattern})", value), f"{place} is {value!r}, not {pattern}"
+    elif shape.type_name in {"integer", "long"}:
+        low, high = shape.metadata.get("min", value), shape.metadata.get("max", value)
+        assert low <= value <= high, f"{place} is {value}, not {low} to {high}"
+
+
+ARN = "arn:aws:{}:eu-west-1:000000000000:{}"
+DEPLOYED = {
+    **{name: f"arn:aws:states:::{integration}" for name, integration in INTEGRATIONS.items()},
+    "DataBucket": "fmrecstorage-data",
+    "Key": ARN.format("kms", "key/12345678-1234-1234-1234-123456789012"),
+    "Table": "FmRecStorage-Recommendations",
+    "Topic": ARN.format("sns", "FmRecStorage-Notifications"),
+    "SageMakerRole": "arn:aws:iam::000000000000:role/FmRecPipeline-SageMakerRole",
+    "EncodingJob": "EncodingJob-abc",
+    "FactorizationMachinesImage": "000000000000.dkr.ecr.eu-west-1.amazonaws.com/factorization-machines:1",
+    "KnnImage": "000000000000.dkr.ecr.eu-west-1.amazonaws.com/knn:1",
+}
+"""What CloudFormation fills in for the placeholders; functions have their own names."""
+
+
+def deployed(definition: dict[str, Any]) -> dict[str, Any]:
+    """Fill in a definition's placeholders."""
+    text = json.dumps(definition)
+    for name, value in (dict.fromkeys(SUBSTITUTIONS, "") | DEPLOYED).items():
+        text = text.replace(f"${{{name}}}", value or f"FmRecPipeline-{name}")
+    filled: dict[str, Any] = json.loads(text)
+    return filled
+
+
 @pytest.fixture
-def machine() -> Callable[..., Machine]:
-    """Make a machine from a definition and the answers of its tasks by state name."""
-    return Machine
+def machine() -> Callable[[dict[str, Any], dict[str, Answer]], Machine]:
+    """Make a machine from a definition and the answers of its tasks by state name.
+
+    Each call is checked against botocore's models.
+    """
+    return lambda definition, answers: Machine(deployed(definition), answers, check_call)
 
 
 @pytest.fixture
