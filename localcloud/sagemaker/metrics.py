@@ -6,6 +6,7 @@ AWS doesn't publish the expressions for Factorization Machines; these are inferr
 
 from __future__ import annotations
 
+import math
 import pathlib
 import re
 from typing import Any
@@ -38,9 +39,10 @@ EXPRESSIONS = _expressions()
 def final_metrics(log: pathlib.Path) -> list[dict[str, Any]]:
     """The last value of every metric in a log, as ``FinalMetricDataList``.
 
-    The log is read line by line; lines without the ``#…_metric:`` mark cost no expression.
+    The log is read line by line; lines without the ``#…_metric:`` mark cost no expression. What isn't a finite
+    number is left out, as CloudWatch takes no other.
     """
-    values: dict[str, float] = {}
+    texts: dict[str, str] = {}
     with log.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             if "_metric: host=" not in line:
@@ -48,10 +50,18 @@ def final_metrics(log: pathlib.Path) -> list[dict[str, Any]]:
             for name, expression in EXPRESSIONS.items():
                 match = expression.search(line)
                 if match:
-                    values[name] = float(match[1])
+                    texts[name] = match[1]
     moment = now()
     return [
         {"MetricName": name, "Value": value, "Timestamp": moment}
-        for name, value in values.items()
-        if value == value  # noqa: PLR0124 - CloudWatch takes no NaN
+        for name, text in texts.items()
+        if (value := _finite(text)) is not None
     ]
+
+
+def _finite(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

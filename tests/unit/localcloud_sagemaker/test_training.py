@@ -68,6 +68,13 @@ def test_a_job_leaves_its_artifact_metrics_and_transitions(cloud: Any) -> None:
     assert not (cloud.home / "sagemaker/work/training/job").exists()
 
 
+@pytest.mark.parametrize("loss", ["nan", "inf", "oops"])
+def test_what_is_no_number_is_no_metric(cloud: Any, loss: str) -> None:
+    job = cloud.trained(HyperParameters={"loss": loss})
+    assert job["TrainingJobStatus"] == "Completed"
+    assert "test:rmse" not in {metric["MetricName"] for metric in job["FinalMetricDataList"]}
+
+
 def test_a_prefix_is_a_plain_string_prefix(cloud: Any) -> None:
     cloud.put("data/train/a", "1")
     cloud.put("data/train/sub/b", "2")
