@@ -98,13 +98,15 @@ def _localcloud(*arguments: str) -> None:
 
 @contextmanager
 def cloud(state: Path, quotas: str, keep_running: bool) -> Iterator[Cloud]:
-    """Start a local cloud and stop it at the end, whatever the end is, unless it is to be kept."""
-    finished = False
+    """Start a local cloud and stop it at the end, unless it is to be kept and nobody interrupted."""
+    keep = keep_running
     try:
         yield start(state, quotas)
-        finished = True
+    except KeyboardInterrupt:
+        keep = False
+        raise
     finally:
-        if not (finished and keep_running):
+        if not keep:
             stop(state)
 
 

@@ -10,6 +10,10 @@ from typing import Any, TextIO
 from fmrec.execution import JobStarted, StateRun, Timeline, log_lines
 
 
+SHORTEST_SHOWN = 0.1
+"""Seconds. Shorter states (a look at a status, say) would only hide the others."""
+
+
 class Progress:
     """Callbacks for `fmrec.execution.follow`.
 
@@ -36,7 +40,7 @@ class Progress:
         if isinstance(change, JobStarted):
             self._line(f"        {change.kind} job {change.name}")
             self._tails[change] = 0
-        elif change.seconds is not None and change.type not in ("Pass", "Choice"):
+        elif change.type in ("Task", "Map", "Parallel") and (change.seconds or 0) >= SHORTEST_SHOWN:
             self._line(f"  {self._elapsed()}  {change.name}  ({change.seconds:.1f} s)")
 
     def tick(self, timeline: Timeline) -> None:
