@@ -123,6 +123,7 @@ def _dispatching(
             attempt = _attempt.get()
             if attempt is None:  # TestState runs a state without an execution
                 return original(resource, input_data)
+            _complete_schedule(attempt.execution["events"], resource, input_data, region)
             try:
                 _authorise(attempt, resource, input_data, region)
                 handler = integrations.handler(resource)
@@ -139,6 +140,21 @@ def _dispatching(
         return invoke_resource
 
     return make
+
+
+def _complete_schedule(events: list[dict[str, Any]], resource: str, request: Any, region: str) -> None:
+    """Put what Step Functions tells of a task into its TaskScheduled event, where stock names the resource only."""
+    service, _, action = resource.partition(":states:::")[2].partition(":")
+    for event in reversed(events):
+        details = event.get("taskScheduledEventDetails")
+        if details is not None and details["resource"] == resource and "parameters" not in details:
+            details |= {
+                "resourceType": service or "lambda",
+                "resource": action or details["resource"],
+                "region": region,
+                "parameters": json.dumps(request),
+            }
+            return
 
 
 def _authorise(attempt: _Attempt, resource: str, request: Any, region: str) -> None:
