@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from fmrec.errors import SettingsError
 from fmrec.instances.catalogue import catalogue
 from fmrec.instances.plan import plan
+from fmrec.instances.policy import Policy
 from fmrec.instances.quotas import Account
 from fmrec.instances.workloads import Sizes
 from fmrec.manifest import Channel, Manifest, Rows
@@ -294,3 +296,25 @@ def test_an_evaluation_holds_vectors_and_interactions_and_never_users_times_item
     assert step["needs"]["quotas"][1] == "Number of instances across all processing jobs"
     assert step["candidates"][0]["instance_type"] == "ml.m5.large"
     assert document["cost"]["run"]["items"]["evaluation"]["amount"] > 0
+
+
+def test_the_documented_table_is_what_is_reckoned() -> None:
+    text = (Path(__file__).parents[3] / "docs/instances.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([\d,]+) × (\d+) \| ([\d.]+) GiB \| (ml\.\S+) \|$", text, re.MULTILINE)
+    assert len(rows) == 5
+    for feature_dim, num_factors, gib, instance_type in rows:
+        step = plan(sizes(int(feature_dim.replace(",", ""))), {"num_factors": num_factors}, {}, {})["steps"][
+            "fm_training"
+        ]
+        assert step["needs"]["memory_gib"] == float(gib)
+        assert step["candidates"][0]["instance_type"] == instance_type
+
+
+def test_the_documented_policy_is_the_default_one() -> None:
+    text = (Path(__file__).parents[3] / "docs/instances.md").read_text(encoding="utf-8")
+    documented = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", text, re.MULTILINE))
+    default = asdict(Policy())
+    assert set(documented) == set(default)
+    assert documented["families"] == ", ".join(default["families"])
+    for name in ("preferred_price_factor", "maximum_price_factor", "memory_safety_factor"):
+        assert float(documented[name]) == default[name]
