@@ -171,6 +171,7 @@ class Fleet:
                 return
             try:
                 self._start_variant(name, self._check_stopped)
+                self._check_stopped()  # stop() may have looked for programs before this one was there
             except (JobError, ShutDownError):
                 with self._lock:
                     self._containers[name].child.kill()  # the next round tries again
