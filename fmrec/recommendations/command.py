@@ -9,16 +9,16 @@ from dataclasses import asdict
 from fmrec.errors import InputError
 from fmrec.execution import stack_outputs
 from fmrec.recommendations.table import UserRecommendations, serve
-from fmrec.run_command import PIPELINE_STACK
+from fmrec.run_command import STORAGE_STACK
 
-TABLE_OUTPUT = "RecommendationsTableName"
-"""The pipeline stack's output that names the table."""
+TABLE_OUTPUT = "RecommendationsTable"
+"""The storage stack's output that names the table."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("user", metavar="USER", help="id of the user, as in the interactions")
     parser.add_argument(
-        "--stack", default=PIPELINE_STACK, help="name of the deployed pipeline stack (default: %(default)s)"
+        "--stack", default=STORAGE_STACK, help="name of the deployed storage stack (default: %(default)s)"
     )
     parser.add_argument("--table", help="name of the DynamoDB table (default: the one of the stack)")
     parser.add_argument(
