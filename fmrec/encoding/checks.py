@@ -8,7 +8,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec.dataset import Dataset, Interactions
-from fmrec.encoding.rows import BLOCK, BROKEN, PATH, POSITION, RAW, SKIP, START
+from fmrec.encoding.rows import BROKEN, PATH, POSITION, RAW, SKIP, START
 
 REASON, COLUMN = "_reason", "_column"
 """Why a row is not used and in which of its files' columns that shows; both null for a good row."""
@@ -66,13 +66,13 @@ def check_rows(rows: DataFrame, dataset: Dataset) -> DataFrame:
     columns = F.array(*[F.lit(names[role] if role else None).cast("string") for _, _, role in problems])
     checked = rows.select(
         *[column.alias(role) for role, column in typed.items()],
-        *(PATH, START, BLOCK, POSITION, SKIP, RAW),
+        *(PATH, START, POSITION, SKIP, RAW),
         F.when(F.col(SKIP), None).otherwise(number).alias("_problem"),
     )
     bad = F.col("_problem").isNotNull()
     return checked.select(
         *typed,
-        *(PATH, START, BLOCK, POSITION, SKIP),
+        *(PATH, START, POSITION, SKIP),
         F.when(bad, F.col(RAW)).alias(RAW),
         F.when(bad, F.get(reasons, F.col("_problem"))).alias(REASON),
         F.when(bad, F.get(columns, F.col("_problem"))).alias(COLUMN),

@@ -7,7 +7,7 @@ documented in docs/recordio-data-source.md. Rows are taken as Arrow batches and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from pyspark import TaskContext
 from pyspark.sql.datasource import DataSource, DataSourceArrowWriter, WriterCommitMessage
 from pyspark.sql.types import (
     ArrayType,
+    BinaryType,
     ByteType,
     DataType,
     DoubleType,
@@ -35,7 +36,7 @@ from fmrec.recordio import encode_csr
 FORMAT = "recordio-protobuf"
 INTEGERS = (ByteType, ShortType, IntegerType, LongType)
 NUMBERS = (*INTEGERS, FloatType, DoubleType)
-WRITE_OPTIONS = ("path", "indices", "values", "label", "feature_dim", "max_part_bytes")
+WRITE_OPTIONS = ("path", "indices", "values", "label", "feature_dim", "records", "max_part_bytes")
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,7 @@ class WriteOptions:
     """The writer's options, checked against the DataFrame's schema."""
 
     path: str
-    columns: SparseColumns
-    feature_dim: int
-    label: str | None
+    encode: Callable[[pa.RecordBatch], Iterator[memoryview]]
     max_part_bytes: int | None
 
     @classmethod
@@ -59,6 +58,39 @@ class WriteOptions:
         """
         _refuse_unknown(options, WRITE_OPTIONS)
         types = {column.name: column.dataType for column in schema.fields}
+        limit = _whole(options, "max_part_bytes") if options.get("max_part_bytes") else None
+        path = _required(options, "path", "a folder or s3://bucket/prefix")
+        if options.get("records"):
+            unused = sorted({"indices", "values", "label", "feature_dim"} & set(options))
+            if unused:
+                raise SettingsError(f"option {unused[0]} has no use beside records: expected one of both")
+            _need_type("records", options["records"], types, (BinaryType,), "binary")
+            return cls(path, EncodedRecords(options["records"]), limit)
+        return cls(path, SparseRecords.check(options, types), limit)
+
+
+@dataclass(frozen=True)
+class EncodedRecords:
+    """Takes a binary column of records that are encoded already, any number in a row."""
+
+    column: str
+
+    def __call__(self, batch: pa.RecordBatch) -> Iterator[memoryview]:
+        for data in batch.column(batch.schema.get_field_index(self.column)):
+            if data.is_valid:
+                yield memoryview(data.as_buffer())
+
+
+@dataclass(frozen=True)
+class SparseRecords:
+    """Encodes one sparse record a row."""
+
+    columns: SparseColumns
+    feature_dim: int
+    label: str | None
+
+    @classmethod
+    def check(cls, options: Mapping[str, str], types: Mapping[str, DataType]) -> SparseRecords:
         label = options.get("label", "label" if "label" in types else "")
         if label:
             _need_type("label", label, types, NUMBERS, "a number")
@@ -71,13 +103,20 @@ class WriteOptions:
             )
         for index, value in zip(indices, values, strict=True):
             _check_pair(index, value, types)
-        return cls(
-            path=_required(options, "path", "a folder or s3://bucket/prefix"),
-            columns=SparseColumns(tuple(indices), tuple(_number(value) for value in values)),
-            feature_dim=_whole(options, "feature_dim"),
-            label=label or None,
-            max_part_bytes=_whole(options, "max_part_bytes") if options.get("max_part_bytes") else None,
-        )
+        columns = SparseColumns(tuple(indices), tuple(_number(value) for value in values))
+        return cls(columns, _whole(options, "feature_dim"), label or None)
+
+    def __call__(self, batch: pa.RecordBatch) -> Iterator[memoryview]:
+        if not batch.num_rows:
+            return
+        indptr, indices, values = self.columns.to_csr(batch, self.feature_dim)
+        labels = None
+        if self.label is not None:
+            column = batch.column(batch.schema.get_field_index(self.label))
+            if column.null_count:
+                raise InputError(f"column {self.label} has {column.null_count} nulls: a label is required")
+            labels = column.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+        yield encode_csr(indptr, indices, values, self.feature_dim, labels).data
 
 
 class RecordIOProtobuf(DataSource):
@@ -118,23 +157,12 @@ class RecordIOWriter(DataSourceArrowWriter):
         )
         try:
             for batch in iterator:
-                if batch.num_rows:
-                    parts.write(self._encode(batch), batch.num_rows)
+                for data in self._options.encode(batch):
+                    parts.write(data)
             return TaskParts(parts.finish())
         except BaseException:
             parts.discard()
             raise
-
-    def _encode(self, batch: pa.RecordBatch) -> memoryview:
-        options = self._options
-        indptr, indices, values = options.columns.to_csr(batch, options.feature_dim)
-        labels = None
-        if options.label is not None:
-            column = batch.column(batch.schema.get_field_index(options.label))
-            if column.null_count:
-                raise InputError(f"column {options.label} has {column.null_count} nulls: a label is required")
-            labels = column.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
-        return encode_csr(indptr, indices, values, options.feature_dim, labels).data
 
     def commit(self, messages: list[WriterCommitMessage | None]) -> None:
         parts = [part for message in messages if isinstance(message, TaskParts) for part in message.parts]
@@ -152,17 +180,16 @@ class PartSeries:
         self._number = number
         self._limit = max_part_bytes
         self._file: PartFile | None = None
-        self._rows = self._bytes = 0
+        self._bytes = 0
         self._done: list[WrittenPart] = []
 
-    def write(self, data: memoryview, rows: int) -> None:
+    def write(self, data: memoryview) -> None:
         if self._file is not None and self._limit is not None and self._bytes + len(data) > self._limit:
             self._close()
         if self._file is None:
             series = "" if self._limit is None else f"-{len(self._done):03d}"
             self._file = self._output.open(f"part-{self._number:05d}{series}.pbr")
         self._file.write(data)
-        self._rows += rows
         self._bytes += len(data)
 
     def finish(self) -> list[WrittenPart]:
@@ -175,9 +202,9 @@ class PartSeries:
 
     def _close(self) -> None:
         if self._file is not None:
-            self._done.append(self._file.finish(self._rows))
+            self._done.append(self._file.finish())
         self._file = None
-        self._rows = self._bytes = 0
+        self._bytes = 0
 
 
 def _check_pair(index: str, value: str, types: Mapping[str, DataType]) -> None:

@@ -1,9 +1,10 @@
 """The encoding job: raw interactions to recordIO-protobuf parts, a feature index and a manifest.
 
-The files are parsed once; from then on only numbers move. Rows are gathered by user (which the
-split and the list of seen pairs need) and then spread over the training parts by a seeded hash of
-their pair, so that the order of training rows is random, yet the same whatever the cluster does.
-The driver holds counts by file, partition and reason, never rows, users or items.
+Files are parsed once and ids never leave the JVM; from the join that turns them into columns on, only
+packed batches of numbers move. Rows are gathered by user (for duplicates, split, negatives and what a
+user has seen) and then spread by a seeded hash, so that the order of training rows is random, yet the
+same whatever the cluster does. The driver holds counts by file, piece, partition and reason, never
+rows, users or items.
 """
 
 from __future__ import annotations
@@ -14,39 +15,49 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import reduce
-from typing import Any
+from dataclasses import dataclass, field
 
+import numpy as np
 from pyspark import StorageLevel
-from pyspark.sql import Column, DataFrame, Observation, SparkSession
+from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec import objectstore
-from fmrec.dataset import BinaryLabel, Dataset
+from fmrec.dataset import BinaryLabel, Dataset, ImplicitLabel, LeaveFirstN, LeaveLastN, NoSplit, RandomSplit
 from fmrec.encoding.checks import COLUMN, REASON, check_rows
 from fmrec.encoding.datasource import FORMAT, RecordIOProtobuf
-from fmrec.encoding.feature_space import check_contiguous, number_names
-from fmrec.encoding.rows import BLOCK, PATH, POSITION, RAW, SKIP, START, number_blocks, read_rows
-from fmrec.encoding.splits import gather_by_user, mark_test
+from fmrec.encoding.exchange import SEEN, TALLY, TEST, TRAIN, read_tally
+from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE, Keep, read_index, write_index
+from fmrec.encoding.negatives import ItemRange
+from fmrec.encoding.rows import PATH, POSITION, RAW, SKIP, START, Piece, number_pieces, read_rows
+from fmrec.encoding.stages import (
+    Buckets,
+    Order,
+    RowNumbers,
+    decide_by_user,
+    to_batches,
+    to_records,
+    to_seen,
+)
 from fmrec.errors import FormatError, InputError
 from fmrec.manifest import Channel, Manifest, Rows
 
 PART_BYTES = 32 << 20
 ROW_BYTES = 64
 """A two-hot row with a label in recordIO-protobuf, about."""
-ROWS_PER_PARTITION = 2_000_000
+BUCKET_ROWS = 250_000
+"""Rows that a task holds at once, about: a bucket of users, or of training rows."""
+PARTITION_ROWS = 2_000_000
 Progress = Callable[[str, int | None], None]
 """Told about each step that begins, and the number of rows that it works on, once known."""
-
-
-@dataclass(frozen=True)
-class _Counts:
-    """What was read, as the driver knows it."""
-
-    read: int
-    bad: Counter[str]
-    files: dict[str, dict[str, int]]
+SETTINGS = {
+    "spark.sql.session.timeZone": "UTC",
+    # Compressing cached columns costs more time than reading their bytes back from disk.
+    "spark.sql.inMemoryColumnarStorage.compressed": "false",
+    # Packed rows are large, so batches are bounded by bytes.
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
+    "spark.sql.execution.arrow.maxBytesPerBatch": str(16 << 20),
+}
 
 
 def encode(
@@ -82,8 +93,6 @@ def encode(
     FormatError
         The counts don't add up.
     """
-    started = time.monotonic()
-    tell = progress or (lambda step, rows: None)
     spark.dataSource.register(RecordIOProtobuf)
     with _settings(spark), contextlib.ExitStack() as caches:
 
@@ -92,220 +101,296 @@ def encode(
             caches.callback(kept.unpersist)
             return kept
 
-        interactions = dataset.interactions
-        path = _resolve(raw_uri, interactions.source.path)
-        _withdraw(output_uri)
-
-        tell("reading", None)
-        checked = keep(check_rows(read_rows(spark, interactions.source, path, interactions.columns), dataset))
-        counts, blocks = _count(spark, checked)
-        _check_usable(counts, path, dataset)
-        _write_quarantine(checked, blocks, objectstore.join(output_uri, "quarantine/"))
-
-        tell("indexing", counts.read)
-        good = checked.where(F.col(REASON).isNull() & ~F.col(SKIP))
-        index_uri = objectstore.join(output_uri, "feature_index/")
-        partitions = max(1, math.ceil(counts.read / ROWS_PER_PARTITION))
-        ranges = _write_index(spark, good, index_uri, partitions, keep)
-        users, items = ranges["user"][1], ranges["item"][1] - ranges["item"][0]
-        feature_dim = ranges["item"][1]
-
-        tell("splitting", counts.read)
-        columns = _to_columns(spark, good, blocks, index_uri, dataset)
-        split = keep(mark_test(gather_by_user(columns, partitions, users), dataset.split))
-        sizes = {bool(row["test"]): int(row["count"]) for row in split.groupBy("test").count().collect()}
-
-        tell("writing", counts.read)
-        train, test = split.where(~F.col("test")), split.where("test")
-        _write_seen(train, objectstore.join(output_uri, "seen/"))
-        row_bytes = ROW_BYTES
-        train_parts = dataset.parts or max(1, math.ceil(sizes.get(False, 0) * row_bytes / PART_BYTES))
-        test_parts = max(1, math.ceil(sizes.get(True, 0) * row_bytes / PART_BYTES))
-        channels = {
-            "train": _write_channel(
-                _shuffled(train, train_parts, dataset.seed), output_uri, "train/", feature_dim, dataset
-            ),
-            "test": _write_channel(
-                _by_user(test, test_parts, users), output_uri, "test/", feature_dim, dataset
-            ),
-        }
-        rows = Rows(
-            read=counts.read,
-            encoded=channels["train"].rows + channels["test"].rows,
-            train=channels["train"].rows,
-            test=channels["test"].rows,
-            quarantined=sum(counts.bad.values()),
-        )
-        rows.reconcile()
-        manifest = Manifest(
-            run=run,
-            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-            dataset=dataset.to_document(),
-            feature_dim=feature_dim,
-            nnz_per_row=2.0,
-            users=users,
-            items=items,
-            ranges=ranges,
-            rows=rows,
-            train=channels["train"],
-            test=channels["test"],
-            quarantine_reasons=dict(sorted(counts.bad.items())),
-            seconds=round(time.monotonic() - started, 3),
-            details={"files": counts.files},
-        )
-        objectstore.write_bytes(
-            objectstore.join(output_uri, "manifest.json"), manifest.to_json().encode("utf-8")
-        )
-        return manifest
+        tell = progress or (lambda step, rows: None)
+        return _Job(spark, dataset, raw_uri, output_uri, keep, tell).run(run)
 
 
 @contextlib.contextmanager
 def _settings(spark: SparkSession) -> Iterator[None]:
     """What the job relies on, whatever the session was started with; put back afterwards."""
-    wanted = {"spark.sql.session.timeZone": "UTC", "spark.sql.execution.arrow.maxRecordsPerBatch": "65536"}
-    before = {key: spark.conf.get(key) for key in wanted}
-    for key, value in wanted.items():
+    before = {key: spark.conf.get(key, None) for key in SETTINGS}
+    for key, value in SETTINGS.items():
         spark.conf.set(key, value)
     try:
         yield
     finally:
         for key, earlier in before.items():
-            spark.conf.set(key, str(earlier))
+            if earlier is None:
+                spark.conf.unset(key)
+            else:
+                spark.conf.set(key, earlier)
 
 
-def _resolve(raw_uri: str, path: str) -> str:
+@dataclass(frozen=True)
+class _Read:
+    """What was read, as the driver knows it."""
+
+    rows: int
+    bad: Counter[str]
+    files: dict[str, dict[str, int]]
+    pieces: list[tuple[Piece, int, int]]
+
+    @property
+    def numbers(self) -> RowNumbers:
+        ordered = sorted((piece.first, to_row) for piece, to_row, _ in self.pieces)
+        return RowNumbers(
+            np.array([first for first, _ in ordered], np.int64),
+            np.array([row for _, row in ordered], np.int64),
+        )
+
+
+@dataclass
+class _Job:
+    """One run's frame of reference."""
+
+    spark: SparkSession
+    dataset: Dataset
+    raw_uri: str
+    output_uri: str
+    keep: Keep
+    tell: Progress
+    started: float = field(default_factory=time.monotonic)
+
+    def run(self, run: str) -> Manifest:
+        interactions = self.dataset.interactions
+        objectstore.delete(self._output("manifest.json"))  # its presence means "complete"
+
+        self.tell("reading", None)
+        path = resolve(self.raw_uri, interactions.source.path)
+        rows = read_rows(self.spark, interactions.source, path, interactions.columns)
+        checked = self.keep(check_rows(rows, self.dataset))
+        read = self._count(checked)
+        self._write_quarantine(checked, read)
+        self._check_usable(read, path)
+
+        self.tell("indexing", read.rows)
+        good = checked.where(F.col(REASON).isNull() & ~F.col(SKIP))
+        partitions = max(1, math.ceil(read.rows / PARTITION_ROWS))
+        index_uri = self._output("feature_index/")
+        ranges = write_index(self._names(good), ["user", "item"], index_uri, partitions, self.keep)
+        self._check_ranges(ranges)
+
+        self.tell("deciding", read.rows)
+        users, items = ranges["user"], ranges["item"]
+        feature_dim = max(end for _, end in ranges.values())
+        by_user = Buckets(max(1, math.ceil(read.rows / BUCKET_ROWS)), partitions)
+        order = self._order(read.rows - sum(read.bad.values()), users[1])
+        label = self.dataset.label
+        popularity = isinstance(label, ImplicitLabel) and label.sampling == "popularity"
+        packed = to_batches(self._to_columns(good, index_uri), read.numbers, by_user, users[1])
+        decided = self.keep(
+            decide_by_user(by_user.exchange(packed), self.dataset, ItemRange(*items, popularity), order.route)
+        )
+        tally: Counter[str] = Counter()
+        for row in decided.where(F.col("kind") == TALLY).select("data").collect():
+            tally += read_tally(row[0])
+
+        self.tell("writing", tally["encoded train"] + tally["encoded test"])
+        to_seen(by_user.exchange(decided.where(F.col("kind") == SEEN))).write.mode("overwrite").parquet(
+            self._output("seen/")
+        )
+        channels = [
+            self._write_channel(decided, order, kind, prefix, feature_dim)
+            for kind, prefix in ((TRAIN, "train/"), (TEST, "test/"))
+        ]
+        manifest = self._manifest(run, read, tally, ranges, channels)
+        objectstore.write_bytes(self._output("manifest.json"), manifest.to_json().encode("utf-8"))
+        return manifest
+
+    def _output(self, name: str) -> str:
+        return objectstore.join(self.output_uri, name)
+
+    def _count(self, checked: DataFrame) -> _Read:
+        """Count rows by file, piece and reason."""
+        skipped = F.sum(F.col(SKIP).cast("int"))
+        found = checked.groupBy(PATH, START, REASON).agg(F.min(POSITION), F.count(F.lit(1)), skipped)
+        pieces: dict[tuple[str, int], Piece] = {}
+        files: dict[str, dict[str, int]] = {}
+        bad: Counter[str] = Counter()
+        for file, start, reason, first, lines, headers in found.collect():
+            piece = pieces.get((file, start), Piece(file, start, first, 0))
+            pieces[file, start] = Piece(file, start, min(first, piece.first), piece.lines + lines)
+            counts = files.setdefault(file, {"read": 0, "quarantined": 0, "skipped": 0})
+            counts["read"] += lines - headers
+            counts["skipped"] += headers
+            if reason is not None:
+                bad[reason] += lines
+                counts["quarantined"] += lines
+        rows = sum(file["read"] for file in files.values())
+        return _Read(rows, bad, dict(sorted(files.items())), number_pieces(list(pieces.values())))
+
+    def _check_usable(self, read: _Read, path: str) -> None:
+        if not read.rows:
+            raise InputError(f"{path} holds no rows, only headers or blank lines: expected interactions")
+        bad = sum(read.bad.values())
+        reasons = ", ".join(f"{count} {reason}" for reason, count in read.bad.most_common())
+        where = f"they are listed in {self._output('quarantine/')}"
+        if bad == read.rows:
+            raise InputError(f"none of the {bad} rows of {path} can be used ({reasons}); {where}")
+        limit = self.dataset.quarantine.max_share
+        if bad > limit * read.rows:
+            raise InputError(
+                f"{bad} of {read.rows} rows of {path} are bad ({bad / read.rows:.2%}: {reasons}), more than "
+                f"quarantine.max_share allows ({limit:.2%}); {where}"
+            )
+
+    def _check_ranges(self, ranges: dict[str, tuple[int, int]]) -> None:
+        for namespace in ("user", "item"):
+            if ranges[namespace][0] == ranges[namespace][1]:
+                raise InputError(
+                    f"no {namespace} has at least {getattr(self.dataset.minimum_interactions, namespace)} "
+                    f"interactions: lower minimum_interactions.{namespace}"
+                )
+
+    def _write_quarantine(self, checked: DataFrame, read: _Read) -> None:
+        schema = "file string, row bigint, raw string, column string, reason string"
+        bad = self.spark.createDataFrame([], schema)
+        if read.bad:
+            lines = [(piece.file, piece.start, to_line) for piece, _, to_line in read.pieces]
+            pieces = self.spark.createDataFrame(lines, f"{PATH} string, {START} bigint, to_line bigint")
+            bad = (
+                checked.where(F.col(REASON).isNotNull())
+                .join(F.broadcast(pieces), [PATH, START])
+                .select(
+                    F.col(PATH).alias("file"),
+                    (F.col(POSITION) + F.col("to_line")).alias("row"),
+                    F.col(RAW).alias("raw"),
+                    F.col(COLUMN).alias("column"),
+                    F.col(REASON).alias("reason"),
+                )
+            )
+        bad.write.mode("overwrite").parquet(self._output("quarantine/"))
+
+    def _names(self, good: DataFrame) -> DataFrame:
+        """Every id that is met often enough, with how often."""
+        minimum = self.dataset.minimum_interactions
+        frames = [
+            good.groupBy(F.col(namespace).alias(NAME))
+            .agg(F.count(F.lit(1)).alias(COUNT))
+            .where(F.col(COUNT) >= least)
+            .select(F.lit(ordinal).alias(NAMESPACE), NAME, COUNT)
+            for ordinal, (namespace, least) in enumerate((("user", minimum.user), ("item", minimum.item)))
+        ]
+        return frames[0].unionAll(frames[1])
+
+    def _to_columns(self, good: DataFrame, index_uri: str) -> DataFrame:
+        """Replace ids by columns."""
+        rows = good
+        for namespace in ("user", "item"):
+            columns = read_index(self.spark, index_uri, namespace)
+            columns = columns.toDF(namespace, f"{namespace}_column")
+            rows = rows.join(columns, namespace, "left")
+        zero = F.lit(0.0)
+        value = F.col("value") if "value" in self.dataset.interactions.columns else zero
+        label = self.dataset.label
+        if isinstance(label, ImplicitLabel):
+            weights = [F.lit(part) for pair in label.event_weights.items() for part in pair]
+            weight = F.coalesce(F.create_map(*weights)[F.col("event")], zero) if weights else F.lit(1.0)
+            value = (
+                weight
+                if label.threshold is None
+                else F.when(value >= label.threshold, weight).otherwise(zero)
+            )
+        timed = "timestamp" in self.dataset.interactions.columns
+        return rows.select(
+            "user_column",
+            "item_column",
+            value.alias("value"),
+            (F.col("timestamp") if timed else zero).alias("timestamp"),
+            F.col(POSITION).alias("position"),
+        )
+
+    def _order(self, rows: int, users: int) -> Order:
+        """Plan the parts from what can be expected: rows, negatives, and the share held out."""
+        split, label = self.dataset.split, self.dataset.label
+        held_out = rows
+        if isinstance(split, LeaveFirstN | LeaveLastN):
+            held_out = min(rows, users * split.n)
+        elif isinstance(split, RandomSplit):
+            held_out = math.ceil(rows * split.share)
+        elif isinstance(split, NoSplit):
+            held_out = 0
+        factor = 1 + label.negatives_per_positive if isinstance(label, ImplicitLabel) else 1
+
+        def buckets(expected: int, parts: int | None) -> Buckets:
+            parts = parts or max(1, math.ceil(expected * ROW_BYTES / PART_BYTES))
+            return Buckets(parts * max(1, math.ceil(expected / parts / BUCKET_ROWS)), parts)
+
+        return Order(
+            self.dataset.seed,
+            buckets(rows * factor, self.dataset.parts),
+            buckets(held_out * factor, None),
+            users,
+        )
+
+    def _write_channel(
+        self, decided: DataFrame, order: Order, kind: int, prefix: str, feature_dim: int
+    ) -> Channel:
+        uri = self._output(prefix)
+        buckets = order.train if kind == TRAIN else order.test
+        packed = buckets.exchange(decided.where(F.col("kind") == kind))
+        written = Observation()
+        to_records(packed, order, kind, feature_dim).observe(
+            written, F.sum("rows").alias("rows"), F.sum("positives").alias("positives")
+        ).write.format(FORMAT).mode("overwrite").option("records", "records").save(uri)
+        rows, positives = (int(written.get[name] or 0) for name in ("rows", "positives"))
+        stored = objectstore.list_objects(uri)
+        binary = isinstance(self.dataset.label, BinaryLabel | ImplicitLabel)
+        return Channel(
+            prefix,
+            rows,
+            len(stored),
+            sum(part.size for part in stored),
+            positives / rows if binary and rows else None,
+        )
+
+    def _manifest(
+        self,
+        run: str,
+        read: _Read,
+        tally: Counter[str],
+        ranges: dict[str, tuple[int, int]],
+        channels: list[Channel],
+    ) -> Manifest:
+        dropped = {
+            name.removeprefix("dropped "): count
+            for name, count in sorted(tally.items())
+            if name.startswith("dropped ")
+        }
+        rows = Rows(
+            read=read.rows,
+            encoded=tally["encoded train"] + tally["encoded test"],
+            train=tally["encoded train"],
+            test=tally["encoded test"],
+            quarantined=sum(read.bad.values()),
+            dropped=sum(dropped.values()),
+        )
+        rows.reconcile()
+        for channel, name in zip(channels, ("train", "test"), strict=True):
+            expected = sum(tally[f"{kind} {name}"] for kind in ("encoded", "repeated", "negatives"))
+            if channel.rows != expected:
+                raise FormatError(
+                    f"{channel.rows} rows were written to {name}/, but {expected} were expected"
+                )
+        return Manifest(
+            run=run,
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            dataset=self.dataset.to_document(),
+            feature_dim=max(end for _, end in ranges.values()),
+            nnz_per_row=2.0,
+            users=ranges["user"][1],
+            items=ranges["item"][1] - ranges["item"][0],
+            ranges=ranges,
+            rows=rows,
+            train=channels[0],
+            test=channels[1],
+            quarantine_reasons=dict(sorted(read.bad.items())),
+            dropped_reasons=dropped,
+            seconds=round(time.monotonic() - self.started, 3),
+            details={"files": read.files},
+        )
+
+
+def resolve(raw_uri: str, path: str) -> str:
+    """Return a data set document's path as Spark takes it."""
     return path if "://" in path or path.startswith("/") else objectstore.join(raw_uri, path)
-
-
-def _withdraw(output_uri: str) -> None:
-    """Take an earlier manifest away first: its presence means that the encoding is complete."""
-    objectstore.delete(objectstore.join(output_uri, "manifest.json"))
-
-
-def _count(spark: SparkSession, checked: DataFrame) -> tuple[_Counts, DataFrame]:
-    """Count rows by piece, file and reason; and make the table that numbers the pieces' rows."""
-    found = (
-        checked.groupBy(BLOCK, REASON)
-        .agg(
-            F.first(PATH), F.first(START), F.min(POSITION), F.count(F.lit(1)), F.sum(F.col(SKIP).cast("int"))
-        )
-        .collect()
-    )
-    pieces: dict[int, tuple[int, str, int, int, int]] = {}
-    files: dict[str, dict[str, int]] = {}
-    bad: Counter[str] = Counter()
-    for block, reason, file, start, first, lines, skipped in found:
-        earlier = pieces.get(block, (block, file, start, first, 0))
-        pieces[block] = (block, file, start, min(first, earlier[3]), earlier[4] + lines)
-        tally = files.setdefault(file, {"read": 0, "quarantined": 0, "skipped": 0})
-        tally["read"] += lines - skipped
-        tally["skipped"] += skipped
-        if reason is not None:
-            bad[reason] += lines
-            tally["quarantined"] += lines
-    schema = f"{BLOCK} bigint, file_number int, to_row bigint, to_line bigint"
-    blocks = spark.createDataFrame(number_blocks(list(pieces.values())), schema)
-    return _Counts(sum(file["read"] for file in files.values()), bad, files), F.broadcast(blocks)
-
-
-def _check_usable(counts: _Counts, path: str, dataset: Dataset) -> None:
-    if not counts.read:
-        raise InputError(f"{path} holds no rows, only headers or blank lines: expected interactions")
-    bad = sum(counts.bad.values())
-    reasons = ", ".join(f"{count} {reason}" for reason, count in counts.bad.most_common())
-    if bad == counts.read:
-        raise InputError(
-            f"none of the {bad} rows of {path} can be used: {reasons}; check the data set document"
-        )
-    if bad > dataset.quarantine.max_share * counts.read:
-        raise InputError(
-            f"{bad} of {counts.read} rows of {path} are bad ({bad / counts.read:.2%}: {reasons}), more than "
-            f"quarantine.max_share allows ({dataset.quarantine.max_share:.2%}); they are listed in quarantine/"
-        )
-
-
-def _write_quarantine(checked: DataFrame, blocks: DataFrame, uri: str) -> None:
-    checked.where(F.col(REASON).isNotNull()).join(blocks, BLOCK).select(
-        F.col(PATH).alias("file"),
-        (F.col(POSITION) + F.col("to_line")).alias("row"),
-        F.col(RAW).alias("raw"),
-        F.col(COLUMN).alias("column"),
-        F.col(REASON).alias("reason"),
-    ).write.mode("overwrite").parquet(uri)
-
-
-def _write_index(
-    spark: SparkSession, good: DataFrame, uri: str, partitions: int, keep: Callable[[DataFrame], DataFrame]
-) -> dict[str, tuple[int, int]]:
-    """Write the feature index and return the column range of each namespace."""
-    numbered: list[DataFrame] = []
-    ranges: dict[str, tuple[int, int]] = {}
-    first = 0
-    for namespace in ("user", "item"):
-        names = good.groupBy(F.col(namespace).alias("name")).agg(F.count(F.lit(1)).alias("interactions"))
-        index, count = number_names(names, first, namespace, partitions, keep)
-        numbered.append(index)
-        ranges[namespace] = (first, first + count)
-        first += count
-    reduce(DataFrame.unionAll, numbered).write.mode("overwrite").parquet(uri)
-    check_contiguous(spark.read.parquet(uri), first)
-    return ranges
-
-
-def _to_columns(
-    spark: SparkSession, good: DataFrame, blocks: DataFrame, index_uri: str, dataset: Dataset
-) -> DataFrame:
-    """Replace ids by columns, and provenance by the row's number over all files."""
-    rows = good.join(blocks, BLOCK).withColumn("row", F.col(POSITION) + F.col("to_row"))
-    index = spark.read.parquet(index_uri)
-    for namespace in ("user", "item"):
-        columns = index.where(F.col("namespace") == namespace).select(
-            F.col("name").alias(namespace), F.col("column").alias(f"{namespace}_column")
-        )
-        rows = rows.join(columns, namespace)
-    timestamp = [F.col("timestamp")] if "timestamp" in dataset.interactions.columns else []
-    return rows.select("user_column", "item_column", "row", _label(dataset).alias("label"), *timestamp)
-
-
-def _label(dataset: Dataset) -> Column:
-    value = F.col("value")
-    if isinstance(dataset.label, BinaryLabel):
-        return (value >= dataset.label.threshold).cast("float")
-    return value.cast("float")
-
-
-def _shuffled(rows: DataFrame, parts: int, seed: int) -> DataFrame:
-    """Spread rows over parts and order them, at random but reproducibly."""
-    key = F.xxhash64(F.lit(seed), "user_column", "item_column")
-    spread = rows.withColumn("_key", key).repartitionById(parts, F.pmod("_key", F.lit(parts)).cast("int"))
-    return spread.sortWithinPartitions("_key", "row")
-
-
-def _by_user(rows: DataFrame, parts: int, users: int) -> DataFrame:
-    part = F.floor(F.col("user_column") * parts / users).cast("int")
-    return rows.repartitionById(parts, part).sortWithinPartitions("user_column", "row")
-
-
-def _write_seen(train: DataFrame, uri: str) -> None:
-    pairs = train.select("user_column", "item_column").distinct()
-    pairs.sort("user_column", "item_column").write.mode("overwrite").parquet(uri)
-
-
-def _write_channel(
-    rows: DataFrame, output_uri: str, prefix: str, feature_dim: int, dataset: Dataset
-) -> Channel:
-    uri = objectstore.join(output_uri, prefix)
-    seen = Observation()
-    measured = rows.select("user_column", "item_column", "label").observe(
-        seen, F.count(F.lit(1)).alias("rows"), F.sum("label").alias("positives")
-    )
-    options: dict[str, Any] = {"indices": "user_column,item_column", "feature_dim": feature_dim}
-    measured.write.format(FORMAT).mode("overwrite").options(**options).save(uri)
-    stored = objectstore.list_objects(uri)
-    count = int(seen.get["rows"])
-    share = None
-    if isinstance(dataset.label, BinaryLabel) and count:
-        share = float(seen.get["positives"]) / count
-    if count and not stored:
-        raise FormatError(f"{count} rows were written to {uri}, but nothing is there")
-    return Channel(prefix, count, len(stored), sum(part.size for part in stored), share)

@@ -35,7 +35,6 @@ class WrittenPart:
     """What a task tells the driver about a part; ``token`` is what makes it appear."""
 
     name: str
-    rows: int
     bytes: int
     token: dict[str, Any] = field(default_factory=dict)
 
@@ -49,7 +48,7 @@ class PartFile(ABC):
     def write(self, data: memoryview) -> None: ...
 
     @abstractmethod
-    def finish(self, rows: int) -> WrittenPart:
+    def finish(self) -> WrittenPart:
         """Store what is left and return what the driver needs; the part stays invisible."""
 
     @abstractmethod
@@ -139,9 +138,9 @@ class LocalPart(PartFile):
     def write(self, data: memoryview) -> None:
         self._bytes += self._file.write(data)
 
-    def finish(self, rows: int) -> WrittenPart:
+    def finish(self) -> WrittenPart:
         self._file.close()
-        return WrittenPart(self.name, rows, self._bytes, {"file": self._path.name})
+        return WrittenPart(self.name, self._bytes, {"file": self._path.name})
 
     def discard(self) -> None:
         self._file.close()
@@ -224,12 +223,12 @@ class S3Part(PartFile):
             self._upload(body)
             del self._pending[:size]
 
-    def finish(self, rows: int) -> WrittenPart:
+    def finish(self) -> WrittenPart:
         if self._pending or not self._parts:
             self._upload(bytes(self._pending))
             self._pending.clear()
         token = {"upload_id": self._upload_id, "parts": self._parts}
-        return WrittenPart(self.name, rows, self._bytes, token)
+        return WrittenPart(self.name, self._bytes, token)
 
     def discard(self) -> None:
         self._client.abort_multipart_upload(**self._target, UploadId=self._upload_id)

@@ -1,9 +1,9 @@
 """Files to rows of text fields, each of which can be found again in its file.
 
 Delimited text and JSON Lines are read line by line and taken apart here, so that the quarantine can
-show each bad line as it was. A row knows which piece of which file it came from (``BLOCK``) and where
-it stands in it (``POSITION``); ``number_blocks`` turns both into row numbers in file order, however
-Spark cut and scheduled the files. The driver learns about pieces, never about rows.
+show each bad line as it was. A row knows which piece of which file it came from (``PATH``, ``START``)
+and where it stands in it (``POSITION``); ``number_pieces`` turns that into row numbers in file order,
+however Spark cut and scheduled the files. The driver learns about pieces, never about rows.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -19,8 +20,8 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that everybody k
 from fmrec.dataset import Source
 from fmrec.errors import InputError
 
-PATH, START, BLOCK, POSITION = "_path", "_start", "_block", "_position"
-"""Provenance: the file, the first byte of the piece of it, a hash of both, a number growing in the piece."""
+PATH, START, POSITION = "_path", "_start", "_position"
+"""Provenance: the file, the first byte of the piece of it, a number that grows in the piece."""
 RAW, SKIP, BROKEN = "_raw", "_skip", "_broken"
 """The row as read; whether it is no row at all (a header or a blank line); why it can't be taken apart."""
 _CORRUPT = "_corrupt"
@@ -66,31 +67,30 @@ def read_rows(spark: SparkSession, source: Source, path: str, fields: Mapping[st
     return _parse_delimited(lines, source, texts[0], file, fields)
 
 
-def number_blocks(blocks: list[tuple[int, str, int, int, int]]) -> list[tuple[int, int, int, int]]:
-    """Number the rows of all pieces in file order.
+@dataclass(frozen=True)
+class Piece:
+    """A piece of a file that one task reads: ``first`` is its lowest position, ``lines`` all its lines."""
 
-    Parameters
-    ----------
-    blocks : list of tuple
-        Of each piece: its hash, file, first byte, lowest position, and number of lines.
+    file: str
+    start: int
+    first: int
+    lines: int
 
-    Returns
-    -------
-    list of tuple
-        Of each piece: its hash, the ordinal of its file in sorted order, what to add to a position
-        for the row's number over all files, and for its line number (from 1) in its own file.
+
+def number_pieces(pieces: list[Piece]) -> list[tuple[Piece, int, int]]:
+    """Return what to add to a piece's positions for row numbers over all files, and for line numbers.
+
+    Files are taken in the order of their names, pieces in the order of their first bytes; row numbers
+    count from 0 and line numbers of a file from 1, both with headers and blank lines.
     """
-    files = {path: ordinal for ordinal, path in enumerate(sorted({block[1] for block in blocks}))}
     numbered = []
     total, in_file, current = 0, 0, ""
-    for block, path, _, first, lines in sorted(blocks, key=lambda block: (block[1], block[2])):
-        if path != current:
-            in_file, current = 0, path
-        numbered.append((block, files[path], total - first, in_file - first + 1))
-        total += lines
-        in_file += lines
-    if len({block[0] for block in numbered}) != len(numbered):
-        raise InputError("two pieces of the files have the same hash: rename a file and encode again")
+    for piece in sorted(pieces, key=lambda piece: (piece.file, piece.start)):
+        if piece.file != current:
+            in_file, current = 0, piece.file
+        numbered.append((piece, total - piece.first, in_file - piece.first + 1))
+        total += piece.lines
+        in_file += piece.lines
     return numbered
 
 
@@ -98,7 +98,6 @@ def _provenance() -> list[Column]:
     return [
         F.col("_metadata.file_path").alias(PATH),
         F.col("_metadata.file_block_start").alias(START),
-        F.xxhash64("_metadata.file_path", "_metadata.file_block_start").alias(BLOCK),
         F.monotonically_increasing_id().alias(POSITION),
     ]
 
@@ -156,7 +155,7 @@ def _rows(lines: DataFrame, parsed: Column, taken: Mapping[str, str], skip: Colu
     rows = lines.withColumn("_parsed", parsed).withColumn(SKIP, skip)
     return rows.select(
         *[F.col("_parsed").getField(field).alias(name) for name, field in taken.items()],
-        *(PATH, START, BLOCK, POSITION, SKIP),
+        *(PATH, START, POSITION, SKIP),
         F.make_valid_utf8("value").alias(RAW),
         reason.alias(BROKEN),
     )

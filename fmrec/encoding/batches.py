@@ -1,0 +1,188 @@
+"""Rows as whole columns of numbers: what moves between the job's stages instead of one row at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+UNKNOWN = -1
+"""Stands for a user or item that has no column."""
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """A list of non-zeros a row.
+
+    Parameters
+    ----------
+    lengths : int64 array (rows,)
+    columns : int64 array (sum of lengths,)
+    values : float32 array (sum of lengths,)
+    """
+
+    lengths: Ints
+    columns: Ints
+    values: NDArray[np.float32]
+
+    @classmethod
+    def empty(cls, rows: int) -> Ragged:
+        return cls(np.zeros(rows, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+
+    def take(self, rows: Ints) -> Ragged:
+        """Return the given rows, in the given order."""
+        if not len(self.columns):
+            return Ragged.empty(len(rows))
+        starts = np.cumsum(self.lengths) - self.lengths
+        lengths = self.lengths[rows]
+        places = spans(starts[rows], lengths)
+        return Ragged(lengths, self.columns[places], self.values[places])
+
+    def beside(self, other: Ragged) -> Ragged:
+        """Return each row's non-zeros followed by the same row's of ``other``."""
+        if not len(other.columns):
+            return self
+        if not len(self.columns):
+            return other
+        lengths = self.lengths + other.lengths
+        starts = np.cumsum(lengths) - lengths
+        columns = np.empty(lengths.sum(), np.int64)
+        values = np.empty(len(columns), np.float32)
+        for part, at in ((self, starts), (other, starts + self.lengths)):
+            places = spans(at, part.lengths)
+            columns[places], values[places] = part.columns, part.values
+        return Ragged(lengths, columns, values)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Interactions, column by column; all arrays have one entry a row.
+
+    Parameters
+    ----------
+    user, item : int64 arrays
+        Columns of the feature space, or ``UNKNOWN``.
+    value : float64 array
+        The value as read, later the label.
+    time : float64 array
+        Seconds since 1970; 0 where the data has no times.
+    row : int64 array
+        The row's number over all files, in file order.
+    extra : Ragged
+        Side features' non-zeros.
+    """
+
+    user: Ints
+    item: Ints
+    value: Floats
+    time: Floats
+    row: Ints
+    extra: Ragged
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def take(self, rows: NDArray[Any]) -> Batch:
+        """Return the rows at the given places, or where a mask is true."""
+        places = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        return Batch(
+            self.user[places],
+            self.item[places],
+            self.value[places],
+            self.time[places],
+            self.row[places],
+            self.extra.take(places),
+        )
+
+    def with_(self, **changes: Any) -> Batch:
+        return replace(self, **changes)
+
+    def to_bytes(self) -> bytes:
+        sizes = np.array([len(self), len(self.extra.columns)], np.int64)
+        return b"".join(array.tobytes() for array in (sizes, *self._arrays()))
+
+    def _arrays(self) -> list[NDArray[Any]]:
+        plain = [self.user, self.item, self.value, self.time, self.row]
+        if not len(self.extra.columns):
+            return plain
+        return [*plain, self.extra.lengths, self.extra.columns, self.extra.values]
+
+    @classmethod
+    def from_bytes(cls, data: bytes | memoryview) -> Batch:
+        rows, entries = np.frombuffer(data, np.int64, 2)
+        at = 16
+
+        def read(dtype: Any, count: int) -> Any:
+            nonlocal at
+            array = np.frombuffer(data, dtype, count, at)
+            at += array.nbytes
+            return array
+
+        user, item = read(np.int64, rows), read(np.int64, rows)
+        value, time = read(np.float64, rows), read(np.float64, rows)
+        row = read(np.int64, rows)
+        extra = Ragged.empty(rows)
+        if entries:
+            extra = Ragged(read(np.int64, rows), read(np.int64, entries), read(np.float32, entries))
+        return cls(user, item, value, time, row, extra)
+
+    @classmethod
+    def concatenate(cls, batches: Iterable[Batch]) -> Batch:
+        """Return all rows of all batches, in order."""
+        parts = list(batches)
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            none = np.zeros(0, np.int64)
+            return cls(none, none, none.astype(np.float64), none.astype(np.float64), none, Ragged.empty(0))
+
+        def joined(name: str) -> Any:
+            return np.concatenate([attrgetter(name)(part) for part in parts])
+
+        extra = Ragged(joined("extra.lengths"), joined("extra.columns"), joined("extra.values"))
+        return cls(joined("user"), joined("item"), joined("value"), joined("time"), joined("row"), extra)
+
+
+def spans(starts: Ints, lengths: Ints) -> Ints:
+    """Return ``starts[0] … starts[0] + lengths[0] - 1, starts[1] …`` in one array."""
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    places: Ints = np.arange(total, dtype=np.int64) + np.repeat(starts - (ends - lengths), lengths)
+    return places
+
+
+def hashes(seed: int, *columns: Ints) -> NDArray[np.uint64]:
+    """Return a well-mixed 64-bit hash of each row's numbers (SplitMix64, Steele et al. 2014).
+
+    The same on every machine and in every version of NumPy, unlike its random generators.
+    """
+    state = np.full(len(columns[0]), seed & 0xFFFFFFFFFFFFFFFF, np.uint64)
+    for column in columns:
+        state = _mix(state + column.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15))
+    return state
+
+
+def units(hashed: NDArray[np.uint64]) -> Floats:
+    """Return hashes as numbers in [0, 1)."""
+    return (hashed >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def by_key(key: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Yield each value of an integer array, ascending, with the places where it stands, in order."""
+    order = np.argsort(key, kind="stable")
+    ordered = key[order]
+    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1]))[: len(key)])
+    for start, end in zip(starts, [*starts[1:], len(key)], strict=True):
+        yield int(ordered[start]), order[start:end]
+
+
+def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(state ^ (state >> np.uint64(31)))

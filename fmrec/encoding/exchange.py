@@ -1,0 +1,96 @@
+"""Moving batches of rows between tasks: Spark shuffles a few packed rows instead of millions of small ones.
+
+A packed row has a bucket, a kind and bytes. ``exchange`` brings each partition its range of buckets,
+sorted; ``each_bucket`` hands them on one bucket at a time, so that memory depends on the size of a
+bucket, which the job chooses, and not on the size of the data.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
+
+from fmrec.encoding.batches import Batch, by_key
+
+SCHEMA = "bucket bigint, kind int, data binary"
+ARROW_SCHEMA = pa.schema([("bucket", pa.int64()), ("kind", pa.int32()), ("data", pa.binary())])
+TALLY, TABLE, ROWS, TRAIN, TEST, SEEN = range(6)
+"""Kinds: counts as JSON; side features of users or items; interactions; and what becomes of them."""
+FLUSH_ROWS = 1_000_000
+"""Rows to gather before they are packed by bucket: more rows a bucket make fewer packed rows."""
+
+Packed = tuple[int, int, bytes]
+Bucket = Iterator[tuple[int, memoryview]]
+
+
+def exchange(packed: DataFrame, buckets: int, partitions: int) -> DataFrame:
+    """Bring buckets to partitions: each gets a range of them, in order, tables before rows."""
+    partition = F.floor(F.col("bucket") * partitions / buckets).cast("int")
+    return packed.repartitionById(partitions, partition).sortWithinPartitions("bucket", "kind")
+
+
+def map_packed(
+    frame: DataFrame, function: Callable[[Iterable[pa.RecordBatch]], Iterable[Packed]]
+) -> DataFrame:
+    """Apply a function to each partition's Arrow batches; it yields packed rows."""
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for bucket, kind, data in function(batches):
+            arrays = [
+                pa.array([bucket], pa.int64()),
+                pa.array([kind], pa.int32()),
+                pa.array([data], pa.binary()),
+            ]
+            yield pa.RecordBatch.from_arrays(arrays, schema=ARROW_SCHEMA)
+
+    return frame.mapInArrow(run, SCHEMA)
+
+
+def each_bucket(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, Bucket]]:
+    """Yield each bucket with its packed rows (kind, bytes); use one up before the next."""
+    for bucket, rows in groupby(_packed(batches), key=lambda row: row[0]):
+        yield bucket, ((kind, data) for _, kind, data in rows)
+
+
+def pack(batch: Batch, buckets: NDArray[np.int64], kind: int) -> Iterator[Packed]:
+    """Pack a batch's rows by bucket."""
+    for bucket, places in by_key(buckets):
+        yield bucket, kind, batch.take(places).to_bytes()
+
+
+def pack_tally(tally: Counter[str]) -> Iterator[Packed]:
+    if tally:
+        yield 0, TALLY, json.dumps(tally).encode()
+
+
+def read_tally(data: bytes | memoryview) -> Counter[str]:
+    return Counter(json.loads(bytes(data)))
+
+
+def gathered(batches: Iterable[Batch], rows: int = FLUSH_ROWS) -> Iterator[Batch]:
+    """Join small batches into larger ones of about ``rows`` rows."""
+    pending: list[Batch] = []
+    count = 0
+    for batch in batches:
+        pending.append(batch)
+        count += len(batch)
+        if count >= rows:
+            yield Batch.concatenate(pending)
+            pending, count = [], 0
+    if count:
+        yield Batch.concatenate(pending)
+
+
+def _packed(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, int, memoryview]]:
+    for batch in batches:
+        buckets, kinds = batch.column(0).to_pylist(), batch.column(1).to_pylist()
+        for bucket, kind, data in zip(buckets, kinds, batch.column(2), strict=True):
+            yield bucket, kind, memoryview(data.as_buffer())

@@ -1,0 +1,227 @@
+"""The stages that run as NumPy in Spark's tasks, between the JVM's joins and the data source.
+
+``to_batches`` takes rows whose ids are columns already; ``decide_by_user`` runs ``by_user`` on each
+bucket of users; ``to_records`` orders a bucket's rows and encodes them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+
+from fmrec.dataset import Dataset
+from fmrec.encoding.batches import UNKNOWN, Batch, Ragged, hashes, units
+from fmrec.encoding.by_user import decide
+from fmrec.encoding.exchange import (
+    ROWS,
+    SEEN,
+    TALLY,
+    TEST,
+    TRAIN,
+    Packed,
+    each_bucket,
+    exchange,
+    gathered,
+    map_packed,
+    pack,
+    pack_tally,
+    read_tally,
+)
+from fmrec.encoding.negatives import ItemRange
+from fmrec.recordio import encode_csr
+
+ENCODE_ROWS = 65_536
+BELOW_MINIMUM = {"user": "user below the minimum", "item": "item below the minimum"}
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """How finely a stage cuts its rows, and how many tasks take the buckets."""
+
+    count: int
+    partitions: int
+
+    def of(self, columns: NDArray[np.int64], first: int, end: int) -> NDArray[np.int64]:
+        """Bucket of each column in ``[first, end)``; the first one's if unknown."""
+        place = np.maximum(columns - first, 0)
+        return np.asarray(place * self.count // max(end - first, 1), dtype=np.int64)
+
+    def exchange(self, packed: DataFrame) -> DataFrame:
+        return exchange(packed, self.count, self.partitions)
+
+
+@dataclass(frozen=True)
+class Order:
+    """Where each encoded row goes: training rows at random, test rows by user."""
+
+    seed: int
+    train: Buckets
+    test: Buckets
+    users: int
+
+    def route(self, batch: Batch, kind: int) -> Iterator[Packed]:
+        if kind == TRAIN:
+            bucket = (units(self._key(batch)) * self.train.count).astype(np.int64)
+        else:
+            bucket = self.test.of(batch.user, 0, self.users)
+        yield from pack(batch, bucket, kind)
+
+    def sort(self, batch: Batch, kind: int) -> Batch:
+        if kind == TEST:
+            return batch.take(np.lexsort((batch.item, batch.row, batch.user)))
+        key = self._key(batch)
+        order = np.argsort(key)
+        ordered = key[order]
+        if (ordered[1:] == ordered[:-1]).any():
+            order = np.lexsort((batch.item, batch.user, batch.row, key))
+        return batch.take(order)
+
+    def _key(self, batch: Batch) -> NDArray[np.uint64]:
+        return hashes(self.seed, batch.user, batch.item, batch.row)
+
+
+@dataclass(frozen=True)
+class RowNumbers:
+    """Turns positions, which depend on how Spark cut the files, into numbers over all files."""
+
+    first_positions: NDArray[np.int64]
+    to_row: NDArray[np.int64]
+
+    def of(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        piece = np.searchsorted(self.first_positions, positions, side="right") - 1
+        return np.asarray(positions + self.to_row[piece])
+
+
+def to_batches(rows: DataFrame, numbers: RowNumbers, buckets: Buckets, users: int) -> DataFrame:
+    """Pack joined rows by bucket of users; rows without a column are dropped and counted.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        ``user_column`` and ``item_column`` (bigint, null if left out of the index), ``value`` and
+        ``timestamp`` (double), ``position`` (bigint) and, with context features, ``extra_columns``
+        (array of bigint) and ``extra_values`` (array of float).
+    """
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[Packed]:
+        tally: Counter[str] = Counter()
+        for batch in gathered(_kept(_to_batch(found, numbers), tally) for found in batches):
+            yield from pack(batch, buckets.of(batch.user, 0, users), ROWS)
+        yield from pack_tally(tally)
+
+    return map_packed(rows, run)
+
+
+def decide_by_user(
+    packed: DataFrame, dataset: Dataset, items: ItemRange, route: Callable[[Batch, int], Iterator[Packed]]
+) -> DataFrame:
+    """Decide about each bucket of users, and send what is encoded where ``route`` says."""
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[Packed]:
+        tally: Counter[str] = Counter()
+        for bucket, rows in each_bucket(batches):
+            found: list[Batch] = []
+            for kind, data in rows:
+                if kind == TALLY:
+                    tally += read_tally(data)
+                else:
+                    found.append(Batch.from_bytes(data))
+            decided = decide(Batch.concatenate(found), dataset, items)
+            tally += decided.tally
+            yield from route(decided.train, TRAIN)
+            yield from route(decided.test, TEST)
+            if len(decided.seen_user):
+                yield bucket, SEEN, np.stack([decided.seen_user, decided.seen_item]).tobytes()
+        yield from pack_tally(tally)
+
+    return map_packed(packed, run)
+
+
+def to_records(packed: DataFrame, order: Order, kind: int, feature_dim: int) -> DataFrame:
+    """Order each bucket's rows and encode them.
+
+    Returns
+    -------
+    DataFrame
+        ``records`` (binary), and how many they are (``rows``) and have label 1 (``positives``).
+    """
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for _, rows in each_bucket(batches):
+            batch = order.sort(Batch.concatenate(Batch.from_bytes(data) for _, data in rows), kind)
+            for start in range(0, len(batch), ENCODE_ROWS):
+                chunk = batch.take(np.arange(start, min(start + ENCODE_ROWS, len(batch))))
+                yield pa.RecordBatch.from_pydict(
+                    {
+                        "records": pa.array([_encode(chunk, feature_dim)], pa.binary()),
+                        "rows": pa.array([len(chunk)], pa.int64()),
+                        "positives": pa.array([int((chunk.value == 1).sum())], pa.int64()),
+                    }
+                )
+
+    return packed.mapInArrow(run, "records binary, rows bigint, positives bigint")
+
+
+def to_seen(packed: DataFrame) -> DataFrame:
+    """Unpack the pairs met in train: ``user_column`` and ``item_column``, in order of both."""
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for _, rows in each_bucket(batches):
+            for _, data in rows:
+                user, item = np.frombuffer(data, np.int64).reshape(2, -1)
+                yield pa.RecordBatch.from_pydict({"user_column": user, "item_column": item})
+
+    return packed.mapInArrow(run, "user_column bigint, item_column bigint")
+
+
+def _encode(batch: Batch, feature_dim: int) -> memoryview:
+    known_user, known_item = batch.user != UNKNOWN, batch.item != UNKNOWN
+    ids = np.stack([batch.user, batch.item], axis=1)
+    known = np.stack([known_user, known_item], axis=1)
+    columns = ids[known]
+    rows = Ragged(known.sum(axis=1), columns, np.ones(len(columns), np.float32)).beside(batch.extra)
+    indptr = np.concatenate(([0], np.cumsum(rows.lengths)))
+    return encode_csr(indptr, rows.columns, rows.values, feature_dim, batch.value.astype(np.float32)).data
+
+
+def _to_batch(found: pa.RecordBatch, numbers: RowNumbers) -> Batch:
+    def column(name: str, missing: float) -> NDArray[np.generic]:
+        values = found.column(found.schema.get_field_index(name))
+        if values.null_count:
+            values = values.fill_null(missing)
+        return np.asarray(values.to_numpy(zero_copy_only=False))
+
+    extra = Ragged.empty(found.num_rows)
+    if "extra_columns" in found.schema.names:
+        columns, values = (
+            found.column(found.schema.get_field_index(name)) for name in ("extra_columns", "extra_values")
+        )
+        lengths = np.asarray(columns.value_lengths().fill_null(0)).astype(np.int64)
+        extra = Ragged(
+            lengths,
+            np.asarray(columns.flatten()).astype(np.int64),
+            np.asarray(values.flatten()).astype(np.float32),
+        )
+    return Batch(
+        column("user_column", UNKNOWN).astype(np.int64, copy=False),
+        column("item_column", UNKNOWN).astype(np.int64, copy=False),
+        column("value", 0.0).astype(np.float64, copy=False),
+        column("timestamp", 0.0).astype(np.float64, copy=False),
+        numbers.of(column("position", 0).astype(np.int64, copy=False)),
+        extra,
+    )
+
+
+def _kept(batch: Batch, tally: Counter[str]) -> Batch:
+    no_user, no_item = batch.user == UNKNOWN, batch.item == UNKNOWN
+    if not (no_user.any() or no_item.any()):
+        return batch
+    tally[f"dropped {BELOW_MINIMUM['user']}"] += int(no_user.sum())
+    tally[f"dropped {BELOW_MINIMUM['item']}"] += int((no_item & ~no_user).sum())
+    return batch.take(~(no_user | no_item))
