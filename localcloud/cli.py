@@ -133,7 +133,8 @@ def serve(options: argparse.Namespace) -> int:
         # The mark must be in the environment that this process was started with: it is found by it.
         os.environ[MARK] = str(home.root)
         os.execv(  # noqa: S606 - the same program again
-            sys.executable, [sys.executable, "-m", "localcloud", *sys.argv[1:]])
+            sys.executable, [sys.executable, "-m", "localcloud", *sys.argv[1:]]
+        )
     record = home.read()
     if record is not None and _runs(home, record):
         raise LocalCloudError(f"a local cloud runs in {home.root} already, at {record.endpoint_url}")

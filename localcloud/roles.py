@@ -69,7 +69,9 @@ def denial(role: str, session: str, action: str, resource: str | None, region: s
         region=region,
         secure_transport=True,
         # Of the services that tasks call, SageMaker alone is handed a role.
-        service_context={"iam:passedtoservice": "sagemaker.amazonaws.com"} if action == "iam:PassRole" else {},
+        service_context={"iam:passedtoservice": "sagemaker.amazonaws.com"}
+        if action == "iam:PassRole"
+        else {},
     )
     if resource is None:
         allowed = any(

@@ -24,7 +24,9 @@ def module() -> Iterator[types.ModuleType]:
 
 
 def test_a_function_is_replaced_by_one_that_knows_the_original(module: types.ModuleType) -> None:
-    binding.replace("emulator_double", "add", ("first", "second"), lambda original: lambda a, b: original(a, b) * 10)
+    binding.replace(
+        "emulator_double", "add", ("first", "second"), lambda original: lambda a, b: original(a, b) * 10
+    )
     assert module.add(1, 2) == 30
 
 

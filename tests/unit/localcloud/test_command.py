@@ -96,7 +96,9 @@ def test_stop_ends_everything_that_runs(state: Path, command: Any, open_cloud: A
     assert list((state / "glue").iterdir()) == []
 
 
-def test_nothing_survives_a_server_that_is_killed(state: Path, command: Any, open_cloud: Any, wait_until: Any) -> None:
+def test_nothing_survives_a_server_that_is_killed(
+    state: Path, command: Any, open_cloud: Any, wait_until: Any
+) -> None:
     started = command("start", "--state", state)
     assert started.returncode == 0, started.stderr
     second = open_cloud(state)

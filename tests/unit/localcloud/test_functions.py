@@ -75,7 +75,11 @@ def test_an_error_has_the_name_of_its_class_and_a_stack_trace(invoke: Any) -> No
 
 def test_step_functions_catches_the_error_by_that_name(cloud: Any, invoke: Any) -> None:
     role = cloud.role("functions-machine", "states", "lambda:InvokeFunction")
-    catch = {"ErrorEquals": ["NoCapacityError"], "Next": "Wait", "Output": "{% $parse($states.errorOutput.Cause).errorMessage %}"}
+    catch = {
+        "ErrorEquals": ["NoCapacityError"],
+        "Next": "Wait",
+        "Output": "{% $parse($states.errorOutput.Cause).errorMessage %}",
+    }
     task = {
         "Type": "Task",
         "Resource": "arn:aws:states:::lambda:invoke",
@@ -96,7 +100,9 @@ def test_step_functions_catches_the_error_by_that_name(cloud: Any, invoke: Any) 
         ({}, "functions-import", "Runtime.ImportModuleError", "Unable to import module 'index': No module named 'no_such_package'"),
     ],
 )  # fmt: skip
-def test_the_runtimes_own_errors_have_their_names(invoke: Any, event: Any, name: str, error: str, message: str) -> None:
+def test_the_runtimes_own_errors_have_their_names(
+    invoke: Any, event: Any, name: str, error: str, message: str
+) -> None:
     _, payload = invoke(event, name)
     assert payload["errorType"] == error
     assert message in payload["errorMessage"]
@@ -112,7 +118,11 @@ def test_lines_on_standard_output_are_no_answer_however_many(invoke: Any) -> Non
 def test_logging_and_print_reach_cloudwatch_logs(cloud: Any, invoke: Any) -> None:
     invoke({"log": "chosen ml.m5.xlarge"})
     logs = cloud.client("logs")
-    messages = [event["message"] for event in logs.filter_log_events(logGroupName="/aws/lambda/functions")["events"]]
+    messages = [
+        event["message"] for event in logs.filter_log_events(logGroupName="/aws/lambda/functions")["events"]
+    ]
     logged = [message for message in messages if "chosen ml.m5.xlarge" in message]
-    assert any(message.startswith("[INFO]\t20") and message.endswith("\tchosen ml.m5.xlarge") for message in logged)
+    assert any(
+        message.startswith("[INFO]\t20") and message.endswith("\tchosen ml.m5.xlarge") for message in logged
+    )
     assert "printed chosen ml.m5.xlarge" in logged

@@ -16,7 +16,9 @@ IMAGE = "382416733822.dkr.ecr.us-east-1.amazonaws.com/knn:1"
 def model(cloud: Any) -> str:
     role = cloud.role("gateway", "sagemaker", "s3:*")
     container = {"Image": IMAGE, "ModelDataUrl": "s3://nowhere/model.tar.gz"}
-    cloud.client("sagemaker").create_model(ModelName="Gateway-Model", ExecutionRoleArn=role, PrimaryContainer=container)
+    cloud.client("sagemaker").create_model(
+        ModelName="Gateway-Model", ExecutionRoleArn=role, PrimaryContainer=container
+    )
     return "Gateway-Model"
 
 
@@ -32,7 +34,12 @@ def test_boto3_raises_the_services_error_codes(cloud: Any, model: str) -> None:
     with pytest.raises(ClientError, match="Could not find") as missing:
         sagemaker.describe_model(ModelName="none")
     assert missing.value.response["Error"]["Code"] == "ValidationException"
-    production = {"VariantName": "v", "ModelName": model, "InstanceType": "ml.m5.tiny", "InitialInstanceCount": 1}
+    production = {
+        "VariantName": "v",
+        "ModelName": model,
+        "InstanceType": "ml.m5.tiny",
+        "InitialInstanceCount": 1,
+    }
     with pytest.raises(ClientError, match="Member must satisfy enum value set"):
         sagemaker.create_endpoint_config(EndpointConfigName="c", ProductionVariants=[production])
     with pytest.raises(ClientError) as unknown:
@@ -44,7 +51,9 @@ def test_boto3_raises_the_services_error_codes(cloud: Any, model: str) -> None:
 
 
 def test_quotas_and_prices_answer(cloud: Any) -> None:
-    quotas = cloud.client("service-quotas").get_paginator("list_service_quotas").paginate(ServiceCode="sagemaker")
+    quotas = (
+        cloud.client("service-quotas").get_paginator("list_service_quotas").paginate(ServiceCode="sagemaker")
+    )
     applied = {quota["QuotaName"]: quota["Value"] for page in quotas for quota in page["Quotas"]}
     assert applied == cloud.control("GET", "quotas")[1]
     rule = {"Type": "TERM_MATCH", "Field": "regionCode", "Value": "us-east-1"}
@@ -54,7 +63,9 @@ def test_quotas_and_prices_answer(cloud: Any) -> None:
 
 def test_sagemaker_is_only_for_those_whom_iam_allows(cloud: Any, model: str) -> None:
     mine = f"arn:aws:sagemaker:us-east-1:000000000000:model/{model.lower()}"
-    role = cloud.role("gateway-reader", "lambda", "sagemaker:DescribeModel", "sagemaker:InvokeEndpoint", resource=mine)
+    role = cloud.role(
+        "gateway-reader", "lambda", "sagemaker:DescribeModel", "sagemaker:InvokeEndpoint", resource=mine
+    )
     found = cloud.client("sts").assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
     keys = {
         "aws_access_key_id": found["AccessKeyId"],
@@ -62,14 +73,15 @@ def test_sagemaker_is_only_for_those_whom_iam_allows(cloud: Any, model: str) -> 
         "aws_session_token": found["SessionToken"],
     }
     assert cloud.client("sagemaker", **keys).describe_model(ModelName=model)["ModelName"] == model
-    for call in (
-        lambda: cloud.client("sagemaker", **keys).describe_model(ModelName="another"),
-        lambda: cloud.client("sagemaker", **keys).delete_model(ModelName=model),
-        lambda: cloud.client("sagemaker-runtime", **keys).invoke_endpoint(EndpointName="e", Body=b"{}"),
-        lambda: cloud.client("service-quotas", **keys).list_service_quotas(ServiceCode="sagemaker"),
-    ):
+    refused: list[tuple[str, str, dict[str, Any]]] = [
+        ("sagemaker", "describe_model", {"ModelName": "another"}),
+        ("sagemaker", "delete_model", {"ModelName": model}),
+        ("sagemaker-runtime", "invoke_endpoint", {"EndpointName": "e", "Body": b"{}"}),
+        ("service-quotas", "list_service_quotas", {"ServiceCode": "sagemaker"}),
+    ]
+    for service, operation, arguments in refused:
         with pytest.raises(ClientError, match="is not authorized to perform") as denied:
-            call()
+            getattr(cloud.client(service, **keys), operation)(**arguments)
         assert denied.value.response["Error"]["Code"] == "AccessDeniedException"
 
 
@@ -106,7 +118,12 @@ def test_a_fault_that_makes_no_sense_is_refused(cloud: Any, document: Any, words
 
 
 def test_the_control_api_says_what_it_has_not(cloud: Any) -> None:
-    for method, path in (("GET", "nothing"), ("PUT", "processes"), ("GET", "logs/glue/jr_none"), ("GET", "logs/../server")):
+    for method, path in (
+        ("GET", "nothing"),
+        ("PUT", "processes"),
+        ("GET", "logs/glue/jr_none"),
+        ("GET", "logs/../server"),
+    ):
         status, answer = cloud.control(method, path)
         assert status == 404, path
         assert answer["error"] == "NotFound"

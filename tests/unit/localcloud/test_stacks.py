@@ -25,9 +25,13 @@ class Stacks:
         self._cloudformation = cloud.client("cloudformation")
         self._wait_until = wait_until
 
-    def deploy(self, name: str, resources: dict[str, Any], outputs: dict[str, Any] | None = None) -> dict[str, Any]:
+    def deploy(
+        self, name: str, resources: dict[str, Any], outputs: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         body = json.dumps({"Resources": resources, "Outputs": outputs or {}})
-        self._cloudformation.create_stack(StackName=name, TemplateBody=body, Capabilities=["CAPABILITY_NAMED_IAM"])
+        self._cloudformation.create_stack(
+            StackName=name, TemplateBody=body, Capabilities=["CAPABILITY_NAMED_IAM"]
+        )
         return self._ended(name)
 
     def destroy(self, name: str) -> dict[str, Any]:
@@ -148,7 +152,9 @@ def test_auto_delete_objects_empties_a_versioned_bucket_of_everything(cloud: Any
         "Type": "Custom::S3AutoDeleteObjects",
         "Properties": {"ServiceToken": token, "BucketName": {"Ref": "Bucket"}},
     }
-    assert stacks.deploy("emptied", {"Bucket": bucket, "Empties": empties})["StackStatus"] == "CREATE_COMPLETE"
+    assert (
+        stacks.deploy("emptied", {"Bucket": bucket, "Empties": empties})["StackStatus"] == "CREATE_COMPLETE"
+    )
     s3 = cloud.client("s3")
     for body in (b"1", b"2"):
         s3.put_object(Bucket="emptied-bucket", Key="folder/a", Body=body)

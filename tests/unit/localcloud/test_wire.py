@@ -33,7 +33,9 @@ def test_a_request_gets_the_types_of_its_model() -> None:
         ("ListModels", [], "SerializationException", "must be a JSON object"),
     ],
 )  # fmt: skip
-def test_what_the_model_does_not_have_is_refused(operation: str, document: Any, code: str, words: str) -> None:
+def test_what_the_model_does_not_have_is_refused(
+    operation: str, document: Any, code: str, words: str
+) -> None:
     with pytest.raises(ServiceFault) as refused:
         wire.request("sagemaker", operation, document)
     assert refused.value.code == code
@@ -49,6 +51,12 @@ def test_what_the_model_does_not_have_is_refused(operation: str, document: Any, 
     ],
 )
 def test_an_answer_has_the_models_members_and_the_protocols_timestamps(timestamp: Any, written: Any) -> None:
-    result = {"ModelName": "m", "ModelArn": None, "CreationTime": MOMENT, "_note": "inside", "VpcConfig": {"Subnets": ["s"], "x": 1}}
+    result = {
+        "ModelName": "m",
+        "ModelArn": None,
+        "CreationTime": MOMENT,
+        "_note": "inside",
+        "VpcConfig": {"Subnets": ["s"], "x": 1},
+    }
     answer = wire.answer("sagemaker", "DescribeModel", result, timestamp, wire.as_is)
     assert answer == {"ModelName": "m", "CreationTime": written, "VpcConfig": {"Subnets": ["s"]}}
