@@ -59,9 +59,10 @@ def plan(
     -------
     dict
         ``{"steps": {step: {"needed", "needs", "candidates", "rejected", "no_candidate",
-        "quota_increase"}}, "cost", "notes", "sizes"}``.
+        "waiting_can_help", "quota_increase"}}, "cost", "notes", "sizes"}``.
         Types outside the policy's families are not listed.
         ``no_candidate`` is null, or the sentence that says why a step has no candidate and what to do.
+        ``waiting_can_help``: some type would be a candidate if nothing else ran in the account.
         ``quota_increase`` is null, or what to ask of Service Quotas so that the best type which only
         a quota keeps out becomes a candidate.
 
@@ -87,6 +88,7 @@ def plan(
             "candidates": [candidate.to_json() for candidate in choice.candidates],
             "rejected": [r.to_json() for r in choice.rejected if r.reason != "family"],
             "no_candidate": None if choice.candidates else _why_none(work, choice, request),
+            "waiting_can_help": any(r.waiting_can_help for r in choice.rejected),
             "quota_increase": _increase(work, choice, account),
         }
     needed = {step: pair for step, pair in chosen.items() if steps[step]["needed"]}

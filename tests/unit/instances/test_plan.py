@@ -169,11 +169,21 @@ def test_without_a_free_quota_the_sentence_names_it_and_waiting_only_where_it_he
     assert busy["candidates"] == []
     assert "when what runs now has ended" in busy["no_candidate"]
     assert busy["quota_increase"]["waiting_can_help"] is True
+    assert busy["waiting_can_help"] is True
     assert busy["quota_increase"]["desired_value"] == 3
     none = plan(sizes(100_000), {}, {}, {}, Account({across: 0}))["steps"]["fm_training"]
     assert "request an increase" in none["no_candidate"]
     assert none["quota_increase"]["quota_name"] == across
     assert none["quota_increase"]["waiting_can_help"] is False
+    assert none["waiting_can_help"] is False
+    # The best type will never be free, but another is only in use.
+    quotas = {f"{t.name} for training job usage": 0.0 for t in catalogue()}
+    quotas["ml.m5.xlarge for training job usage"] = 1.0
+    used = {"ml.m5.xlarge for training job usage": 1.0}
+    mixed = plan(sizes(100_000), {}, {}, {}, Account(quotas, usage=used))["steps"]["fm_training"]
+    assert mixed["candidates"] == []
+    assert mixed["waiting_can_help"] is True
+    assert "ml.m5.xlarge: quota" in mixed["no_candidate"]
 
 
 def test_the_increase_asks_for_the_best_type_that_only_a_quota_keeps_out() -> None:
