@@ -189,9 +189,7 @@ class FactorizationMachine:
             x_squared = type(chunk)((values**2, places, chunk.indptr), shape=shape)
             factors = self.factors[used].astype(np.float64)
             vectors = x @ factors
-            pairs = np.einsum("rf,rf->r", vectors, vectors) - x_squared @ np.einsum(
-                "nf,nf->n", factors, factors
-            )
+            pairs = (vectors**2).sum(axis=1) - x_squared @ (factors**2).sum(axis=1)
             yield vectors, x @ self.linear[used].astype(np.float64) + 0.5 * pairs
 
     def _artifact(self, training_parameters: Mapping[str, str] | None) -> Artifact:

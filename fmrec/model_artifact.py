@@ -18,6 +18,7 @@ factorization machine example, as the real graph isn't published.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
@@ -197,6 +198,10 @@ def _naming_archive(name: str) -> Iterator[None]:
         *(EOFError, ValueError, NotImplementedError, RuntimeError),
     ) as error:
         raise FormatError(f"{name}: the archive is damaged: {error}") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise FormatError(f"{name}: the archive is damaged: it points outside itself") from error
 
 
 def _unpack(file: BinaryIO, unpacked: IO[bytes]) -> None:
