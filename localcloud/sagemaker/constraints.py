@@ -10,14 +10,8 @@ import functools
 import re
 from typing import Any
 
+from localcloud import wire
 from localcloud.faults import ServiceFault
-
-
-@functools.cache
-def _service_model() -> Any:
-    import botocore.session  # slow to import, and only needed at the first call
-
-    return botocore.session.Session().get_service_model("sagemaker")
 
 
 def check_request(operation: str, parameters: dict[str, Any]) -> None:
@@ -29,7 +23,7 @@ def check_request(operation: str, parameters: dict[str, Any]) -> None:
         ``ValidationException`` with every violation, in the service's words.
     """
     faults: list[str] = []
-    _check(_service_model().operation_model(operation).input_shape, parameters, "", faults)
+    _check(wire.operation_model("sagemaker", operation).input_shape, parameters, "", faults)
     if faults:
         plural = "s" if len(faults) > 1 else ""
         raise ServiceFault(
