@@ -1,0 +1,22 @@
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "fmrec.quality",
+        "fmrec.ranking.step",
+        "fmrec.recommendations.publish",
+        "fmrec.recommendations.endpoint",
+        "fmrec.recommendations.cold_start",
+        "fmrec.recommendations.command",
+    ],
+)
+def test_lambdas_need_neither_scipy_nor_pandas_nor_spark(module):
+    program = (
+        f"import sys; sys.modules.update(scipy=None, pandas=None, pyspark=None, numba=None); import {module}"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
