@@ -9,6 +9,7 @@ ends synthesis with one sentence.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -63,6 +64,9 @@ METRICS_OF_PREDICTOR = {
     "regressor": ("rmse", "mse", "absolute_loss"),
 }
 
+LOCAL_DISKS = re.compile(r"ml\.([a-z]+\d+[a-z]*d[a-z]*|g\d+|p4|p5)[.e]")
+"""Families whose instances come with disks, such as m5d and g4dn."""
+
 LastResort = Literal["fail", "wait"]
 EndpointLastResort = Literal["fail", "wait", "serverless", "batch-only"]
 
@@ -84,7 +88,8 @@ class LastResorts(Section):
 
     training: LastResort = "fail"
     transform: LastResort = "fail"
-    endpoint: EndpointLastResort = "serverless"
+    endpoint: EndpointLastResort = "fail"
+    """``serverless`` needs no instance; ``batch-only`` goes on with the table alone and says so."""
     wait_minutes: Annotated[int, Field(ge=5, le=24 * 60)] = 60
     """How long ``wait`` may last, in all, for one step."""
     serverless_memory_mb: Literal[1024, 2048, 3072, 4096, 5120, 6144] = 2048
@@ -101,7 +106,13 @@ class Instances(Section):
     @field_validator("policy")
     @classmethod
     def _policy(cls, value: dict[str, Any]) -> dict[str, Any]:
-        Policy.from_mapping(value)
+        for types in Policy.from_mapping(value).instance_types.values():
+            for instance_type in types:
+                if LOCAL_DISKS.match(instance_type):
+                    raise SettingsError(
+                        f"instances.policy.instance_types names {instance_type}, which has disks of its own: "
+                        "SageMaker can't encrypt them with this deployment's key; choose a type without them"
+                    )
         return value
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from fmrec.instances.policy import Policy
 from stacks.settings import Settings
 from stacks.workflow import outcome, retrieval, serving, training
+from stacks.workflow.candidates import choose
 from stacks.workflow.states import INTEGRATIONS, merge
 
 SUBSTITUTIONS = (
@@ -36,7 +37,7 @@ def definition(settings: Settings) -> dict[str, Any]:
             training.begin(settings),
             training.check_input(settings),
             training.encode(settings),
-            training.choose(training.CHOOSE, next_state=training.FM.take),
+            choose(training.CHOOSE, next_state=training.FM.take),
             training.train(settings, policy),
             training.judge(settings, next_state=retrieval.EXPORT),
             retrieval.export(),

@@ -20,16 +20,38 @@ from stacks.workflow.states import (
     States,
     decide,
     failure,
+    invoke,
     jsonata,
     merge,
     remember,
+    wait,
 )
 
 QUOTA_REFUSED = "SageMaker.ResourceLimitExceededException"
+WAIT_MINUTES = 5
+STEPS = ("fm_training", "knn_training", "batch_transform", "knn_endpoint")
 NO_CAPACITY = r"/InsufficientInstanceCapacity|Unable to provision requested ML compute capacity/"
 REFUSAL_NUMBERS = (
     r"/is ([\d.,]+) \w+, with current utilization of [\d.,]+ \w+ and a request delta of ([\d.,]+)/"
 )
+
+
+def choose(state: str, *, next_state: str) -> States:
+    """Ask for a plan by what the account has now."""
+    return invoke(
+        state,
+        "${ChooseInstances}",
+        {
+            "manifest_uri": jsonata("$manifest_uri"),
+            "hyperparameters": jsonata("$hyperparameters"),
+            "serving": jsonata("$serving"),
+        },
+        assign={
+            "plan": jsonata("$states.result.Payload"),
+            "sizes": jsonata("$states.result.Payload.sizes"),
+        },
+        next_state=next_state,
+    )
 
 
 @dataclass(frozen=True)
@@ -122,10 +144,49 @@ class Candidates:
         next_state, variables = self.go_on("$states.errorOutput")
         return {"ErrorEquals": [QUOTA_REFUSED], "Assign": variables, "Next": next_state}
 
-    def none_left(self, state: str) -> States:
+    @property
+    def waiting_question(self) -> str:
+        return f"Can waiting help {self.title}?"
+
+    @property
+    def give_up(self) -> str:
+        return f"Say that no instance is left for {self.title}"
+
+    def exhausted(self, last_resort: str) -> str:
+        """The state that follows the last candidate."""
+        return self.waiting_question if last_resort == "wait" else self.give_up
+
+    def last_resort_states(self, last_resort: str, wait_minutes: int) -> States:
+        """Wait, as long as settings allow and where it can help, or fail."""
+        if last_resort != "wait":
+            return self.none_left()
+        waited = f"waited_{self.step}"
+        pause = f"Wait for an instance for {self.title}"
+        again = f"Choose instances again for {self.title}"
+        helps = (
+            f"true in $plan.steps.{self.step}.rejected.quota.waiting_can_help "
+            "or true in $refused.waiting_can_help"
+        )
+        return merge(
+            decide(
+                self.waiting_question,
+                (f"${waited} < {wait_minutes} and ({helps})", pause),
+                otherwise=self.give_up,
+            ),
+            wait(
+                pause,
+                WAIT_MINUTES * 60,
+                assign={waited: jsonata(f"${waited} + {WAIT_MINUTES}")},
+                next_state=again,
+            ),
+            choose(again, next_state=self.take),
+            self.none_left(),
+        )
+
+    def none_left(self) -> States:
         """Fail because no instance is left; `fmrec.failures` finds the quota to ask for."""
         return remember(
-            state,
+            self.give_up,
             {
                 "failure": {
                     "state": self.next_candidate,

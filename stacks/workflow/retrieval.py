@@ -66,10 +66,10 @@ def export() -> States:
 
 
 def index(settings: Settings, policy: Policy) -> States:
-    exhausted = "Say that no instance is left for k-NN training"
+    resorts = settings.instances.last_resort
     job_name = jsonata("$job_prefix & '-knn-' & $string($attempt)")
     return merge(
-        KNN.states(attempt=INDEX, exhausted=exhausted),
+        KNN.states(attempt=INDEX, exhausted=KNN.exhausted(resorts.training)),
         task(
             INDEX,
             "RunTrainingJob",
@@ -114,7 +114,7 @@ def index(settings: Settings, policy: Policy) -> States:
             next_state=MODEL,
         ),
         KNN.capacity_states(),
-        KNN.none_left(exhausted),
+        KNN.last_resort_states(resorts.training, resorts.wait_minutes),
     )
 
 
@@ -136,10 +136,10 @@ def model() -> States:
 
 
 def transform(settings: Settings) -> States:
-    exhausted = "Say that no instance is left for batch transform"
+    resorts = settings.instances.last_resort
     job_name = jsonata("$job_prefix & '-transform-' & $string($attempt)")
     return merge(
-        BATCH.states(attempt=TRANSFORM, exhausted=exhausted),
+        BATCH.states(attempt=TRANSFORM, exhausted=BATCH.exhausted(resorts.transform)),
         task(
             TRANSFORM,
             "RunTransformJob",
@@ -176,7 +176,9 @@ def transform(settings: Settings) -> States:
             assign={
                 "chosen": jsonata("$merge([$chosen, {'batch_transform': $candidate}])"),
                 "jobs": jsonata(
-                    "$merge([$jobs, {'batch_transform': {'name': $states.result.TransformJobName}}])"
+                    "$merge([$jobs, {'batch_transform': {'name': $states.result.TransformJobName, "
+                    "'started': $states.result.TransformStartTime, "
+                    "'ended': $states.result.TransformEndTime}}])"
                 ),
             },
             catches=BATCH.catches(TRANSFORM, "transform", job_name),
@@ -185,7 +187,7 @@ def transform(settings: Settings) -> States:
             next_state=PUBLISH,
         ),
         BATCH.capacity_states(),
-        BATCH.none_left(exhausted),
+        BATCH.last_resort_states(resorts.transform, resorts.wait_minutes),
     )
 
 

@@ -20,6 +20,7 @@ from stacks.workflow.states import (
     invoke,
     jsonata,
     merge,
+    remember,
     retry,
     task,
     wait,
@@ -40,6 +41,9 @@ UPDATE = "Update the endpoint"
 WAIT = "Wait for the endpoint"
 SEE = "See how the endpoint is"
 SERVES = "Does the endpoint serve this model?"
+SERVERLESS_QUESTION = "Can the endpoint be serverless?"
+SERVERLESS = "Configure a serverless endpoint"
+WITHOUT = "Go on without an endpoint"
 ASK = "Ask the endpoint one question"
 AGREES = "Does the endpoint answer what is published?"
 
@@ -49,20 +53,29 @@ MAXIMUM_POLLS = 180
 DESCRIBE = "DescribeEndpoint"
 NOT_FOUND = "/Could not find endpoint/"
 VARIANT = "AllTraffic"
+SERVERLESS_MB = "1024 * $ceil((2 * 4 * $embeddings.items * ($embeddings.dim + 1) / 1048576 + 512) / 1024)"
+"""Twice the index and half a gigabyte for the container, in the steps that there are."""
 
 ENDPOINT = Candidates("knn_endpoint", "the endpoint")
 
 
 def endpoint(settings: Settings, *, next_state: str) -> States:
     """All states between publishing and the report; `next_state` is the report."""
-    exhausted = "Say that no instance is left for the endpoint"
+    resort = settings.instances.last_resort.endpoint
+    exhausted = {"serverless": SERVERLESS_QUESTION, "batch-only": WITHOUT}.get(
+        resort, ENDPOINT.exhausted(resort)
+    )
     return merge(
-        decide(WANTED, ("$serving.endpoint", ENDPOINT.take, {"polls": 0}), otherwise=next_state),
+        decide(
+            WANTED,
+            ("$serving.endpoint", ENDPOINT.take, {"polls": 0, "serverless_tried": False}),
+            otherwise=next_state,
+        ),
         ENDPOINT.states(before=LOOK, attempt=CONFIGURE, exhausted=exhausted),
         _find(settings),
         _deploy(settings),
         _follow(settings),
-        ENDPOINT.none_left(exhausted),
+        _last_resort(settings, next_state=next_state),
         _ask(settings, next_state=next_state),
     )
 
@@ -79,6 +92,9 @@ def _find(settings: Settings) -> States:
             timeout_seconds=120,
             assign={
                 "found": jsonata("$states.result.EndpointStatus"),
+                "found_serverless": jsonata(
+                    "$exists($states.result.ProductionVariants.CurrentServerlessConfig)"
+                ),
                 "polls": jsonata("$polls + 1"),
             },
             catches=(_catch_missing(LOOK, name),),
@@ -91,7 +107,7 @@ def _find(settings: Settings) -> States:
             (
                 f"$contains($failure.error.Cause & '', {NOT_FOUND})",
                 ENDPOINT.next_candidate,
-                {"found": "Missing"},
+                {"found": "Missing", "found_serverless": False},
             ),
             otherwise=EXPLAIN,
         ),
@@ -148,6 +164,65 @@ def _deploy(settings: Settings) -> States:
         decide(EXISTS, ("$found = 'Missing'", CREATE), otherwise=UPDATE),
         _change(CREATE, "CreateEndpoint", {**arguments, "Tags": tags()}, next_state=WAIT, name=name),
         _change(UPDATE, "UpdateEndpoint", arguments, next_state=WAIT, name=name),
+    )
+
+
+def _last_resort(settings: Settings, *, next_state: str) -> States:
+    """When no instance is left: no endpoint, one without instances, waiting, or failure."""
+    resorts = settings.instances.last_resort
+    if resorts.endpoint == "batch-only":
+        why = "'no instance was left for it, and the setting is to go on without; what it served, it serves still'"
+        return remember(
+            WITHOUT,
+            {"endpoint": jsonata(f"$merge([$endpoint, {{'status': 'BatchOnly', 'why': {why}}}])")},
+            next_state=next_state,
+        )
+    if resorts.endpoint != "serverless":
+        return ENDPOINT.last_resort_states(resorts.endpoint, resorts.wait_minutes)
+    config_name = jsonata("$job_prefix & '-endpoint-serverless'")
+    return merge(
+        decide(
+            SERVERLESS_QUESTION,
+            (
+                # An endpoint on instances can't be turned into one without, and SageMaker gives the model
+                # about half of a serverless endpoint's memory.
+                f"$not($serverless_tried) and ($found = 'Missing' or $found_serverless) "
+                f"and {SERVERLESS_MB} <= 6144",
+                SERVERLESS,
+                {
+                    "serverless_tried": True,
+                    "candidate": {
+                        "instance_type": "serverless",
+                        "instance_count": 0,
+                        "why": "no instance was left, and the setting is to go on without instances",
+                    },
+                    "serverless_mb": jsonata(f"$max([{resorts.serverless_memory_mb}, {SERVERLESS_MB}])"),
+                },
+            ),
+            otherwise=ENDPOINT.give_up,
+        ),
+        _change(
+            SERVERLESS,
+            "CreateEndpointConfig",
+            {
+                "EndpointConfigName": config_name,
+                "ProductionVariants": [
+                    {
+                        "VariantName": VARIANT,
+                        "ModelName": jsonata("$model_name"),
+                        "ServerlessConfig": {
+                            "MemorySizeInMB": jsonata("$serverless_mb"),
+                            "MaxConcurrency": resorts.serverless_concurrency,
+                        },
+                    }
+                ],
+                "Tags": tags(),
+            },
+            assign={"config_name": config_name, "polls": 0},
+            next_state=EXISTS,
+            name=settings.endpoint_name,
+        ),
+        ENDPOINT.none_left(),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from fmrec.instances.policy import Policy
 from stacks.settings import Settings
-from stacks.workflow.candidates import Candidates
+from stacks.workflow.candidates import STEPS, Candidates
 from stacks.workflow.states import (
     EXPLAIN,
     SAGEMAKER_ERRORS,
@@ -56,6 +56,7 @@ def begin(settings: Settings) -> States:
             "recommendations_uri": jsonata(f"'{DATA}/recommendations/' & {run} & '/'"),
             "report_uri": jsonata(f"'{DATA}/runs/' & {run} & '/report.json'"),
             "refusals": [],
+            **{f"waited_{step}": 0 for step in STEPS},
             "chosen": {},
             "jobs": {},
             "endpoint": {
@@ -125,29 +126,11 @@ def encode(settings: Settings) -> States:
     )
 
 
-def choose(state: str, *, next_state: str) -> States:
-    """Ask for a plan by what the account has now."""
-    return invoke(
-        state,
-        "${ChooseInstances}",
-        {
-            "manifest_uri": jsonata("$manifest_uri"),
-            "hyperparameters": jsonata("$hyperparameters"),
-            "serving": jsonata("$serving"),
-        },
-        assign={
-            "plan": jsonata("$states.result.Payload"),
-            "sizes": jsonata("$states.result.Payload.sizes"),
-        },
-        next_state=next_state,
-    )
-
-
 def train(settings: Settings, policy: Policy) -> States:
-    exhausted = "Say that no instance is left for FM training"
+    resorts = settings.instances.last_resort
     job_name = jsonata("$job_prefix & '-fm-' & $string($attempt)")
     return merge(
-        FM.states(attempt=TRAIN, exhausted=exhausted),
+        FM.states(attempt=TRAIN, exhausted=FM.exhausted(resorts.training)),
         task(
             TRAIN,
             "RunTrainingJob",
@@ -182,7 +165,7 @@ def train(settings: Settings, policy: Policy) -> States:
             next_state=CHECK_QUALITY,
         ),
         FM.capacity_states(),
-        FM.none_left(exhausted),
+        FM.last_resort_states(resorts.training, resorts.wait_minutes),
     )
 
 

@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+from stacks.settings import Settings
+from stacks.workflow import definition as workflow_definition
+
 REFUSAL = (
     "The account-level service limit '{quota}' is {limit} Instances, with current utilization of {used} "
     "Instances and a request delta of 1 Instances. Please use AWS Service Quotas to request an increase "
@@ -540,3 +543,175 @@ def test_a_message_that_cannot_be_sent_does_not_hide_the_failure(definition, mac
 
     assert status == "FAILED"
     assert output["Error"] == "Explained"
+
+
+@pytest.fixture
+def run_with(machine, answers, task_error):
+    """Run the definition of other settings."""
+    endpoint = answers.pop("endpoint")
+    endpoint["error"] = task_error
+
+    def start(last_resort, status=None, **changed):
+        endpoint.update(status=status, config="old" if status else None)
+        settings = Settings.model_validate({"instances": {"last_resort": last_resort}})
+        started = machine(workflow_definition(settings), {**answers, **changed})
+        return started, started.run({})
+
+    start.endpoint = endpoint
+    return start
+
+
+def in_use(step):
+    """A plan in which every type of a step is taken by something that will end."""
+    quota = {"name": "ml.m5.large for training job usage", "limit": 1, "used": 1, "waiting_can_help": True}
+    return planned(
+        **{
+            step: {
+                "candidates": [],
+                "rejected": [{"instance_type": "ml.m5.large", "why": "in use", "quota": quota}],
+                "no_candidate": "every type is in use",
+            }
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("step", "title", "policy"),
+    [
+        ("fm_training", "FM training", {"training": "wait"}),
+        ("knn_training", "k-NN training", {"training": "wait"}),
+        ("batch_transform", "batch transform", {"transform": "wait"}),
+        ("knn_endpoint", "the endpoint", {"endpoint": "wait"}),
+    ],
+)
+def test_waiting_asks_again_until_an_instance_is_free(run_with, step, title, policy):
+    plans = [in_use(step), planned()]
+    again = f"Choose instances again for {title}"
+    started, (status, _) = run_with(
+        policy, **{"Choose instances": lambda a: in_use(step), again: lambda a: plans.pop(0)}
+    )
+
+    assert status == "SUCCEEDED"
+    assert started.visited.count(f"Wait for an instance for {title}") == 2
+
+
+def test_waiting_starts_again_after_refusals_that_will_pass_under_names_not_used_before(
+    run_with, answers, task_error
+):
+    usual = answers["Train the factorization machine"]
+    tried = []
+
+    def train(arguments):
+        tried.append(arguments["TrainingJobName"])
+        if len(tried) <= 3:
+            raise quota_refusal(task_error, "Number of instances across all training jobs", limit=4, used=4)
+        return usual(arguments)
+
+    _, (status, _) = run_with(
+        {"training": "wait"},
+        **{
+            "Train the factorization machine": train,
+            "Choose instances again for FM training": lambda a: planned(),
+        },
+    )
+
+    assert status == "SUCCEEDED"
+    assert tried == [f"fmrec-run-1-fm-{attempt}" for attempt in (1, 2, 3, 4)]
+
+
+def test_waiting_ends_when_settings_say_so(run_with):
+    started, outcome = run_with(
+        {"training": "wait", "wait_minutes": 30},
+        **{
+            "Choose instances": lambda a: in_use("fm_training"),
+            "Choose instances again for FM training": lambda a: in_use("fm_training"),
+        },
+    )
+
+    assert failure_of(outcome)["planned"]["no_candidate"] == "every type is in use"
+    assert started.waited == 30 * 60
+
+
+def test_nobody_waits_for_a_quota_that_is_too_small_for_the_request(run_with, task_error):
+    def refuse(arguments):
+        raise quota_refusal(task_error, "ml.m5.large for training job usage", limit=0)
+
+    started, outcome = run_with({"training": "wait"}, **{"Train the factorization machine": refuse})
+
+    assert failure_of(outcome)["error"]["Error"] == "NoInstanceLeft"
+    assert started.waited == 0
+
+
+@pytest.mark.parametrize(("items", "memory"), [(1682, 2048), (4_000_000, 3072), (8_000_000, 5120)])
+def test_an_endpoint_without_instances_has_memory_for_twice_the_index(run_with, answers, items, memory):
+    def export(arguments):
+        answer = answers["Export the embeddings"](arguments)
+        answer["Payload"]["items"] = items
+        return answer
+
+    started, (status, output) = run_with(
+        {"endpoint": "serverless"},
+        **{
+            "Choose instances": lambda a: planned(knn_endpoint={"candidates": []}),
+            "Export the embeddings": export,
+            "Configure a serverless endpoint": lambda a: {"EndpointConfigArn": "arn:x"},
+        },
+    )
+
+    (configured,) = calls(started, "Configure a serverless endpoint")
+    serverless = configured["ProductionVariants"][0]["ServerlessConfig"]
+    assert serverless == {"MemorySizeInMB": memory, "MaxConcurrency": 5}
+    assert status == "SUCCEEDED"
+    assert output["endpoint"]["instance_type"] == "serverless"
+
+
+@pytest.mark.parametrize(
+    ("items", "existing"), [(100_000_000, None), (1682, "InService")], ids=["too large", "on instances"]
+)
+def test_an_endpoint_that_cannot_be_serverless_fails_with_the_quota(run_with, answers, items, existing):
+    def export(arguments):
+        answer = answers["Export the embeddings"](arguments)
+        answer["Payload"]["items"] = items
+        return answer
+
+    _, outcome = run_with(
+        {"endpoint": "serverless"},
+        status=existing,
+        **{
+            "Choose instances": lambda a: planned(knn_endpoint={"candidates": []}),
+            "Export the embeddings": export,
+        },
+    )
+
+    assert failure_of(outcome)["step"] == "knn_endpoint"
+
+
+def test_a_refused_serverless_endpoint_is_not_tried_twice(run_with, task_error):
+    def refuse(arguments):
+        raise quota_refusal(task_error, "Maximum number of serverless endpoints", limit=1, used=1)
+
+    started, outcome = run_with(
+        {"endpoint": "serverless"},
+        **{
+            "Choose instances": lambda a: planned(knn_endpoint={"candidates": []}),
+            "Configure a serverless endpoint": lambda a: {},
+            "Create the endpoint": refuse,
+        },
+    )
+
+    assert [r["instance_type"] for r in failure_of(outcome)["refused"]] == ["serverless"]
+    assert len(calls(started, "Configure a serverless endpoint")) == 1
+
+
+@pytest.mark.parametrize("existing", [None, "InService"])
+def test_batch_only_goes_on_without_an_endpoint_and_says_so(run_with, existing):
+    started, (status, output) = run_with(
+        {"endpoint": "batch-only"},
+        status=existing,
+        **{"Choose instances": lambda a: planned(knn_endpoint={"candidates": []})},
+    )
+
+    assert status == "SUCCEEDED"
+    assert output["endpoint"]["status"] == "BatchOnly"
+    assert "no instance was left" in output["endpoint"]["why"]
+    assert "Ask the endpoint one question" not in started.visited

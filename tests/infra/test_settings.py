@@ -1,0 +1,154 @@
+"""Settings: defaults that deploy, overrides, and one sentence for what is wrong."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fmrec.errors import SettingsError
+from stacks.images import domain_suffix, registry
+from stacks.settings import Settings, from_context
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_no_setting_at_all_deploys_the_defaults():
+    settings = from_context({})
+
+    assert settings.hyperparameters["num_factors"] == "64"
+    assert settings.dataset["split"] == {"method": "leave-first-n", "n": 10}
+    assert settings.endpoint_name == "fmrec-knn"
+    assert settings.quality_thresholds["binary_classification_accuracy"] == 0.65
+
+
+def test_a_dotted_name_overrides_one_setting_and_json_several():
+    context = {
+        "fmrec": '{"glue": {"workers": 10}, "serving": {"endpoint": true}}',
+        "fmrec.serving.endpoint": "false",
+        "fmrec.hyperparameters.epochs": "3",
+        "fmrec.name": "Trial",
+        "@aws-cdk/core:something": True,
+    }
+    settings = from_context(context)
+
+    assert settings.glue.workers == 10
+    assert settings.serving.endpoint is False
+    assert settings.hyperparameters["epochs"] == "3"
+    assert settings.hyperparameters["num_factors"] == "64"
+    assert settings.prefix == "trial"
+
+
+def test_a_regressor_has_its_own_defaults_and_no_thresholds_of_a_classifier():
+    context = {
+        "fmrec.dataset.label.mode": "regression",
+        "fmrec.hyperparameters.predictor_type": "regressor",
+        "fmrec.thresholds.rmse": "1.0",
+    }
+    settings = from_context(context)
+
+    assert settings.hyperparameters == {"num_factors": "64", "predictor_type": "regressor"}
+    assert settings.quality_thresholds == {"rmse": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("context", "sentence"),
+    [
+        ({"fmrec": "{"}, "is not JSON"),
+        ({"fmrec": "[]"}, "expected a JSON object"),
+        ({"fmrec.colour": "red"}, "'colour' is unknown"),
+        ({"fmrec.serving.recommendations_per_user": "0"}, "greater than or equal to 1"),
+        ({"fmrec.name": "fmrec"}, "name is 'fmrec'"),
+        ({"fmrec.notification_email": "nobody"}, "notification_email is 'nobody'"),
+        ({"fmrec.hyperparameters.epoch": "3"}, "did you mean 'epochs'"),
+        ({"fmrec.hyperparameters.feature_dim": "3"}, "comes from the manifest"),
+        ({"fmrec.hyperparameters.num_factors": "1"}, "num_factors is 1: expected a whole number at least 2"),
+        ({"fmrec.dataset.label.mode": "regression"}, "expected 'regressor'"),
+        ({"fmrec.dataset.interactions.format": "xls"}, "interactions.format"),
+        ({"fmrec.thresholds.rmse": "1"}, "a binary_classifier reports"),
+        ({"fmrec.thresholds.binary_f_beta": '{"maximum": 1}'}, "it needs exactly 'minimum'"),
+        ({"fmrec.glue.flex": "true", "fmrec.glue.worker_type": "G.8X"}, "Flex has only"),
+        ({"fmrec.instances.policy.colour": "red"}, "'colour'"),
+        ({"fmrec.instances.policy.families": "[]"}, "families is empty"),
+        (
+            {"fmrec.instances.policy.instance_types": '{"fm_training": ["ml.m5d.large"]}'},
+            "has disks of its own",
+        ),
+        ({"fmrec.instances.last_resort.training": "pray"}, "last_resort.training is 'pray'"),
+        ({"fmrec.name.first": "x", "fmrec": '{"name": "A"}'}, "name is a value"),
+    ],
+)
+def test_a_wrong_setting_is_a_sentence_that_names_it(context, sentence):
+    with pytest.raises(SettingsError, match=re.escape(sentence)):
+        from_context(context)
+
+
+def test_synthesis_ends_with_the_sentence_and_without_a_traceback(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={
+            "PATH": f"{ROOT / '.venv' / 'bin'}:/usr/bin:/bin",
+            "CDK_CONTEXT_JSON": json.dumps({"fmrec.glue.workers": "1"}),
+            "CDK_OUTDIR": str(tmp_path),
+        },
+    )
+
+    assert done.returncode == 1
+    assert "glue.workers is 1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_cdk_json_sets_every_feature_flag_that_the_library_recommends():
+    import aws_cdk._jsii as package
+
+    flags = json.loads((ROOT / "cdk.json").read_text())["context"]
+    recommended = recommended_flags(Path(package.__file__).parent)
+
+    assert len(recommended) > 80
+    assert sorted(set(recommended) - set(flags)) == []
+    partitions = "@aws-cdk/core:target-partitions"
+    assert {k: flags[k] for k in recommended if k != partitions} == {
+        k: v for k, v in recommended.items() if k != partitions
+    }
+
+
+def recommended_flags(package):
+    import tarfile
+
+    (archive,) = package.glob("aws-cdk-lib@*.jsii.tgz")
+    with tarfile.open(archive) as opened:
+        return json.load(opened.extractfile("package/recommended-feature-flags.json"))
+
+
+def test_the_registry_knows_every_region_of_both_algorithms():
+    machines, neighbours = registry("factorization-machines"), registry("knn")
+
+    assert machines == neighbours
+    assert len(machines) == 37
+    assert all(len(account) == 12 and account.isdigit() for account in machines.values())
+
+
+@pytest.mark.parametrize(
+    ("region", "suffix"),
+    [
+        ("eu-west-1", "amazonaws.com"),
+        ("us-gov-west-1", "amazonaws.com"),
+        ("cn-north-1", "amazonaws.com.cn"),
+        ("us-iso-east-1", "c2s.ic.gov"),
+        ("us-isob-east-1", "sc2s.sgov.gov"),
+        ("us-isof-south-1", "csp.hci.ic.gov"),
+    ],
+)
+def test_a_registry_has_the_domain_of_its_partition(region, suffix):
+    assert domain_suffix(region) == suffix
+
+
+def test_settings_cannot_be_changed_after_they_were_checked():
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().name = "Other"

@@ -1,0 +1,221 @@
+"""The definition's form: every state cared for, every way with an end, every action granted and used."""
+
+import json
+
+import pytest
+
+from stacks.settings import Settings
+from stacks.workflow import SUBSTITUTIONS, definition
+from stacks.workflow.states import EXPLAIN, INTEGRATIONS, merge
+
+FAILURE_PATH = {EXPLAIN, "Tell that the run failed"}
+
+ACTIONS = {
+    "InvokeFunction": {"lambda:InvokeFunction"},
+    "RunGlueJob": {"glue:StartJobRun", "glue:GetJobRun", "glue:GetJobRuns", "glue:BatchStopJobRun"},
+    "RunTrainingJob": {
+        "sagemaker:CreateTrainingJob",
+        "sagemaker:DescribeTrainingJob",
+        "sagemaker:StopTrainingJob",
+        "sagemaker:AddTags",
+        "iam:PassRole",
+        "events:PutTargets",
+        "events:PutRule",
+        "events:DescribeRule",
+        # Volumes are encrypted on the caller's behalf.
+        "kms:CreateGrant",
+        "kms:DescribeKey",
+    },
+    "RunTransformJob": {
+        "sagemaker:CreateTransformJob",
+        "sagemaker:DescribeTransformJob",
+        "sagemaker:StopTransformJob",
+    },
+    "CreateModel": {"sagemaker:CreateModel", "iam:PassRole"},
+    "CreateEndpointConfig": {"sagemaker:CreateEndpointConfig"},
+    "CreateEndpoint": {"sagemaker:CreateEndpoint"},
+    "UpdateEndpoint": {"sagemaker:UpdateEndpoint"},
+    "DescribeEndpoint": {"sagemaker:DescribeEndpoint"},
+    "DeleteEndpoint": {"sagemaker:DeleteEndpoint"},
+    "PublishMessage": {"sns:Publish", "kms:Decrypt", "kms:GenerateDataKey"},
+}
+"""What the state machine's role needs for each integration (Step Functions developer guide)."""
+
+OBSERVED = {
+    "logs:CreateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:DescribeLogGroups",
+    "logs:DescribeResourcePolicies",
+    "logs:GetLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:UpdateLogDelivery",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
+"""For the execution log and tracing, granted by CDK."""
+
+
+def next_states(state):
+    if "Next" in state:
+        yield state["Next"]
+    for catcher in state.get("Catch", []):
+        yield catcher["Next"]
+    for rule in state.get("Choices", []):
+        yield rule["Next"]
+    if "Default" in state:
+        yield state["Default"]
+
+
+@pytest.fixture(scope="session", params=["defaults", "waiting", "batch-only", "fail"])
+def states(request):
+    """The states under every set of last resorts."""
+    resorts = {
+        "defaults": {},
+        "waiting": {"training": "wait", "transform": "wait", "endpoint": "wait"},
+        "batch-only": {"endpoint": "batch-only"},
+        "fail": {"endpoint": "fail"},
+    }[request.param]
+    return definition(Settings.model_validate({"instances": {"last_resort": resorts}}))["States"]
+
+
+def test_every_task_retries_and_catches_everything(tasks, definition):
+    for name, task in tasks.items():
+        assert task["Retry"], name
+        for retrier in task["Retry"]:
+            assert retrier["MaxAttempts"] >= 3
+            assert retrier["BackoffRate"] > 1
+            assert retrier["JitterStrategy"] == "FULL"
+            assert "States.ALL" not in retrier["ErrorEquals"]
+            assert "States.TaskFailed" not in retrier["ErrorEquals"]
+        assert task["TimeoutSeconds"] > 0
+        # A task in a Map can't leave it: the Map catches for it.
+        inside = name == "Publish some of the users"
+        catching = definition["States"]["Publish the recommendations"] if inside else task
+        assert catching["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
+
+
+def test_every_failure_goes_the_one_way(states):
+    for name, state in states.items():
+        for catcher in state.get("Catch", []):
+            if "States.ALL" in catcher["ErrorEquals"] and name not in FAILURE_PATH:
+                assert catcher["Next"] == EXPLAIN
+                assert catcher["Assign"]["failure"]["state"] == name
+    assert [name for name, state in states.items() if state["Type"] == "Fail"] == ["The run failed"]
+
+
+def test_every_state_exists_can_be_reached_and_reaches_an_end(states):
+    ends = {name for name, state in states.items() if state["Type"] in {"Fail", "Succeed"}}
+    for name, state in states.items():
+        for target in next_states(state):
+            assert target in states, f"{name} goes to {target!r}, which is not there"
+    reached, open_ends = set(), ["Name what this run will write"]
+    while open_ends:
+        name = open_ends.pop()
+        if name not in reached:
+            reached.add(name)
+            open_ends.extend(next_states(states[name]))
+    assert reached == set(states)
+    reaching = set(ends)
+    while True:
+        more = {n for n, s in states.items() if n not in reaching and reaching & set(next_states(s))}
+        if not more:
+            break
+        reaching |= more
+    assert reaching == set(states)
+
+
+def test_names_of_states_are_words_that_fit_the_console(states):
+    for name in states:
+        assert len(name) <= 80
+        assert " " in name
+        assert name[0].isupper()
+
+
+def test_every_wait_is_bounded(states):
+    for state in states.values():
+        if state["Type"] == "Wait":
+            assert 0 < state["Seconds"] <= 600
+
+
+def test_placeholders_are_exactly_those_that_the_stack_fills_in():
+    text = json.dumps(definition(Settings()))
+    used = {name for name in SUBSTITUTIONS if f"${{{name}}}" in text}
+    assert used == set(SUBSTITUTIONS)
+    for name in SUBSTITUTIONS:
+        text = text.replace(f"${{{name}}}", "")
+    assert "${" not in text
+
+
+def test_the_role_has_every_action_that_the_machine_takes_and_no_other(synthesis, tasks):
+    used = {task["Resource"].strip("${}") for task in tasks.values()}
+    assert used == set(INTEGRATIONS) == set(ACTIONS)
+    (policy,) = (
+        policy["Properties"]["PolicyDocument"]["Statement"]
+        for name, policy in synthesis.resources("FmRecPipeline", "AWS::IAM::Policy").items()
+        if name.startswith("Workflow")
+    )
+    granted = set()
+    for statement in policy:
+        actions = statement["Action"]
+        granted |= set(actions if isinstance(actions, list) else [actions])
+    assert granted == set().union(*ACTIONS.values()) | OBSERVED
+
+
+FUNCTIONS = {
+    "CheckInput": {},
+    "CheckQuality": {},
+    "ExplainFailure": {},
+    "ChooseInstances": {
+        "s3:GetObject": {"encoded/*", "cache/account.json*"},
+        "s3:PutObject": {"cache/account.json*"},
+    },
+    "ExportEmbeddings": {"s3:GetObject": {"encoded/*", "models/*"}, "s3:PutObject": {"embeddings/*"}},
+    "PublishRecommendations": {
+        "s3:GetObject": {"encoded/*", "embeddings/*", "neighbours/*"},
+        "s3:PutObject": {"recommendations/*"},
+    },
+    "AskEndpoint": {"s3:GetObject": {"encoded/*", "embeddings/*"}},
+    "WriteReport": {"s3:PutObject": {"runs/*"}},
+}
+OTHER_ACTIONS = {
+    "PublishRecommendations": {"dynamodb:BatchWriteItem"},
+    "AskEndpoint": {"dynamodb:GetItem", "sagemaker:InvokeEndpoint"},
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_each_function_reads_and_writes_only_its_prefixes(synthesis, function):
+    from fmrec.instances.permissions import READ_ACTIONS
+
+    (policy,) = (
+        policy["Properties"]["PolicyDocument"]["Statement"]
+        for name, policy in synthesis.resources("FmRecPipeline", "AWS::IAM::Policy").items()
+        if name.startswith(f"Functions{function}")
+    )
+    prefixes, others = {}, set()
+    for statement in policy:
+        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        for action in actions:
+            if action in {"s3:GetObject", "s3:PutObject"}:
+                resources = statement["Resource"]
+                resources = resources if isinstance(resources, list) else [resources]
+                prefixes[action] = {resource["Fn::Join"][1][-1].lstrip("/") for resource in resources}
+            else:
+                others.add(action)
+    assert prefixes == FUNCTIONS[function]
+    expected = {"logs:CreateLogStream", "logs:PutLogEvents"} | OTHER_ACTIONS.get(function, set())
+    if "s3:GetObject" in prefixes:
+        expected |= {"s3:ListBucket", "kms:Decrypt"}
+    if "s3:PutObject" in prefixes:
+        expected |= {"s3:AbortMultipartUpload", "kms:Decrypt", "kms:GenerateDataKey"}
+    if function == "ChooseInstances":
+        expected |= set(READ_ACTIONS)
+    assert others == expected
+
+
+def test_two_states_of_one_name_are_an_error():
+    with pytest.raises(ValueError, match="two states are named 'A'"):
+        merge({"A": {}}, {"A": {}})
