@@ -227,25 +227,30 @@ class _Judge:
             limit = self.quotas[per_job]
             why = f"{name}: quota '{per_job}' is {limit:g}, {of_a_job} wanted"
             return Rejected(name, why, "quota", per_job, limit, 0.0)
-        for quota in (self.own_quota(instance), self.shared_quota):
-            if quota not in self.quotas:
-                continue
-            limit, used = self.quotas[quota], self._used(quota)
-            if limit - (used or 0.0) >= wanted:
-                continue
-            why = f"{name}: quota '{quota}' is {limit:g}"
-            if limit > 0:
-                why += f", {used or 0:g} in use, {wanted} wanted"
-            return Rejected(name, why, "quota", quota, limit, used, waiting_can_help=limit >= wanted)
+        known = [quota for quota in (self.own_quota(instance), self.shared_quota) if quota in self.quotas]
+        # A quota that is too small for good says more than one that is only in use.
+        for hopeless in (True, False):
+            for quota in known:
+                limit, used, kept = self.quotas[quota], self._used(quota), self._kept(quota)
+                if limit - (kept if hopeless else used or 0.0) >= wanted:
+                    continue
+                why = f"{name}: quota '{quota}' is {limit:g}"
+                if limit > 0:
+                    why += f", {used or 0:g} in use, {wanted} wanted"
+                return Rejected(name, why, "quota", quota, limit, used, waiting_can_help=not hopeless)
         return None
 
-    def _used(self, quota: str) -> float | None:
-        """Return what is in use: at least the fleet that an endpoint update keeps running."""
-        used, fleet = self.usage.get(quota), self.workload.replaces
+    def _kept(self, quota: str) -> float:
+        """Return what an endpoint update keeps running until the new instances serve."""
+        fleet = self.workload.replaces
         if fleet is None:
-            return used
-        kept = names.type_quota(self.workload.call, fleet.instance_type, self.workload.spot)
-        return max(used or 0.0, float(fleet.instance_count)) if quota in {kept, self.shared_quota} else used
+            return 0.0
+        own = names.type_quota(self.workload.call, fleet.instance_type, self.workload.spot)
+        return float(fleet.instance_count) if quota in {own, self.shared_quota} else 0.0
+
+    def _used(self, quota: str) -> float | None:
+        used, kept = self.usage.get(quota), self._kept(quota)
+        return max(used or 0.0, kept) if kept else used
 
     def candidate(self, instance: InstanceType) -> Candidate:
         work, volume, price = self.workload, self.workload.volume, self.price(instance)

@@ -117,6 +117,7 @@ def _increase(work: Workload, choice: Choice, account: Account) -> dict[str, Any
         codes=account.codes,
         region=account.region,
         partition=account.partition,
+        waiting_can_help=first.waiting_can_help,
     ).to_json()
 
 

@@ -150,15 +150,20 @@ def increase_for(
     codes: Mapping[str, str] | None = None,
     region: str | None = None,
     partition: str = "aws",
+    waiting_can_help: bool | None = None,
 ) -> Increase:
-    """Work out what to ask for so that ``wanted`` more instances may start beside those in use."""
+    """Work out what to ask for so that ``wanted`` more instances may start beside those in use.
+
+    ``waiting_can_help`` is for a caller that knows of use which never ends; by default a limit that
+    is as large as what is wanted is taken to become free.
+    """
     return Increase(
         quota=quota,
         code=(codes or {}).get(quota) or names.known_codes().get(quota),
         limit=limit,
         used=used,
         desired=max((used or 0.0) + wanted, limit + 1),
-        waiting_can_help=limit >= wanted,
+        waiting_can_help=limit >= wanted if waiting_can_help is None else waiting_can_help,
         region=region,
         partition=partition,
     )

@@ -215,6 +215,21 @@ def test_an_endpoint_update_needs_room_for_the_old_fleet_and_the_new() -> None:
     assert order(chosen("knn_endpoint", {ACROSS_ENDPOINTS: 1}, serving=serving)) == []
 
 
+def test_waiting_helps_only_where_the_limit_is_large_enough_for_good() -> None:
+    own = "ml.m5.large for endpoint usage"
+
+    def waiting(quotas: dict[str, float], **request: Any) -> tuple[str | None, bool]:
+        choice = chosen("knn_endpoint", quotas, {own: 1, ACROSS_ENDPOINTS: 1}, **request)
+        (rejected,) = [r for r in choice.rejected if r.instance_type == "ml.m5.large"]
+        return rejected.quota, rejected.waiting_can_help
+
+    assert waiting({own: 1}) == (own, True)
+    assert waiting({own: 1, ACROSS_ENDPOINTS: 0}) == (ACROSS_ENDPOINTS, False)
+    serving = {"replaces": {"knn_endpoint": {"instance_type": "ml.m5.large", "instance_count": 1}}}
+    assert waiting({own: 1}, serving=serving) == (own, False)
+    assert waiting({own: 2, ACROSS_ENDPOINTS: 1}, serving=serving) == (ACROSS_ENDPOINTS, False)
+
+
 def test_sharding_needs_a_part_for_every_instance() -> None:
     policy = Policy(instance_counts={"fm_training": 4}, data_distribution="ShardedByS3Key")
     few = Sizes(10**6, 80_000, 20_000, 100_000, 2.0, 10**8, 10**5, 10**7, train_parts=3)

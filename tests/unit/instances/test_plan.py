@@ -328,3 +328,14 @@ def test_the_documented_policy_is_the_default_one() -> None:
     assert documented["families"] == ", ".join(default["families"])
     for name in ("preferred_price_factor", "maximum_price_factor", "memory_safety_factor"):
         assert float(documented[name]) == default[name]
+
+
+def test_an_update_that_the_quota_has_no_room_for_asks_for_a_second_fleet_and_not_for_patience() -> None:
+    across = "Number of instances across active endpoints"
+    serving = {"replaces": {"knn_endpoint": {"instance_type": "ml.m5.large", "instance_count": 2}}}
+    policy = {"instance_counts": {"knn_endpoint": 2}}
+    step = plan(sizes(100_000), {}, serving, policy, Account({across: 3}))["steps"]["knn_endpoint"]
+    assert step["candidates"] == []
+    assert step["waiting_can_help"] is step["quota_increase"]["waiting_can_help"] is False
+    assert step["quota_increase"]["desired_value"] == 4
+    assert "stay until the new instances serve" in step["needs"]["notes"][0]
