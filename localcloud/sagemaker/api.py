@@ -160,9 +160,9 @@ class SageMaker:
             raise ServiceFault("ThrottlingException", "Rate exceeded")
         check_request(operation, parameters)
         answer = handler(parameters)
-        if operation.startswith("Create") and parameters.get("Tags"):
+        if operation.startswith("Create"):
             arn = next(value for key, value in answer.items() if key.endswith("Arn"))
-            self._tags.keep(arn, parameters["Tags"])
+            self._tags.start(arn, parameters.get("Tags", []))
         return answer
 
     def invoke_endpoint(

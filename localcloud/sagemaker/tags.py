@@ -20,7 +20,13 @@ class Tags:
 
     def add(self, parameters: dict[str, Any]) -> Record:
         """Add tags to a resource, replacing those of the same key."""
-        return {"Tags": self.keep(parameters["ResourceArn"], parameters["Tags"])}
+        arn = parameters["ResourceArn"]
+        with self._platform.records.lock:
+            merged = {tag["Key"]: tag for tag in [*self._of(arn), *parameters["Tags"]]}
+            if len(merged) > _MOST:
+                raise ServiceFault("ValidationException", f"A resource can have at most {_MOST} tags.")
+            self.start(arn, list(merged.values()))
+        return {"Tags": list(merged.values())}
 
     def page(self, parameters: dict[str, Any]) -> Record:
         """All tags of a resource; there are never more than a page of them."""
@@ -29,20 +35,16 @@ class Tags:
     def delete(self, parameters: dict[str, Any]) -> Record:
         """Remove tags by key."""
         arn = parameters["ResourceArn"]
-        kept = [tag for tag in self._of(arn) if tag["Key"] not in parameters["TagKeys"]]
-        self._platform.records.put(KIND, arn, {"Tags": kept})
+        with self._platform.records.lock:
+            self.start(arn, [tag for tag in self._of(arn) if tag["Key"] not in parameters["TagKeys"]])
         return {}
 
-    def keep(self, arn: str, tags: list[dict[str, str]]) -> list[dict[str, str]]:
-        """Add tags and return all of the resource's."""
-        with self._platform.records.lock:
-            merged = {tag["Key"]: tag for tag in [*self._of(arn), *tags]}
-            if len(merged) > _MOST:
-                raise ServiceFault("ValidationException", f"A resource can have at most {_MOST} tags.")
-            kept = list(merged.values())
-            if tags:
-                self._platform.records.put(KIND, arn, {"Tags": kept})
-            return kept
+    def start(self, arn: str, tags: list[dict[str, str]]) -> None:
+        """The tags of a new resource; what an earlier one of that name had is forgotten."""
+        if tags:
+            self._platform.records.put(KIND, arn, {"Tags": tags})
+        else:
+            self._platform.records.delete(KIND, arn)
 
     def _of(self, arn: str) -> list[dict[str, str]]:
         record = self._platform.records.get(KIND, arn)

@@ -242,3 +242,12 @@ def test_existing_names_are_refused(cloud: Any) -> None:
         cloud.config()
     with pytest.raises(ServiceFault, match="Cannot create already existing endpoint "):
         cloud.endpoint()
+
+
+def test_a_new_resource_has_none_of_the_tags_of_a_deleted_one(cloud: Any) -> None:
+    cloud.model()
+    arn = cloud("DescribeModel", ModelName="model")["ModelArn"]
+    cloud("AddTags", ResourceArn=arn, Tags=[{"Key": "run", "Value": "1"}])
+    cloud("DeleteModel", ModelName="model")
+    cloud.model(artifact="s3://bucket/x.tar.gz")
+    assert cloud("ListTags", ResourceArn=arn)["Tags"] == []
