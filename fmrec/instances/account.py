@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -21,7 +22,7 @@ from fmrec.instances import pricing
 from fmrec.instances import quotas as names
 from fmrec.instances.cache import Cache
 from fmrec.instances.catalogue import Call, Prices, catalogue, table_prices
-from fmrec.instances.quotas import Account
+from fmrec.instances.quotas import Account, Fleet
 from fmrec.instances.requests import Increase
 
 __all__ = ["Account", "Asked", "Clients", "connect", "observe", "request_increase"]
@@ -89,10 +90,11 @@ def observe(
         quotas = pool.submit(_quotas, clients.service_quotas, cache, deadline, with_defaults)
         usage = pool.submit(_usage, clients.sagemaker, deadline)
         prices = pool.submit(_prices, clients.pricing, cache, deadline, region)
-        read, (used, usage_notes), (price, price_note) = quotas.result(), usage.result(), prices.result()
+        read, (used, fleets, usage_notes) = quotas.result(), usage.result()
+        price, price_note = prices.result()
     cache_note = cache.write(cache_uri)
     notes = (*cache.notes, *read.notes, *usage_notes, *price_note, *cache_note)
-    return replace(read, usage=used, region=region, partition=partition, notes=notes), price
+    return replace(read, usage=used, fleets=fleets, region=region, partition=partition, notes=notes), price
 
 
 class Deadline:
@@ -164,13 +166,14 @@ def _unknown(what: str, error: Exception) -> str:
     return f"{what} couldn't be read and count as unknown: {error}"
 
 
-def _usage(client: Any, deadline: Deadline) -> tuple[dict[str, float], list[str]]:
+def _usage(client: Any, deadline: Deadline) -> tuple[dict[str, float], dict[str, Fleet], list[str]]:
     usage: dict[str, float] = {}
+    fleets: dict[str, Fleet] = {}
     notes: list[str] = []
     counts: tuple[tuple[str, tuple[tuple[Call, bool], ...], Callable[[Any, Deadline], Counter[str]]], ...] = (
         ("use by training jobs", (("training", False), ("training", True)), _training_in_use),
         ("use by transform jobs", (("transform", False),), _transform_in_use),
-        ("use by endpoints", (("hosting", False),), _endpoints_in_use),
+        ("use by endpoints", (("hosting", False),), partial(_endpoints_in_use, fleets)),
     )
     for what, kinds, count in counts:
         try:
@@ -183,7 +186,7 @@ def _usage(client: Any, deadline: Deadline) -> tuple[dict[str, float], list[str]
             usage[names.account_quota(call, spot)] = 0.0
             usage |= {names.type_quota(call, t.name, spot): 0.0 for t in catalogue() if call in t.accepted_by}
         usage |= found
-    return usage, notes
+    return usage, fleets, notes
 
 
 def _add(used: Counter[str], call: Call, spot: bool, instance_type: str | None, count: int) -> None:
@@ -222,24 +225,24 @@ def _transform_in_use(client: Any, deadline: Deadline) -> Counter[str]:
     return used
 
 
-def _endpoints_in_use(client: Any, deadline: Deadline) -> Counter[str]:
+def _endpoints_in_use(fleets: dict[str, Fleet], client: Any, deadline: Deadline) -> Counter[str]:
     used: Counter[str] = Counter()
     for page in _pages(client, "list_endpoints", deadline):
         for summary in page["Endpoints"]:
             if summary["EndpointStatus"] in _ENDPOINT_STATUSES:
                 deadline.check()
-                _add_endpoint(used, client, summary["EndpointName"])
+                _add_endpoint(used, fleets, client, summary["EndpointName"])
     return used
 
 
-def _add_endpoint(used: Counter[str], client: Any, endpoint_name: str) -> None:
+def _add_endpoint(used: Counter[str], fleets: dict[str, Fleet], client: Any, endpoint_name: str) -> None:
     endpoint = client.describe_endpoint(EndpointName=endpoint_name)
-    fleets = [(endpoint["EndpointConfigName"], endpoint.get("ProductionVariants"))]
+    configs = [(endpoint["EndpointConfigName"], endpoint.get("ProductionVariants"))]
     pending = endpoint.get("PendingDeploymentSummary")
     if pending and pending["EndpointConfigName"] != endpoint["EndpointConfigName"]:
         # While an endpoint is updated, the old fleet serves and the new one is being built.
-        fleets.append((pending["EndpointConfigName"], pending.get("ProductionVariants")))
-    for config_name, variants in fleets:
+        configs.append((pending["EndpointConfigName"], pending.get("ProductionVariants")))
+    for config_name, variants in configs:
         config = client.describe_endpoint_config(EndpointConfigName=config_name)
         running = {variant["VariantName"]: variant for variant in variants or []}
         for variant in (*config["ProductionVariants"], *config.get("ShadowProductionVariants", [])):
@@ -250,6 +253,8 @@ def _add_endpoint(used: Counter[str], client: Any, endpoint_name: str) -> None:
                 0 if now else variant.get("InitialInstanceCount", 1),
             )
             _add(used, "hosting", False, variant.get("InstanceType"), count)
+            if "InstanceType" in variant:
+                fleets.setdefault(endpoint_name, Fleet(variant["InstanceType"], count))
 
 
 def _prices(

@@ -15,7 +15,7 @@ from fmrec.instances import quotas as names
 from fmrec.instances.catalogue import Prices, catalogue, largest, table_prices
 from fmrec.instances.chooser import Choice, choose
 from fmrec.instances.policy import OPTIONAL_STEPS, STEPS, Policy
-from fmrec.instances.quotas import Account
+from fmrec.instances.quotas import Account, Fleet
 from fmrec.instances.requests import increase_for
 from fmrec.instances.steps import workload
 from fmrec.instances.workloads import Request, Sizes, Workload
@@ -44,8 +44,8 @@ def plan(
         ``mini_batch_size`` and ``epochs`` matter here.
     serving
         ``recommendations_per_user``; ``neighbours`` asked for each user; ``endpoint`` false when no
-        endpoint is wanted; ``replaces``: step → ``{"instance_type", "instance_count"}`` of the
-        endpoint that is updated.
+        endpoint is wanted; ``endpoint_names``: step → name of the endpoint that it creates or
+        updates, whose fleet then needs room beside the new one.
     account
         None means that nothing is known of quotas and use.
     prices
@@ -73,8 +73,9 @@ def plan(
     """
     sizes = manifest if isinstance(manifest, Sizes) else Sizes.from_manifest(manifest)
     policy = policy if isinstance(policy, Policy) else Policy.from_mapping(policy)
-    request = Request(sizes, hyperparameters, serving, policy, tuning or {})
     account = account or Account()
+    fleets = _fleets(serving, account)
+    request = Request(sizes, hyperparameters, serving, policy, tuning or {}, fleets)
     prices = prices or table_prices()
     steps: dict[str, Any] = {}
     chosen: dict[str, tuple[Workload, Choice]] = {}
@@ -98,6 +99,11 @@ def plan(
         "cost": costs.estimate(request, needed, prices),
         "notes": list(account.notes),
     }
+
+
+def _fleets(serving: Mapping[str, Any], account: Account) -> dict[str, Fleet]:
+    names_of_steps = serving.get("endpoint_names") or {}
+    return {step: account.fleets[name] for step, name in names_of_steps.items() if name in account.fleets}
 
 
 def _optional(tuning: Mapping[str, Any] | None, evaluation: bool) -> list[str]:

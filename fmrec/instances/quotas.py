@@ -71,6 +71,14 @@ def job_quota(call: Call, spot: bool = False) -> str | None:
 
 
 @dataclass(frozen=True)
+class Fleet:
+    """Instances that an endpoint has now, and keeps until those of an update serve."""
+
+    instance_type: str
+    instance_count: int
+
+
+@dataclass(frozen=True)
 class Account:
     """Quotas and use of one account in one Region. A missing name is unknown, not zero."""
 
@@ -78,6 +86,8 @@ class Account:
     """Quota name → applied value."""
     usage: Mapping[str, float] = field(default_factory=dict)
     """Quota name → instances that count against it now."""
+    fleets: Mapping[str, Fleet] = field(default_factory=dict)
+    """Endpoint name → what its first variant with instances runs on."""
     defaults: Mapping[str, float] = field(default_factory=dict)
     """Quota name → AWS's list default, where no applied value was found: a guess, never a gate."""
     codes: Mapping[str, str] = field(default_factory=dict)

@@ -14,7 +14,8 @@ from fmrec.instances import memory
 from fmrec.instances.catalogue import Call
 from fmrec.instances.memory import Term, VolumeNeed
 from fmrec.instances.policy import Policy
-from fmrec.instances.workloads import DEFAULT_MINI_BATCH_SIZE, Fleet, Request, Sizes, Workload, number
+from fmrec.instances.quotas import Fleet
+from fmrec.instances.workloads import DEFAULT_MINI_BATCH_SIZE, Request, Sizes, Workload, number
 
 VOLUME_HEADROOM = 1.2
 SPOT_MAX_WAIT_SECONDS = 3600
@@ -162,7 +163,7 @@ def _batch_transform(request: Request) -> Workload:
 
 
 def _knn_endpoint(request: Request) -> Workload:
-    replaces = request.replaced_fleet("knn_endpoint")
+    replaces = request.fleets.get("knn_endpoint")
     return _knn_serving("knn_endpoint", "hosting", request, replaces, _update_notes(replaces))
 
 
@@ -198,7 +199,7 @@ def _knn_serving(
 
 
 def _fm_endpoint(request: Request) -> Workload:
-    replaces = request.replaced_fleet("fm_endpoint")
+    replaces = request.fleets.get("fm_endpoint")
     count = request.policy.instance_count("fm_endpoint")
     return Workload(
         step="fm_endpoint",

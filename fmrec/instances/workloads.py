@@ -15,6 +15,7 @@ from fmrec.instances import memory
 from fmrec.instances.catalogue import Call
 from fmrec.instances.memory import MemoryNeed, VolumeNeed
 from fmrec.instances.policy import Policy
+from fmrec.instances.quotas import Fleet
 from fmrec.manifest import Manifest
 
 DEFAULT_NUM_FACTORS = 64
@@ -100,14 +101,6 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Fleet:
-    """Instances that an endpoint has now and keeps until the new ones serve."""
-
-    instance_type: str
-    instance_count: int
-
-
-@dataclass(frozen=True)
 class Workload:
     """One step's needs, independent of any account."""
 
@@ -136,7 +129,8 @@ class Workload:
 class Request:
     """What a run is asked to do: data sizes, SageMaker's hyperparameters, serving, policy.
 
-    ``tuning`` has ``maximum_jobs`` and ``parallel_jobs`` of a hyperparameter tuning job.
+    ``tuning`` has ``maximum_jobs`` and ``parallel_jobs`` of a hyperparameter tuning job. ``fleets``:
+    step → what the endpoint that it updates runs on now.
     """
 
     sizes: Sizes
@@ -144,6 +138,7 @@ class Request:
     serving: Mapping[str, Any]
     policy: Policy
     tuning: Mapping[str, Any] = field(default_factory=dict)
+    fleets: Mapping[str, Fleet] = field(default_factory=dict)
 
     @property
     def maximum_jobs(self) -> int:
@@ -175,13 +170,6 @@ class Request:
             number(self.serving, "recommendations_per_user", DEFAULT_RECOMMENDATIONS),
         )
         return max(1, min(self.sizes.items, wanted))
-
-    def replaced_fleet(self, step: str) -> Fleet | None:
-        """Return what the endpoint runs on now, if settings say that it is updated."""
-        found = (self.serving.get("replaces") or {}).get(step)
-        if not found:
-            return None
-        return Fleet(str(found["instance_type"]), number(found, "instance_count", 1))
 
 
 def number(settings: Mapping[str, Any], name: str, default: int) -> int:

@@ -17,6 +17,7 @@ from fmrec.instances import account as edge
 from fmrec.instances.account import observe, request_increase
 from fmrec.instances.catalogue import table_prices
 from fmrec.instances.permissions import DEFAULTS_ACTIONS, INCREASE_ACTIONS, READ_ACTIONS
+from fmrec.instances.quotas import Fleet
 from fmrec.instances.requests import increase_for
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -159,8 +160,10 @@ def test_an_endpoint_that_is_updated_counts_with_both_fleets_and_serverless_with
     aws.quotas_are()
     aws.prices_are()
 
-    usage = observe(aws.clients)[0].usage
+    account, _ = observe(aws.clients)
 
+    usage = account.usage
+    assert account.fleets == {"updated": Fleet("ml.m5.large", 3), "new": Fleet("ml.m5.large", 1)}
     assert usage["ml.m5.large for endpoint usage"] == 3 + 1
     assert usage["ml.m5.xlarge for endpoint usage"] == 4
     assert usage[ENDPOINTS_ACROSS] == 8

@@ -15,6 +15,7 @@ from fmrec.instances import quotas as names
 from fmrec.instances.catalogue import Call, Prices, catalogue, table_prices
 from fmrec.instances.chooser import Choice, choose
 from fmrec.instances.policy import STEPS, Policy
+from fmrec.instances.quotas import Fleet
 from fmrec.instances.steps import workload
 from fmrec.instances.workloads import Request, Sizes, Workload
 
@@ -32,11 +33,12 @@ def built(
     step: str = "fm_training",
     feature_dim: int = 100_000,
     hyperparameters: Mapping[str, Any] | None = None,
-    serving: Mapping[str, Any] | None = None,
+    fleet: Fleet | None = None,
     **policy: Any,
 ) -> tuple[Workload, Policy]:
     made = Policy.from_mapping(policy)
-    return workload(step, Request(sizes(feature_dim), hyperparameters or {}, serving or {}, made)), made
+    fleets = {step: fleet} if fleet else {}
+    return workload(step, Request(sizes(feature_dim), hyperparameters or {}, {}, made, {}, fleets)), made
 
 
 def chosen(
@@ -204,15 +206,14 @@ def test_several_instances_need_several_of_every_quota() -> None:
 
 
 def test_an_endpoint_update_needs_room_for_the_old_fleet_and_the_new() -> None:
-    serving = {"replaces": {"knn_endpoint": {"instance_type": "ml.m5.large", "instance_count": 1}}}
+    fleet = Fleet("ml.m5.large", 1)
     one = {"ml.m5.large for endpoint usage": 1}
     assert order(chosen("knn_endpoint", one))[0] == "ml.m5.large"
-    assert order(chosen("knn_endpoint", one, serving=serving))[0] == "ml.m5.xlarge"
+    assert order(chosen("knn_endpoint", one, fleet=fleet))[0] == "ml.m5.xlarge"
     assert (
-        order(chosen("knn_endpoint", {"ml.m5.large for endpoint usage": 2}, serving=serving))[0]
-        == "ml.m5.large"
+        order(chosen("knn_endpoint", {"ml.m5.large for endpoint usage": 2}, fleet=fleet))[0] == "ml.m5.large"
     )
-    assert order(chosen("knn_endpoint", {ACROSS_ENDPOINTS: 1}, serving=serving)) == []
+    assert order(chosen("knn_endpoint", {ACROSS_ENDPOINTS: 1}, fleet=fleet)) == []
 
 
 def test_waiting_helps_only_where_the_limit_is_large_enough_for_good() -> None:
@@ -225,9 +226,9 @@ def test_waiting_helps_only_where_the_limit_is_large_enough_for_good() -> None:
 
     assert waiting({own: 1}) == (own, True)
     assert waiting({own: 1, ACROSS_ENDPOINTS: 0}) == (ACROSS_ENDPOINTS, False)
-    serving = {"replaces": {"knn_endpoint": {"instance_type": "ml.m5.large", "instance_count": 1}}}
-    assert waiting({own: 1}, serving=serving) == (own, False)
-    assert waiting({own: 2, ACROSS_ENDPOINTS: 1}, serving=serving) == (ACROSS_ENDPOINTS, False)
+    fleet = Fleet("ml.m5.large", 1)
+    assert waiting({own: 1}, fleet=fleet) == (own, False)
+    assert waiting({own: 2, ACROSS_ENDPOINTS: 1}, fleet=fleet) == (ACROSS_ENDPOINTS, False)
 
 
 def test_sharding_needs_a_part_for_every_instance() -> None:

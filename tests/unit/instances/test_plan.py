@@ -14,7 +14,7 @@ from fmrec.errors import SettingsError
 from fmrec.instances.catalogue import catalogue
 from fmrec.instances.plan import plan
 from fmrec.instances.policy import Policy
-from fmrec.instances.quotas import Account
+from fmrec.instances.quotas import Account, Fleet
 from fmrec.instances.workloads import Sizes
 from fmrec.manifest import Channel, Manifest, Rows
 
@@ -332,10 +332,13 @@ def test_the_documented_policy_is_the_default_one() -> None:
 
 def test_an_update_that_the_quota_has_no_room_for_asks_for_a_second_fleet_and_not_for_patience() -> None:
     across = "Number of instances across active endpoints"
-    serving = {"replaces": {"knn_endpoint": {"instance_type": "ml.m5.large", "instance_count": 2}}}
+    account = Account({across: 3}, fleets={"shop-knn": Fleet("ml.m5.large", 2)})
+    serving = {"endpoint_names": {"knn_endpoint": "shop-knn"}}
     policy = {"instance_counts": {"knn_endpoint": 2}}
-    step = plan(sizes(100_000), {}, serving, policy, Account({across: 3}))["steps"]["knn_endpoint"]
+    step = plan(sizes(100_000), {}, serving, policy, account)["steps"]["knn_endpoint"]
     assert step["candidates"] == []
     assert step["waiting_can_help"] is step["quota_increase"]["waiting_can_help"] is False
     assert step["quota_increase"]["desired_value"] == 4
     assert "stay until the new instances serve" in step["needs"]["notes"][0]
+    serving = {"endpoint_names": {"knn_endpoint": "another"}}
+    assert plan(sizes(100_000), {}, serving, policy, account)["steps"]["knn_endpoint"]["candidates"]
