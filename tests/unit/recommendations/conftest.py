@@ -1,4 +1,4 @@
-"""One small encoded and embedded run on disk, and a DynamoDB that answers like DynamoDB."""
+"""One small encoded and embedded run on disk, and a DynamoDB and an S3 that answer like them."""
 
 import itertools
 import json
@@ -196,7 +196,7 @@ def make_run(folder: Path, binary: bool) -> SmallRun:
 
 @pytest.fixture(scope="session")
 def dynamodb_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of an emulator of DynamoDB that ends with the session."""
+    """URL of an emulator of DynamoDB and S3 that ends with the session."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -205,7 +205,8 @@ def dynamodb_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         "GATEWAY_PORT": str(port),
         "BIND_HOST": "127.0.0.1",
         "STATE_DIR": str(state),
-        "SERVICES": "dynamodb",
+        "SERVICES": "dynamodb,s3",
+        "S3_DATA_DIR": str(state / "s3"),
     }
     with (state / "log").open("w") as log:
         server = subprocess.Popen(

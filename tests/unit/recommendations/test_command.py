@@ -44,16 +44,12 @@ def test_json_is_one_object(environment, capsys):
 
 
 def test_the_table_comes_from_the_stack(environment, monkeypatch, capsys):
-    monkeypatch.setattr(
-        command, "stack_outputs", lambda client, stack: {"RecommendationsTable": environment}
-    )
+    monkeypatch.setattr(command, "stack_outputs", lambda client, stack: {"RecommendationsTable": environment})
     assert command.run(parse("u1")) == 0
     assert "Fargo" in capsys.readouterr().out
 
 
 def test_a_stack_without_the_output_is_named(environment, monkeypatch):
     monkeypatch.setattr(command, "stack_outputs", lambda client, stack: {"Other": "x"})
-    with pytest.raises(
-        InputError, match="FmRecStorage has no output RecommendationsTable, it has Other"
-    ):
+    with pytest.raises(InputError, match="FmRecStorage has no output RecommendationsTable, it has Other"):
         command.run(parse("u1"))

@@ -1,10 +1,14 @@
+import io
 import json
 import math
+from pathlib import Path
 
+import boto3
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from fmrec import objectstore, s3_objects
 from fmrec.errors import FormatError, InputError
 from fmrec.recommendations.publish import publish
 from fmrec.recommendations.run import open_run
@@ -159,3 +163,41 @@ def test_filters_hold_for_every_user(small_run, dynamodb, table):
         best = [item for item in small_run.ranking(user) if item >= 6][:3]
         served = fetch(table, user_id, dynamodb).recommendations
         assert [r.item_id for r in served] == [small_run.item_ids[i] for i in best]
+
+
+def test_a_run_in_s3_is_published_like_one_on_disk(
+    small_run, dynamodb, table, dynamodb_endpoint, monkeypatch
+):
+    for name, value in {
+        "AWS_ENDPOINT_URL": dynamodb_endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_REQUEST_CHECKSUM_CALCULATION": "WHEN_REQUIRED",
+    }.items():
+        monkeypatch.setenv(name, value)
+    s3_objects.forget_client()
+    try:
+        bucket = f"s3://{table.lower()}"
+        boto3.client("s3").create_bucket(Bucket=table.lower())
+        small_run.write_neighbours(1, small_run.answer(1, 4))
+        for stored in objectstore.list_objects(str(small_run.folder)):
+            key = Path(stored.uri).relative_to(small_run.folder).as_posix()
+            objectstore.write_bytes(f"{bucket}/{key}", objectstore.read_bytes(stored.uri))
+        uris = {
+            name: f"{bucket}/{Path(uri).relative_to(small_run.folder).as_posix()}"
+            for name, uri in small_run.arguments(1).items()
+            if name.endswith("_uri")
+        }
+        counts = publish(**(small_run.arguments(1) | uris), table=table, exclude_seen=True)
+        rows = pq.read_table(
+            io.BytesIO(objectstore.read_bytes(f"{bucket}/recommendations/r1/part-00001.parquet"))
+        )
+    finally:
+        s3_objects.forget_client()
+    assert counts["users"] == 9
+    assert counts["ranked_exactly"] > 0
+    assert rows.num_rows == counts["recommendations"] == 27
+    for at, user in enumerate(range(14, 23)):
+        best = [item for item in small_run.ranking(user) if item not in set(small_run.seen.of(user).tolist())]
+        assert rows["item_id"].to_pylist()[3 * at : 3 * at + 3] == [small_run.item_ids[i] for i in best[:3]]
