@@ -1,0 +1,104 @@
+"""Environments with the retired packages that our formats are held to, each by itself under build/oracles/.
+
+They are made when they are missing (PyPI only), and kept. Nothing of them is installed into .venv: MXNet needs
+a NumPy of its own, and SDK v2 brings half of PyPI if it is let.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import platform
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENTS = ROOT / "build" / "oracles"
+
+# The serializer needs three of the SDK's some eighty dependencies.
+SDK_V2 = ("--no-deps", "sagemaker==2.257.7", "numpy==2.4.6", "scipy==1.17.1", "protobuf==7.36.2")
+MXNET = ("mxnet==1.9.1", "numpy==1.23.5")
+MXNET_PYTHON = "3.11"
+MXNET_HAS_WHEELS = (platform.system(), platform.machine()) == ("Linux", "x86_64")
+
+
+def sdk_v2_python() -> Path:
+    """Return the interpreter that has the SageMaker Python SDK v2, whose writer we replace."""
+    return _python("sagemaker-sdk-v2", SDK_V2, sys.executable)
+
+
+def mxnet_python() -> Path:
+    """Return the interpreter that has MXNet 1.9.1, the last release."""
+    runs_it = sys.version_info[:2] == (3, 11)
+    return _python("mxnet-1.9.1", MXNET, sys.executable if runs_it else MXNET_PYTHON)
+
+
+def _python(name: str, requirements: tuple[str, ...], python: str) -> Path:
+    folder = ENVIRONMENTS / name
+    stamp = "\n".join(requirements)
+    if not (folder / "stamp").exists() or (folder / "stamp").read_text() != stamp:
+        making = folder.with_name(f"{name}.{os.getpid()}.making")
+        shutil.rmtree(making, ignore_errors=True)
+        uv = [sys.executable, "-m", "uv"]
+        _run([*uv, "venv", "--quiet", "--relocatable", "--python", python, str(making)], name)
+        own = str(making / "bin" / "python")
+        _run([*uv, "pip", "install", "--quiet", "--python", own, *requirements], name)
+        (making / "stamp").write_text(stamp)
+        shutil.rmtree(folder, ignore_errors=True)
+        making.rename(folder)
+    return folder / "bin" / "python"
+
+
+def _run(command: list[str], name: str) -> None:
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise RuntimeError(
+            f"the environment {name} can't be made: {' '.join(command)} said: {ran.stderr.strip()}. It needs PyPI "
+            f"in reach, and MXNet needs Python {MXNET_PYTHON}: install that or let uv download it."
+        )
+
+
+class Oracle:
+    """A worker in another environment that answers questions of arrays with arrays (``worker.py``)."""
+
+    def __init__(self, python: Path, module: str) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            [str(python), "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            cwd=ROOT,
+        )
+
+    def ask(self, **question: Any) -> dict[str, Any]:
+        """Send arrays (bytes go as uint8), return the answer's; what the worker raises is raised here."""
+        file = io.BytesIO()
+        np.savez(file, **{name: _as_array(value) for name, value in question.items()})
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(struct.pack("<Q", len(file.getvalue())) + file.getvalue())
+        self._process.stdin.flush()
+        size = self._process.stdout.read(8)
+        if len(size) < 8:
+            raise RuntimeError(f"the oracle ended with exit code {self._process.wait()}")
+        with np.load(io.BytesIO(self._process.stdout.read(struct.unpack("<Q", size)[0]))) as answer:
+            found = dict(answer)
+        if "error" in found:
+            raise RuntimeError(str(found["error"]))
+        return found
+
+    def close(self) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it has ended already
+            self._process.communicate(timeout=30)
+
+
+def _as_array(value: Any) -> Any:
+    return np.frombuffer(value, np.uint8) if isinstance(value, bytes) else np.asarray(value)
