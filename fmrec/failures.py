@@ -63,7 +63,7 @@ class Place:
 
     def console(self, service: str, fragment: str) -> str:
         domain = _CONSOLE_DOMAINS.get(self.partition, _CONSOLE_DOMAINS["aws"])
-        return f"https://{self.region}.{domain}/{service}/home?region={self.region}#{fragment}"
+        return f"<https://{self.region}.{domain}/{service}/home?region={self.region}#{fragment}>"
 
 
 def explain(failure: Mapping[str, Any], execution_arn: str) -> Explanation:

@@ -17,13 +17,66 @@ VERSION = 1
 SUBJECT_CHARACTERS = 100
 """SNS takes no longer subject."""
 
+LATEST_SECONDS = 1e11
+"""The year 5138 in seconds, 1973 in milliseconds: what is later is in milliseconds."""
+
 
 def write(report: Mapping[str, Any], uri: str) -> dict[str, str]:
     """Write the report to `uri`; return that, and a subject and a message for a person."""
-    document = {"version": VERSION, "written": datetime.now(UTC).isoformat(timespec="seconds"), **report}
+    document = {
+        "version": VERSION,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        **report,
+        "spent": spent(report["chosen"], report["jobs"]),
+    }
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     objectstore.write_bytes(uri, text.encode())
     return {"uri": uri, "subject": subject(report), "message": message(report, uri)}
+
+
+def spent(chosen: Mapping[str, Any], jobs: Mapping[str, Any]) -> dict[str, Any]:
+    """What the jobs on SageMaker's instances cost, by what they ran on and for how long.
+
+    Returns
+    -------
+    dict
+        ``steps``: step → ``seconds``, ``usd_per_hour`` (of all its instances together), ``usd``; and ``usd``, their
+        sum. None stands where a price or a duration isn't known, and makes the sum unknown too.
+        Glue, Lambda and storage are in the plan's estimate only.
+    """
+    steps: dict[str, Any] = {}
+    for step in sorted(set(chosen) & set(jobs)):
+        seconds, price = _seconds(jobs[step]), chosen[step].get("usd_per_hour")
+        steps[step] = {
+            "instance_type": chosen[step]["instance_type"],
+            "instance_count": chosen[step]["instance_count"],
+            "usd_per_hour": price,
+            "seconds": seconds,
+            "usd": None if seconds is None or price is None else round(seconds / 3600 * price, 6),
+        }
+    amounts = [step["usd"] for step in steps.values()]
+    return {"steps": steps, "usd": None if None in amounts else round(sum(amounts), 6)}
+
+
+def _seconds(job: Mapping[str, Any]) -> float | None:
+    """How long a job was paid for: said by training jobs, the difference of two times for transform."""
+    for key in ("billable_seconds", "seconds"):
+        if job.get(key) is not None:
+            return float(job[key])
+    started, ended = _time(job.get("started")), _time(job.get("ended"))
+    return None if started is None or ended is None else max(0.0, round(ended - started, 3))
+
+
+def _time(found: Any) -> float | None:
+    """Seconds since 1970 from what Step Functions hands on: milliseconds, or ISO 8601."""
+    if isinstance(found, int | float):
+        return found / 1000 if found > LATEST_SECONDS else float(found)
+    if isinstance(found, str):
+        try:
+            return datetime.fromisoformat(found).timestamp()
+        except ValueError:
+            return None
+    return None
 
 
 def subject(report: Mapping[str, Any]) -> str:

@@ -18,7 +18,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "lambda" / "requirements.txt"
 LAYER = ROOT / "build" / "lambda-layer"
-STAMP = "requirements.sha256"
 
 PYTHON_VERSION = "3.13"
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux2014_x86_64")
@@ -41,6 +40,8 @@ UNNEEDED = (
     "pyarrow/_flight*",
     "pyarrow/flight.py",
     "pyarrow/libarrow_flight.so*",
+    "pyarrow/libarrow_python_flight.so*",
+    "pyarrow/_pyarrow_cpp_tests*",
     "pyarrow/_s3fs*",
     "pyarrow/_gcsfs*",
     "pyarrow/_azurefs*",
@@ -81,18 +82,18 @@ def prune(target: Path) -> None:
 
 
 def main() -> None:
-    stamp = LAYER / STAMP
+    stamp = LAYER.with_name(f"{LAYER.name}.sha256")  # beside it: what lies in the layer is uploaded
     wanted = fingerprint()
-    if stamp.exists() and stamp.read_text() == wanted:
+    if LAYER.is_dir() and stamp.exists() and stamp.read_text() == wanted:
         return
     print("setup: building the Lambda layer", file=sys.stderr)
     fresh = LAYER.with_name(f"{LAYER.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     install(fresh / "python")
     prune(fresh / "python")
-    (fresh / STAMP).write_text(wanted)
     shutil.rmtree(LAYER, ignore_errors=True)
     fresh.rename(LAYER)
+    stamp.write_text(wanted)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,132 @@
+"""What is uploaded: function code, the layer of their dependencies, Glue's library."""
+
+import importlib.util
+import re
+import zipfile
+
+import pytest
+
+from stacks import bundles
+from stacks.functions import function_settings
+from stacks.settings import Settings
+
+LIMIT = 250 * 1024 * 1024
+"""Code and layers of a function, unzipped."""
+
+
+def size(folder):
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="module")
+def layer():
+    """The layer's Python folder, built by make setup."""
+    return bundles.function_layer() / "python"
+
+
+def test_a_bundle_holds_sources_of_the_handler_and_the_library_and_nothing_else():
+    folder = bundles.function_code("check_quality")
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+    assert {"handler.py", "fmrec/__init__.py", "fmrec/quality.py"} <= names
+    assert any(name.startswith("fmrec/instances/") and name.endswith(".csv") for name in names)
+    assert not [name for name in names if name.startswith("fmrec/encoding/")]
+    assert {name.rsplit(".", 1)[1] for name in names} <= {"py", "csv", "json"}
+
+
+def test_staging_again_removes_what_is_gone_and_writes_nothing_else():
+    folder = bundles.function_code("check_quality")
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.py")}
+    (folder / "stray.py").write_text("")
+    assert bundles.function_code("check_quality") == folder
+
+    assert not (folder / "stray.py").exists()
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.py")} == before
+
+
+def test_every_function_is_under_the_limit_with_its_layer(layer):
+    code = [size(bundles.function_code(name)) for name in function_settings(Settings(), "bucket")]
+
+    assert size(layer) + max(code) < LIMIT
+
+
+def test_the_layer_holds_what_is_locked_for_the_runtime(layer):
+    lock = (bundles.ROOT / "lambda" / "requirements.txt").read_text()
+    locked = dict(re.findall(r"^([a-z0-9-]+)==([^ ]+)", lock, re.MULTILINE))
+    installed = dict(
+        path.name.removesuffix(".dist-info").replace("_", "-").rsplit("-", 1)
+        for path in layer.glob("*.dist-info")
+    )
+
+    assert {"numpy", "pyarrow", "aws-lambda-powertools"} <= set(locked)
+    assert installed == locked
+    assert lock.count("--hash=sha256:") >= len(locked)
+
+
+def test_extensions_are_for_the_runtimes_python_and_platform(layer):
+    extensions = [path.name for path in layer.rglob("*.so") if ".cpython-" in path.name]
+
+    assert len(extensions) > 20
+    assert {name.split(".", 1)[1] for name in extensions} == {"cpython-313-x86_64-linux-gnu.so"}
+
+
+def test_every_arrow_library_that_an_extension_loads_is_still_there(layer):
+    present = {path.name for path in (layer / "pyarrow").iterdir()}
+    for path in (layer / "pyarrow").glob("*.so*"):
+        needed = set(re.findall(rb"lib(?:arrow|parquet)[a-z_]*\.so\.\d+", path.read_bytes()))
+        assert {name.decode() for name in needed} <= present, path.name
+
+
+def test_nothing_that_is_not_needed_is_in_the_layer(layer):
+    names = [path.relative_to(layer).as_posix() for path in layer.rglob("*")]
+
+    assert not [name for name in names if name.endswith((".pyc", ".h", ".pyx"))]
+    assert not [name for name in names if "/tests/" in name or "boto" in name or "scipy/" in name]
+    assert not [name for name in names if "flight" in name and name.endswith((".so", ".py"))]
+
+
+def test_the_layer_is_built_once_for_a_lock_file(tmp_path, monkeypatch):
+    path = bundles.ROOT / "scripts" / "build_lambda_layer.py"
+    specification = importlib.util.spec_from_file_location("build_lambda_layer", path)
+    script = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(script)
+    installed = []
+
+    def install(target):
+        installed.append(target)
+        (target / "pyarrow" / "tests").mkdir(parents=True)
+        (target / "pyarrow" / "lib.py").write_text("")
+
+    lock = tmp_path / "requirements.txt"
+    lock.write_text("numpy==1")
+    monkeypatch.setattr(script, "LOCK", lock)
+    monkeypatch.setattr(script, "LAYER", tmp_path / "layer")
+    monkeypatch.setattr(script, "install", install)
+
+    script.main()
+    script.main()
+    assert len(installed) == 1
+    assert (tmp_path / "layer/python/pyarrow/lib.py").exists()
+    assert not (tmp_path / "layer/python/pyarrow/tests").exists()
+    lock.write_text("numpy==2")
+    script.main()
+    assert len(installed) == 2
+
+
+def test_without_a_layer_synthesis_says_what_to_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundles, "LAYER", bundles.ROOT / "build" / "no-layer-here")
+
+    with pytest.raises(FileNotFoundError, match="run `make setup`"):
+        bundles.function_layer()
+
+
+def test_glues_library_is_a_zip_with_the_same_bytes_every_time():
+    archive = bundles.glue_library()
+    before = archive.read_bytes()
+    bundles.glue_library()
+
+    assert archive.read_bytes() == before
+    names = zipfile.ZipFile(archive).namelist()
+    assert "fmrec/encoding/job.py" in names
+    assert names == sorted(names)
+    assert all(name.startswith("fmrec/") for name in names)

@@ -1,0 +1,118 @@
+"""The execution's input and hyperparameters: filled in, or refused with a sentence."""
+
+import pytest
+
+from fmrec import execution_input, hyperparameters
+from fmrec.errors import FmrecError, SettingsError
+
+DEFAULTS = {
+    "dataset": {"label": {"mode": "binary", "threshold": 4}},
+    "hyperparameters": {"num_factors": "64", "predictor_type": "binary_classifier", "epochs": "20"},
+    "serving": {"recommendations_per_user": 10, "endpoint": True},
+}
+
+
+def resolve(given, run="demo-1"):
+    return execution_input.resolve(run, given, DEFAULTS)
+
+
+def test_an_empty_input_is_the_defaults():
+    resolved = resolve({})
+
+    assert resolved["hyperparameters"] == DEFAULTS["hyperparameters"]
+    assert resolved["serving"] == DEFAULTS["serving"]
+    assert resolved["dataset"]["label"] == {"mode": "binary", "threshold": 4.0}
+    assert resolved["dataset"]["split"]["method"] == "leave-first-n"
+
+
+def test_what_is_given_wins_over_the_defaults_one_by_one():
+    resolved = resolve(
+        {
+            "hyperparameters": {"num_factors": 16, "clip_gradient": 0.5},
+            "serving": {"endpoint": False},
+            "dataset": "s3://bucket/raw/dataset.json",
+        }
+    )
+
+    assert resolved["hyperparameters"] == {
+        **DEFAULTS["hyperparameters"],
+        "num_factors": "16",
+        "clip_gradient": "0.5",
+    }
+    assert resolved["serving"] == {"recommendations_per_user": 10, "endpoint": False}
+    assert resolved["dataset"] == "s3://bucket/raw/dataset.json"
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ([], "expected a JSON object"),
+        ({"datasets": {}}, "the execution input has 'datasets': expected only dataset, hyperparameters"),
+        ({"dataset": "ratings.csv"}, "s3:// URI"),
+        ({"dataset": {"colour": 1}}, "colour"),
+        ({"hyperparameters": {"epochs": "many"}}, "hyperparameters.epochs is 'many'"),
+        ({"hyperparameters": [1]}, "expected a JSON object of names"),
+        ({"serving": {"top": 3}}, "serving.top is unknown"),
+        ({"serving": {"recommendations_per_user": 0}}, "from 1 to 1000"),
+        ({"serving": {"recommendations_per_user": True}}, "from 1 to 1000"),
+        ({"serving": {"endpoint": "yes"}}, "expected true or false"),
+        ({"serving": 3}, "serving is 3"),
+        ({"hyperparameters": {"predictor_type": "regressor"}}, "label.mode is 'binary'"),
+    ],
+)
+def test_a_wrong_input_is_refused_with_a_sentence(given, sentence):
+    with pytest.raises(FmrecError) as raised:
+        resolve(given)
+
+    assert sentence in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["a", "demo-1", "0f8fad5b-d9cb-469f-a165-70867728950e", "x" * 40])
+def test_names_that_jobs_can_begin_with_are_taken(name):
+    assert resolve({}, run=name)["run"] == name
+
+
+@pytest.mark.parametrize("name", ["", "my_run", "a.b", "-a", "a-", "x" * 41, "ü"])
+def test_other_names_are_refused(name):
+    with pytest.raises(FmrecError, match="start it again under another name"):
+        resolve({}, run=name)
+
+
+def test_numbers_become_the_strings_that_the_api_takes():
+    resolved = hyperparameters.resolve(
+        {"num_factors": 64.0, "predictor_type": "regressor", "factors_lr": 1e-5, "bias_wd": "0.25"}
+    )
+
+    assert resolved == {
+        "num_factors": "64",
+        "predictor_type": "regressor",
+        "factors_lr": "1e-05",
+        "bias_wd": "0.25",
+    }
+
+
+def test_null_takes_an_earlier_value_away():
+    layers = ({"num_factors": 8, "predictor_type": "regressor", "eps": 0.1}, {"eps": None})
+
+    assert "eps" not in hyperparameters.resolve(*layers)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"predictor_type": "regressor"}, "hyperparameters.num_factors is missing"),
+        ({"num_factors": 2.5}, "expected a whole number at least 2 and at most 1000"),
+        ({"num_factors": 1001}, "at most 1000"),
+        ({"num_factors": True}, "num_factors is True"),
+        ({"linear_lr": "nan"}, "linear_lr is 'nan'"),
+        ({"linear_lr": -1}, "expected a number at least 0 and at most 512"),
+        ({"bias_init_method": "zero"}, "one of uniform, normal, constant"),
+        ({"learning_rate": 1}, "learning_rate is unknown to factorization machines"),
+        ({"feature_dim": 1}, "comes from the manifest"),
+    ],
+)
+def test_a_wrong_hyperparameter_is_refused_with_a_sentence(given, sentence):
+    with pytest.raises(SettingsError) as raised:
+        hyperparameters.resolve(given)
+
+    assert sentence in str(raised.value)

@@ -1,0 +1,212 @@
+"""A small run on disk, the staged function bundles, and an AWS that knows just what handlers ask it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fmrec.manifest import Channel, Manifest, Rows
+from fmrec.model import FactorizationMachine
+from stacks import bundles
+
+USERS, ITEMS, FACTORS = 7, 5, 3
+
+NOT_IN_LAMBDA = (
+    *("scipy", "pandas", "pyspark", "pydantic", "aws_cdk", "faiss", "numba", "matplotlib"),
+    *("ministack", "localcloud", "algorithms", "stacks", "demo"),
+)
+
+RUNNER = """
+import importlib.abc, json, sys
+
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ABSENT:
+            raise ModuleNotFoundError(f"No module named {name!r} in a Lambda function", name=name)
+
+class Context:
+    function_name, memory_limit_in_mb, aws_request_id = "f", 512, "r"
+    invoked_function_arn = "arn:aws:lambda:eu-west-1:000000000000:function:f"
+
+bundle, event, ABSENT = sys.argv[1], json.loads(sys.argv[2]), set(json.loads(sys.argv[3]))
+sys.meta_path.insert(0, Absent())
+sys.path.insert(0, bundle)
+import handler
+import fmrec
+assert fmrec.__file__.startswith(bundle), fmrec.__file__
+try:
+    answer = handler.handler(event, Context())
+except Exception as error:
+    answer = {"errorType": type(error).__name__, "errorMessage": str(error)}
+print(json.dumps(answer, allow_nan=False))
+"""
+
+
+@dataclass
+class SmallCloud:
+    """DynamoDB and an endpoint; every other call is denied."""
+
+    items: dict[str, Any] = field(default_factory=dict)
+    neighbours: dict[str, Any] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    def answer(self, path: str, target: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        self.asked.append(target or path)
+        if target.endswith("BatchWriteItem"):
+            for requests in body["RequestItems"].values():
+                for request in requests:
+                    item = request["PutRequest"]["Item"]
+                    self.items[item["user_id"]["S"]] = item
+            return 200, {"UnprocessedItems": {}}
+        if target.endswith("GetItem"):
+            item = self.items.get(body["Key"]["user_id"]["S"])
+            return 200, {"Item": item} if item else {}
+        if path.endswith("/invocations"):
+            return 200, {"predictions": [self.neighbours]}
+        return 400, {"__type": "AccessDeniedException", "message": "not today"}
+
+
+@pytest.fixture
+def cloud() -> Iterator[tuple[SmallCloud, str]]:
+    """The small cloud and its URL."""
+    small = SmallCloud()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            try:
+                body = json.loads(content or b"{}")
+            except ValueError:
+                body = {}
+            status, answer = small.answer(self.path, self.headers.get("X-Amz-Target", ""), body)
+            data = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield small, f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+Invoke = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def invoke(cloud: tuple[SmallCloud, str], tmp_path: Path) -> Invoke:
+    """Invoke a staged function in a process that has only what a Lambda function has."""
+
+    def call(function: str, event: dict[str, Any], **environment: str) -> dict[str, Any]:
+        staged = bundles.function_code(function)
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", RUNNER, str(staged), json.dumps(event), json.dumps(NOT_IN_LAMBDA)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={
+                "PATH": os.environ["PATH"],
+                "AWS_ENDPOINT_URL": cloud[1],
+                "AWS_ACCESS_KEY_ID": "test",
+                "AWS_SECRET_ACCESS_KEY": "test",
+                "AWS_DEFAULT_REGION": "eu-west-1",
+                "AWS_CONFIG_FILE": os.devnull,
+                "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+                **environment,
+            },
+        )
+        assert done.returncode == 0, done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return answer
+
+    return call
+
+
+@dataclass(frozen=True)
+class SmallRun:
+    """An encoded run and a model of it."""
+
+    folder: Path
+    model: FactorizationMachine
+
+    def uri(self, name: str) -> str:
+        return str(self.folder / name)
+
+    @property
+    def scores(self) -> np.ndarray:
+        """Every user's logit of every item: (users, items)."""
+        linear, factors = self.model.linear.astype(float), self.model.factors.astype(float)
+        return (
+            self.model.bias
+            + linear[:USERS, None]
+            + linear[None, USERS:]
+            + factors[:USERS] @ factors[USERS:].T
+        )
+
+
+@pytest.fixture
+def small_run(tmp_path: Path) -> SmallRun:
+    """Seven users, five items, three factors."""
+    random = np.random.default_rng(5)
+    columns = USERS + ITEMS
+    model = FactorizationMachine(
+        0.25,
+        random.normal(size=columns).astype(np.float32),
+        random.normal(size=(columns, FACTORS)).astype(np.float32),
+        "binary_classifier",
+    )
+    manifest = Manifest(
+        run="small",
+        created="2026-11-21T10:00:00Z",
+        dataset={},
+        feature_dim=columns,
+        nnz_per_row=2.0,
+        users=USERS,
+        items=ITEMS,
+        ranges={"user": (0, USERS), "item": (USERS, columns)},
+        rows=Rows(read=30, encoded=30, train=25, test=5),
+        train=Channel("train/", 25, 1, 1600, 0.5),
+        test=Channel("test/", 5, 1, 320, 0.5),
+    )
+    encoded = tmp_path / "encoded"
+    index = encoded / "feature_index"
+    index.mkdir(parents=True)
+    names = [f"u{n}" for n in range(USERS)] + [f"i{n}" for n in range(ITEMS)]
+    pq.write_table(
+        pa.table(
+            {
+                "column": pa.array(range(columns), pa.int64()),
+                "namespace": ["user"] * USERS + ["item"] * ITEMS,
+                "name": names,
+                "interactions": pa.array([3] * columns, pa.int64()),
+            }
+        ),
+        index / "part-00000.parquet",
+    )
+    (encoded / "manifest.json").write_text(manifest.to_json())
+    model.save(tmp_path / "model.tar.gz")
+    return SmallRun(tmp_path, model)

@@ -1,0 +1,177 @@
+"""The handlers, each in its own bundle and with nothing that a Lambda function lacks."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+DEFAULTS = {
+    "dataset": {"label": {"mode": "binary", "threshold": 4}},
+    "hyperparameters": {"num_factors": "64", "predictor_type": "binary_classifier"},
+    "serving": {"recommendations_per_user": 10, "endpoint": True},
+}
+
+
+def test_check_input_fills_in_the_defaults(invoke):
+    answer = invoke(
+        "check_input",
+        {"run": "r-1", "input": {"hyperparameters": {"epochs": 3}}, "defaults": DEFAULTS},
+    )
+
+    assert answer["hyperparameters"] == {
+        "num_factors": "64",
+        "predictor_type": "binary_classifier",
+        "epochs": "3",
+    }
+    assert answer["dataset"]["interactions"]["format"] == "csv"
+    assert answer["serving"] == DEFAULTS["serving"]
+
+
+def test_check_input_refuses_with_a_sentence(invoke):
+    answer = invoke("check_input", {"run": "r-1", "input": {"datasets": {}}, "defaults": DEFAULTS})
+
+    assert answer["errorType"] == "InputError"
+    assert "'datasets'" in answer["errorMessage"]
+
+
+def test_choose_instances_plans_with_what_it_can_read_and_keeps_what_it_read(invoke, small_run):
+    answer = invoke(
+        "choose_instances",
+        {
+            "manifest_uri": small_run.uri("encoded/manifest.json"),
+            "hyperparameters": {"num_factors": "3"},
+            "serving": {"recommendations_per_user": 2, "endpoint": True},
+        },
+        INSTANCE_POLICY=json.dumps({"families": ["m5"]}),
+        CACHE_URI=small_run.uri("cache/account.json"),
+    )
+
+    assert answer["sizes"]["feature_dim"] == 12
+    candidates = answer["steps"]["fm_training"]["candidates"]
+    assert candidates[0]["instance_type"] == "ml.m5.large"
+    assert {c["instance_type"].split(".")[1] for c in candidates} == {"m5"}
+    assert len(json.dumps(answer)) < 256 * 1024
+    # Everything was denied: unknown, and said so.
+    assert any("quotas" in note for note in answer["notes"])
+
+
+def test_check_quality_judges(invoke):
+    event = {"metrics": {"test:rmse": 1.2}, "thresholds": {"rmse": 1.0}, "manifest_uri": "unused"}
+    answer = invoke("check_quality", event)
+
+    assert answer["passed"] is False
+    assert "rmse is 1.2" in answer["sentence"]
+
+
+@pytest.fixture
+def published(invoke, small_run, cloud):
+    """Embeddings exported, k-NN answered by hand, top-2 published."""
+    exported = invoke(
+        "export_embeddings",
+        {
+            "model_uri": small_run.uri("model.tar.gz"),
+            "manifest_uri": small_run.uri("encoded/manifest.json"),
+            "output_uri": small_run.uri("embeddings/"),
+        },
+    )
+    products = small_run.scores - small_run.model.bias - small_run.model.linear[:7, None]
+    folder = small_run.folder / "neighbours"
+    folder.mkdir()
+    lines = []
+    for row in products:
+        best = np.argsort(row)[-2:]
+        lines.append({"labels": best.astype(float).tolist(), "distances": row[best].tolist()})
+    (folder / "part-00000.pbr.out").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    cloud[0].neighbours = lines[0] | {"predicted_label": 0.0}
+    written = invoke(
+        "publish_recommendations",
+        {
+            "manifest_uri": small_run.uri("encoded/manifest.json"),
+            "embeddings_uri": exported["uri"],
+            "neighbours_uri": str(folder) + "/",
+            "output_uri": small_run.uri("recommendations/"),
+            "table": "t",
+            "parts": [0, exported["query_parts"]],
+            "per_user": 2,
+            "model_version": "m-1",
+        },
+    )
+    return exported, written
+
+
+def test_export_embeddings_answers_sizes_and_not_the_parts(published):
+    exported, _ = published
+
+    assert {key: exported[key] for key in ("dim", "users", "items", "query_parts")} == {
+        "dim": 4,
+        "users": 7,
+        "items": 5,
+        "query_parts": 1,
+    }
+    assert exported["uri"].endswith("embeddings/embeddings.json")
+
+
+def test_publish_recommendations_writes_everyones_best(published, small_run, cloud):
+    _, written = published
+
+    assert written["users"] == 7
+    assert written["recommendations"] == 14
+    table = pq.read_table(small_run.folder / "recommendations/part-00000.parquet").to_pylist()
+    best = np.argsort(-small_run.scores, axis=1)[:, :2]
+    assert [row["item_id"] for row in table] == [f"i{n}" for n in best.ravel()]
+    assert len(cloud[0].items) == 7
+    first = cloud[0].items["u0"]["recommendations"]["L"][0]["M"]
+    expected = 1 / (1 + np.exp(-small_run.scores[0].max()))
+    assert float(first["score"]["N"]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_ask_endpoint_compares_the_endpoint_with_the_table(published, invoke, small_run, cloud):
+    exported, _ = published
+    event = {
+        "endpoint_name": "fmrec-knn",
+        "manifest_uri": small_run.uri("encoded/manifest.json"),
+        "embeddings_uri": exported["uri"],
+        "table": "t",
+    }
+
+    assert invoke("ask_endpoint", event)["passed"] is True
+    cloud[0].neighbours["labels"].reverse()
+    answer = invoke("ask_endpoint", event)
+    assert answer["passed"] is False
+    assert "disagree" in answer["sentence"]
+
+
+def test_explain_failure_says_what_and_where(invoke):
+    answer = invoke(
+        "explain_failure",
+        {
+            "failure": {
+                "state": "Encode the interactions",
+                "log": "glue",
+                "name": "job",
+                "error": {"Error": "States.TaskFailed", "Cause": json.dumps({"ErrorMessage": "no rows"})},
+            },
+            "execution_arn": "arn:aws:states:eu-west-1:000000000000:execution:m:r-1",
+        },
+    )
+
+    assert "no rows" in answer["sentence"]
+    assert "Glue job job" in answer["sentence"]
+    assert answer["subject"] == "Run r-1 failed: Encode the interactions"
+
+
+def test_write_report_writes_and_answers_with_a_message(invoke, small_run):
+    report = {
+        "run": "r-1",
+        "chosen": {},
+        "jobs": {},
+        "refusals": [],
+        "verdict": {"sentence": "Good enough."},
+        "published": {"users": 7, "recommendations": 14, "table": "t"},
+        "endpoint": {"name": "e", "status": "NotWanted", "why": "serving.endpoint is false."},
+    }
+    answer = invoke("write_report", {"report": report, "report_uri": small_run.uri("runs/report.json")})
+
+    assert answer["subject"] == "Run r-1 succeeded: 7 users have recommendations"
+    assert json.loads((small_run.folder / "runs/report.json").read_text())["run"] == "r-1"
