@@ -1,0 +1,123 @@
+"""The deployed app in a local cloud, shared by all workflow tests: one server, one real `cdk deploy`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from demo import cloud as local
+from demo.cloud import Cloud
+from fmrec.execution import Execution, follow, stack_outputs, start
+from fmrec.run_command import PIPELINE_STACK, STORAGE_STACK
+
+SMALL_USERS, SMALL_ITEMS = 60, 40
+SMALL_INPUT: dict[str, Any] = {
+    "dataset": {
+        "interactions": {
+            "path": "small/",
+            "format": "csv",
+            "header": True,
+            "columns": {"user": "user_id", "item": "item_id", "value": "rating", "timestamp": "timestamp"},
+        },
+        "label": {"mode": "binary", "threshold": 4},
+        "split": {"method": "leave-first-n", "n": 4},
+    },
+    "hyperparameters": {
+        "num_factors": 4,
+        "epochs": 30,
+        "mini_batch_size": 100,
+        "linear_lr": 0.02,
+        "factors_lr": 0.05,
+        "factors_init_sigma": 0.1,
+    },
+    "serving": {"recommendations_per_user": 5},
+}
+"""A run that a laptop finishes in seconds: users like items of their own parity."""
+
+
+@dataclass
+class Pipeline:
+    """The deployed app: start executions, look at what they do, disturb them."""
+
+    cloud: Cloud
+    outputs: dict[str, str]
+
+    def start(self, execution_input: dict[str, Any]) -> str:
+        name = f"test-{uuid.uuid4().hex[:12]}"
+        return start(
+            self.cloud.client("stepfunctions"), self.outputs["StateMachineArn"], execution_input, name
+        )
+
+    def wait(self, arn: str) -> Execution:
+        return follow(self.cloud.client("stepfunctions"), arn, poll_seconds=0.2)
+
+    def run(self, execution_input: dict[str, Any]) -> Execution:
+        return self.wait(self.start(execution_input))
+
+    def control(self, path: str, document: Any = None) -> Any:
+        """GET, or PUT ``document`` to, the local cloud's control API."""
+        request = urllib.request.Request(
+            f"{self.cloud.endpoint_url}/_localcloud/{path}",
+            data=None if document is None else json.dumps(document).encode(),
+            headers={"Content-Type": "application/json"},
+            method="GET" if document is None else "PUT",
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def process(self, kind: str, within_seconds: float = 240) -> int:
+        """Wait until a process of this kind runs and return its pid."""
+        deadline = time.monotonic() + within_seconds
+        while time.monotonic() < deadline:
+            for process in self.control("processes"):
+                if process["kind"] == kind:
+                    return int(process["pid"])
+            time.sleep(0.02)
+        raise AssertionError(f"no {kind} process within {within_seconds} s")
+
+    def upload(self, key: str, text: str) -> None:
+        self.cloud.client("s3").put_object(Bucket=self.outputs["DataBucket"], Key=key, Body=text.encode())
+
+
+@pytest.fixture(scope="session")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """The app as `cdk deploy` leaves it, with small ratings uploaded; plentiful quotas."""
+    state = tmp_path_factory.mktemp("cloud")
+    with local.cloud(state, "large", keep_running=False) as cloud:
+        local.cdk(cloud, "bootstrap", on_line=lambda _line: None)
+        local.cdk(cloud, "deploy", "--all", "--require-approval", "never", on_line=lambda _line: None)
+        cloudformation = cloud.client("cloudformation")
+        deployed = Pipeline(
+            cloud,
+            stack_outputs(cloudformation, STORAGE_STACK) | stack_outputs(cloudformation, PIPELINE_STACK),
+        )
+        deployed.upload("raw/small/ratings.csv", small_ratings())
+        yield deployed
+
+
+@pytest.fixture
+def small_input() -> dict[str, Any]:
+    """A fresh copy of the input of a small run, to change at will."""
+    copy: dict[str, Any] = json.loads(json.dumps(SMALL_INPUT))
+    return copy
+
+
+def small_ratings() -> str:
+    """CSV of half of all pairs of 60 users and 40 items, in an order that mixes users."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["user_id", "item_id", "rating", "timestamp"])
+    for step in range(SMALL_ITEMS // 2):
+        for user in range(SMALL_USERS):
+            item = (2 * step + (user // 2 + step) % 2 + user) % SMALL_ITEMS
+            writer.writerow([user + 1, item + 1, 5 if user % 2 == item % 2 else 1, 1_000_000 + step])
+    return text.getvalue()

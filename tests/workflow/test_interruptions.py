@@ -1,0 +1,38 @@
+"""A process killed in the middle ends the run with a sentence, and the next run succeeds."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import pytest
+
+KILLED = {
+    "glue": ("Encode the interactions", "kill"),
+    "training": ("Train the factorization machine", "kill"),
+    "endpoint": ("endpoint", "fmrec-knn"),
+}
+
+
+@pytest.mark.parametrize("kind", KILLED)
+def test_a_killed_process_is_named_and_the_next_run_succeeds(
+    pipeline: Any, small_input: dict[str, Any], kind: str
+) -> None:
+    interrupted = small_input | {}
+    if kind == "training":
+        interrupted["hyperparameters"] = small_input["hyperparameters"] | {"epochs": 1_000_000}
+    if kind != "endpoint":
+        interrupted["serving"] = small_input["serving"] | {"endpoint": False}
+    arn = pipeline.start(interrupted)
+    os.kill(pipeline.process(kind), signal.SIGKILL)
+
+    execution = pipeline.wait(arn)
+
+    assert execution.status == "FAILED"
+    state, cause = KILLED[kind]
+    assert state.lower() in execution.cause.lower()
+    assert cause in execution.cause.lower()
+    assert execution.states[-1].type == "Fail"
+    again = pipeline.run(small_input | {"serving": interrupted["serving"]})
+    assert again.status == "SUCCEEDED", again.cause
