@@ -363,7 +363,20 @@ def test_a_slow_service_is_left_after_the_page_that_used_up_the_time(aws: Any) -
     assert aws.called.count("servicequotas:ListServiceQuotas") == 1
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"version": 1, "region": "us-east-1", "quotas": {}}'])
+FOREIGN = {
+    "version": 1,
+    "region": "us-east-1",
+    "quotas": {
+        "read_at": datetime.now(UTC).isoformat(),
+        "values": {"ml.m5.large for endpoint usage": 99},
+        "codes": {},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", json.dumps(FOREIGN), json.dumps(FOREIGN | {"version": 0, "region": "eu-west-1"})]
+)
 def test_a_cache_that_is_broken_or_another_regions_is_read_over(
     aws: Any, tmp_path: Path, content: str
 ) -> None:
