@@ -8,8 +8,10 @@ import numpy.typing as npt
 from fmrec.ranking.interactions import Interactions
 from fmrec.ranking.top_k import Top
 
+FIRST_DEPTH = 6
+"""How many times k candidates are looked at first."""
 POSITIONS = 4_000_000
-"""Candidates looked at together; bounds memory."""
+"""Users × candidates looked at together; bounds memory."""
 
 
 def most_popular(
@@ -39,20 +41,42 @@ def most_popular(
     order = np.lexsort((np.arange(len(counts)), -np.asarray(counts, np.int64)))
     if excluded is not None:
         order = order[~excluded[order]]
+    place = np.full(len(counts), len(counts), np.int64)
+    place[order] = np.arange(len(order))
     top = Top(np.full((seen.users, k), -1, np.int64), np.full((seen.users, k), -np.inf, np.float32))
-    history = seen.counts()
-    # A user who has seen h items finds k unseen ones among the first k + h: users go by history length.
-    by_history = np.argsort(history, kind="stable")
-    start = 0
-    while start < len(by_history):
-        reach = 1 + int(history[by_history[start]])
-        end = start + max(1, POSITIONS // (k + 2 * reach))
-        users = by_history[start : min(end, int(np.searchsorted(history[by_history], 2 * reach, "right")))]
-        candidates = order[: k + int(history[users].max())]
-        fresh = ~seen.take(users).contains(np.arange(len(users))[:, None], candidates[None, :])
-        rank = np.cumsum(fresh, axis=1) - 1
-        row, at = np.nonzero(fresh & (rank < k))
-        top.items[users[row], rank[row, at]] = candidates[at]
-        top.scores[users[row], rank[row, at]] = counts[candidates[at]]
-        start += len(users)
+    # Most users find k unseen items among the first few; who doesn't looks further down.
+    users, depth = np.arange(seen.users), FIRST_DEPTH * k
+    while len(users):
+        candidates = order[:depth]
+        at_once = max(1, POSITIONS // max(len(candidates), 1))
+        unsatisfied = []
+        for start in range(0, len(users), at_once):
+            some = users[start : start + at_once]
+            found = _fill(top, some, candidates, place, seen.take(some))
+            top.scores[some] = np.where(top.items[some] >= 0, counts[top.items[some]], -np.inf)
+            unsatisfied.append(some[found < k])
+        if depth >= len(order):
+            break
+        users, depth = np.concatenate(unsatisfied), depth * 4
     return top
+
+
+def _fill(
+    top: Top,
+    users: npt.NDArray[np.int64],
+    candidates: npt.NDArray[np.int64],
+    place: npt.NDArray[np.int64],
+    seen: Interactions,
+) -> npt.NDArray[np.int64]:
+    """Give `users` their first unseen candidates; return how many each got."""
+    k = top.items.shape[1]
+    fresh = np.ones((len(users), len(candidates)), bool)
+    owner = np.repeat(np.arange(len(users)), seen.counts())
+    at = place[seen.items]
+    met = at < len(candidates)
+    fresh[owner[met], at[met]] = False
+    rank = np.cumsum(fresh, axis=1) - 1
+    row, column = np.nonzero(fresh & (rank < k))
+    top.items[users[row], rank[row, column]] = candidates[column]
+    found: npt.NDArray[np.int64] = np.minimum(fresh.sum(axis=1), k)
+    return found
