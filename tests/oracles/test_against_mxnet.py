@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from bench.oracles.environments import Oracle
 from fmrec import mxnet_params
 from fmrec.model import FactorizationMachine
-from tests.oracles.environments import Oracle
 
 HEADS = {"binary_classifier": "LogisticRegressionOutput", "regressor": "LinearRegressionOutput"}
 

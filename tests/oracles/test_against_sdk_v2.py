@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from bench.oracles.environments import Oracle
 from fmrec import recordio
 from fmrec.errors import InputError
-from tests.oracles.environments import Oracle
 
 DTYPES = st.sampled_from([np.float32, np.float64, np.int64])
 FEATURE_DIMS = st.integers(1, 300) | st.sampled_from(

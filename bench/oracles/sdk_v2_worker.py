@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from tests.oracles.worker import serve
+from bench.oracles.worker import serve
 
 
 def serializer() -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import mxnet as mx  # type: ignore[import-not-found]  # in this worker's environment only
 import numpy as np
 
-from tests.oracles.worker import serve
+from bench.oracles.worker import serve
 
 
 def answer(question: dict[str, Any]) -> dict[str, Any]:
