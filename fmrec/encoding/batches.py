@@ -35,6 +35,22 @@ class Ragged:
     def empty(cls, rows: int) -> Ragged:
         return cls(np.zeros(rows, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
 
+    @classmethod
+    def from_arrow(cls, columns: Any, values: Any) -> Ragged:
+        """Take list arrays of columns and values; a null is an empty list."""
+        lengths = np.asarray(columns.value_lengths().fill_null(0)).astype(np.int64)
+        return cls(
+            lengths,
+            np.asarray(columns.flatten()).astype(np.int64),
+            np.asarray(values.flatten()).astype(np.float32),
+        )
+
+    def sorted(self) -> Ragged:
+        """Return each row's non-zeros in the order of their columns."""
+        rows = np.repeat(np.arange(len(self.lengths)), self.lengths)
+        order = np.lexsort((self.columns, rows))
+        return Ragged(self.lengths, self.columns[order], self.values[order])
+
     def take(self, rows: Ints) -> Ragged:
         """Return the given rows, in the given order."""
         if not len(self.columns):
@@ -177,7 +193,7 @@ def by_key(key: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Yield each value of an integer array, ascending, with the places where it stands, in order."""
     order = np.argsort(key, kind="stable")
     ordered = key[order]
-    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1]))[: len(key)])
+    starts = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))
     for start, end in zip(starts, [*starts[1:], len(key)], strict=True):
         yield int(ordered[start]), order[start:end]
 

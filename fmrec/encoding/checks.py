@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
-from fmrec.dataset import Dataset, Interactions
+from fmrec.dataset import Dataset
 from fmrec.encoding.rows import BROKEN, PATH, POSITION, RAW, SKIP, START
+from fmrec.encoding.times import seconds_of
 
 REASON, COLUMN = "_reason", "_column"
 """Why a row is not used and in which of its files' columns that shows; both null for a good row."""
 LARGEST_FLOAT32 = 3.4028234663852886e38
 
 
-def check_rows(rows: DataFrame, dataset: Dataset) -> DataFrame:
+def check_rows(rows: DataFrame, dataset: Dataset, context: Iterable[str]) -> DataFrame:
     """Type the fields and find what is wrong with them.
 
     Parameters
     ----------
     rows : DataFrame
         As ``fmrec.encoding.rows.read_rows`` returns them, with a text column a role.
+    context : iterable of str
+        Text columns to keep as they are.
 
     Returns
     -------
@@ -31,7 +35,7 @@ def check_rows(rows: DataFrame, dataset: Dataset) -> DataFrame:
     """
     interactions, limits = dataset.interactions, dataset.quarantine
     names = interactions.columns
-    typed: dict[str, Column] = {role: F.col(role) for role in names}
+    typed: dict[str, Column] = {name: F.col(name) for name in (*names, *context)}
     problems: list[tuple[Column, str, str | None]] = [
         (F.col(BROKEN) == reason, reason, None)
         for reason in ("invalid UTF-8", "unbalanced quotes", "wrong number of fields", "not a JSON object")
@@ -51,7 +55,7 @@ def check_rows(rows: DataFrame, dataset: Dataset) -> DataFrame:
             (F.isnan(value) | (F.abs(value) > LARGEST_FLOAT32), "value is not finite", "value"),
         ]
     if "timestamp" in names:
-        seconds = typed["timestamp"] = _seconds(interactions)
+        seconds = typed["timestamp"] = seconds_of(F.col("timestamp"), interactions.timestamp_format)
         earliest, latest = _epoch(limits.earliest), _epoch(limits.latest)
         inside = (seconds >= earliest) & (seconds < latest)  # NaN is above every number
         problems += [
@@ -81,14 +85,6 @@ def check_rows(rows: DataFrame, dataset: Dataset) -> DataFrame:
 
 def _missing(role: str) -> Column:
     return F.col(role).isNull() | (F.trim(role) == "")
-
-
-def _seconds(interactions: Interactions) -> Column:
-    text = F.col("timestamp")
-    if interactions.timestamp_format == "iso8601":
-        return F.try_to_timestamp(text).cast("double")
-    number = text.try_cast("double")
-    return number / 1000 if interactions.timestamp_format == "milliseconds" else number
 
 
 def _epoch(iso8601: str) -> float:

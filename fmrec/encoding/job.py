@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 from pyspark import StorageLevel
@@ -28,12 +29,15 @@ from fmrec.encoding.checks import COLUMN, REASON, check_rows
 from fmrec.encoding.datasource import FORMAT, RecordIOProtobuf
 from fmrec.encoding.exchange import SEEN, TALLY, TEST, TRAIN, read_tally
 from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE, Keep, read_index, write_index
+from fmrec.encoding.feature_tables import SIDES, SideFeatures, context_fields
 from fmrec.encoding.negatives import ItemRange
 from fmrec.encoding.rows import PATH, POSITION, RAW, SKIP, START, Piece, number_pieces, read_rows
 from fmrec.encoding.stages import (
     Buckets,
     Order,
     RowNumbers,
+    Stop,
+    attach,
     decide_by_user,
     to_batches,
     to_records,
@@ -45,6 +49,8 @@ from fmrec.manifest import Channel, Manifest, Rows
 PART_BYTES = 32 << 20
 ROW_BYTES = 64
 """A two-hot row with a label in recordIO-protobuf, about."""
+FEATURE_BYTES = 12
+"""What a side feature adds to a row, about."""
 BUCKET_ROWS = 250_000
 """Rows that a task holds at once, about: a bucket of users, or of training rows."""
 PARTITION_ROWS = 2_000_000
@@ -157,8 +163,9 @@ class _Job:
 
         self.tell("reading", None)
         path = resolve(self.raw_uri, interactions.source.path)
-        rows = read_rows(self.spark, interactions.source, path, interactions.columns)
-        checked = self.keep(check_rows(rows, self.dataset))
+        context = context_fields(self.dataset)
+        rows = read_rows(self.spark, interactions.source, path, interactions.columns | context)
+        checked = self.keep(check_rows(rows, self.dataset, context))
         read = self._count(checked)
         self._write_quarantine(checked, read)
         self._check_usable(read, path)
@@ -167,20 +174,28 @@ class _Job:
         good = checked.where(F.col(REASON).isNull() & ~F.col(SKIP))
         partitions = max(1, math.ceil(read.rows / PARTITION_ROWS))
         index_uri = self._output("feature_index/")
-        ranges = write_index(self._names(good), ["user", "item"], index_uri, partitions, self.keep)
+        ids = self._ids(good)
+        if self.dataset.features:
+            ids = self.keep(ids)
+        features = SideFeatures(
+            self.spark, self.dataset, self.raw_uri, good, ids, partitions=partitions, keep=self.keep
+        )
+        namespaces = ["user", "item", *(feature.name for feature in self.dataset.features)]
+        names = reduce(DataFrame.unionAll, features.names(), ids)
+        ranges = write_index(names, namespaces, index_uri, partitions, self.keep)
         self._check_ranges(ranges)
 
         self.tell("deciding", read.rows)
         users, items = ranges["user"], ranges["item"]
-        feature_dim = max(end for _, end in ranges.values())
         by_user = Buckets(max(1, math.ceil(read.rows / BUCKET_ROWS)), partitions)
         order = self._order(read.rows - sum(read.bad.values()), users[1])
+        stops = self._stops(features, by_user, ranges, partitions)
+        routes = [*(stop.route for stop in stops), order.route]
         label = self.dataset.label
         popularity = isinstance(label, ImplicitLabel) and label.sampling == "popularity"
-        packed = to_batches(self._to_columns(good, index_uri), read.numbers, by_user, users[1])
-        decided = self.keep(
-            decide_by_user(by_user.exchange(packed), self.dataset, ItemRange(*items, popularity), order.route)
-        )
+        columns = self._to_columns(good, features, index_uri)
+        packed = by_user.exchange(to_batches(columns, read.numbers, by_user, users[1]))
+        decided = self.keep(decide_by_user(packed, self.dataset, ItemRange(*items, popularity), routes[0]))
         tally: Counter[str] = Counter()
         for row in decided.where(F.col("kind") == TALLY).select("data").collect():
             tally += read_tally(row[0])
@@ -189,10 +204,15 @@ class _Job:
         to_seen(by_user.exchange(decided.where(F.col("kind") == SEEN))).write.mode("overwrite").parquet(
             self._output("seen/")
         )
-        channels = [
-            self._write_channel(decided, order, kind, prefix, feature_dim)
-            for kind, prefix in ((TRAIN, "train/"), (TEST, "test/"))
+        tables = [
+            self.keep(features.table(stop.side, index_uri, stop.buckets, stop.columns)) for stop in stops
         ]
+        channels = []
+        for kind, prefix in ((TRAIN, "train/"), (TEST, "test/")):
+            packed = decided.where(F.col("kind") == kind)
+            for stop, table, route in zip(stops, tables, routes[1:], strict=True):
+                packed = attach(stop.buckets.exchange(packed.unionAll(table)), stop.side, route)
+            channels.append(self._write_channel(packed, order, kind, prefix, ranges))
         manifest = self._manifest(run, read, tally, ranges, channels)
         objectstore.write_bytes(self._output("manifest.json"), manifest.to_json().encode("utf-8"))
         return manifest
@@ -261,7 +281,7 @@ class _Job:
             )
         bad.write.mode("overwrite").parquet(self._output("quarantine/"))
 
-    def _names(self, good: DataFrame) -> DataFrame:
+    def _ids(self, good: DataFrame) -> DataFrame:
         """Every id that is met often enough, with how often."""
         minimum = self.dataset.minimum_interactions
         frames = [
@@ -273,9 +293,9 @@ class _Job:
         ]
         return frames[0].unionAll(frames[1])
 
-    def _to_columns(self, good: DataFrame, index_uri: str) -> DataFrame:
+    def _to_columns(self, good: DataFrame, features: SideFeatures, index_uri: str) -> DataFrame:
         """Replace ids by columns."""
-        rows = good
+        rows = features.with_context(good, index_uri)
         for namespace in ("user", "item"):
             columns = read_index(self.spark, index_uri, namespace)
             columns = columns.toDF(namespace, f"{namespace}_column")
@@ -298,6 +318,7 @@ class _Job:
             value.alias("value"),
             (F.col("timestamp") if timed else zero).alias("timestamp"),
             F.col(POSITION).alias("position"),
+            *(name for name in rows.columns if name in ("extra_columns", "extra_values")),
         )
 
     def _order(self, rows: int, users: int) -> Order:
@@ -312,8 +333,10 @@ class _Job:
             held_out = 0
         factor = 1 + label.negatives_per_positive if isinstance(label, ImplicitLabel) else 1
 
+        row_bytes = ROW_BYTES + FEATURE_BYTES * len(self.dataset.features)
+
         def buckets(expected: int, parts: int | None) -> Buckets:
-            parts = parts or max(1, math.ceil(expected * ROW_BYTES / PART_BYTES))
+            parts = parts or max(1, math.ceil(expected * row_bytes / PART_BYTES))
             return Buckets(parts * max(1, math.ceil(expected / parts / BUCKET_ROWS)), parts)
 
         return Order(
@@ -323,26 +346,41 @@ class _Job:
             users,
         )
 
+    def _stops(
+        self,
+        features: SideFeatures,
+        by_user: Buckets,
+        ranges: dict[str, tuple[int, int]],
+        partitions: int,
+    ) -> list[Stop]:
+        """Where rows pass by, after it is decided what they become, to be given side features."""
+        by_item = Buckets(by_user.count, partitions)
+        buckets = {"user": by_user, "item": by_item}
+        return [Stop(side, buckets[side], ranges[side]) for side in SIDES if features.describes(side)]
+
     def _write_channel(
-        self, decided: DataFrame, order: Order, kind: int, prefix: str, feature_dim: int
-    ) -> Channel:
+        self,
+        packed: DataFrame,
+        order: Order,
+        kind: int,
+        prefix: str,
+        ranges: dict[str, tuple[int, int]],
+    ) -> tuple[Channel, int]:
+        """Write train/ or test/; return what it holds and its number of non-zeros."""
         uri = self._output(prefix)
         buckets = order.train if kind == TRAIN else order.test
-        packed = buckets.exchange(decided.where(F.col("kind") == kind))
+        feature_dim = max(end for _, end in ranges.values())
         written = Observation()
-        to_records(packed, order, kind, feature_dim).observe(
-            written, F.sum("rows").alias("rows"), F.sum("positives").alias("positives")
+        to_records(buckets.exchange(packed), order, kind, feature_dim).observe(
+            written, *(F.sum(name).alias(name) for name in ("rows", "positives", "nonzeros"))
         ).write.format(FORMAT).mode("overwrite").option("records", "records").save(uri)
-        rows, positives = (int(written.get[name] or 0) for name in ("rows", "positives"))
+        rows, positives, nonzeros = (
+            int(written.get[name] or 0) for name in ("rows", "positives", "nonzeros")
+        )
         stored = objectstore.list_objects(uri)
         binary = isinstance(self.dataset.label, BinaryLabel | ImplicitLabel)
-        return Channel(
-            prefix,
-            rows,
-            len(stored),
-            sum(part.size for part in stored),
-            positives / rows if binary and rows else None,
-        )
+        share = positives / rows if binary and rows else None
+        return Channel(prefix, rows, len(stored), sum(part.size for part in stored), share), nonzeros
 
     def _manifest(
         self,
@@ -350,7 +388,7 @@ class _Job:
         read: _Read,
         tally: Counter[str],
         ranges: dict[str, tuple[int, int]],
-        channels: list[Channel],
+        written: list[tuple[Channel, int]],
     ) -> Manifest:
         dropped = {
             name.removeprefix("dropped "): count
@@ -366,7 +404,8 @@ class _Job:
             dropped=sum(dropped.values()),
         )
         rows.reconcile()
-        for channel, name in zip(channels, ("train", "test"), strict=True):
+        (train, nonzeros), (test, _) = written
+        for channel, name in zip((train, test), ("train", "test"), strict=True):
             expected = sum(tally[f"{kind} {name}"] for kind in ("encoded", "repeated", "negatives"))
             if channel.rows != expected:
                 raise FormatError(
@@ -377,13 +416,13 @@ class _Job:
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             dataset=self.dataset.to_document(),
             feature_dim=max(end for _, end in ranges.values()),
-            nnz_per_row=2.0,
+            nnz_per_row=round(nonzeros / max(train.rows, 1), 6),
             users=ranges["user"][1],
             items=ranges["item"][1] - ranges["item"][0],
             ranges=ranges,
             rows=rows,
-            train=channels[0],
-            test=channels[1],
+            train=train,
+            test=test,
             quarantine_reasons=dict(sorted(read.bad.items())),
             dropped_reasons=dropped,
             seconds=round(time.monotonic() - self.started, 3),

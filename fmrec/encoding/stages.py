@@ -21,6 +21,7 @@ from fmrec.encoding.by_user import decide
 from fmrec.encoding.exchange import (
     ROWS,
     SEEN,
+    TABLE,
     TALLY,
     TEST,
     TRAIN,
@@ -54,6 +55,19 @@ class Buckets:
 
     def exchange(self, packed: DataFrame) -> DataFrame:
         return exchange(packed, self.count, self.partitions)
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Where rows are gathered by user or by item to be given side features."""
+
+    side: str
+    buckets: Buckets
+    columns: tuple[int, int]
+
+    def route(self, batch: Batch, kind: int) -> Iterator[Packed]:
+        where = batch.user if self.side == "user" else batch.item
+        yield from pack(batch, self.buckets.of(where, *self.columns), kind)
 
 
 @dataclass(frozen=True)
@@ -143,13 +157,45 @@ def decide_by_user(
     return map_packed(packed, run)
 
 
+def attach(packed: DataFrame, side: str, route: Callable[[Batch, int], Iterator[Packed]]) -> DataFrame:
+    """Give rows their user's or item's side features, from the table in the same bucket."""
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[Packed]:
+        for _, rows in each_bucket(batches):
+            tables: list[Batch] = []
+            lookup: Callable[[Batch], Batch] | None = None
+            for kind, data in rows:
+                batch = Batch.from_bytes(data)
+                if kind == TABLE:  # they come first
+                    tables.append(batch)
+                    continue
+                lookup = lookup or _lookup(Batch.concatenate(tables), side)
+                yield from route(lookup(batch), kind)
+
+    return map_packed(packed, run)
+
+
+def _lookup(table: Batch, side: str) -> Callable[[Batch], Batch]:
+    order = np.argsort(table.user)
+    owners = table.user[order]
+
+    def of(batch: Batch) -> Batch:
+        columns = batch.user if side == "user" else batch.item
+        return batch.with_(
+            extra=batch.extra.beside(table.extra.take(order[np.searchsorted(owners, columns)]))
+        )
+
+    return of
+
+
 def to_records(packed: DataFrame, order: Order, kind: int, feature_dim: int) -> DataFrame:
     """Order each bucket's rows and encode them.
 
     Returns
     -------
     DataFrame
-        ``records`` (binary), and how many they are (``rows``) and have label 1 (``positives``).
+        ``records`` (binary), and how many they are (``rows``), hold (``nonzeros``)
+        and have label 1 (``positives``).
     """
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -161,11 +207,12 @@ def to_records(packed: DataFrame, order: Order, kind: int, feature_dim: int) -> 
                     {
                         "records": pa.array([_encode(chunk, feature_dim)], pa.binary()),
                         "rows": pa.array([len(chunk)], pa.int64()),
+                        "nonzeros": pa.array([2 * len(chunk) + len(chunk.extra.columns)], pa.int64()),
                         "positives": pa.array([int((chunk.value == 1).sum())], pa.int64()),
                     }
                 )
 
-    return packed.mapInArrow(run, "records binary, rows bigint, positives bigint")
+    return packed.mapInArrow(run, "records binary, rows bigint, nonzeros bigint, positives bigint")
 
 
 def to_seen(packed: DataFrame) -> DataFrame:
@@ -185,7 +232,9 @@ def _encode(batch: Batch, feature_dim: int) -> memoryview:
     ids = np.stack([batch.user, batch.item], axis=1)
     known = np.stack([known_user, known_item], axis=1)
     columns = ids[known]
-    rows = Ragged(known.sum(axis=1), columns, np.ones(len(columns), np.float32)).beside(batch.extra)
+    rows = Ragged(known.sum(axis=1), columns, np.ones(len(columns), np.float32))
+    if len(batch.extra.columns):
+        rows = rows.beside(batch.extra).sorted()
     indptr = np.concatenate(([0], np.cumsum(rows.lengths)))
     return encode_csr(indptr, rows.columns, rows.values, feature_dim, batch.value.astype(np.float32)).data
 
@@ -199,14 +248,8 @@ def _to_batch(found: pa.RecordBatch, numbers: RowNumbers) -> Batch:
 
     extra = Ragged.empty(found.num_rows)
     if "extra_columns" in found.schema.names:
-        columns, values = (
-            found.column(found.schema.get_field_index(name)) for name in ("extra_columns", "extra_values")
-        )
-        lengths = np.asarray(columns.value_lengths().fill_null(0)).astype(np.int64)
-        extra = Ragged(
-            lengths,
-            np.asarray(columns.flatten()).astype(np.int64),
-            np.asarray(values.flatten()).astype(np.float32),
+        extra = Ragged.from_arrow(
+            *(found.column(found.schema.get_field_index(name)) for name in ("extra_columns", "extra_values"))
         )
     return Batch(
         column("user_column", UNKNOWN).astype(np.int64, copy=False),
