@@ -127,6 +127,8 @@ def client_environment(record: Record) -> dict[str, str]:
         "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
         # Without it SDKs put "sync-" before the host name of StartSyncExecution and the like.
         "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
+        # A proxy to the internet does not reach this machine's own ports.
+        "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), f"{HOST},localhost"])),
     }
 
 

@@ -30,11 +30,12 @@ def install(cloud: Cloud) -> None:
     HookError
         The emulator is not the one that the patches were written for.
     """
-    from localcloud.hooks import cloudformation, functions, glue, http, s3, stepfunctions
+    from localcloud.hooks import cloudformation, functions, glue, http, metrics, s3, stepfunctions
 
     http.install(cloud)
     s3.install()
     functions.install()
     glue.install(cloud.glue)
     cloudformation.install(cloud)
+    metrics.install()
     stepfunctions.install(cloud)

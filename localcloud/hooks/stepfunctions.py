@@ -268,26 +268,27 @@ def _with_machine_timeout(original: Callable[..., None]) -> Callable[..., None]:
     machines = find(_MODULE, "_state_machines", object)
     now = find(_MODULE, "now_iso", _FUNCTION)
     add_event = find(_MODULE, "_add_event", _FUNCTION)
+    tell = find(_MODULE, "_emit_execution_status_event", _FUNCTION)
 
     def time_out(execution: dict[str, Any]) -> None:
         if execution["status"] == _RUNNING:
-            execution |= {"status": "TIMED_OUT", "error": "States.Timeout", "stopDate": now()}
-            add_event(
-                execution, "ExecutionTimedOut", {"executionTimedOutEventDetails": {"error": "States.Timeout"}}
-            )
+            details = {"error": "States.Timeout"}
+            execution |= {"status": "TIMED_OUT", "stopDate": now(), **details}
+            add_event(execution, "ExecutionTimedOut", {"executionTimedOutEventDetails": details})
+            tell(execution)
 
     def run_execution(exec_arn: str) -> None:
         execution = executions.get(exec_arn)
         machine = machines.get(execution["stateMachineArn"]) if execution else None
         seconds = json.loads(machine["definition"]).get("TimeoutSeconds") if machine else None
-        timer = threading.Timer(seconds, time_out, [execution]) if seconds else None
-        if timer is not None:
-            timer.daemon = True
+        # The emulator finds account and region in the context.
+        timer = threading.Timer(seconds or 0, contextvars.copy_context().run, [time_out, execution])
+        timer.daemon = True
+        if seconds:
             timer.start()
         try:
             original(exec_arn)
         finally:
-            if timer is not None:
-                timer.cancel()
+            timer.cancel()
 
     return run_execution

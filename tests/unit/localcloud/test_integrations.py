@@ -301,6 +301,27 @@ def test_parallel_honours_arguments_output_and_assign_and_keeps_branch_variables
     assert output == {"in": {"sum": 220}, "both": [20, 200], "seen": 0}
 
 
+def test_a_failed_execution_sets_off_the_alarm_on_failures(cloud: Any, role: str, wait_until: Any) -> None:
+    cloudwatch = cloud.client("cloudwatch")
+    machine = cloud.machine("alarming", role, {"Stop": {"Type": "Fail", "Error": "Stop", "Cause": "because"}})
+    cloudwatch.put_metric_alarm(
+        AlarmName="failed-executions",
+        Namespace="AWS/States",
+        MetricName="ExecutionsFailed",
+        Dimensions=[{"Name": "StateMachineArn", "Value": machine}],
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanOrEqualToThreshold",
+    )
+    assert cloud.run(machine)["error"] == "Stop"
+    wait_until(
+        lambda: cloudwatch.describe_alarms(AlarmNames=["failed-executions"])["MetricAlarms"][0]["StateValue"]
+        == "ALARM"
+    )
+
+
 def test_more_than_256_kib_fails_and_is_not_caught_by_all(cloud: Any, role: str, job: str) -> None:
     cloud.client("s3").put_object(Bucket=BUCKET, Key="large.txt", Body=b"x" * 300_000)
     read = sdk_task("s3", "getObject", {"Bucket": BUCKET, "Key": "large.txt"})
