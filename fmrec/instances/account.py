@@ -53,7 +53,7 @@ def connect(session: Any = None) -> Clients:
 
     session = session or boto3.Session()
     patient = Config(
-        connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 5}
+        connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 4}
     )
     hasty = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
     sagemaker = session.client("sagemaker", config=patient)
