@@ -19,7 +19,18 @@ RUN_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,39}")
 """SageMaker's job names begin with the run's, so it may have what they may have."""
 
 MAXIMUM_RECOMMENDATIONS = 1000
-"""A user's item in DynamoDB may have 400 KB, and k-NN's k is good up to 1024."""
+"""A user's item in DynamoDB may have 400 KB."""
+MAXIMUM_NEIGHBOURS = 1024
+"""k-NN's k is good to here."""
+
+SERVING: dict[str, Any] = {
+    "recommendations_per_user": 10,
+    "neighbours": None,
+    "exclude_seen": False,
+    "filters": {},
+    "endpoint": True,
+}
+"""What a person may say about serving, and the defaults (docs/settings.md)."""
 
 PREDICTOR_OF_LABEL = {
     "binary": "binary_classifier",
@@ -94,7 +105,7 @@ def serving(*layers: Mapping[str, Any]) -> dict[str, Any]:
     SettingsError
         An unknown key or a value out of range.
     """
-    merged: dict[str, Any] = {"recommendations_per_user": 10, "endpoint": True}
+    merged = dict(SERVING)
     for layer in layers:
         if not isinstance(layer, Mapping):
             raise SettingsError(f"serving is {layer!r}: expected a JSON object")
@@ -102,15 +113,31 @@ def serving(*layers: Mapping[str, Any]) -> dict[str, Any]:
         if unknown:
             raise SettingsError(f"serving.{unknown[0]} is unknown: expected {', '.join(merged)}")
         merged |= {key: value for key, value in layer.items() if value is not None}
-    count, endpoint = merged["recommendations_per_user"], merged["endpoint"]
-    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAXIMUM_RECOMMENDATIONS:
-        raise SettingsError(
-            f"serving.recommendations_per_user is {count!r}: expected a whole number from 1 to "
-            f"{MAXIMUM_RECOMMENDATIONS}"
-        )
-    if not isinstance(endpoint, bool):
-        raise SettingsError(f"serving.endpoint is {endpoint!r}: expected true or false")
+    count = _whole_number(merged, "recommendations_per_user", 1, MAXIMUM_RECOMMENDATIONS)
+    for key in ("endpoint", "exclude_seen"):
+        if not isinstance(merged[key], bool):
+            raise SettingsError(f"serving.{key} is {merged[key]!r}: expected true or false")
+    rules = merged["filters"]
+    if not isinstance(rules, Mapping):
+        raise SettingsError(f"serving.filters is {rules!r}: expected a JSON object of business rules")
+    if rules:
+        from fmrec.recommendations.filters import KEYS
+
+        if not set(rules) <= set(KEYS):
+            raise SettingsError(f"serving.filters has {sorted(rules)}: expected some of {', '.join(KEYS)}")
+    if merged["neighbours"] is None:
+        # What is left out has to be made up for; users for whom that is not enough are ranked exactly.
+        masked = merged["exclude_seen"] or bool(rules)
+        merged["neighbours"] = min(MAXIMUM_NEIGHBOURS, 2 * count + 80) if masked else count
+    _whole_number(merged, "neighbours", count, MAXIMUM_NEIGHBOURS)
     return merged
+
+
+def _whole_number(section: Mapping[str, Any], key: str, least: int, most: int) -> int:
+    value = section[key]
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise SettingsError(f"serving.{key} is {value!r}: expected a whole number from {least} to {most}")
+    return value
 
 
 def _dataset(found: Any) -> Any:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from fmrec.instances.requests import increase_from_refusal, parse_refusal
+from fmrec.instances.requests import Increase, increase_from_refusal, parse_refusal
 
 QUOTA_REFUSED = "QuotaRefused"
 CAPACITY_MISSING = "CapacityMissing"
@@ -42,9 +42,11 @@ class Explanation:
     error: str
     sentence: str
     subject: str
+    increase: Increase | None = None
+    """What to ask Service Quotas for, where a quota is the cause."""
 
     def to_document(self) -> dict[str, str]:
-        return asdict(self)
+        return {"error": self.error, "sentence": self.sentence, "subject": self.subject}
 
 
 @dataclass(frozen=True)
@@ -83,17 +85,23 @@ def explain(failure: Mapping[str, Any], execution_arn: str) -> Explanation:
     error = str(failure["error"].get("Error") or "Unknown")
     cause = str(failure["error"].get("Cause") or "")
     described = _described(cause)
+    increase = None
     if error == NO_INSTANCE_LEFT:
-        reason, advice = _no_instance_left(failure, place)
         name = error
+        reason, advice, increase = _no_instance_left(failure, place)
     else:
         reason = _reason(described, cause)
-        name, advice = _classify(error, reason, place)
+        refusal = parse_refusal(reason)
+        if refusal is None:
+            name, advice = _classify(error, reason)
+        else:
+            increase = increase_from_refusal(refusal, region=place.region, partition=place.partition)
+            name, advice = QUOTA_REFUSED, increase.sentence
     where = _where(failure, described, place)
     sentence = f"'{failure['state']}' failed: {_ended(reason or error)} Look at {where}. {advice}".strip()
     run = execution_arn.rsplit(":", 1)[-1]
     subject = f"Run {run} failed: {failure['state']}"
-    return Explanation(name, sentence, subject[:SUBJECT_CHARACTERS])
+    return Explanation(name, sentence, subject[:SUBJECT_CHARACTERS], increase)
 
 
 def _described(cause: str) -> dict[str, Any]:
@@ -116,31 +124,44 @@ def _reason(described: Mapping[str, Any], cause: str) -> str:
     return cause[:REASON_CHARACTERS]
 
 
-def _classify(error: str, reason: str, place: Place) -> tuple[str, str]:
+def _classify(error: str, reason: str) -> tuple[str, str]:
     """The error's name for the Fail state, and what to do."""
-    refusal = parse_refusal(reason)
-    if refusal is not None:
-        increase = increase_from_refusal(refusal, region=place.region, partition=place.partition)
-        return QUOTA_REFUSED, increase.sentence
     for matches, name, advice in _RULES:
         if matches(error, reason):
             return name, advice
     return error, "" if _says_what_to_do(error) else "Start the execution again when the cause is gone."
 
 
-def _no_instance_left(failure: Mapping[str, Any], place: Place) -> tuple[str, str]:
-    """Why a step ran out of candidates, and what to ask Service Quotas for."""
+def _no_instance_left(failure: Mapping[str, Any], place: Place) -> tuple[str, str, Increase | None]:
+    """Why a step ran out of candidates, what to do, and what to ask Service Quotas for."""
     planned, refused = failure["planned"], failure["refused"]
     if not refused:
-        increase = planned.get("quota_increase") or {}
-        return f"no instance suits: {planned['no_candidate']}", increase.get("sentence", "")
+        increase = _planned_increase(planned.get("quota_increase"), place)
+        advice = increase.sentence if increase else ""
+        return f"no instance suits: {planned['no_candidate']}", advice, increase
     reasons = [f"{r['instance_type']} ({_reason(_described(r['cause']), r['cause'])})" for r in refused]
-    refusals = [refusal for refusal in (parse_refusal(r["cause"]) for r in refused) if refusal]
+    reason = f"every instance that suits was refused: {'; '.join(reasons)}"
+    for refusal in (parse_refusal(r["cause"]) for r in refused):
+        if refusal is not None:
+            increase = increase_from_refusal(refusal, region=place.region, partition=place.partition)
+            return reason, increase.sentence, increase
     advice = "Start the execution again later, or allow other families in instances.policy.families."
-    if refusals:
-        increase_of_first = increase_from_refusal(refusals[0], region=place.region, partition=place.partition)
-        advice = increase_of_first.sentence
-    return f"every instance that suits was refused: {'; '.join(reasons)}", advice
+    return reason, advice, None
+
+
+def _planned_increase(found: Mapping[str, Any] | None, place: Place) -> Increase | None:
+    if found is None:
+        return None
+    return Increase(
+        quota=found["quota_name"],
+        code=found["quota_code"],
+        limit=found["limit"],
+        used=found["used"],
+        desired=found["desired_value"],
+        waiting_can_help=found["waiting_can_help"],
+        region=place.region,
+        partition=place.partition,
+    )
 
 
 def _says_what_to_do(error: str) -> bool:

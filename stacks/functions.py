@@ -11,7 +11,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from fmrec.instances.permissions import READ_ACTIONS
+from fmrec.instances.permissions import INCREASE_ACTIONS, READ_ACTIONS
 from stacks import bundles
 from stacks.access import Permission, grant, read_objects, use_key, without_resource, write_objects
 from stacks.log_groups import log_group
@@ -62,7 +62,10 @@ def function_settings(settings: Settings, data_bucket: str) -> dict[str, Functio
         ),
         "ask_endpoint": FunctionSettings("Asks the endpoint what is published", memory_mb=1024),
         "write_report": FunctionSettings("Writes a run's report"),
-        "explain_failure": FunctionSettings("Says what failed, where to look and what to do"),
+        "explain_failure": FunctionSettings(
+            "Says what failed, where to look and what to do",
+            environment={"REQUEST_QUOTA_INCREASES": json.dumps(settings.instances.request_quota_increases)},
+        ),
     }
 
 
@@ -77,7 +80,7 @@ class Functions(Construct):
         self._layer = lambda_.LayerVersion(
             self,
             "Dependencies",
-            code=lambda_.Code.from_asset(str(bundles.function_layer())),
+            code=lambda_.Code.from_asset(str(bundles.function_layer()), exclude=["**/__pycache__"]),
             compatible_runtimes=[RUNTIME],
             compatible_architectures=[lambda_.Architecture.X86_64],
             description="NumPy, PyArrow and Powertools as locked in lambda/requirements.txt",
@@ -119,7 +122,7 @@ class Functions(Construct):
         self.functions[name] = function
 
     def _permit(self, storage: StorageStack) -> None:
-        """What each function may do; check_input, check_quality and explain_failure need nothing."""
+        """What each function may do; check_input and check_quality need nothing."""
         key, table = storage.key, storage.table.table_arn
         endpoint = Stack.of(self).format_arn(
             service="sagemaker", resource="endpoint", resource_name=self._settings.endpoint_name
@@ -154,6 +157,11 @@ class Functions(Construct):
             "write_report": [write_objects(storage, "runs/"), use_key(key, write=True)],
         }.items():
             grant(self.roles[name], *permissions)
+        if self._settings.instances.request_quota_increases:
+            grant(
+                self.roles["explain_failure"],
+                without_resource(*INCREASE_ACTIONS, why="The quota that stops a run isn't known before."),
+            )
 
 
 def pascal_case(name: str) -> str:

@@ -76,11 +76,23 @@ class Section(BaseModel):
 
 
 class Serving(Section):
-    """What becomes of the recommendations."""
+    """What becomes of the recommendations; an execution's input may say otherwise."""
 
-    recommendations_per_user: Annotated[int, Field(ge=1, le=execution_input.MAXIMUM_RECOMMENDATIONS)] = 10
+    recommendations_per_user: int = 10
+    neighbours: int | None = None
+    """What k-NN is asked for, for each user; by default as many as are recommended, and more where some
+    are left out."""
+    exclude_seen: bool = False
+    """Leave out what a user has met in training."""
+    filters: dict[str, Any] = {}
+    """Business rules, see `fmrec.recommendations.filters`."""
     endpoint: bool = True
     """Whether a run also creates or updates the k-NN endpoint."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Serving:
+        execution_input.serving(self.model_dump())
+        return self
 
 
 class LastResorts(Section):
@@ -102,6 +114,8 @@ class Instances(Section):
     policy: dict[str, Any] = {}
     last_resort: LastResorts = LastResorts()
     maximum_training_hours: Annotated[int, Field(ge=1, le=120)] = 24
+    request_quota_increases: bool = False
+    """Ask Service Quotas by itself when a quota has stopped a run; never twice while one is open."""
 
     @field_validator("policy")
     @classmethod

@@ -18,6 +18,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         manifest_uri=event["manifest_uri"],
         embeddings_uri=event["embeddings_uri"],
         table=event["table"],
+        exclude_seen=event["exclude_seen"],
+        filters=event["filters"],
     )
     logger.info(answer.sentence)
     return answer.to_document()

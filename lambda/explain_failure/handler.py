@@ -1,5 +1,6 @@
-"""Say in a sentence what failed, where to look and what to do."""
+"""Say in a sentence what failed, where to look and what to do; ask for a quota if settings allow it."""
 
+import os
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -8,11 +9,20 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from fmrec import failures
 
 logger = Logger(service="explain_failure")
+may_request = os.environ["REQUEST_QUOTA_INCREASES"] == "true"
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:
     """Answer the failure's ``error`` name, its ``sentence`` and a ``subject`` for a message."""
-    failure = failures.explain(event["failure"], event["execution_arn"])
-    logger.error(failure.sentence)
-    return failure.to_document()
+    explanation = failures.explain(event["failure"], event["execution_arn"])
+    document = explanation.to_document()
+    if explanation.increase is not None and may_request:
+        from fmrec.instances import account
+
+        asked = account.request_increase(
+            account.connect().service_quotas, explanation.increase, allowed=may_request
+        )
+        document["sentence"] += f" {asked.sentence}"
+    logger.error(document["sentence"])
+    return document

@@ -26,6 +26,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
             part=part,
             per_user=event["per_user"],
             model_version=event["model_version"],
+            exclude_seen=event["exclude_seen"],
+            filters=event["filters"],
         )
         total.update(written)
         logger.info("published", extra={"part": part, **written})

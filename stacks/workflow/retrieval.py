@@ -80,7 +80,7 @@ def index(settings: Settings, policy: Policy) -> States:
                 image="${KnnImage}",
                 hyperparameters={
                     "feature_dim": jsonata("$string($embeddings.dim)"),
-                    "k": jsonata("$string($min([$serving.recommendations_per_user, $embeddings.items]))"),
+                    "k": jsonata("$string($min([$serving.neighbours, $embeddings.items]))"),
                     "predictor_type": "classifier",
                     "sample_size": jsonata("$string($embeddings.items)"),
                     "index_type": "faiss.Flat",
@@ -206,6 +206,8 @@ def publish(settings: Settings, *, next_state: str) -> States:
                 "parts": jsonata("$states.input.parts"),
                 "per_user": jsonata("$serving.recommendations_per_user"),
                 "model_version": jsonata("$model_version"),
+                "exclude_seen": jsonata("$serving.exclude_seen"),
+                "filters": jsonata("$serving.filters"),
             },
         },
         "Output": jsonata("$states.result.Payload"),

@@ -320,6 +320,8 @@ def _ask(settings: Settings, *, next_state: str) -> States:
                 "manifest_uri": jsonata("$manifest_uri"),
                 "embeddings_uri": jsonata("$embeddings.uri"),
                 "table": "${Table}",
+                "exclude_seen": jsonata("$serving.exclude_seen"),
+                "filters": jsonata("$serving.filters"),
             },
             assign={
                 "endpoint": jsonata("$merge([$endpoint, {'answer': $states.result.Payload}])"),

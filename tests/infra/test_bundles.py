@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import shutil
+import subprocess
 import zipfile
 
 import pytest
@@ -75,6 +77,22 @@ def test_every_arrow_library_that_an_extension_loads_is_still_there(layer):
     for path in (layer / "pyarrow").glob("*.so*"):
         needed = set(re.findall(rb"lib(?:arrow|parquet)[a-z_]*\.so\.\d+", path.read_bytes()))
         assert {name.decode() for name in needed} <= present, path.name
+
+
+def test_the_runtimes_own_python_imports_what_was_left(layer):
+    python = shutil.which("python3.13")
+    works = python and subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
+    if not works:
+        pytest.skip("there is no Python 3.13 here")
+    imports = "import numpy, pyarrow.compute, pyarrow.json, pyarrow.parquet, aws_lambda_powertools"
+    done = subprocess.run(
+        [python, "-I", "-B", "-c", f"import sys; sys.path.insert(0, {str(layer)!r}); {imports}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
 
 
 def test_nothing_that_is_not_needed_is_in_the_layer(layer):

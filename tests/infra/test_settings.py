@@ -59,7 +59,10 @@ def test_a_regressor_has_its_own_defaults_and_no_thresholds_of_a_classifier():
         ({"fmrec": "{"}, "is not JSON"),
         ({"fmrec": "[]"}, "expected a JSON object"),
         ({"fmrec.colour": "red"}, "'colour' is unknown"),
-        ({"fmrec.serving.recommendations_per_user": "0"}, "greater than or equal to 1"),
+        (
+            {"fmrec.serving.recommendations_per_user": "0"},
+            "recommendations_per_user is 0: expected a whole number from 1",
+        ),
         ({"fmrec.name": "fmrec"}, "name is 'fmrec'"),
         ({"fmrec.notification_email": "nobody"}, "notification_email is 'nobody'"),
         ({"fmrec.hyperparameters.epoch": "3"}, "did you mean 'epochs'"),

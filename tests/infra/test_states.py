@@ -216,6 +216,15 @@ def test_each_function_reads_and_writes_only_its_prefixes(synthesis, function):
     assert others == expected
 
 
+def test_quotas_may_only_be_requested_where_settings_allow_it(synthesis, throw_away):
+    for found, stack, allowed in (
+        (synthesis, "FmRecPipeline", False),
+        (throw_away, "TrialPipeline", True),
+    ):
+        text = json.dumps(found.resources(stack, "AWS::IAM::Policy"))
+        assert ("servicequotas:RequestServiceQuotaIncrease" in text) is allowed
+
+
 def test_two_states_of_one_name_are_an_error():
     with pytest.raises(ValueError, match="two states are named 'A'"):
         merge({"A": {}}, {"A": {}})

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from stacks.images import registry
+
 STACKS = ("FmRecStorage", "FmRecPipeline")
 
 SERVICE_PRINCIPALS = {
@@ -288,4 +290,40 @@ def test_a_person_finds_what_they_need_in_the_outputs(synthesis):
     )
     assert {"StateMachineArn", "StartCommand", "EndpointName", "EncodingJobName"} <= set(
         synthesis.template("FmRecPipeline")["Outputs"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("partition", "region", "domain"),
+    [
+        ("aws", "eu-west-1", "amazonaws.com"),
+        ("aws-cn", "cn-north-1", "amazonaws.com.cn"),
+        ("aws-us-gov", "us-gov-west-1", "amazonaws.com"),
+    ],
+)
+def test_the_same_template_names_each_partitions_images_and_integrations(
+    synthesis, partition, region, domain
+):
+    template = synthesis.template("FmRecPipeline")
+    pseudo = {"AWS::Partition": partition, "AWS::Region": region, "AWS::AccountId": "000000000000"}
+
+    def resolved(value):
+        if isinstance(value, str):
+            return value
+        ((function, argument),) = value.items()
+        if function == "Ref":
+            return pseudo.get(argument, argument)
+        if function == "Fn::Join":
+            return argument[0].join(map(resolved, argument[1]))
+        assert function == "Fn::FindInMap"
+        return template["Mappings"][argument[0]][resolved(argument[1])][argument[2]]
+
+    (state_machine,) = synthesis.resources("FmRecPipeline", "AWS::StepFunctions::StateMachine").values()
+    substitutions = state_machine["Properties"]["DefinitionSubstitutions"]
+    host = f"{registry('knn')[region]}.dkr.ecr.{region}.{domain}"
+    assert resolved(substitutions["KnnImage"]) == f"{host}/knn:1"
+    assert resolved(substitutions["FactorizationMachinesImage"]) == f"{host}/factorization-machines:1"
+    assert (
+        resolved(substitutions["RunTrainingJob"])
+        == f"arn:{partition}:states:::sagemaker:createTrainingJob.sync"
     )

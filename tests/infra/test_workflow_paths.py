@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from fmrec.execution_input import resolve
 from stacks.settings import Settings
 from stacks.workflow import definition as workflow_definition
 
@@ -89,9 +90,13 @@ def answers():
             "BillableTimeInSeconds": 61,
         }
 
+    def check_input(arguments):
+        event = arguments["Payload"]
+        return {"Payload": resolve(event["run"], event["input"], event["defaults"])}
+
     return {
         "endpoint": endpoint,
-        "Check the input": lambda a: {"Payload": {**a["Payload"]["defaults"], "run": a["Payload"]["run"]}},
+        "Check the input": check_input,
         "Encode the interactions": lambda a: {"JobName": a["JobName"], "Id": "jr_1", "ExecutionTime": 60},
         "Choose instances": lambda a: planned(),
         "Train the factorization machine": trained,
@@ -348,16 +353,24 @@ def test_every_query_part_is_published_once_in_a_bounded_number_of_calls(run, an
 
 
 def test_without_an_endpoint_the_run_ends_with_the_table(run):
-    def no_endpoint(arguments):
-        payload = arguments["Payload"]
-        serving = {"recommendations_per_user": 5, "endpoint": False}
-        return {"Payload": {**payload["defaults"], "serving": serving}}
-
-    started, (status, output) = run({}, **{"Check the input": no_endpoint})
+    started, (status, output) = run({"serving": {"endpoint": False}})
 
     assert status == "SUCCEEDED"
     assert output["endpoint"]["status"] == "NotWanted"
     assert not any("endpoint" in name for name, _ in started.calls)
+
+
+def test_what_is_left_out_is_asked_for_on_top_and_told_to_whom_it_concerns(run):
+    serving = {"recommendations_per_user": 20, "exclude_seen": True, "filters": {"deny": ["i1"]}}
+    started, (status, _) = run({"serving": serving})
+
+    assert status == "SUCCEEDED"
+    (index,) = calls(started, "Build the k-NN index")
+    assert index["HyperParameters"]["k"] == "120"
+    for state in ("Publish some of the users", "Ask the endpoint one question"):
+        (arguments,) = calls(started, state)
+        assert arguments["Payload"]["exclude_seen"] is True
+        assert arguments["Payload"]["filters"] == {"deny": ["i1"]}
 
 
 def test_an_existing_endpoint_is_updated(run):

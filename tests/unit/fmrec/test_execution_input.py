@@ -8,7 +8,7 @@ from fmrec.errors import FmrecError, SettingsError
 DEFAULTS = {
     "dataset": {"label": {"mode": "binary", "threshold": 4}},
     "hyperparameters": {"num_factors": "64", "predictor_type": "binary_classifier", "epochs": "20"},
-    "serving": {"recommendations_per_user": 10, "endpoint": True},
+    "serving": {"recommendations_per_user": 10, "neighbours": None, "endpoint": True},
 }
 
 
@@ -20,7 +20,13 @@ def test_an_empty_input_is_the_defaults():
     resolved = resolve({})
 
     assert resolved["hyperparameters"] == DEFAULTS["hyperparameters"]
-    assert resolved["serving"] == DEFAULTS["serving"]
+    assert resolved["serving"] == {
+        "recommendations_per_user": 10,
+        "neighbours": 10,
+        "exclude_seen": False,
+        "filters": {},
+        "endpoint": True,
+    }
     assert resolved["dataset"]["label"] == {"mode": "binary", "threshold": 4.0}
     assert resolved["dataset"]["split"]["method"] == "leave-first-n"
 
@@ -39,7 +45,8 @@ def test_what_is_given_wins_over_the_defaults_one_by_one():
         "num_factors": "16",
         "clip_gradient": "0.5",
     }
-    assert resolved["serving"] == {"recommendations_per_user": 10, "endpoint": False}
+    assert resolved["serving"]["endpoint"] is False
+    assert resolved["serving"]["recommendations_per_user"] == 10
     assert resolved["dataset"] == "s3://bucket/raw/dataset.json"
 
 
@@ -57,6 +64,10 @@ def test_what_is_given_wins_over_the_defaults_one_by_one():
         ({"serving": {"recommendations_per_user": True}}, "from 1 to 1000"),
         ({"serving": {"endpoint": "yes"}}, "expected true or false"),
         ({"serving": 3}, "serving is 3"),
+        ({"serving": {"neighbours": 5}}, "serving.neighbours is 5: expected a whole number from 10 to 1024"),
+        ({"serving": {"exclude_seen": 1}}, "serving.exclude_seen is 1"),
+        ({"serving": {"filters": []}}, "expected a JSON object of business rules"),
+        ({"serving": {"filters": {"colour": 1}}}, "expected some of allow, deny"),
         ({"hyperparameters": {"predictor_type": "regressor"}}, "label.mode is 'binary'"),
     ],
 )
@@ -65,6 +76,20 @@ def test_a_wrong_input_is_refused_with_a_sentence(given, sentence):
         resolve(given)
 
     assert sentence in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("serving", "neighbours"),
+    [
+        ({}, 10),
+        ({"exclude_seen": True}, 100),
+        ({"filters": {"deny": ["a"]}, "recommendations_per_user": 50}, 180),
+        ({"exclude_seen": True, "recommendations_per_user": 900}, 1024),
+        ({"exclude_seen": True, "neighbours": 300}, 300),
+    ],
+)
+def test_k_nn_is_asked_for_more_where_something_is_left_out(serving, neighbours):
+    assert resolve({"serving": serving})["serving"]["neighbours"] == neighbours
 
 
 @pytest.mark.parametrize("name", ["a", "demo-1", "0f8fad5b-d9cb-469f-a165-70867728950e", "x" * 40])

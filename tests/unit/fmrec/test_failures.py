@@ -136,13 +136,22 @@ def test_when_no_instance_suits_the_plans_reason_is_given():
         error={"Error": "NoInstanceLeft", "Cause": ""},
         planned={
             "no_candidate": "fm_training: needs 900 GiB; lower num_factors",
-            "quota_increase": {"sentence": "Ask for it."},
+            "quota_increase": {
+                "quota_name": "ml.r5.large for training job usage",
+                "quota_code": "L-1",
+                "limit": 0,
+                "used": None,
+                "desired_value": 1,
+                "waiting_can_help": False,
+            },
         },
         refused=[],
     )
 
     assert "no instance suits: fm_training: needs 900 GiB; lower num_factors." in explanation.sentence
-    assert explanation.sentence.endswith("Ask for it.")
+    assert "Quota 'ml.r5.large for training job usage' (L-1) is 0" in explanation.sentence
+    assert "--quota-code L-1 --desired-value 1 --region eu-west-1" in explanation.sentence
+    assert explanation.increase.desired == 1
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,16 @@ def invoke(cloud: tuple[SmallCloud, str], tmp_path: Path) -> Invoke:
     def call(function: str, event: dict[str, Any], **environment: str) -> dict[str, Any]:
         staged = bundles.function_code(function)
         done = subprocess.run(
-            [sys.executable, "-P", "-c", RUNNER, str(staged), json.dumps(event), json.dumps(NOT_IN_LAMBDA)],
+            [
+                sys.executable,
+                "-P",
+                "-B",
+                "-c",
+                RUNNER,
+                str(staged),
+                json.dumps(event),
+                json.dumps(NOT_IN_LAMBDA),
+            ],
             cwd=tmp_path,
             capture_output=True,
             text=True,

@@ -25,7 +25,7 @@ def test_check_input_fills_in_the_defaults(invoke):
         "epochs": "3",
     }
     assert answer["dataset"]["interactions"]["format"] == "csv"
-    assert answer["serving"] == DEFAULTS["serving"]
+    assert answer["serving"]["neighbours"] == 10
 
 
 def test_check_input_refuses_with_a_sentence(invoke):
@@ -95,6 +95,8 @@ def published(invoke, small_run, cloud):
             "parts": [0, exported["query_parts"]],
             "per_user": 2,
             "model_version": "m-1",
+            "exclude_seen": False,
+            "filters": {},
         },
     )
     return exported, written
@@ -133,6 +135,8 @@ def test_ask_endpoint_compares_the_endpoint_with_the_table(published, invoke, sm
         "manifest_uri": small_run.uri("encoded/manifest.json"),
         "embeddings_uri": exported["uri"],
         "table": "t",
+        "exclude_seen": False,
+        "filters": {},
     }
 
     assert invoke("ask_endpoint", event)["passed"] is True
@@ -154,6 +158,7 @@ def test_explain_failure_says_what_and_where(invoke):
             },
             "execution_arn": "arn:aws:states:eu-west-1:000000000000:execution:m:r-1",
         },
+        REQUEST_QUOTA_INCREASES="false",
     )
 
     assert "no rows" in answer["sentence"]
@@ -175,3 +180,28 @@ def test_write_report_writes_and_answers_with_a_message(invoke, small_run):
 
     assert answer["subject"] == "Run r-1 succeeded: 7 users have recommendations"
     assert json.loads((small_run.folder / "runs/report.json").read_text())["run"] == "r-1"
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_explain_failure_asks_for_a_quota_only_where_settings_allow_it(invoke, cloud, allowed):
+    refusal = (
+        "The account-level service limit 'ml.m5.large for training job usage' is 0 Instances, with current "
+        "utilization of 0 Instances and a request delta of 1 Instances."
+    )
+    failure = {
+        "state": "Is an instance left for FM training?",
+        "log": "",
+        "name": "",
+        "error": {"Error": "NoInstanceLeft", "Cause": ""},
+        "planned": {"no_candidate": None, "quota_increase": None},
+        "refused": [{"instance_type": "ml.m5.large", "cause": refusal}],
+    }
+    answer = invoke(
+        "explain_failure",
+        {"failure": failure, "execution_arn": "arn:aws:states:eu-west-1:000000000000:execution:m:r-1"},
+        REQUEST_QUOTA_INCREASES=json.dumps(allowed),
+    )
+
+    assert "request-service-quota-increase" in answer["sentence"]
+    assert any("ServiceQuotas" in call for call in cloud[0].asked) is allowed
+    assert ("The increase couldn't be requested" in answer["sentence"]) is allowed
