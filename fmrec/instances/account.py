@@ -18,6 +18,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from fmrec.errors import InputError
 from fmrec.instances import pricing
 from fmrec.instances import quotas as names
 from fmrec.instances.cache import Cache
@@ -46,23 +47,32 @@ class Clients:
     pricing: Any | None
 
 
-def connect(session: Any = None) -> Clients:
-    """Make clients that give up soon: an unreachable service must not hold up a run."""
+def connect(profile: str | None = None, region: str | None = None) -> Clients:
+    """Make clients that give up soon: an unreachable service must not hold up a run.
+
+    Raises
+    ------
+    InputError
+        There is no such profile, or no Region is named anywhere.
+    """
     import boto3
     from botocore.config import Config
 
-    session = session or boto3.Session()
     patient = Config(
         connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 4}
     )
     hasty = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
-    sagemaker = session.client("sagemaker", config=patient)
-    where = pricing.endpoint_region(sagemaker.meta.partition, sagemaker.meta.region_name)
-    return Clients(
-        service_quotas=session.client("service-quotas", config=patient),
-        sagemaker=sagemaker,
-        pricing=session.client("pricing", region_name=where, config=hasty) if where else None,
-    )
+    try:
+        session = boto3.Session(profile_name=profile, region_name=region)
+        sagemaker = session.client("sagemaker", config=patient)
+        where = pricing.endpoint_region(sagemaker.meta.partition, sagemaker.meta.region_name)
+        return Clients(
+            service_quotas=session.client("service-quotas", config=patient),
+            sagemaker=sagemaker,
+            pricing=session.client("pricing", region_name=where, config=hasty) if where else None,
+        )
+    except BotoCoreError as error:
+        raise InputError(f"the account can't be read: {error}") from error
 
 
 def observe(

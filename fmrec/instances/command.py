@@ -267,15 +267,9 @@ def _account(arguments: argparse.Namespace, *, live: bool) -> tuple[Account, Pri
         return account, _table(arguments.region)
     if not live:
         return Account(region=arguments.region), _table(arguments.region)
-    import boto3
-    from botocore.exceptions import BotoCoreError
-
     from fmrec.instances.account import connect, observe
 
-    try:
-        clients = connect(boto3.Session(profile_name=arguments.profile, region_name=arguments.region))
-    except BotoCoreError as error:
-        raise InputError(f"the account can't be read: {error}") from error
+    clients = connect(arguments.profile, arguments.region)
     if sys.stderr.isatty():
         print("Reading quotas, use and prices …", file=sys.stderr)
     return observe(clients, with_defaults=True)
