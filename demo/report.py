@@ -75,6 +75,8 @@ class Report:
             *(f"<h2>{escape(title)}</h2>{svg}" for title, svg in self.plots.items()),
             "<h2>What a few users get</h2>",
             self._user_lists(),
+            "<h2>Instances</h2>",
+            instances_table(document["instances"]),
             "<h2>Checks</h2>",
             self._checks(),
             "<h2>Timeline of the states</h2>",
@@ -136,3 +138,14 @@ def metrics_table(metrics: dict[str, float]) -> str:
         f"{rows}</table><p class=note>Published: AWS Machine Learning Blog, SageMaker Factorization Machines, "
         "50 epochs, the same split.</p>"
     )
+
+
+def instances_table(rows: list[dict[str, Any]]) -> str:
+    """What each step ran on, and why not on something smaller."""
+    body = "".join(
+        f"<tr><td>{escape(row['step'].replace('_', ' '))}</td><td>{escape(row['instance_type'])}</td>"
+        f"<td>{escape(row['why'])}{''.join(f'<br>not {escape(why)}' for why in row['passed_over'])}"
+        f"{''.join(f'<br>refused: {escape(str(refusal))}' for refusal in row['refused'])}</td></tr>"
+        for row in rows
+    )
+    return f"<table><tr><th>step</th><th>instance</th><th>why</th></tr>{body}</table>"

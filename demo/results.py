@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fmrec.model import FactorizationMachine
 from numpy.typing import NDArray
 
 from demo.cloud import Cloud
@@ -20,6 +19,7 @@ from demo.movielens import MovieLens
 from fmrec.errors import FmrecError
 from fmrec.execution import TRAINING_LOG_GROUP, Execution, JobStarted, log_lines
 from fmrec.manifest import Manifest
+from fmrec.model import FactorizationMachine
 
 FM_REPOSITORY = "factorization-machines"
 EPOCH_LOSS = re.compile(
@@ -169,6 +169,38 @@ def brute_force_check(
         True,
         f"all {len(served_lists)} users' lists equal brute-force scoring of all {manifest.items} items, best first",
     )
+
+
+def instances(workflow_report: dict[str, Any]) -> list[dict[str, Any]]:
+    """What each step ran on, why, and which smaller types of that family were passed over or refused."""
+    steps = workflow_report["plan"]["steps"]
+    refused = workflow_report["refusals"]
+    rows = []
+    for step, chosen in workflow_report["chosen"].items():
+        family, _, size = chosen.get("instance_type", "serverless").rpartition(".")
+        passed_over = [
+            rejected["why"]
+            for rejected in steps[step]["rejected"]
+            if rejected["instance_type"].startswith(f"{family}.")
+            and _size_order(rejected["instance_type"]) < _size_order(size)
+        ]
+        rows.append(
+            {
+                "step": step,
+                "instance_type": chosen.get("instance_type", "serverless"),
+                "why": chosen["why"],
+                "passed_over": passed_over,
+                "refused": [refusal for refusal in refused if refusal.get("step") == step],
+            }
+        )
+    return rows
+
+
+def _size_order(instance_type: str) -> int:
+    """Order the sizes within a family: large, xlarge, 2xlarge, 12xlarge."""
+    size = instance_type.rpartition(".")[2]
+    number = size.removesuffix("xlarge")
+    return int(number) if number.isdigit() else ("medium", "large", "xlarge").index(size) - 1
 
 
 def state_seconds(execution: Execution) -> list[tuple[str, float, float]]:

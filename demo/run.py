@@ -120,6 +120,7 @@ def collect(
     curve = results.learning_curve(target, job)
     checks = [results.brute_force_check(model, manifest, ratings, lists)]
     timeline = results.state_seconds(execution)
+    workflow_report = results.read_run_report(target, bucket, execution.name)
     document = {
         "dataset": {
             "train_rows": manifest.train.rows,
@@ -143,7 +144,8 @@ def collect(
                 {"name": name, "started": began, "seconds": seconds} for name, began, seconds in timeline
             ],
         },
-        "workflow_report": results.read_run_report(target, bucket, execution.name),
+        "instances": results.instances(workflow_report),
+        "workflow_report": workflow_report,
         "checks": [check.document() for check in checks],
         "deploy_seconds": clock.parts["deploy"],
         "total_seconds": clock.total,
@@ -204,6 +206,13 @@ def print_figures(report: Report, data: MovieLens) -> None:
     say("\nTest metrics                this run    published")
     for name, reference in PUBLISHED.items():
         say(f"  {LABELS[name]:<22}{document['metrics'][name]:>12.4f}{reference:>13.4f}")
+    say("\nInstances")
+    for row in document["instances"]:
+        say(f"  {row['step'].replace('_', ' '):<18}{row['instance_type']:<15}{row['why']}")
+        for reason in row["passed_over"]:
+            say(f"  {'':<18}not {reason}")
+        for refusal in row["refused"]:
+            say(f"  {'':<18}refused: {refusal}")
     for user in report.users:
         say(f"\nUser {user['user']} liked {'; '.join(user['lists']['liked'][:3])}. For this user:")
         for rank, title in enumerate(user["lists"]["recommended"][:SHOWN], 1):
