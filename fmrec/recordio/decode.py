@@ -165,7 +165,7 @@ def _decode_any(frames: Frames, schema: Schema) -> tuple[Rows | None, NDArray[np
     values, counts = _elements(buffer, fields.values_at, fields.value_bytes, schema.value_type, odd)
     keys = None
     if schema.is_sparse:
-        numbers, key_counts = parse.varints(buffer, fields.keys_at, fields.key_bytes, odd)
+        numbers, key_counts = parse.packed_varints(buffer, fields.keys_at, fields.key_bytes, odd)
         odd |= key_counts != counts
         if not odd.any() and len(numbers) and numbers.max() >= schema.feature_dim:
             odd[np.repeat(np.arange(len(counts)), counts)[numbers >= schema.feature_dim]] = True
@@ -191,8 +191,8 @@ def _elements(
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
     if value_type.itemsize:
         return parse.floats(buffer, at, sizes, value_type.dtype), sizes // value_type.itemsize
-    numbers, counts = parse.varints(buffer, at, sizes, odd)
-    integers = numbers.view(np.int64)
+    numbers, counts = parse.packed_varints(buffer, at, sizes, odd)
+    integers = numbers.astype(np.uint64, copy=False).view(np.int64)
     narrow = integers.astype(np.int32)
     if not odd.any() and (wide := integers != narrow).any():
         odd[np.repeat(np.arange(len(counts)), counts)[wide]] = True

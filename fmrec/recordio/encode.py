@@ -18,7 +18,7 @@ from fmrec.recordio import layouts, scatter
 from fmrec.recordio.rows import Rows
 from fmrec.recordio.wire import FLOAT32, FLOAT64, INT32, Bytes, Integers, TensorType
 
-CHUNK_ELEMENTS = 1 << 15
+CHUNK_ELEMENTS = 1 << 18
 """Rows plus values encoded at once: a chunk and its scratch arrays then fit a processor's cache."""
 
 

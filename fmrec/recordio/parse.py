@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmrec.recordio import wire
+from fmrec.recordio import varints, wire
 from fmrec.recordio.schema import Schema
 from fmrec.recordio.wire import Bytes, TensorType
 
@@ -120,39 +120,27 @@ def _lengths(buffer: Bytes, at: Offsets) -> tuple[Offsets, Offsets]:
 
 def floats(buffer: Bytes, at: Offsets, sizes: Offsets, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Read packed floats; ``sizes`` are bytes."""
-    counts = sizes // dtype.itemsize
-    first = np.cumsum(counts) - counts
-    index = np.arange(int(counts.sum())) - np.repeat(first, counts)
-    offsets = np.repeat(at, counts) + index * dtype.itemsize
-    values: NDArray[Any] = wire.windows(buffer, dtype.itemsize)[offsets].view(dtype)
-    return values
+    values = np.empty(int(sizes.sum()), np.uint8)
+    wire.move_segments(values, np.cumsum(sizes) - sizes, buffer, at, sizes // dtype.itemsize, dtype.itemsize)
+    return values.view(dtype)
 
 
-def varints(
+def packed_varints(
     buffer: Bytes, at: Offsets, sizes: Offsets, odd: NDArray[np.bool_]
-) -> tuple[NDArray[np.uint64], Offsets]:
+) -> tuple[NDArray[np.unsignedinteger[Any]], Offsets]:
     """Read packed varints; return all numbers and how many each segment has.
 
     Segments that end inside a number, or have one of more than ten bytes, are marked odd; what is
     returned then is meaningless.
     """
-    stream = buffer[wire.segments(at, sizes)]
-    is_last = stream < 0x80
     ends = np.cumsum(sizes)
-    totals = np.concatenate([np.zeros(1, np.int64), np.cumsum(is_last)])
-    counts = totals[ends] - totals[ends - sizes]
+    total = int(sizes.sum())
+    stream = np.zeros(total + varints.WORD_BYTES, np.uint8)
+    wire.move_segments(stream, ends - sizes, buffer, at, sizes, 1)
     filled = np.flatnonzero(sizes)
-    odd[filled] |= ~is_last[ends[filled] - 1]
-    last = np.flatnonzero(is_last)
-    first = np.concatenate([np.zeros(1, np.int64), last[:-1] + 1])[: len(last)]
-    widths = last - first + 1
-    numbers = np.zeros(len(last), np.uint64)
-    if len(widths) and widths.max() > wire.MAX_VARINT:
-        overlong = np.searchsorted(ends, first[widths > wire.MAX_VARINT], side="right")
-        odd[overlong] = True
-        return numbers, counts
-    for place in range(int(widths.max(initial=0))):
-        longer = slice(None) if place == 0 else np.flatnonzero(widths > place)
-        septets = (stream[first[longer] + place] & 0x7F).astype(np.uint64)
-        numbers[longer] |= septets << np.uint64(7 * place)
-    return numbers, counts
+    odd[filled] |= stream[ends[filled] - 1] >= 0x80
+    numbers, last = varints.unpack(stream, total)
+    before = np.searchsorted(last, ends)
+    overlong = np.flatnonzero(np.diff(last, prepend=-1) > wire.MAX_VARINT)
+    odd[np.searchsorted(ends, last[overlong], side="right")] = True
+    return numbers, np.diff(before, prepend=0)

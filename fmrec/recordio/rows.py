@@ -128,13 +128,19 @@ def merge_rows(parts: list[tuple[NDArray[np.int64], Rows]], total: int) -> Rows:
         if same_count:
             values.reshape(total, -1)[places] = rows.values.reshape(len(rows), -1)
         else:
-            to = wire.segments(starts[places], rows.counts.astype(np.int64, copy=False))
-            values[to] = rows.values
+            _move(values, starts[places], rows.values, rows.counts)
         if keys is not None and rows.keys is not None:
             if same_count:
                 keys.reshape(total, -1)[places] = rows.keys.reshape(len(rows), -1)
             else:
-                keys[to] = rows.keys
+                _move(keys, starts[places], rows.keys, rows.counts)
         if labels is not None:
             labels[places] = rows.labels
     return replace(first, counts=counts, values=values, keys=keys, labels=labels)
+
+
+def _move(out: NDArray[Any], to: NDArray[np.int64], elements: NDArray[Any], counts: Integers) -> None:
+    size = elements.dtype.itemsize
+    own = counts.astype(np.int64, copy=False)
+    first = np.cumsum(own) - own
+    wire.move_segments(out.view(np.uint8), to * size, elements.view(np.uint8), first * size, own, size)

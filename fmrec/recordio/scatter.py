@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fmrec.recordio import wire
+from fmrec.recordio import varints, wire
 from fmrec.recordio.rows import Rows, check_payload
-from fmrec.recordio.wire import Bytes, Integers, TensorType
+from fmrec.recordio.wire import Bytes, Integers
 
 
 def encode(rows: Rows) -> Bytes:
     """Return the rows' records."""
-    values = _Elements(rows.values, _element_widths(rows.value_type, rows.values), rows.counts)
-    no_keys = _Elements(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros_like(rows.counts))
-    keys = no_keys if rows.keys is None else _Elements(rows.keys, wire.varint_widths(rows.keys), rows.counts)
+    values, keys = _elements(rows.values, rows.counts), None
+    key_bytes = np.zeros(len(rows), np.int64)
+    if rows.keys is not None:
+        keys = _elements(rows.keys, rows.counts)
+        key_bytes = keys.row_bytes
     label_head, label_bytes = _label_head(rows)
 
-    tensor = _field_bytes(values.row_bytes) + _field_bytes(keys.row_bytes) + len(rows.shape)
-    value = 1 + wire.varint_widths(tensor) + tensor
-    entry = len(wire.VALUES_ENTRY) + wire.varint_widths(value) + value
-    features = 1 + wire.varint_widths(entry) + entry
+    tensor = _field_bytes(values.row_bytes) + _field_bytes(key_bytes) + len(rows.shape)
+    value = 1 + varints.widths(tensor) + tensor
+    entry = len(wire.VALUES_ENTRY) + varints.widths(value) + value
+    features = 1 + varints.widths(entry) + entry
     payload = features + label_head.shape[1] + label_bytes
     check_payload(int(payload.max()))
     sizes = wire.FRAME + (payload + 3) // 4 * 4
@@ -39,8 +40,8 @@ def encode(rows: Rows) -> Bytes:
     at = _put_head(out, at + len(wire.VALUES_ENTRY) - 1, wire.VALUES_ENTRY[-1:], value)
     at = _put_head(out, at, bytes([rows.value_type.tag]), tensor)
     at = values.put(out, at, wire.VALUES)
-    at = keys.put(out, at, wire.KEYS)
-    if rows.shape:
+    if keys is not None:
+        at = keys.put(out, at, wire.KEYS)
         wire.put_constant(out, at, rows.shape)
     at = at + len(rows.shape)
     if rows.labels is not None:
@@ -49,26 +50,22 @@ def encode(rows: Rows) -> Bytes:
         if rows.labels.dtype.kind == "f":
             wire.put_items(out, at, rows.labels)
         else:
-            wire.put_varints(out, at, rows.labels, label_bytes)
+            varints.put(out, at, rows.labels)
     return out
-
-
-def _element_widths(value_type: TensorType, values: NDArray[Any]) -> NDArray[np.int64]:
-    if value_type.itemsize:
-        return np.full(len(values), value_type.itemsize, np.int64)
-    return wire.varint_widths(values)
 
 
 def _field_bytes(content: NDArray[np.int64]) -> NDArray[np.int64]:
     """Bytes of a packed field with tag and length; a field without elements isn't written."""
-    return np.where(content > 0, 1 + wire.varint_widths(content) + content, 0)
+    return np.where(content > 0, 1 + varints.widths(content) + content, 0)
 
 
 def _label_head(rows: Rows) -> tuple[Bytes, NDArray[np.int64]]:
     """Return what stands before each label's value, shape (rows, bytes), and the values' bytes."""
     if rows.labels is None or rows.label_type is None:
         return np.empty((len(rows), 0), np.uint8), np.zeros(len(rows), np.int64)
-    value_bytes = _element_widths(rows.label_type, rows.labels)
+    value_bytes = np.full(len(rows), rows.label_type.itemsize)
+    if not rows.label_type.itemsize:
+        value_bytes = varints.widths(rows.labels).astype(np.int64)
     heads = {}
     for size in np.flatnonzero(np.bincount(value_bytes)).tolist():
         value = wire.length_delimited(wire.VALUES, bytes(size))
@@ -82,37 +79,38 @@ def _label_head(rows: Rows) -> tuple[Bytes, NDArray[np.int64]]:
 
 def _put_head(out: Bytes, at: Integers, tag: bytes, lengths: Integers) -> NDArray[np.int64]:
     """Write tag and length of each row's field; return where its content starts."""
-    widths = wire.varint_widths(lengths)
     wire.put_constant(out, at, tag)
-    wire.put_varints(out, at + 1, lengths, widths)
-    return np.asarray(at + 1 + widths)
+    return np.asarray(at + 1 + varints.put(out, at + 1, lengths))
 
 
 @dataclass(frozen=True)
 class _Elements:
-    """Every row's values or keys, with their bytes."""
+    """All rows' values or keys as they are written, one row's after the other's."""
 
-    items: NDArray[Any]
-    widths: NDArray[np.int64]
-    counts: Integers
+    stream: Bytes
+    unit: int
+    row_units: NDArray[np.int64]
 
-    @functools.cached_property
+    @property
     def row_bytes(self) -> NDArray[np.int64]:
-        totals = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.widths)])
-        ends = np.cumsum(self.counts)
-        return np.asarray(totals[ends] - totals[ends - self.counts])
+        return self.row_units * self.unit
 
     def put(self, out: Bytes, at: NDArray[np.int64], tag: bytes) -> NDArray[np.int64]:
         """Write each row's packed field; return where the next one starts."""
-        filled = np.flatnonzero(self.row_bytes)
+        row_bytes = self.row_bytes
+        filled = np.flatnonzero(row_bytes)
         starts = at.copy()
-        starts[filled] = _put_head(out, at[filled], tag, self.row_bytes[filled])
-        # An element lies after the elements of its row that precede it.
-        before = np.cumsum(self.widths) - self.widths
-        first_of_row = np.cumsum(self.row_bytes) - self.row_bytes
-        offsets = np.repeat(starts - first_of_row, self.counts) + before
-        if self.items.dtype.kind == "f":
-            wire.put_items(out, offsets, self.items)
-        else:
-            wire.put_varints(out, offsets, self.items, self.widths)
-        return starts + self.row_bytes
+        starts[filled] = _put_head(out, at[filled], tag, row_bytes[filled])
+        first = np.cumsum(row_bytes) - row_bytes
+        wire.move_segments(out, starts, self.stream, first, self.row_units, self.unit)
+        return starts + row_bytes
+
+
+def _elements(elements: NDArray[Any], counts: Integers) -> _Elements:
+    if elements.dtype.kind == "f":
+        stream = np.ascontiguousarray(elements).view(np.uint8)
+        return _Elements(stream, elements.dtype.itemsize, counts.astype(np.int64, copy=False))
+    stream, widths = varints.pack(elements)
+    totals = np.concatenate([np.zeros(1, np.int64), np.cumsum(widths, dtype=np.int64)])
+    ends = np.cumsum(counts)
+    return _Elements(stream, 1, totals[ends] - totals[ends - counts])

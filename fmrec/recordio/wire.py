@@ -37,6 +37,9 @@ VALUES_ENTRY = b"\x0a\x06values\x12"
 FEATURES, LABEL = b"\x0a", b"\x12"
 VALUES, KEYS, SHAPE = b"\x0a", b"\x12", b"\x1a"
 
+UNITS_PER_GROUP = 400
+"""So many single units take as long to move as a group's own overhead."""
+
 Bytes = NDArray[np.uint8]
 Integers = NDArray[np.integer[Any]]
 
@@ -62,7 +65,7 @@ TENSOR_TYPES = {tensor.tag: tensor for tensor in (FLOAT32, FLOAT64, INT32)}
 
 
 def varint(number: int) -> bytes:
-    """Return one number as a varint; a negative one as its two's complement of 64 bits."""
+    """Return one number as a varint (``varints`` has whole arrays); a negative one as two's complement."""
     number &= (1 << 64) - 1
     encoded = bytearray()
     while number >= 0x80:
@@ -74,21 +77,6 @@ def varint(number: int) -> bytes:
 
 def length_delimited(tag: bytes, content: bytes) -> bytes:
     return tag + varint(len(content)) + content
-
-
-def varint_widths(numbers: Integers) -> NDArray[np.int64]:
-    """Return how many bytes each number takes as a varint: 1 to 10, negative numbers 10."""
-    widths = np.ones(numbers.shape, np.int64)
-    if numbers.size == 0:
-        return widths
-    largest = int(numbers.max())
-    if numbers.dtype.kind == "i" and int(numbers.min()) < 0:
-        widths += 9 * (numbers < 0)
-    for bits in range(7, 64, 7):
-        if largest >> bits == 0:
-            break
-        widths += numbers >= 1 << bits
-    return widths
 
 
 def windows(buffer: Bytes, size: int) -> NDArray[np.void]:
@@ -123,30 +111,44 @@ def put_items(out: Bytes, offsets: Integers, items: NDArray[Any]) -> None:
         windows(out, size)[offsets] = np.ascontiguousarray(items).view(f"V{size}")
 
 
-def put_varints(out: Bytes, offsets: Integers, numbers: Integers, widths: Integers) -> None:
-    """Write the k-th number at the k-th offset; ``widths`` are its ``varint_widths``."""
-    if len(numbers) == 0:
+def move_segments(
+    out: Bytes, to: Integers, source: Bytes, at: Integers, counts: NDArray[np.int64], unit: int
+) -> None:
+    """Copy ``counts[r]`` units of ``unit`` bytes from ``source[at[r]]`` to ``out[to[r]]``, for every r.
+
+    Segments of equal size are moved together, each as one item; if sizes are too various for that, every
+    unit is moved by itself.
+    """
+    if not len(counts):
         return
-    bits = numbers.astype(np.uint64)
-    for width in np.flatnonzero(np.bincount(widths)):
-        chosen = slice(None) if width == widths.min() == widths.max() else np.flatnonzero(widths == width)
-        put_items(out, offsets[chosen], varint_bytes(bits[chosen], int(width)).view(f"V{width}").ravel())
+    sizes, group_of = _distinct(counts)
+    if len(sizes) * UNITS_PER_GROUP > len(counts) + int(counts.sum()):
+        index = np.arange(int(counts.sum()))
+        index -= np.repeat(np.cumsum(counts) - counts, counts)
+        index *= unit
+        moved = windows(source, unit)[np.repeat(at, counts) + index]
+        windows(out, unit)[np.repeat(to, counts) + index] = moved
+        return
+    order = np.argsort(group_of, kind="stable") if len(sizes) > 1 else np.arange(len(counts))
+    ends = np.cumsum(np.bincount(group_of)) if len(sizes) > 1 else [len(counts)]
+    start = 0
+    for size, end in zip(sizes.tolist(), ends, strict=True):
+        if size:
+            own = slice(None) if len(sizes) == 1 else order[start:end]
+            windows(out, size * unit)[to[own]] = windows(source, size * unit)[at[own]]
+        start = end
 
 
-def segments(at: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return every offset of segments one after the other."""
-    first = np.cumsum(sizes) - sizes
-    return np.repeat(at - first, sizes) + np.arange(int(sizes.sum()))
-
-
-def varint_bytes(bits: NDArray[np.uint64], width: int) -> Bytes:
-    """Return numbers of one width as an array of their bytes, shape (len(bits), width)."""
-    encoded = np.empty((len(bits), width), np.uint8)
-    for place in range(width):
-        encoded[:, place] = bits >> np.uint64(7 * place)  # the cast keeps the low 8 bits
-    encoded[:, : width - 1] |= 0x80
-    encoded[:, width - 1] &= 0x7F
-    return encoded
+def _distinct(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Return the different counts in order, and which of them each count is."""
+    largest = int(counts.max())
+    if largest >= 1 << 16:
+        return np.unique(counts, return_inverse=True)
+    sizes = np.flatnonzero(np.bincount(counts))
+    # Short integers are sorted by their digits, in time that grows with their number alone.
+    place = np.zeros(largest + 1, np.uint16)
+    place[sizes] = np.arange(len(sizes))
+    return sizes, place[counts]
 
 
 def map_entry(tag: bytes, value_type: TensorType, tensor: bytes) -> bytes:
