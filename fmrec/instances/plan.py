@@ -192,12 +192,15 @@ def _too_large(work: Workload, request: Request) -> str:
         attempt = workload(work.step, replace(request, sizes=smaller, hyperparameters=hyperparameters))
         return any(attempt.memory.gib_with(t.vcpu) <= t.memory_gib for t in accepted)
 
+    volume = ""
+    if work.volume.settable and work.volume.size_gb > work.volume.limit_gb and policy.input_mode == "File":
+        volume = f"; with input mode Pipe too, as {work.volume.size_gb:,} GB of disk are more than any volume"
     low, high = 0, num_factors
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits_with(middle) else (low, middle)
     if low >= 1:
-        return f"{found}; lower num_factors from {num_factors} to at most {low}"
+        return f"{found}; lower num_factors from {num_factors} to at most {low}{volume}"
     size_name, size = (
         ("feature_dim", sizes.feature_dim) if work.step.startswith("fm") else ("items", sizes.items)
     )
@@ -212,5 +215,5 @@ def _too_large(work: Workload, request: Request) -> str:
         return f"{found}; allow larger types"
     return (
         f"{found}; even one factor is too much: lower {size_name} from {size:,} to at most {limit:,} for "
-        f"num_factors {num_factors}"
+        f"num_factors {num_factors}{volume}"
     )

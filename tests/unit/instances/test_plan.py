@@ -163,6 +163,14 @@ def test_features_that_not_even_one_factor_fits_are_to_be_fewer() -> None:
     assert plan(sizes(most), {}, {}, {"input_mode": "Pipe"})["steps"]["fm_training"]["candidates"]
 
 
+def test_a_model_and_data_that_are_both_too_large_are_told_about_both() -> None:
+    huge = sizes(2_000_000_000, rows=100_000_000_000)
+    sentence = plan(huge, {}, {}, {})["steps"]["fm_training"]["no_candidate"]
+    assert "lower num_factors from 64 to at most" in sentence
+    assert "with input mode Pipe too" in sentence
+    assert "Pipe" not in plan(huge, {}, {}, {"input_mode": "Pipe"})["steps"]["fm_training"]["no_candidate"]
+
+
 def test_without_a_free_quota_the_sentence_names_it_and_waiting_only_where_it_helps() -> None:
     across = "Number of instances across all training jobs"
     busy = plan(sizes(100_000), {}, {}, {}, Account({across: 2}, usage={across: 2}))["steps"]["fm_training"]
