@@ -6,6 +6,7 @@ role, and with nothing on its Python path but ``--extra-py-files`` and the insta
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -173,7 +174,6 @@ class Driver:
 
     def _fetch(self, uri: str, folder: Path, what: str) -> Path:
         """Download an object with the job's role, as Glue does, and return the file."""
-        import boto3
         from boto3.exceptions import Boto3Error
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -183,7 +183,17 @@ class Driver:
         bucket, key = match.groups()
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / Path(key).name
-        client = boto3.session.Session().client(
+        try:
+            self._s3.download_file(bucket, key, str(file))
+        except (ClientError, BotoCoreError, Boto3Error) as error:
+            raise DriverError(f"LAUNCH ERROR | {what} {uri} can't be read: {error}") from error
+        return file
+
+    @functools.cached_property
+    def _s3(self) -> Any:
+        import boto3
+
+        return boto3.session.Session().client(
             "s3",
             endpoint_url=self._record.endpoint_url,
             region_name=self._record.region,
@@ -191,11 +201,6 @@ class Driver:
             aws_secret_access_key=self._credentials["AWS_SECRET_ACCESS_KEY"],
             aws_session_token=self._credentials["AWS_SESSION_TOKEN"],
         )
-        try:
-            client.download_file(bucket, key, str(file))
-        except (ClientError, BotoCoreError, Boto3Error) as error:
-            raise DriverError(f"LAUNCH ERROR | {what} {uri} can't be read: {error}") from error
-        return file
 
     def _mirror(self) -> Path:
         return self._folder / "s3"

@@ -11,6 +11,8 @@ import contextlib
 import importlib
 import json
 import runpy
+import signal
+import subprocess
 import sys
 import traceback
 from pathlib import Path
@@ -61,7 +63,21 @@ def _run(script: str) -> str | None:
 
 def _last_line(error: BaseException) -> str:
     """The end of a traceback as Glue reports it: the class without its module, and the message."""
-    return f"{type(error).__name__}: {error}"
+    line = f"{type(error).__name__}: {error}"
+    killed_by = _signal_that_killed_spark()
+    return f"Spark's JVM was killed by {killed_by}; the script saw {line}" if killed_by else line
+
+
+def _signal_that_killed_spark() -> str | None:
+    context = sys.modules.get("pyspark.core.context")
+    gateway = context.SparkContext._gateway if context is not None else None
+    if gateway is None:
+        return None
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        # The script may notice before the kernel has finished with the process.
+        code = gateway.proc.wait(0.5)
+        return signal.Signals(-code).name if code < 0 else None
+    return None
 
 
 def _stop_spark() -> None:

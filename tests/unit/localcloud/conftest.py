@@ -51,7 +51,7 @@ class LocalCloud:
 
     def control(self, method: str, path: str, document: Any = None) -> tuple[int, Any]:
         """Status and document (or text) of the control API's answer."""
-        request = urllib.request.Request(  # noqa: S310 - the address is this machine's
+        request = urllib.request.Request(
             f"{self.record['endpoint_url']}/_localcloud/{path}",
             method=method,
             data=None if document is None else json.dumps(document).encode(),

@@ -249,6 +249,21 @@ def test_killing_the_driver_fails_the_run_with_the_signal(jobs: Jobs, wait_until
     assert ended["ErrorMessage"].endswith("the driver process was killed by SIGTERM")
 
 
+def test_a_run_whose_spark_is_killed_says_so(jobs: Jobs) -> None:
+    script = """
+import os, signal
+from pyspark import SparkContext
+from pyspark.sql import SparkSession
+
+spark = SparkSession.builder.getOrCreate()
+os.kill(SparkContext._gateway.proc.pid, signal.SIGKILL)
+spark.range(10).count()
+"""
+    run = jobs.run("spark-killed", script, 120)
+    assert run["JobRunState"] == "FAILED"
+    assert run["ErrorMessage"].startswith("Spark's JVM was killed by SIGKILL; the script saw ")
+
+
 def test_what_aws_would_refuse_is_refused(jobs: Jobs) -> None:
     with pytest.raises(ClientError) as unknown:
         jobs.glue.start_job_run(JobName="no-such-job")

@@ -317,8 +317,10 @@ def test_a_failed_execution_sets_off_the_alarm_on_failures(cloud: Any, role: str
     )
     assert cloud.run(machine)["error"] == "Stop"
     wait_until(
-        lambda: cloudwatch.describe_alarms(AlarmNames=["failed-executions"])["MetricAlarms"][0]["StateValue"]
-        == "ALARM"
+        lambda: (
+            cloudwatch.describe_alarms(AlarmNames=["failed-executions"])["MetricAlarms"][0]["StateValue"]
+            == "ALARM"
+        )
     )
 
 

@@ -119,13 +119,20 @@ def test_a_sagemaker_resource_is_created_through_the_service_and_deleted_with_th
             },
         },
     }
+    group = {
+        "Type": "AWS::SageMaker::ModelPackageGroup",
+        "Properties": {"ModelPackageGroupName": "stack-group"},
+    }
     outputs = {"Name": {"Value": {"Fn::GetAtt": ["Model", "ModelName"]}}}
-    stack = stacks.deploy("model", {"Model": model}, outputs)
+    stack = stacks.deploy("model", {"Model": model, "Group": group}, outputs)
     assert stack["StackStatus"] == "CREATE_COMPLETE", stacks.reasons("model")
     name = stack["Outputs"][0]["OutputValue"]
     sagemaker = cloud.client("sagemaker")
     assert sagemaker.describe_model(ModelName=name)["ModelArn"].endswith(f":model/{name}")
-    stacks.destroy("model")
+    groups = sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"]
+    assert [found["ModelPackageGroupName"] for found in groups] == ["stack-group"]
+    assert stacks.destroy("model")["StackStatus"] == "DELETE_COMPLETE", stacks.reasons("model")
+    assert sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"] == []
     with pytest.raises(ClientError, match="Could not find model"):
         sagemaker.describe_model(ModelName=name)
 
