@@ -18,7 +18,7 @@ fixed order, so that results are the same on any number of threads.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -305,10 +305,14 @@ def _evaluate(
         add_metrics(labels, work.scores, work.derivatives, logistic, sums)
 
 
-groups_within = numba.njit(cache=True, nogil=True)(_groups_within)
-forward = numba.njit(cache=True, nogil=True, fastmath=_FAST)(_forward)
-update_columns = numba.njit(cache=True, nogil=True, fastmath=_FAST)(_update_columns)
-update_bias = numba.njit(cache=True, nogil=True)(_update_bias)
-add_metrics = numba.njit(cache=True, nogil=True)(_add_metrics)
-train = numba.njit(cache=True, nogil=True)(_train)
-evaluate = numba.njit(cache=True, nogil=True)(_evaluate)
+# With Python's error model a division by zero raises, and a loop that may raise is not vectorised.
+_kernel: Any = numba.njit(cache=True, nogil=True, error_model="numpy")
+_fast_kernel: Any = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+
+groups_within = _kernel(_groups_within)
+forward = _fast_kernel(_forward)
+update_columns = _fast_kernel(_update_columns)
+update_bias = _kernel(_update_bias)
+add_metrics = _kernel(_add_metrics)
+train = _kernel(_train)
+evaluate = _kernel(_evaluate)
