@@ -24,15 +24,9 @@ def learning_curve(epochs: Sequence[float], test: float, name: str) -> str:
     figure, axes = _axes(6.4, 3.2)
     axes.plot(range(1, len(epochs) + 1), epochs, color=ACCENT, linewidth=2)
     axes.axhline(test, color=PALETTE[1], linewidth=1.5, linestyle=(0, (4, 3)))
-    axes.annotate(
-        f"train {epochs[-1]:.3f}",
-        (len(epochs), epochs[-1]),
-        (-4, -14),
-        textcoords="offset points",
-        ha="right",
-        color=ACCENT,
-    )
-    axes.annotate(f"test {test:.3f}", (1, test), (4, 5), textcoords="offset points", color=PALETTE[1])
+    axes.text(len(epochs), epochs[-1], f"train {epochs[-1]:.3f} ", ha="right", va="bottom", color=ACCENT)
+    axes.text(len(epochs), test, f"test {test:.3f} ", ha="right", va="bottom", color=PALETTE[1])
+    axes.margins(y=0.12)
     axes.set_xlabel("epoch")
     axes.set_ylabel(name)
     return _svg(figure)
