@@ -72,8 +72,9 @@ class Dataset:
     """Several interactions of one user with one item: keep ``all``, ``keep-last`` (by timestamp, then
     file order), or ``sum`` their values (implicit: their weights) into the last."""
     unknown: str = "index"
-    """Users and items met in test only: ``index`` them too, ``drop`` their test rows, or keep those
-    rows with ``features-only``."""
+    """Test rows of users or items that train never met: ``index`` encodes them like all others (their
+    columns just stay untrained), ``drop`` drops and counts them, ``features-only`` leaves the unknown
+    id out and keeps the side features. All ids are in the feature index in any case."""
     quarantine: QuarantineLimits = field(default_factory=QuarantineLimits)
     seed: int = 0
     """Decides the order of the training rows."""

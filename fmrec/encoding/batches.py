@@ -14,6 +14,8 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 UNKNOWN = -1
 """Stands for a user or item that has no column."""
+NEGATIVE = float("-inf")
+"""Stands for the time of an interaction that never was: a sampled negative."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,11 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.user)
+
+    @property
+    def negative(self) -> NDArray[np.bool_]:
+        """Which rows are sampled negatives."""
+        return np.asarray(self.time == NEGATIVE)
 
     def take(self, rows: NDArray[Any]) -> Batch:
         """Return the rows at the given places, or where a mask is true."""

@@ -29,6 +29,7 @@ from pyspark.sql.types import (
 )
 
 from fmrec.encoding.part_files import Output, PartFile, WrittenPart, open_output
+from fmrec.encoding.reader import SCHEMA, RecordIOReader
 from fmrec.encoding.sparse_batches import SparseColumns
 from fmrec.errors import InputError, SettingsError
 from fmrec.recordio import encode_csr
@@ -127,6 +128,15 @@ class RecordIOProtobuf(DataSource):
     @classmethod
     def name(cls) -> str:
         return FORMAT
+
+    def schema(self) -> str:
+        return SCHEMA
+
+    def reader(self, schema: StructType) -> RecordIOReader:
+        _refuse_unknown(self.options, ("path",))
+        if schema != StructType.fromDDL(SCHEMA):
+            raise SettingsError(f"{FORMAT} is read as {SCHEMA}: expected no other schema")
+        return RecordIOReader(_required(self.options, "path", "a file or folder, or s3://bucket/prefix"))
 
     def writer(self, schema: StructType, overwrite: bool) -> RecordIOWriter:
         options = WriteOptions.check(self.options, schema)

@@ -25,7 +25,7 @@ from fmrec.encoding.side_features import (
     read_attributes,
     to_columns,
 )
-from fmrec.encoding.stages import Buckets
+from fmrec.encoding.stages import Stop
 
 SIDES = ("user", "item")
 FIRST_ORDINAL = 2
@@ -101,8 +101,15 @@ class SideFeatures:
     def describes(self, side: str) -> bool:
         return bool(self._owned[side])
 
-    def table(self, side: str, index_uri: str, buckets: Buckets, columns: tuple[int, int]) -> DataFrame:
-        """Pack one side's features by bucket of its columns: what ``stages.attach`` looks up."""
+    def table(self, stop: Stop, index_uri: str, met: DataFrame) -> DataFrame:
+        """Pack one side's features by bucket of its columns: what ``stages.attach`` looks up.
+
+        Parameters
+        ----------
+        met : DataFrame
+            ``user_column`` and ``item_column`` of every pair met in train.
+        """
+        side = stop.side
         index = read_index(self._spark, index_uri, side)
         whole = index.select(F.col(NAME).alias(OWNER), F.col("column").alias("owner_column"))
         lists: list[tuple[Column, Column]] = []
@@ -110,8 +117,12 @@ class SideFeatures:
             found = self._looked_up(owned, index_uri, f"_{owned.ordinal}")
             whole = whole.join(found, OWNER, "left")
             lists.append((F.col(f"_{owned.ordinal}_columns"), F.col(f"_{owned.ordinal}_values")))
-        packed = whole.select("owner_column", *_concatenated(lists))
-        return _pack_table(packed, buckets, columns)
+        known = F.lit(1.0)
+        if stop.unknown != "index":
+            trained = met.select(F.col(f"{side}_column").alias("owner_column")).distinct()
+            whole = whole.join(trained.withColumn("_known", known), "owner_column", "left")
+            known = F.coalesce("_known", F.lit(0.0))
+        return _pack_table(whole.select("owner_column", known, *_concatenated(lists)), stop)
 
     def with_context(self, rows: DataFrame, index_uri: str) -> DataFrame:
         """Add ``extra_columns`` and ``extra_values``: the non-zeros of each row's context."""
@@ -169,13 +180,14 @@ def _concatenated(lists: list[tuple[Column, Column]]) -> tuple[Column, Column]:
     return columns.alias("extra_columns"), values.alias("extra_values")
 
 
-def _pack_table(table: DataFrame, buckets: Buckets, columns: tuple[int, int]) -> DataFrame:
+def _pack_table(table: DataFrame, stop: Stop) -> DataFrame:
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[Packed]:
         for found in batches:
             owner = np.asarray(found.column(0)).astype(np.int64)
-            none = np.zeros(len(owner))
-            extra = Ragged.from_arrow(found.column(1), found.column(2))
-            yield from pack(Batch(owner, owner, none, none, owner, extra), buckets.of(owner, *columns), TABLE)
+            known = np.asarray(found.column(1)).astype(np.float64)
+            extra = Ragged.from_arrow(found.column(2), found.column(3))
+            table = Batch(owner, owner, known, np.zeros(len(owner)), owner, extra)
+            yield from pack(table, stop.buckets.of(owner, *stop.columns), TABLE)
 
     return map_packed(table, run)
 

@@ -189,29 +189,33 @@ class _Job:
         users, items = ranges["user"], ranges["item"]
         by_user = Buckets(max(1, math.ceil(read.rows / BUCKET_ROWS)), partitions)
         order = self._order(read.rows - sum(read.bad.values()), users[1])
-        stops = self._stops(features, by_user, ranges, partitions)
+        # Where rows pass by, once it is decided what they become, to be given side features.
+        stops = [
+            Stop(side, by_user, ranges[side], self.dataset.unknown)
+            for side in SIDES
+            if features.describes(side) or self.dataset.unknown != "index"
+        ]
         routes = [*(stop.route for stop in stops), order.route]
         label = self.dataset.label
         popularity = isinstance(label, ImplicitLabel) and label.sampling == "popularity"
         columns = self._to_columns(good, features, index_uri)
         packed = by_user.exchange(to_batches(columns, read.numbers, by_user, users[1]))
         decided = self.keep(decide_by_user(packed, self.dataset, ItemRange(*items, popularity), routes[0]))
-        tally: Counter[str] = Counter()
-        for row in decided.where(F.col("kind") == TALLY).select("data").collect():
-            tally += read_tally(row[0])
+        tally = _tally(decided)
 
         self.tell("writing", tally["encoded train"] + tally["encoded test"])
-        to_seen(by_user.exchange(decided.where(F.col("kind") == SEEN))).write.mode("overwrite").parquet(
-            self._output("seen/")
-        )
-        tables = [
-            self.keep(features.table(stop.side, index_uri, stop.buckets, stop.columns)) for stop in stops
-        ]
+        met = to_seen(by_user.exchange(decided.where(F.col("kind") == SEEN)))
+        met.write.mode("overwrite").parquet(self._output("seen/"))
+        tables = [self.keep(features.table(stop, index_uri, met)) for stop in stops]
         channels = []
         for kind, prefix in ((TRAIN, "train/"), (TEST, "test/")):
             packed = decided.where(F.col("kind") == kind)
             for stop, table, route in zip(stops, tables, routes[1:], strict=True):
-                packed = attach(stop.buckets.exchange(packed.unionAll(table)), stop.side, route)
+                packed = attach(stop.buckets.exchange(packed.unionAll(table)), stop, route)
+            if stops and self.dataset.unknown == "drop":
+                packed = self.keep(packed)
+                tally.update(_tally(packed))
+                packed = packed.where(F.col("kind") == kind)
             channels.append(self._write_channel(packed, order, kind, prefix, ranges))
         manifest = self._manifest(run, read, tally, ranges, channels)
         objectstore.write_bytes(self._output("manifest.json"), manifest.to_json().encode("utf-8"))
@@ -346,18 +350,6 @@ class _Job:
             users,
         )
 
-    def _stops(
-        self,
-        features: SideFeatures,
-        by_user: Buckets,
-        ranges: dict[str, tuple[int, int]],
-        partitions: int,
-    ) -> list[Stop]:
-        """Where rows pass by, after it is decided what they become, to be given side features."""
-        by_item = Buckets(by_user.count, partitions)
-        buckets = {"user": by_user, "item": by_item}
-        return [Stop(side, buckets[side], ranges[side]) for side in SIDES if features.describes(side)]
-
     def _write_channel(
         self,
         packed: DataFrame,
@@ -393,7 +385,7 @@ class _Job:
         dropped = {
             name.removeprefix("dropped "): count
             for name, count in sorted(tally.items())
-            if name.startswith("dropped ")
+            if name.startswith("dropped ") and count
         }
         rows = Rows(
             read=read.rows,
@@ -426,8 +418,20 @@ class _Job:
             quarantine_reasons=dict(sorted(read.bad.items())),
             dropped_reasons=dropped,
             seconds=round(time.monotonic() - self.started, 3),
-            details={"files": read.files},
+            details={
+                "files": read.files,
+                "negatives": {name: tally[f"negatives {name}"] for name in ("train", "test")},
+                "repeated": {"train": tally["repeated train"]},
+            },
         )
+
+
+def _tally(packed: DataFrame) -> Counter[str]:
+    """Add up what tasks counted."""
+    tally: Counter[str] = Counter()
+    for row in packed.where(F.col("kind") == TALLY).select("data").collect():
+        tally.update(read_tally(row[0]))
+    return tally
 
 
 def resolve(raw_uri: str, path: str) -> str:

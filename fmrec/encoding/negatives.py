@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fmrec.encoding.batches import Batch, hashes, units
+from fmrec.encoding.batches import NEGATIVE, Batch, hashes, units
 
 ROUNDS = 8
 """Redraws of an item that the user has met, before what is left is drawn from a list of the unmet."""
@@ -49,7 +49,7 @@ def sample_negatives(
     Returns
     -------
     Batch
-        ``per_positive`` rows a positive, with its user, time, row and context and label 0. Fewer
+        ``per_positive`` rows a positive, with its user, row and context and label 0. Fewer
         where a user has met every item.
     """
     source = np.repeat(np.arange(len(positives), dtype=np.int64), per_positive)
@@ -75,7 +75,9 @@ def sample_negatives(
         _draw_from_unmet(chosen, open_, user, hashes(seed + salt, user, row, copy), met, items)
     drawn = chosen >= 0
     negatives = positives.take(source[drawn])
-    return negatives.with_(item=chosen[drawn], value=np.zeros(len(negatives)))
+    return negatives.with_(
+        item=chosen[drawn], value=np.zeros(len(negatives)), time=np.full(len(negatives), NEGATIVE)
+    )
 
 
 def _draw_from_unmet(

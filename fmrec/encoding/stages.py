@@ -64,6 +64,8 @@ class Stop:
     side: str
     buckets: Buckets
     columns: tuple[int, int]
+    unknown: str = "index"
+    """What becomes of rows whose user or item train never met: a policy of the data set document."""
 
     def route(self, batch: Batch, kind: int) -> Iterator[Packed]:
         where = batch.user if self.side == "user" else batch.item
@@ -143,11 +145,11 @@ def decide_by_user(
             found: list[Batch] = []
             for kind, data in rows:
                 if kind == TALLY:
-                    tally += read_tally(data)
+                    tally.update(read_tally(data))
                 else:
                     found.append(Batch.from_bytes(data))
             decided = decide(Batch.concatenate(found), dataset, items)
-            tally += decided.tally
+            tally.update(decided.tally)
             yield from route(decided.train, TRAIN)
             yield from route(decided.test, TEST)
             if len(decided.seen_user):
@@ -157,35 +159,52 @@ def decide_by_user(
     return map_packed(packed, run)
 
 
-def attach(packed: DataFrame, side: str, route: Callable[[Batch, int], Iterator[Packed]]) -> DataFrame:
-    """Give rows their user's or item's side features, from the table in the same bucket."""
+def attach(packed: DataFrame, stop: Stop, route: Callable[[Batch, int], Iterator[Packed]]) -> DataFrame:
+    """Give rows their user's or item's side features, from the table in the same bucket.
+
+    A table has the side's columns as ``user``, 1 as ``value`` of those that train met, and their
+    features. Rows that the stop's policy drops are counted.
+    """
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[Packed]:
+        tally: Counter[str] = Counter()
         for _, rows in each_bucket(batches):
             tables: list[Batch] = []
-            lookup: Callable[[Batch], Batch] | None = None
+            table: Batch | None = None
             for kind, data in rows:
-                batch = Batch.from_bytes(data)
-                if kind == TABLE:  # they come first
-                    tables.append(batch)
-                    continue
-                lookup = lookup or _lookup(Batch.concatenate(tables), side)
-                yield from route(lookup(batch), kind)
+                if kind == TALLY:
+                    tally.update(read_tally(data))
+                elif kind == TABLE:  # they come before rows
+                    tables.append(Batch.from_bytes(data))
+                else:
+                    if table is None:
+                        table = Batch.concatenate(tables)
+                        table = table.take(np.argsort(table.user))
+                    yield from route(_described(Batch.from_bytes(data), kind, table, stop, tally), kind)
+        yield from pack_tally(tally)
 
     return map_packed(packed, run)
 
 
-def _lookup(table: Batch, side: str) -> Callable[[Batch], Batch]:
-    order = np.argsort(table.user)
-    owners = table.user[order]
-
-    def of(batch: Batch) -> Batch:
-        columns = batch.user if side == "user" else batch.item
-        return batch.with_(
-            extra=batch.extra.beside(table.extra.take(order[np.searchsorted(owners, columns)]))
-        )
-
-    return of
+def _described(batch: Batch, kind: int, table: Batch, stop: Stop, tally: Counter[str]) -> Batch:
+    columns = batch.user if stop.side == "user" else batch.item
+    places = np.searchsorted(table.user, columns)
+    known = table.value[places] == 1
+    batch = batch.with_(extra=batch.extra.beside(table.extra.take(places)))
+    if stop.unknown == "index" or known.all():
+        return batch
+    if stop.unknown == "features-only":
+        return batch.with_(**{stop.side: np.where(known, columns, UNKNOWN)})
+    channel = "train" if kind == TRAIN else "test"
+    rows, negatives = int((~known & ~batch.negative).sum()), int((~known & batch.negative).sum())
+    tally.update(
+        {
+            f"dropped {stop.side} met in test only": rows,
+            f"encoded {channel}": -rows,
+            f"negatives {channel}": -negatives,
+        }
+    )
+    return batch.take(known)
 
 
 def to_records(packed: DataFrame, order: Order, kind: int, feature_dim: int) -> DataFrame:
@@ -207,7 +226,7 @@ def to_records(packed: DataFrame, order: Order, kind: int, feature_dim: int) -> 
                     {
                         "records": pa.array([_encode(chunk, feature_dim)], pa.binary()),
                         "rows": pa.array([len(chunk)], pa.int64()),
-                        "nonzeros": pa.array([2 * len(chunk) + len(chunk.extra.columns)], pa.int64()),
+                        "nonzeros": pa.array([_nonzeros(chunk)], pa.int64()),
                         "positives": pa.array([int((chunk.value == 1).sum())], pa.int64()),
                     }
                 )
@@ -225,6 +244,11 @@ def to_seen(packed: DataFrame) -> DataFrame:
                 yield pa.RecordBatch.from_pydict({"user_column": user, "item_column": item})
 
     return packed.mapInArrow(run, "user_column bigint, item_column bigint")
+
+
+def _nonzeros(batch: Batch) -> int:
+    ids = (batch.user != UNKNOWN).sum() + (batch.item != UNKNOWN).sum()
+    return int(ids) + len(batch.extra.columns)
 
 
 def _encode(batch: Batch, feature_dim: int) -> memoryview:
