@@ -22,8 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fmrec.ranking.blas import cores, single_threaded_products
+from fmrec.ranking.evaluation import Judge
 from fmrec.ranking.interactions import Interactions
-from fmrec.ranking.metrics import accuracy_metrics
+from fmrec.ranking.popularity import most_popular
 from fmrec.ranking.top_k import BLOCK_BYTES, BLOCK_USERS, CHUNK, top_k
 
 LIMIT_RATIO = 1.5
@@ -106,12 +107,20 @@ def main() -> int:
         for count in (arguments.users, arguments.items)
     )
     seen = histories(random, arguments.users, arguments.items, arguments.seen)
-    hits = random.random((arguments.users, arguments.k)) < 0.1
-    relevant = np.full(arguments.users, arguments.k)
+    relevant = histories(random, arguments.users, arguments.items, 10)
+    relevant = relevant.take(np.flatnonzero(relevant.counts()))
+    relevant = relevant.take(np.resize(np.arange(relevant.users), arguments.users))
+    met_by = np.bincount(seen.items, minlength=arguments.items)
 
     def evaluate() -> None:
-        top_k(users, items, arguments.k, seen)
-        accuracy_metrics(hits, relevant)
+        judge = Judge(arguments.k, met_by, arguments.users)
+        judge.add(top_k(users, items, arguments.k, seen), relevant, seen.counts())
+        judge.report()
+
+    def evaluate_popularity() -> None:
+        judge = Judge(arguments.k, met_by, arguments.users)
+        judge.add(most_popular(met_by, arguments.k, seen), relevant, seen.counts())
+        judge.report()
 
     print(
         f"{arguments.users:,} users × {arguments.items:,} items × {arguments.factors} factors and a weight, top "
@@ -120,8 +129,10 @@ def main() -> int:
     ranking = measure(evaluate, arguments.times)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     products = measure(lambda: products_alone(users, items), arguments.times)
+    baseline = measure(evaluate_popularity, arguments.times)
     peer = measure(lambda: faiss_search(users, items, arguments.k), 1)
     print(f"ranking and metrics     {ranking}, peak {peak:.2f} GiB (limit {LIMIT_GIB:g})")
+    print(f"the same of popularity  {baseline}")
     print(f"matrix products alone   {products}")
     print(f"faiss, nothing masked   {peer}")
     print(f"ranking / products      {ranking.over(products)} (limit {LIMIT_RATIO:g})")

@@ -130,14 +130,18 @@ class _Ranker:
             maxima = np.full((self._supergroups * GROUP, count), -np.inf, np.float32)
         self._score(users, start, scores, maxima)
         bound = self._lower_bound(maxima)
-        opened = (maxima >= bound) & (maxima > -np.inf)
+        opened = maxima >= bound
+        if np.isneginf(bound).any():  # somebody may get fewer than k items
+            opened &= maxima > -np.inf
         if np.count_nonzero(opened) > 4 * self._k * count:
             # Equal scores everywhere (a user without a profile): the first k groups hold the first items.
             tied = (maxima == bound) & opened
             opened = (opened & ~tied) | (tied & (np.cumsum(tied, axis=0, dtype=np.int32) <= self._k))
         group, user = np.nonzero(opened)
         found = scores.reshape(self._groups, GROUP, count)[group, :, user]
-        at, within = np.nonzero((found >= bound[user, None]) & (found > -np.inf))
+        good = found >= bound[user, None]
+        good &= found > -np.inf
+        at, within = np.nonzero(good)
         user, item, score = user[at], group[at] * GROUP + within, found[at, within]
         # lexsort is stable and items ascend for each user, so equal scores stay in the order of items.
         order = np.lexsort((-score, user))
