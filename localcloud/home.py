@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -130,22 +129,3 @@ def client_environment(record: Record) -> dict[str, str]:
         # A proxy to the internet does not reach this machine's own ports.
         "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), f"{HOST},localhost"])),
     }
-
-
-def choose_port(wanted: int | None) -> int:
-    """``wanted`` if it is free, or any free port for None.
-
-    Raises
-    ------
-    LocalCloudError
-        The wanted port is taken.
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, wanted or 0))
-        except OSError as error:
-            raise LocalCloudError(
-                f"port {wanted} on {HOST} can't be used ({error.strerror}); leave --port out to take a free one"
-            ) from error
-        return int(probe.getsockname()[1])

@@ -18,7 +18,7 @@ from typing import Any
 
 from localcloud import wire
 from localcloud.faults import ServiceFault
-from localcloud.gateway import InferenceService, Service
+from localcloud.gateway import InferenceService, Service, only_variant
 from localcloud.glue.runs import GlueRuns
 
 POLL_SECONDS = 0.1
@@ -129,7 +129,7 @@ class Integrations:
     # Optimised integrations
 
     def _sagemaker_call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        parameters = _optimised_request("sagemaker", operation, request)
+        parameters = _checked("sagemaker", operation, request)
         try:
             result = self._sagemaker.call(operation, parameters)
         except ServiceFault as fault:
@@ -161,7 +161,7 @@ class Integrations:
             time.sleep(POLL_SECONDS)
 
     def _glue_job(self, request: dict[str, Any], task: Task, synchronous: bool) -> dict[str, Any]:
-        parameters = _optimised_request("glue", "StartJobRun", request)
+        parameters = _checked("glue", "StartJobRun", request)
         try:
             run_id = self._glue.start(parameters)
         except ServiceFault as fault:
@@ -184,7 +184,7 @@ class Integrations:
 
     def _sdk_call(self, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         botocore_name, prefix = _SDK_SERVICES[service]
-        parameters = _sdk_request(botocore_name, operation, request)
+        parameters = _checked(botocore_name, operation, request)
         try:
             result = self._sdk[service].call(operation, parameters)
         except ServiceFault as fault:
@@ -210,11 +210,9 @@ class Integrations:
             raise _second_sdk_error(
                 "sagemaker-runtime", "InvokeEndpoint", "SageMakerRuntime", fault
             ) from fault
-        return {
-            "Body": body.decode("utf-8"),
-            "ContentType": content_type,
-            "InvokedProductionVariant": "AllTraffic",
-        }
+        answer = {"Body": body.decode("utf-8"), "ContentType": content_type}
+        variant = only_variant(self._sagemaker, request["EndpointName"])
+        return answer if variant is None else answer | {"InvokedProductionVariant": variant}
 
     def _s3_call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """Through boto3 with the state machine's role, so that IAM and bucket policies count."""
@@ -241,20 +239,13 @@ class Integrations:
         return wire.answer("s3", operation, result, wire.iso_8601, wire.as_is, wire.text)
 
 
-def _optimised_request(service: str, operation: str, request: Any) -> dict[str, Any]:
+def _checked(service: str, operation: str, request: Any) -> dict[str, Any]:
     """The parameters, or the error with which Step Functions itself refuses them."""
     shape = wire.operation_model(service, operation).input_shape
     if isinstance(request, dict):
         for member in request:
             if member not in shape.members:
                 raise _unsupported(member)
-    try:
-        return wire.request(service, operation, request)
-    except ServiceFault as fault:
-        raise TaskError("States.Runtime", fault.message) from fault
-
-
-def _sdk_request(service: str, operation: str, request: Any) -> dict[str, Any]:
     try:
         return wire.request(service, operation, request)
     except ServiceFault as fault:

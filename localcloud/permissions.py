@@ -78,6 +78,8 @@ def of_task(resource: str, request: dict[str, Any], region: str) -> list[Permiss
         "dynamodb": Permission(
             f"dynamodb:{operation}", f"arn:aws:dynamodb:{region}:{ACCOUNT}:table/{request.get('TableName')}"
         ),
+        "sqs": Permission("sqs:SendMessage", None),
+        "events": Permission("events:PutEvents", None),
         "states": Permission(f"states:{operation}", request.get("StateMachineArn")),
     }
     return [single[service]] if service in single else []
