@@ -20,6 +20,7 @@ from functools import reduce
 
 import numpy as np
 from pyspark import StorageLevel
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
@@ -108,7 +109,10 @@ def encode(
             return kept
 
         tell = progress or (lambda step, rows: None)
-        return _Job(spark, dataset, raw_uri, output_uri, keep, tell).run(run)
+        try:
+            return _Job(spark, dataset, raw_uri, output_uri, keep, tell).run(run)
+        except PySparkException as error:
+            raise _readable(error) from error
 
 
 @contextlib.contextmanager
@@ -424,6 +428,16 @@ class _Job:
                 "repeated": {"train": tally["repeated train"]},
             },
         )
+
+
+def _readable(error: PySparkException) -> Exception:
+    """Say which file it was, if Spark failed because a file can't be read."""
+    if not (error.getCondition() or "").startswith(("FAILED_READ_FILE", "CANNOT_READ_FILE_FOOTER")):
+        return error
+    file = (error.getMessageParameters() or {}).get("path", "a file")
+    return InputError(
+        f"{file} can't be read: it is cut off, damaged, or not of the format that the document says"
+    )
 
 
 def _tally(packed: DataFrame) -> Counter[str]:

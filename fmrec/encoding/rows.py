@@ -57,10 +57,12 @@ def read_rows(spark: SparkSession, source: Source, path: str, fields: Mapping[st
     except AnalysisException as error:
         if error.getCondition() == "PATH_NOT_FOUND":
             raise InputError(f"{path} holds no file: check the path and what was uploaded") from error
+        if error.getCondition() == "UNABLE_TO_INFER_SCHEMA":
+            raise InputError(f"{path} is empty: expected rows") from error
         raise
     sample = [row for row in sample if row[0].strip()]
     if not sample:
-        raise InputError(f"{path} is empty: expected rows of interactions")
+        raise InputError(f"{path} is empty: expected rows")
     file, texts = sample[0][1], [row[0] for row in sample]
     if source.format == "jsonl":
         return _parse_json(lines, texts, file, fields)
@@ -125,7 +127,11 @@ def _parse_delimited(
     taken = {name: f"f{names.index(column)}" for name, column in fields.items()}
     blank = F.length(F.trim("value")) == 0
     skip = blank | (F.col("value") == F.lit(first_line)) if source.header else blank
-    return _rows(lines, F.from_csv("value", schema, options), taken, skip, "wrong number of fields")
+    broken = F.lit("wrong number of fields")
+    if source.quote:
+        quotes = F.length("value") - F.length(F.replace(F.col("value"), F.lit(source.quote), F.lit("")))
+        broken = F.when(quotes % 2 == 1, "unbalanced quotes").otherwise(broken)
+    return _rows(lines, F.from_csv("value", schema, options), taken, skip, broken)
 
 
 def _parse_json(lines: DataFrame, texts: list[str], file: str, fields: Mapping[str, str]) -> DataFrame:
@@ -142,10 +148,12 @@ def _parse_json(lines: DataFrame, texts: list[str], file: str, fields: Mapping[s
     schema = ", ".join(f"`{name.replace('`', '``')}` STRING" for name in (*columns, _CORRUPT))
     parsed = F.from_json("value", schema, {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": _CORRUPT})
     blank = F.length(F.trim("value")) == 0
-    return _rows(lines, parsed, dict(fields), blank, "not a JSON object")
+    return _rows(lines, parsed, dict(fields), blank, F.lit("not a JSON object"))
 
 
-def _rows(lines: DataFrame, parsed: Column, taken: Mapping[str, str], skip: Column, broken: str) -> DataFrame:
+def _rows(
+    lines: DataFrame, parsed: Column, taken: Mapping[str, str], skip: Column, broken: Column
+) -> DataFrame:
     valid = F.is_valid_utf8("value")
     reason = (
         F.when(F.col(SKIP), None)
