@@ -58,6 +58,10 @@ class EncodedRun:
     def _pairs(
         self, files: SortedParquet, first_user: int, end_user: int, *, relevant_only: bool
     ) -> Interactions:
+        if relevant_only and "relevant" not in files.schema.names:
+            raise FormatError(
+                f"{files.folder_uri} doesn't say who liked what: it has no column 'relevant'; encode the data again"
+            )
         column = self.manifest.ranges["user"][0]
         columns = ["user_column", "item_column", *(["relevant"] if relevant_only else [])]
         users, items = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]

@@ -38,6 +38,14 @@ def test_seen_items_outside_the_manifests_range_are_refused(run, small_run):
         run.seen(0, 23)
 
 
+def test_seen_items_without_word_on_who_liked_them_are_refused_where_it_matters(run, small_run):
+    pairs = pa.table({"user_column": [0], "item_column": [25]})
+    pq.write_table(pairs, small_run.folder / "encoded/r1/seen/part-00000.parquet")
+    assert run.seen(0, 23).of(0).tolist() == [2]
+    with pytest.raises(FormatError, match="no column 'relevant'; encode the data again"):
+        run.liked(0, 23)
+
+
 def test_a_run_encoded_without_heldout_is_refused(run):
     with pytest.raises(FormatError, match="heldout/ holds no Parquet file: encode the data again"):
         run.relevant(0, 23)
