@@ -24,6 +24,10 @@ MAX_COMPARISONS = 16
 MAX_DISAPPOINTMENTS = 8
 """Comparisons of a stream that may find too few records before no more are made."""
 MAX_LENGTH = 1 << 16
+GATHERED = 1 << 13
+"""Records gathered at once, few enough to stay in a processor's cache on their way."""
+WORD = np.dtype("<u8")
+"""What records are compared in."""
 MAX_KEYS = 64
 """More keys a record are not worth a pass over the records each."""
 
@@ -53,6 +57,7 @@ class Decoder:
         self._known: dict[int, list[_Layout]] = {}
         label_type = schema.label_type
         varies = not schema.value_type.itemsize or (label_type is not None and not label_type.itemsize)
+        self._scratch = np.empty(0, np.uint8)
         self._disappointments = MAX_DISAPPOINTMENTS if varies else 0
 
     def decode(self, frames: Frames) -> tuple[list[Alike], Index]:
@@ -88,12 +93,9 @@ class Decoder:
             rest = np.flatnonzero(left)
         return found, rest
 
-    def rows(self, parts: list[Alike], total: int) -> Rows | None:
-        """Put parts that are all of a block together, or return None if their numbers of values differ."""
-        schema = self._schema
-        count = parts[0].count
-        if any(part.count != count for part in parts):
-            return None
+    def rows(self, parts: list[Alike], total: int) -> Rows:
+        """Put parts that are all of a block, and have as many values a record, together."""
+        schema, count = self._schema, parts[0].count
         values = np.empty(total, parts[0].values.dtype)
         keys = np.empty(total, parts[0].keys.dtype) if schema.is_sparse else None
         labels = None if schema.label_type is None else np.empty(total, schema.label_type.dtype)
@@ -137,7 +139,7 @@ class Decoder:
     def _compare(self, frames: Frames, candidates: Index, layout: _Layout) -> tuple[Alike, NDArray[np.bool_]]:
         """Return the candidates of that layout, and which they are."""
         schema = self._schema
-        block = _block(frames, candidates, len(layout.example))
+        block = self._block(frames, candidates, layout.size)
         matches = _matches(block, layout)
         keys = _keys(block, layout, schema.key_dtype)
         for own in keys.T:
@@ -150,18 +152,41 @@ class Decoder:
         labels = None
         if schema.label_type is not None:
             labels = wire.column(block, layout.label_at, schema.label_type.dtype)
+        if block.base is self._scratch and matches.all():
+            values = values.copy()
+            labels = None if labels is None else labels.copy()
         if not matches.all():
             own = np.flatnonzero(matches)
             candidates, values, key_items = candidates[own], values[own], key_items[own]
             labels = None if labels is None else labels[own]
         return Alike(candidates, layout.count, values, key_items, labels), matches
 
+    def _block(self, frames: Frames, chosen: Index, size: int) -> Bytes:
+        """Return records of one size, shape (records, size), in whole words; good until the next call.
+
+        Where records aren't whole words, the bytes after each are in the last one.
+        """
+        first, last = (int(frames.starts[place]) - wire.FRAME for place in chosen[[0, -1]])
+        if last - first == size * (len(chosen) - 1) and size % WORD.itemsize == 0:
+            return frames.buffer[first : last + size].reshape(-1, size)
+        size = -(-size // WORD.itemsize) * WORD.itemsize
+        if len(self._scratch) < size * len(chosen):
+            self._scratch = np.empty(size * len(frames.starts), np.uint8)
+        block = self._scratch[: size * len(chosen)]
+        records, heads = wire.windows(frames.buffer, size), frames.starts[chosen] - wire.FRAME
+        for start in range(0, len(chosen), GATHERED):
+            end = start + GATHERED
+            block[start * size : end * size].view(records.dtype)[:] = records[heads[start:end]]
+        return block.reshape(-1, size)
+
 
 @dataclass(frozen=True)
 class _Layout:
     """One record, which of its bits all others share, and where its fields are from its first byte."""
 
+    size: int
     example: Bytes
+    """In whole words, as ``shared``."""
     shared: Bytes
     values_at: int
     count: int
@@ -177,8 +202,10 @@ def _layout(frames: Frames, row: int, schema: Schema) -> _Layout | None:
     if fields.odd[0]:
         return None
     first = start - wire.FRAME
-    example = frames.buffer[first : start + -(-length // 4) * 4].copy()
-    shared = np.full(len(example), 0xFF, np.uint8)
+    size = wire.FRAME + -(-length // 4) * 4
+    example = frames.buffer[first : first + -(-size // WORD.itemsize) * WORD.itemsize].copy()
+    shared = np.zeros(len(example), np.uint8)
+    shared[:size] = 0xFF
     values_at, value_bytes = int(fields.values_at[0]) - first, int(fields.value_bytes[0])
     keys_at, key_bytes = int(fields.keys_at[0]) - first, int(fields.key_bytes[0])
     label_at, label_bytes = int(fields.label_at[0]) - first, int(fields.label_bytes[0])
@@ -198,28 +225,17 @@ def _layout(frames: Frames, row: int, schema: Schema) -> _Layout | None:
         or max(widths, default=0) > wire.MAX_VARINT
     ):
         return None
-    return _Layout(example, shared, values_at, count, tuple(starts), widths, label_at)
-
-
-def _block(frames: Frames, chosen: Index, size: int) -> Bytes:
-    """Return records of one size, shape (records, size)."""
-    first = int(frames.starts[chosen[0]]) - wire.FRAME
-    last = int(frames.starts[chosen[-1]]) - wire.FRAME
-    if last - first == size * (len(chosen) - 1):
-        return frames.buffer[first : last + size].reshape(-1, size)
-    records = wire.windows(frames.buffer, size)[frames.starts[chosen] - wire.FRAME]
-    return records.view(np.uint8).reshape(-1, size)
+    return _Layout(size, example, shared, values_at, count, tuple(starts), widths, label_at)
 
 
 def _matches(block: Bytes, layout: _Layout) -> NDArray[np.bool_]:
     """Say which records share what all must share with the example."""
-    word = np.dtype("<u8" if block.shape[1] % 8 == 0 else "<u4")
-    words = block.view(word)
-    example, shared = layout.example.view(word), layout.shared.view(word)
-    difference = np.zeros(len(block), word)
+    words = block.view(WORD)
+    example, shared = layout.example.view(WORD), layout.shared.view(WORD)
+    difference = np.zeros(len(block), WORD)
     for place in np.flatnonzero(shared):
         own = words[:, place] ^ example[place]
-        if shared[place] != np.iinfo(word).max:
+        if shared[place] != np.iinfo(WORD).max:
             own &= shared[place]
         difference |= own
     matches: NDArray[np.bool_] = difference == 0

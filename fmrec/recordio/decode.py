@@ -129,21 +129,17 @@ def _read_rows(file: BinaryIO) -> Iterator[Rows]:
 def _decode(frames: Frames, schema: Schema, decoder: alike.Decoder) -> Rows:
     parts, rest = decoder.decode(frames)
     total = len(frames.starts)
-    if not len(rest) and (rows := decoder.rows(parts, total)) is not None:
-        return rows
-    pieces = []
-    for part in parts:
-        rows = decoder.rows([part], len(part.places))
-        if rows is not None:
-            pieces.append((part.places, rows))
-    rows, odd = _decode_any(frames[rest], schema)
-    if rows is None:
+    if not len(rest) and len({part.count for part in parts}) == 1:
+        return decoder.rows(parts, total)
+    pieces = [(part.places, decoder.rows([part], len(part.places))) for part in parts]
+    left, odd = _decode_any(frames[rest], schema)
+    if left is None:
         pieces += [(rest[[row]], _decode_odd(frames, int(rest[row]), schema)) for row in odd]
         rest = np.delete(rest, odd)
-        rows, odd = _decode_any(frames[rest], schema)
-    if rows is None:
+        left, odd = _decode_any(frames[rest], schema)
+    if left is None:
         raise RuntimeError(f"records {rest[odd]} are odd only together")
-    return merge_rows([*pieces, (rest, rows)], total)
+    return merge_rows([*pieces, (rest, left)], total)
 
 
 def _decode_odd(frames: Frames, row: int, schema: Schema) -> Rows:

@@ -19,7 +19,7 @@ from fmrec.recordio.rows import Rows
 from fmrec.recordio.wire import FLOAT32, FLOAT64, INT32, Bytes, Integers, TensorType
 
 CHUNK_ELEMENTS = 1 << 18
-"""Rows plus values encoded at once: a chunk and its scratch arrays then fit a processor's cache."""
+"""Rows plus values encoded at once: enough that calls cost little, few enough for some ten megabytes."""
 
 
 def write_spmatrix_to_sparse_tensor(file: BinaryIO, array: Any, labels: NDArray[Any] | None = None) -> None:

@@ -49,16 +49,20 @@ class Frames:
 def read_frames(file: BinaryIO) -> Iterator[Frames]:
     """Yield a stream's records block by block, each block with at least one.
 
+    A block's buffer is used again for the next: take what is needed of it before.
+
     Raises
     ------
     FormatError
         Magic number, length or padding is wrong, or the last record is cut off; names the byte offset.
     """
     offset, rest, wanted = 0, b"", BLOCK
+    buffer = np.empty(BLOCK + SLACK, np.uint8)
     while True:
-        buffer = np.empty(len(rest) + wanted + SLACK, np.uint8)
+        if len(rest) + wanted + SLACK > len(buffer):
+            buffer = np.empty(len(rest) + wanted + SLACK, np.uint8)
         buffer[: len(rest)] = np.frombuffer(rest, np.uint8)
-        read = _read_into(file, buffer[len(rest) : -SLACK])
+        read = _read_into(file, buffer[len(rest) : len(rest) + wanted])
         if not read:
             if rest:
                 _refuse_rest(rest, offset)
@@ -70,9 +74,9 @@ def read_frames(file: BinaryIO) -> Iterator[Frames]:
             yield frames
         rest = buffer[used:size].tobytes()
         offset += used
-        wanted = BLOCK
+        wanted = BLOCK - len(rest)
         if len(rest) >= wire.FRAME:
-            wanted = max(BLOCK, wire.FRAME + payload_length(rest[: wire.FRAME], offset) + 3 - len(rest))
+            wanted = max(wanted, wire.FRAME + payload_length(rest[: wire.FRAME], offset) + 3 - len(rest))
 
 
 def _read_into(file: BinaryIO, buffer: Bytes) -> int:

@@ -123,20 +123,26 @@ def merge_rows(parts: list[tuple[NDArray[np.int64], Rows]], total: int) -> Rows:
     values = np.empty(elements, first.values.dtype)
     keys = None if first.keys is None else np.empty(elements, first.keys.dtype)
     labels = None if first.labels is None else np.empty(total, first.labels.dtype)
-    same_count = int(counts[0]) if (counts == counts[0]).all() else 0
+    same_count = bool((counts == counts[0]).all())
     for places, rows in parts:
         if same_count:
-            values.reshape(total, -1)[places] = rows.values.reshape(len(rows), -1)
+            _put_items(values, places, rows.values, len(rows))
         else:
             _move(values, starts[places], rows.values, rows.counts)
         if keys is not None and rows.keys is not None:
             if same_count:
-                keys.reshape(total, -1)[places] = rows.keys.reshape(len(rows), -1)
+                _put_items(keys, places, rows.keys, len(rows))
             else:
                 _move(keys, starts[places], rows.keys, rows.counts)
         if labels is not None:
             labels[places] = rows.labels
     return replace(first, counts=counts, values=values, keys=keys, labels=labels)
+
+
+def _put_items(out: NDArray[Any], places: NDArray[np.int64], elements: NDArray[Any], rows: int) -> None:
+    items = wire.items(elements, rows)
+    if items.dtype.itemsize:
+        out.view(items.dtype)[places] = items
 
 
 def _move(out: NDArray[Any], to: NDArray[np.int64], elements: NDArray[Any], counts: Integers) -> None:
