@@ -148,7 +148,7 @@ class Trainer:
     def _train_block(self, block: Block, pool: Executor) -> NDArray[np.float64]:
         sums = np.zeros((block.groups.batch_start.size - 1, len(SUMS)))
         state = (self._model, self._means, self._squares, self._rates, self._binary, self._steps)
-        arguments = (new_team(), *block, *state, self._work, sums)
+        arguments: tuple[Any, ...] = (new_team(), *block, *state, self._work, sums)
         others = [pool.submit(train, False, *arguments) for _ in range(self._threads - 1)]
         train(True, *arguments)
         for other in others:

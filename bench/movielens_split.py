@@ -1,0 +1,87 @@
+"""MovieLens 100k split as MovieLens' own ua does, with validation rows taken out of train.
+
+Test is the first 10 ratings of each user in file order; validation the next 5, which nobody chooses
+hyperparameters without; what is left is what trial models are fitted on.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from algorithms.factorization_machines.rows import Rows
+from demo import movielens
+
+TEST_PER_USER = 10
+VALIDATION_PER_USER = 5
+USERS, ITEMS = 943, 1682
+THRESHOLD = 4
+
+
+@dataclass(frozen=True)
+class MovieLensSplit:
+    """All ratings in file order, and which of them are for what."""
+
+    columns: NDArray[np.int32]
+    """(ratings, 2): user, and 943 + item."""
+    ratings: NDArray[np.float32]
+    fit: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    test: NDArray[np.int64]
+    folder: Path
+
+    @classmethod
+    def load(cls, folder: Path) -> MovieLensSplit:
+        """Fetch the data set if it isn't in ``folder`` and split it."""
+        files = movielens.fetch(folder, print)
+        with files.ratings.open(newline="", encoding="utf-8") as file:
+            table = [
+                (int(row["user_id"]), int(row["item_id"]), float(row["rating"]))
+                for row in csv.DictReader(file)
+            ]
+        user, item, rating = (np.array(column) for column in zip(*table, strict=True))
+        order = np.argsort(user, kind="stable")
+        place = np.empty(len(user), np.int64)
+        place[order] = np.arange(len(user)) - np.searchsorted(user[order], user[order])
+        held = TEST_PER_USER + VALIDATION_PER_USER
+        return cls(
+            np.column_stack([user - 1, USERS + item - 1]).astype(np.int32),
+            rating.astype(np.float32),
+            np.flatnonzero(place >= held),
+            np.flatnonzero((place >= TEST_PER_USER) & (place < held)),
+            np.flatnonzero(place < TEST_PER_USER),
+            files.folder,
+        )
+
+    @property
+    def width(self) -> int:
+        return USERS + ITEMS
+
+    @property
+    def labels(self) -> NDArray[np.float32]:
+        """1 for a rating of at least 4."""
+        return (self.ratings >= THRESHOLD).astype(np.float32)
+
+    @property
+    def train(self) -> NDArray[np.int64]:
+        """Fit and validation rows: ua's train."""
+        return np.sort(np.concatenate([self.fit, self.validation]))
+
+    def rows(self, which: NDArray[np.int64], binary: bool) -> Rows:
+        """Two-hot rows, labelled 0/1 or with the rating."""
+        return two_hot(self.columns[which], (self.labels if binary else self.ratings)[which])
+
+
+def two_hot(columns: NDArray[np.int32], labels: NDArray[np.float32]) -> Rows:
+    """Rows of two ones each."""
+    count = len(labels)
+    return Rows(
+        np.arange(0, 2 * count + 1, 2, dtype=np.int64),
+        np.ascontiguousarray(columns).ravel(),
+        np.ones(2 * count, np.float32),
+        labels,
+    )
