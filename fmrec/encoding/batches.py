@@ -201,7 +201,8 @@ def by_key(key: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.int64]]]:
     order = np.argsort(key, kind="stable")
     ordered = key[order]
     starts = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))
-    for start, end in zip(starts, [*starts[1:], len(key)], strict=True):
+    ends = np.append(starts[1:], len(key))[: len(starts)]
+    for start, end in zip(starts, ends, strict=True):
         yield int(ordered[start]), order[start:end]
 
 

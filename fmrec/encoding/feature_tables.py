@@ -122,7 +122,7 @@ class SideFeatures:
             trained = met.select(F.col(f"{side}_column").alias("owner_column")).distinct()
             whole = whole.join(trained.withColumn("_known", known), "owner_column", "left")
             known = F.coalesce("_known", F.lit(0.0))
-        return _pack_table(whole.select("owner_column", known, *_concatenated(lists)), stop)
+        return _pack_table(whole.select("owner_column", known.alias("known"), *_concatenated(lists)), stop)
 
     def with_context(self, rows: DataFrame, index_uri: str) -> DataFrame:
         """Add ``extra_columns`` and ``extra_values``: the non-zeros of each row's context."""

@@ -107,8 +107,9 @@ def test_side_features_have_the_columns_and_values_that_pandas_computes(
     }
     users = pd.read_csv(movielens.users).set_index("user_id")
     items = pd.read_csv(movielens.items, dtype={"year": "Int64"}).set_index("item_id")
-    age = 0.1 * (users.age - users.age.mean()) / users.age.std(ddof=0)
-    edges = np.quantile(users.age, [0.2, 0.4, 0.6, 0.8], method="inverted_cdf")
+    years = users["age"].to_numpy(np.float64)
+    age = dict(zip(users.index, 0.1 * (years - years.mean()) / years.std(), strict=True))
+    edges = np.quantile(years, [0.2, 0.4, 0.6, 0.8], method="inverted_cdf")
     assert list(manifest.ranges) == ["user", "item", *(feature["name"] for feature in FEATURES)]
     assert manifest.ranges["gender"][1] - manifest.ranges["gender"][0] == 2
     assert manifest.ranges["genre"][1] - manifest.ranges["genre"][0] == 19
@@ -178,7 +179,7 @@ def test_implicit_feedback_pairs_each_pick_with_items_that_the_user_never_met(
         assert positives == set(zip(wanted.user_id - 1, wanted.item_id + 942, strict=True))
         assert not met & {(user, item) for user, item, label in rows if label == 0}
         # Negatives carry their own item's genres.
-        genres = pd.read_csv(movielens.items).set_index("item_id").genres.str.split("|").str.len()
+        genres = pd.read_csv(movielens.items).set_index("item_id")["genres"].str.split("|").str.len()
         assert list(np.diff(matrix.indptr) - 2) == [genres[item - 942] for _, item, _ in rows]
 
 

@@ -1,0 +1,95 @@
+"""Parts on S3, against an emulator: multipart uploads that appear together or not at all."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+
+from fmrec.encoding.part_files import UPLOAD_PART_BYTES, open_output
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    state = tmp_path_factory.mktemp("s3")
+    environment = {
+        "GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "STATE_DIR": str(state),
+        "S3_DATA_DIR": str(state / "s3"), "SERVICES": "s3",
+    }  # fmt: skip
+    settings = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_REQUEST_CHECKSUM_CALCULATION": "WHEN_REQUIRED",
+    }  # fmt: skip
+    with (state / "log").open("w") as log, pytest.MonkeyPatch.context() as patch:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "ministack"], env=os.environ | environment, stdout=log, stderr=log
+        )
+        try:
+            for name, value in settings.items():
+                patch.setenv(name, value)
+            client = boto3.client("s3")
+            deadline = time.monotonic() + 60
+            while True:
+                try:
+                    client.create_bucket(Bucket="data")
+                    break
+                except Exception:
+                    if server.poll() is not None or time.monotonic() > deadline:
+                        raise RuntimeError((state / "log").read_text()) from None
+                    time.sleep(0.2)
+            yield client
+        finally:
+            server.terminate()
+            server.wait(10)
+
+
+def keys(s3: Any) -> dict[str, int]:
+    return {entry["Key"]: entry["Size"] for entry in s3.list_objects_v2(Bucket="data").get("Contents", [])}
+
+
+def uploads(s3: Any) -> list[str]:
+    return [upload["Key"] for upload in s3.list_multipart_uploads(Bucket="data").get("Uploads", [])]
+
+
+def test_committed_parts_appear_and_lost_attempts_are_aborted(s3: Any) -> None:
+    s3.put_object(Bucket="data", Key="out/part-00009.pbr", Body=b"of an earlier write")
+    s3.put_object(Bucket="data", Key="out-two/part-00000.pbr", Body=b"another folder")
+    output = open_output("s3://data/out", overwrite=True)
+    large = bytes(range(256)) * (UPLOAD_PART_BYTES // 256) + b"the rest"
+    kept, twin, small = (output.open(f"part-0000{number}.pbr") for number in (0, 0, 1))
+    kept.write(memoryview(large))
+    twin.write(memoryview(large))
+    small.write(memoryview(b"small"))
+    messages = [kept.finish(), small.finish()]
+    assert messages[0].bytes == len(large)
+    assert sorted(keys(s3)) == ["out-two/part-00000.pbr", "out/part-00009.pbr"]
+    assert len(uploads(s3)) == 3
+
+    output.commit(messages, overwrite=True)
+    assert keys(s3) == {
+        "out-two/part-00000.pbr": 14, "out/part-00000.pbr": len(large), "out/part-00001.pbr": 5,
+    }  # fmt: skip
+    assert s3.get_object(Bucket="data", Key="out/part-00000.pbr")["Body"].read() == large
+    assert uploads(s3) == []
+
+
+def test_an_aborted_write_leaves_what_was_there(s3: Any) -> None:
+    s3.put_object(Bucket="data", Key="kept/part-00004.pbr", Body=b"earlier")
+    output = open_output("s3a://data/kept/", overwrite=False)
+    assert output.first_part == 5
+    part = output.open("part-00005.pbr")
+    part.write(memoryview(b"half"))
+    part.finish()
+    output.open("part-00006.pbr").discard()
+    output.abort()
+    assert uploads(s3) == []
+    assert [key for key in keys(s3) if key.startswith("kept/")] == ["kept/part-00004.pbr"]
