@@ -14,7 +14,7 @@ from fmrec import hyperparameters
 from fmrec.dataset import Dataset
 from fmrec.errors import InputError, SettingsError
 
-KEYS = ("dataset", "hyperparameters", "serving")
+KEYS = ("dataset", "encoded", "hyperparameters", "serving")
 RUN_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,39}")
 """SageMaker's job names begin with the run's, so it may have what they may have."""
 
@@ -55,7 +55,8 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]
     -------
     dict
         ``run``, ``dataset`` (a document with every default spelled out, or an ``s3://`` URI of one, which
-        the encoding reads), ``hyperparameters`` (strings, as SageMaker takes them), ``serving``.
+        the encoding reads), ``encoded`` (the run whose encoding is to be used, then ``dataset`` is None;
+        or None), ``hyperparameters`` (strings, as SageMaker takes them), ``serving``.
 
     Raises
     ------
@@ -75,13 +76,15 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]
             f"the execution input has {', '.join(map(repr, unknown))}: expected only {', '.join(KEYS)}, "
             "each of them optional"
         )
-    dataset = _dataset(given.get("dataset") or defaults["dataset"])
+    encoded = _encoded(given)
+    dataset = None if encoded else _dataset(given.get("dataset") or defaults["dataset"])
     chosen = hyperparameters.resolve(defaults["hyperparameters"], given.get("hyperparameters") or {})
     if isinstance(dataset, Mapping):
         check_predictor(dataset["label"]["mode"], chosen["predictor_type"])
     return {
         "run": run,
         "dataset": dataset,
+        "encoded": encoded,
         "hyperparameters": chosen,
         "serving": serving(defaults["serving"], given.get("serving") or {}),
     }
@@ -138,6 +141,24 @@ def _whole_number(section: Mapping[str, Any], key: str, least: int, most: int) -
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise SettingsError(f"serving.{key} is {value!r}: expected a whole number from {least} to {most}")
     return value
+
+
+def _encoded(given: Mapping[str, Any]) -> str | None:
+    """The run whose encoding is to be used, if one is named."""
+    found = given.get("encoded")
+    if found is None:
+        return None
+    if not isinstance(found, str) or not RUN_NAME.fullmatch(found):
+        raise InputError(
+            f"encoded is {found!r}: expected the name of the run that encoded the data, which is its folder "
+            "under encoded/ in the data bucket"
+        )
+    if given.get("dataset"):
+        raise InputError(
+            f"the execution input has both 'dataset' and 'encoded': expected one of them; leave out 'dataset' to "
+            f"train on what the run {found} encoded, or 'encoded' to encode anew"
+        )
+    return found
 
 
 def _dataset(found: Any) -> Any:

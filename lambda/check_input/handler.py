@@ -12,7 +12,7 @@ logger = Logger(service="check_input")
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Answer run, dataset, hyperparameters and serving as resolved."""
+    """Answer run, dataset, encoded, hyperparameters and serving as resolved."""
     resolved = execution_input.resolve(event["run"], event["input"], event["defaults"])
     logger.info("checked the input", extra=resolved)
     return resolved

@@ -7,11 +7,10 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from fmrec import objectstore
+from fmrec import training_data
 from fmrec.instances import account
 from fmrec.instances.plan import plan
 from fmrec.instances.policy import Policy
-from fmrec.manifest import Manifest
 
 logger = Logger(service="choose_instances")
 policy = Policy.from_mapping(json.loads(os.environ["INSTANCE_POLICY"]))
@@ -21,7 +20,7 @@ clients = account.connect()
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer the plan: candidates and rejected types by step, and the cost."""
-    manifest = Manifest.from_json(objectstore.read_bytes(event["manifest_uri"]))
+    manifest = training_data.read(event["manifest_uri"], event["hyperparameters"]["predictor_type"])
     found, prices = account.observe(clients, cache_uri=os.environ["CACHE_URI"])
     for note in found.notes:
         logger.warning(note)

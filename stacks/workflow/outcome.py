@@ -25,7 +25,8 @@ SNS_SUBJECT = 100
 
 def success() -> States:
     names = (
-        *("run", "started", "execution_arn", "dataset", "hyperparameters", "serving", "sizes", "plan"),
+        *("run", "started", "execution_arn", "dataset", "encoded_uri", "hyperparameters"),
+        *("serving", "sizes", "plan"),
         *("chosen", "refusals", "jobs", "metrics", "verdict", "embeddings", "model_version", "model_uri"),
         *("published", "endpoint"),
     )

@@ -23,6 +23,7 @@ from stacks.workflow.states import (
 
 BEGIN = "Name what this run will write"
 CHECK_INPUT = "Check the input"
+ENCODED = "Is the data encoded already?"
 ENCODE = "Encode the interactions"
 CHOOSE = "Choose instances"
 TRAIN = "Train the factorization machine"
@@ -84,13 +85,32 @@ def check_input(settings: Settings) -> States:
         },
         assign={
             name: jsonata(f"$states.result.Payload.{name}")
-            for name in ("dataset", "hyperparameters", "serving")
+            for name in ("dataset", "encoded", "hyperparameters", "serving")
         },
-        next_state=ENCODE,
+        next_state=ENCODED,
     )
 
 
 def encode(settings: Settings) -> States:
+    """Encode, unless the input names an encoding: then all that follows reads that one."""
+    return merge(
+        decide(
+            ENCODED,
+            (
+                "$type($encoded) = 'string'",
+                CHOOSE,
+                {
+                    "encoded_uri": jsonata(f"'{DATA}/encoded/' & $encoded & '/'"),
+                    "manifest_uri": jsonata(f"'{DATA}/encoded/' & $encoded & '/manifest.json'"),
+                },
+            ),
+            otherwise=ENCODE,
+        ),
+        _encoding_job(settings),
+    )
+
+
+def _encoding_job(settings: Settings) -> States:
     return task(
         ENCODE,
         "RunGlueJob",

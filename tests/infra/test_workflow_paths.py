@@ -223,6 +223,36 @@ def test_every_name_of_a_job_keeps_to_the_limits_of_sagemaker(definition, machin
     assert max(map(len, names)) <= 63
 
 
+def test_a_run_on_an_earlier_encoding_skips_it_and_reads_everything_from_there(run):
+    started, (status, _) = run({"encoded": "run-0"})
+
+    assert status == "SUCCEEDED"
+    assert "Encode the interactions" not in started.visited
+    earlier = "s3://fmrecstorage-data/encoded/run-0/"
+    reading = [arguments["Payload"] for _, arguments in started.calls if "Payload" in arguments]
+    manifests = {payload["manifest_uri"] for payload in reading if "manifest_uri" in payload}
+    assert manifests == {f"{earlier}manifest.json"}
+    (training,) = calls(started, "Train the factorization machine")
+    channels = [c["DataSource"]["S3DataSource"]["S3Uri"] for c in training["InputDataConfig"]]
+    assert channels == [f"{earlier}train/", f"{earlier}test/"]
+    assert training["TrainingJobName"] == "fmrec-run-1-fm-1"
+    (index,) = calls(started, "Build the k-NN index")
+    assert "/embeddings/run-1/" in index["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"]
+    (report,) = calls(started, "Write the run report")
+    assert report["Payload"]["report"]["encoded_uri"] == earlier
+    assert report["Payload"]["report"]["dataset"] is None
+    assert "encoding" not in report["Payload"]["report"]["jobs"]
+
+
+def test_a_run_on_a_data_set_encodes_it_under_its_own_name(run):
+    started, _ = run({})
+
+    (encoding,) = calls(started, "Encode the interactions")
+    assert encoding["Arguments"]["--output"] == "s3://fmrecstorage-data/encoded/run-1/"
+    (report,) = calls(started, "Write the run report")
+    assert report["Payload"]["report"]["encoded_uri"] == "s3://fmrecstorage-data/encoded/run-1/"
+
+
 def test_a_data_set_without_test_rows_trains_without_a_test_channel(run):
     plan = planned()
     plan["Payload"]["sizes"]["test_rows"] = 0

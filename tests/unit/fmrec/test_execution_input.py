@@ -50,11 +50,23 @@ def test_what_is_given_wins_over_the_defaults_one_by_one():
     assert resolved["dataset"] == "s3://bucket/raw/dataset.json"
 
 
+def test_an_earlier_runs_encoding_stands_in_for_a_data_set():
+    resolved = resolve({"encoded": "demo-0", "hyperparameters": {"predictor_type": "regressor"}})
+
+    assert resolved["encoded"] == "demo-0"
+    assert resolved["dataset"] is None
+    assert resolve({"encoded": None})["encoded"] is None
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
         ([], "expected a JSON object"),
-        ({"datasets": {}}, "the execution input has 'datasets': expected only dataset, hyperparameters"),
+        ({"datasets": {}}, "the execution input has 'datasets': expected only dataset, encoded, hyper"),
+        ({"encoded": "s3://bucket/encoded/demo-0/"}, "expected the name of the run that encoded"),
+        ({"encoded": "../demo-0"}, "encoded is '../demo-0'"),
+        ({"encoded": 7}, "encoded is 7"),
+        ({"encoded": "demo-0", "dataset": "s3://bucket/d.json"}, "has both 'dataset' and 'encoded'"),
         ({"dataset": "ratings.csv"}, "s3:// URI"),
         ({"dataset": {"colour": 1}}, "colour"),
         ({"hyperparameters": {"epochs": "many"}}, "hyperparameters.epochs is 'many'"),

@@ -191,7 +191,7 @@ def small_run(tmp_path: Path) -> SmallRun:
     manifest = Manifest(
         run="small",
         created="2026-11-21T10:00:00Z",
-        dataset={},
+        dataset={"label": {"mode": "binary"}},
         feature_dim=columns,
         nnz_per_row=2.0,
         users=USERS,
@@ -216,6 +216,9 @@ def small_run(tmp_path: Path) -> SmallRun:
         ),
         index / "part-00000.parquet",
     )
+    for channel in ("train", "test"):
+        (encoded / channel).mkdir()
+        (encoded / channel / "part-00000.pbr").write_bytes(b"rows")
     (encoded / "manifest.json").write_text(manifest.to_json())
     model.save(tmp_path / "model.tar.gz")
     return SmallRun(tmp_path, model)

@@ -40,7 +40,7 @@ def test_choose_instances_plans_with_what_it_can_read_and_keeps_what_it_read(inv
         "choose_instances",
         {
             "manifest_uri": small_run.uri("encoded/manifest.json"),
-            "hyperparameters": {"num_factors": "3"},
+            "hyperparameters": {"num_factors": "3", "predictor_type": "binary_classifier"},
             "serving": {"recommendations_per_user": 2, "endpoint": True},
         },
         INSTANCE_POLICY=json.dumps({"families": ["m5"]}),
@@ -54,6 +54,22 @@ def test_choose_instances_plans_with_what_it_can_read_and_keeps_what_it_read(inv
     assert len(json.dumps(answer)) < 256 * 1024
     # Everything was denied: unknown, and said so.
     assert any("quotas" in note for note in answer["notes"])
+
+
+def test_choose_instances_says_that_there_is_no_encoding(invoke, small_run):
+    answer = invoke(
+        "choose_instances",
+        {
+            "manifest_uri": small_run.uri("encoded/of-nobody/manifest.json"),
+            "hyperparameters": {"num_factors": "3", "predictor_type": "binary_classifier"},
+            "serving": {"recommendations_per_user": 2, "endpoint": True},
+        },
+        INSTANCE_POLICY="{}",
+        CACHE_URI=small_run.uri("cache/account.json"),
+    )
+
+    assert answer["errorType"] == "InputError"
+    assert "there is no finished encoding at" in answer["errorMessage"]
 
 
 def test_check_quality_judges(invoke):
