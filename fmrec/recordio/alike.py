@@ -162,12 +162,12 @@ class Decoder:
         return Alike(candidates, layout.count, values, key_items, labels), matches
 
     def _block(self, frames: Frames, chosen: Index, size: int) -> Bytes:
-        """Return records of one size, shape (records, size), in whole words; good until the next call.
+        """Return records of one size, shape (records, size); good until the next call.
 
-        Where records aren't whole words, the bytes after each are in the last one.
+        If they have to be gathered and aren't whole words, the bytes after each fill its last word.
         """
         first, last = (int(frames.starts[place]) - wire.FRAME for place in chosen[[0, -1]])
-        if last - first == size * (len(chosen) - 1) and size % WORD.itemsize == 0:
+        if last - first == size * (len(chosen) - 1):
             return frames.buffer[first : last + size].reshape(-1, size)
         size = -(-size // WORD.itemsize) * WORD.itemsize
         if len(self._scratch) < size * len(chosen):
@@ -230,12 +230,14 @@ def _layout(frames: Frames, row: int, schema: Schema) -> _Layout | None:
 
 def _matches(block: Bytes, layout: _Layout) -> NDArray[np.bool_]:
     """Say which records share what all must share with the example."""
-    words = block.view(WORD)
-    example, shared = layout.example.view(WORD), layout.shared.view(WORD)
-    difference = np.zeros(len(block), WORD)
+    size = block.shape[1]
+    word = WORD if size % WORD.itemsize == 0 else np.dtype("<u4")
+    words = block.view(word)
+    example, shared = layout.example[:size].view(word), layout.shared[:size].view(word)
+    difference = np.zeros(len(block), word)
     for place in np.flatnonzero(shared):
         own = words[:, place] ^ example[place]
-        if shared[place] != np.iinfo(WORD).max:
+        if shared[place] != np.iinfo(word).max:
             own &= shared[place]
         difference |= own
     matches: NDArray[np.bool_] = difference == 0

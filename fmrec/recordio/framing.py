@@ -124,9 +124,12 @@ def _refuse_rest(rest: bytes, offset: int) -> None:
 def _split(buffer: Bytes, size: int, offset: int) -> tuple[Frames, int]:
     """Return the complete records among the first ``size`` bytes, and how many bytes they take."""
     words = buffer[: size // 4 * 4].view("<u4")
-    heads = _evenly_spaced(words)
-    if heads is None:
-        heads = np.flatnonzero(words[:-1] == wire.MAGIC)
+    even = _evenly_spaced(words)
+    if even is not None:
+        heads, lengths, following = even
+        _check_padding(words, lengths, following, offset)
+        return Frames(buffer, 4 * heads + wire.FRAME, lengths, offset), 4 * int(following[-1])
+    heads = np.flatnonzero(words[:-1] == wire.MAGIC)
     if len(words) > 1 and (not len(heads) or heads[0]):
         payload_length(buffer[: wire.FRAME].tobytes(), offset)
     lengths = words[heads + 1].astype(np.int64)
@@ -148,19 +151,22 @@ def _split(buffer: Bytes, size: int, offset: int) -> tuple[Frames, int]:
     return Frames(buffer, 4 * heads + wire.FRAME, lengths, offset), used
 
 
-def _evenly_spaced(words: NDArray[np.uint32]) -> NDArray[np.int64] | None:
-    """Return the heads of records that are all as large as the first, or None if there is any other."""
-    if len(words) < 2 or words[0] != wire.MAGIC:
+def _evenly_spaced(words: NDArray[np.uint32]) -> tuple[NDArray[np.int64], ...] | None:
+    """Return heads, lengths and ends of records that are all as large as the first, or None if one isn't."""
+    if len(words) < 3 or words[0] != wire.MAGIC or not 0 < words[1] <= wire.MAX_PAYLOAD:
         return None
     step = 2 + (int(words[1]) + 3) // 4
     count = len(words) // step
-    magics, lengths = words[: count * step : step], words[1 : count * step : step]
-    if count < 2 or (magics != wire.MAGIC).any() or ((lengths + 3) >> 2 != step - 2).any():
-        return None
     left = len(words) - count * step
+    magics, lengths = words[: count * step : step], words[1 : count * step : step]
+    # In 32 bits: what is less than the least length turns into a large number.
+    least = np.uint32(4 * (step - 2) - 3)
+    if count < 2 or (magics != wire.MAGIC).any() or (lengths - least > 3).any():
+        return None
     if left > 1 and words[count * step] != wire.MAGIC:
         return None
-    return np.arange(count + (left > 1)) * step
+    heads = np.arange(0, count * step, step)
+    return heads, lengths.astype(np.int64), heads + step
 
 
 def _chain(heads: NDArray[np.int64], following: NDArray[np.int64]) -> NDArray[np.int64]:

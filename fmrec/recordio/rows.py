@@ -69,18 +69,22 @@ class Collected:
     """Batches of one schema that arrive one by one, in arrays that grow as they need."""
 
     def __init__(self, first: Rows, rows_expected: int) -> None:
-        self._first = first
+        self._first, self._expected = first, rows_expected
         self._rows = self._elements = 0
         share = rows_expected / max(1, len(first))
-        self._counts = np.empty(rows_expected, np.int64)
+        self._same_count = int(first.counts[0])
+        self._counts: NDArray[np.int64] | None = None  # while all rows have as many values
         self._values = np.empty(int(len(first.values) * share), first.values.dtype)
         self._keys = None if first.keys is None else np.empty(len(self._values), first.keys.dtype)
         self._labels = None if first.labels is None else np.empty(rows_expected, first.labels.dtype)
 
     def add(self, piece: Rows) -> None:
         rows, elements = self._rows + len(piece), self._elements + len(piece.values)
-        self._counts = _with_room(self._counts, rows)
-        self._counts[self._rows : rows] = piece.counts
+        if self._counts is None and (piece.counts != self._same_count).any():
+            self._counts = np.full(max(rows, self._expected), self._same_count)
+        if self._counts is not None:
+            self._counts = _with_room(self._counts, rows)
+            self._counts[self._rows : rows] = piece.counts
         self._values = _with_room(self._values, elements)
         self._values[self._elements : elements] = piece.values
         if self._keys is not None and piece.keys is not None:
@@ -92,9 +96,10 @@ class Collected:
         self._rows, self._elements = rows, elements
 
     def rows(self) -> Rows:
+        same_counts = np.broadcast_to(np.int64(self._same_count), self._rows)
         return replace(
             self._first,
-            counts=self._counts[: self._rows],
+            counts=same_counts if self._counts is None else self._counts[: self._rows],
             values=self._values[: self._elements],
             keys=None if self._keys is None else self._keys[: self._elements],
             labels=None if self._labels is None else self._labels[: self._rows],
