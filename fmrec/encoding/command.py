@@ -69,11 +69,12 @@ def run(args: argparse.Namespace) -> int:
     from fmrec.encoding.job import encode
     from fmrec.encoding.session import local_session
 
-    progress = None if args.quiet else ProgressLines()
     with tempfile.TemporaryDirectory(prefix="fmrec-") as scratch:
-        if progress is not None:
-            progress("starting Spark", None)
         spark = local_session(args.cores, args.memory, scratch)
+        progress = None
+        if not args.quiet:
+            progress = ProgressLines(tracker=spark.sparkContext.statusTracker())
+            progress.watch()
         try:
             manifest = encode(
                 spark,
@@ -84,9 +85,9 @@ def run(args: argparse.Namespace) -> int:
                 progress=progress,
             )
         finally:
+            if progress is not None:
+                progress.close()
             spark.stop()
-    if progress is not None:
-        progress.close()
     print(closing_table(manifest))
     print(f"written to {args.output}")
     return 0

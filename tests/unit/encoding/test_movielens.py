@@ -16,7 +16,7 @@ from demo.movielens import MovieLens
 from fmrec.manifest import Manifest
 from fmrec.recordio import decode
 
-FEATURES = [
+FEATURES: list[dict[str, Any]] = [
     {"name": "age", "of": "user", "kind": "numeric"},
     {"name": "age_group", "column": "age", "of": "user", "kind": "bucket", "buckets": 5},
     {"name": "gender", "of": "user"},

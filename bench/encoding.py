@@ -1,0 +1,159 @@
+"""The whole encoding job against Spark reading the same CSV and writing it as Parquet.
+
+Same rows, same cores, same Spark session; then the growth from size to size, and the peak memory of
+the JVM and of its Python workers. Rows are shaped like MovieLens 20M: 138 thousand users and 27
+thousand items at 20 million rows, activity and popularity skewed.
+
+    python bench/encoding.py [--rows 1,4,16] [--cores 2] [--dataset document.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+ROOT = Path(__file__).resolve().parent.parent
+MILLION = 1_000_000
+CHUNK = 1_000_000
+SCHEMA = "user_id string, item_id string, rating string, timestamp string"
+
+
+def write_rows(path: Path, rows: int, seed: int = 0) -> None:
+    """Write synthetic ratings as CSV, users in order as MovieLens has them."""
+    random = np.random.default_rng(seed)
+    users, items = max(1000, 138_493 * rows // 20_000_000), max(500, 26_744 * rows // 20_000_000)
+    with path.open("wb") as file:
+        file.write(b"user_id,item_id,rating,timestamp\n")
+        for start in range(0, rows, CHUNK):
+            count = min(CHUNK, rows - start)
+            share = (start + np.sort(random.random(count) * count)) / rows
+            table = pa.table(
+                {
+                    "user_id": (users * share**1.5).astype(np.int64) + 1,
+                    "item_id": (items * random.random(count) ** 3).astype(np.int64) + 1,
+                    "rating": random.integers(1, 11, count) / 2,
+                    "timestamp": random.integers(800_000_000, 1_400_000_000, count),
+                }
+            )
+            pyarrow.csv.write_csv(table, file, pyarrow.csv.WriteOptions(include_header=False))
+
+
+def measure(rows: int, cores: str, memory: str, document: dict[str, Any], folder: Path) -> dict[str, float]:
+    """Time both on one file, in this process; a small file goes first, to warm up the JVM for both."""
+    from fmrec.dataset import Dataset
+    from fmrec.encoding.job import encode
+    from fmrec.encoding.session import local_session
+
+    write_rows(folder / "small.csv", 200_000)
+    write_rows(folder / "rows.csv", rows)
+    spark = local_session(cores, memory, str(folder / "scratch"))
+
+    def to_parquet(path: Path) -> None:
+        frame = spark.read.schema(SCHEMA).option("header", True).csv(str(path))
+        frame.write.mode("overwrite").parquet(str(folder / "parquet"))
+
+    def to_records(path: Path) -> None:
+        dataset = Dataset.from_document(document | {"interactions": {"path": str(path)}})
+        manifest = encode(spark, dataset, str(folder), str(folder / "encoded"), "bench")
+        assert manifest.rows.read == (rows if path.stem == "rows" else 200_000)
+
+    found: dict[str, float] = {"rows": rows}
+    try:
+        for path in (folder / "small.csv", folder / "rows.csv"):
+            for name, run in (("parquet", to_parquet), ("encode", to_records)):
+                started = time.perf_counter()
+                run(path)
+                found[name] = time.perf_counter() - started
+    finally:
+        spark.stop()
+    return found
+
+
+class PeakMemory(threading.Thread):
+    """Samples the resident memory of a process's descendants: the JVM, and the largest Python worker."""
+
+    def __init__(self, process: int) -> None:
+        super().__init__(daemon=True)
+        self._process = process
+        self.jvm = self.worker = 0
+
+    def run(self) -> None:
+        while Path(f"/proc/{self._process}").exists():
+            family = {self._process}
+            for entry in sorted(Path("/proc").glob("[0-9]*"), key=lambda entry: int(entry.name)):
+                try:
+                    fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                    name = (entry / "comm").read_text().strip()
+                except OSError:
+                    continue
+                if int(fields[1]) in family:
+                    family.add(int(entry.name))
+                    resident = int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+                    if name == "java":
+                        self.jvm = max(self.jvm, resident)
+                    else:
+                        self.worker = max(self.worker, resident)
+            time.sleep(0.2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", default="1,4,16", help="millions of rows, ascending")
+    parser.add_argument("--cores", default="2")
+    parser.add_argument("--memory", default="2g", help="Java heap")
+    parser.add_argument("--dataset", type=Path, help="a data set document, but for its interactions")
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    document = json.loads(args.dataset.read_text()) if args.dataset else {}
+    if args.one:
+        with tempfile.TemporaryDirectory() as folder:
+            print(json.dumps(measure(args.one, args.cores, args.memory, document, Path(folder))))
+        return
+
+    print(
+        f"{'rows':>12} {'CSV→Parquet':>12} {'encode':>9} {'ratio':>6} {'growth':>7} {'JVM':>9} {'worker':>9}"
+    )
+    earlier: dict[str, float] | None = None
+    for millions in args.rows.split(","):
+        rows = int(float(millions) * MILLION)
+        options = ["--one", str(rows), "--cores", args.cores, "--memory", args.memory]
+        options += ["--dataset", str(args.dataset)] if args.dataset else []
+        child = subprocess.Popen(
+            [sys.executable, __file__, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            text=True,
+        )
+        memory = PeakMemory(child.pid)
+        memory.start()
+        output, _ = child.communicate()
+        if child.returncode:
+            raise SystemExit(f"encoding {rows} rows failed; run {' '.join([__file__, *options])} to see why")
+        found = json.loads(output.splitlines()[-1])
+        growth = f"{found['encode'] / earlier['encode']:.2f}" if earlier else "–"
+        print(
+            f"{rows:>12,} {found['parquet']:>10.1f} s {found['encode']:>7.1f} s "
+            f"{found['encode'] / found['parquet']:>6.2f} {growth:>7} "
+            f"{memory.jvm / 2**20:>5.0f} MiB {memory.worker / 2**20:>5.0f} MiB",
+            flush=True,
+        )
+        earlier = found
+
+
+if __name__ == "__main__":
+    main()
