@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from localcloud import roles
+from localcloud.glue import spark
 from localcloud.home import Home, Record, client_environment
 from localcloud.processes import end_marked
 
@@ -205,6 +206,9 @@ class Driver:
     def _mirror(self) -> Path:
         return self._folder / "s3"
 
+    def _spark_settings(self) -> Path:
+        return self._folder / "spark.conf"
+
     def _working_folder(self) -> Path:
         folder = self._folder / "work"
         folder.mkdir(exist_ok=True)
@@ -223,10 +227,8 @@ class Driver:
             "spark.driver.memory": "2g",
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
-            # A short job on few cores is over before the optimising compiler pays: half the CPU seconds
-            # without it, measured on a start, a CSV read and a Parquet write.
-            "spark.driver.extraJavaOptions": f"-Djava.io.tmpdir={scratch} -XX:-UsePerfData "
-            "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+            "spark.driver.extraJavaOptions": f"{spark.java_options(scratch)} "
+            f"-Dlog4j2.configurationFile={self._spark_settings().with_name('log4j2.properties').as_uri()}",
             "spark.ui.enabled": "false",
             "spark.ui.showConsoleProgress": "false",
             "spark.local.dir": str(scratch),
@@ -246,11 +248,9 @@ class Driver:
             name, separator, value = entry.partition("=")
             if separator:
                 settings[name.strip()] = value.strip()
-        configuration = self._folder / "spark"
-        configuration.mkdir()
         lines = (f"{name} {value}" for name, value in settings.items())
-        configuration.joinpath("spark-defaults.conf").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        configuration.joinpath("log4j2.properties").write_text(_LOG_CONFIGURATION, encoding="utf-8")
+        self._spark_settings().write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self._spark_settings().with_name("log4j2.properties").write_text(_LOG_CONFIGURATION, encoding="utf-8")
 
     def _environment(self, libraries: list[str]) -> dict[str, str]:
         kept = {
@@ -267,8 +267,7 @@ class Driver:
             "PYTHONUNBUFFERED": "1",
             "PYSPARK_PYTHON": sys.executable,
             "PYSPARK_DRIVER_PYTHON": sys.executable,
-            "PYSPARK_SUBMIT_ARGS": "pyspark-shell",
-            "SPARK_CONF_DIR": str(self._folder / "spark"),
+            "PYSPARK_SUBMIT_ARGS": spark.submit_arguments(self._spark_settings()),
             "SPARK_LOCAL_IP": "127.0.0.1",
             "TZ": "UTC",
         }
