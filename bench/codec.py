@@ -4,10 +4,10 @@
 
 Every case is encoded from arrays to one array of bytes and decoded from bytes to a SciPy or NumPy matrix. The
 SDK runs in an environment of its own (``bench/oracles``) on the first ``--sdk-rows`` rows, writing to memory
-and reading to its Record objects, without turning those into arrays; its bytes are checked to be ours. The
-copy reads the encoded bytes once and writes them once to fresh memory: nothing that makes those bytes can be
-quicker. Times are processor seconds, the least of several runs, because other work on a machine stretches
-the clock's.
+and reading to its Record objects, or from there on into an array for each tensor, which is still no matrix;
+its bytes are checked to be ours. The copy reads the encoded bytes once and writes them once to fresh memory:
+nothing that makes those bytes can be quicker. Times are processor seconds, the least of several runs, because
+other work on a machine stretches the clock's.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ def encode(matrix: Any, labels: NDArray[np.float32]) -> NDArray[np.uint8]:
     return recordio.encode_dense(matrix, labels)
 
 
-def sdk_seconds(sdk: Oracle, matrix: Any, labels: NDArray[np.float32]) -> tuple[float, float]:
-    """Return the SDK's seconds for writing and reading; its bytes must be ours."""
+def sdk_seconds(sdk: Oracle, matrix: Any, labels: NDArray[np.float32]) -> tuple[float, float, float]:
+    """Return the SDK's seconds for writing, reading, and reading into arrays; its bytes must be ours."""
     if sparse.issparse(matrix):
         parts = {name: getattr(matrix, name) for name in ("data", "indices", "indptr", "shape")}
         answer = sdk.ask(ask="write sparse", labels=labels, **parts)
@@ -101,7 +101,7 @@ def sdk_seconds(sdk: Oracle, matrix: Any, labels: NDArray[np.float32]) -> tuple[
     if answer["content"].tobytes() != encode(matrix, labels).tobytes():
         raise RuntimeError("the SDK's bytes are not ours")
     reading = sdk.ask(ask="time reading", content=answer["content"])
-    return float(answer["seconds"]), float(reading["seconds"])
+    return float(answer["seconds"]), float(reading["seconds"]), float(reading["seconds to arrays"])
 
 
 def report(case: Case, sdk: Oracle, sdk_rows: int) -> tuple[float, float]:
@@ -113,15 +113,17 @@ def report(case: Case, sdk: Oracle, sdk_rows: int) -> tuple[float, float]:
     encoding = processor_seconds(lambda: encode(case.matrix, case.labels)) / rows
     decoding = processor_seconds(lambda: recordio.read_matrix(io.BytesIO(data))) / rows
     sdk_rows = min(sdk_rows, rows)
-    writing, reading = sdk_seconds(sdk, case.matrix[:sdk_rows], case.labels[:sdk_rows])
+    writing, reading, reading_to_arrays = sdk_seconds(sdk, case.matrix[:sdk_rows], case.labels[:sdk_rows])
     encode_ratio, decode_ratio = writing / sdk_rows / encoding, reading / sdk_rows / decoding
     print(f"{case.name}: {rows:,} rows of {len(data) / rows:.0f} bytes")
     for name, seconds, ratio, peer in (
         ("encode", encoding, encode_ratio, sdk_rows / writing),
         ("decode", decoding, decode_ratio, sdk_rows / reading),
+        ("decode", decoding, reading_to_arrays / sdk_rows / decoding, sdk_rows / reading_to_arrays),
     ):
+        own = " into arrays" if peer == sdk_rows / reading_to_arrays else ""
         print(
-            f"  {name}: {1 / seconds / 1e6:6.2f} M records/s = {ratio:5.0f} x SDK v2 ({peer / 1e3:.0f} k/s), "
+            f"  {name}: {1 / seconds / 1e6:6.2f} M records/s = {ratio:5.0f} x SDK v2 ({peer / 1e3:.0f} k/s{own}), "
             f"{seconds / copying:4.1f} x the time of a memory copy"
         )
     return encode_ratio, decode_ratio

@@ -55,7 +55,13 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     if asked == "time reading":
         start = time.process_time()
         records = SDK.read_records(io.BytesIO(question["content"].tobytes()))
-        return {"seconds": np.array(time.process_time() - start), "records": np.array(len(records))}
+        seconds = time.process_time() - start
+        for record in records:
+            for entries in (record.features, record.label):
+                tensor = entries["values"].float32_tensor
+                np.array(tensor.values, np.float32)
+                np.array(tensor.keys, np.uint64)
+        return {"seconds": np.array(seconds), "seconds to arrays": np.array(time.process_time() - start)}
     raise ValueError(asked)
 
 

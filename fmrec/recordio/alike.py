@@ -169,11 +169,19 @@ class Decoder:
         first, last = (int(frames.starts[place]) - wire.FRAME for place in chosen[[0, -1]])
         if last - first == size * (len(chosen) - 1):
             return frames.buffer[first : last + size].reshape(-1, size)
-        size = -(-size // WORD.itemsize) * WORD.itemsize
+        padded = -(-size // WORD.itemsize) * WORD.itemsize
+        starts = frames.starts
+        is_even = size == padded and starts[-1] - starts[0] == size * (len(starts) - 1)
+        size = padded
         if len(self._scratch) < size * len(chosen):
             self._scratch = np.empty(size * len(frames.starts), np.uint8)
         block = self._scratch[: size * len(chosen)]
-        records, heads = wire.windows(frames.buffer, size), frames.starts[chosen] - wire.FRAME
+        if is_even:
+            first = int(starts[0]) - wire.FRAME
+            records = frames.buffer[first : first + size * len(starts)].view(f"V{size}")
+            np.take(records, chosen, out=block.view(records.dtype), mode="clip")
+            return block.reshape(-1, size)
+        records, heads = wire.windows(frames.buffer, size), starts[chosen] - wire.FRAME
         for start in range(0, len(chosen), GATHERED):
             end = start + GATHERED
             block[start * size : end * size].view(records.dtype)[:] = records[heads[start:end]]
