@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     FmrecError
         Its message is one sentence, which Glue shows as the run's error.
     """
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     for name in ("dataset", "raw", "output", "run"):
         parser.add_argument(f"--{name}", required=True)
     known, _ = parser.parse_known_args(arguments)
