@@ -155,3 +155,17 @@ def test_a_registry_has_the_domain_of_its_partition(region, suffix):
 def test_settings_cannot_be_changed_after_they_were_checked():
     with pytest.raises(ValueError, match="frozen"):
         Settings().name = "Other"
+
+
+def test_every_setting_is_documented_with_its_default():
+    text = (ROOT / "docs" / "settings.md").read_text()
+
+    def names(model, prefix=""):
+        for name, field in model.model_fields.items():
+            if hasattr(field.annotation, "model_fields"):
+                yield from names(field.annotation, f"{prefix}{name}.")
+            else:
+                yield f"{prefix}{name}"
+
+    documented = set(re.findall(r"`([a-z_.]+)`", text))
+    assert sorted(set(names(Settings)) - documented) == []
