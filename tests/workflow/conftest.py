@@ -111,6 +111,22 @@ def small_input() -> dict[str, Any]:
     return copy
 
 
+@pytest.fixture(scope="session")
+def encoded_run(pipeline: Pipeline) -> str:
+    """The name of a run whose encoding others may train on."""
+    execution = pipeline.run(SMALL_INPUT | {"serving": {"endpoint": False}})
+    assert execution.status == "SUCCEEDED", execution.cause
+    return execution.name
+
+
+@pytest.fixture
+def encoded_input(small_input: dict[str, Any], encoded_run: str) -> dict[str, Any]:
+    """A fresh copy of the input of a run that needs no Glue job and makes no endpoint."""
+    del small_input["dataset"]
+    serving = small_input["serving"] | {"endpoint": False}
+    return small_input | {"encoded": encoded_run, "serving": serving}
+
+
 def small_ratings() -> str:
     """CSV of half of all pairs of 60 users and 40 items, in an order that mixes users."""
     text = io.StringIO()
