@@ -52,6 +52,7 @@ MAXIMUM_POLLS = 180
 """An hour: SageMaker itself gives a fleet up before."""
 DESCRIBE = "DescribeEndpoint"
 NOT_FOUND = "/Could not find endpoint/"
+THROTTLED = "/Rate exceeded|Throttling|TooManyRequests/"
 VARIANT = "AllTraffic"
 SERVERLESS_MB = "1024 * $ceil((2 * 4 * $embeddings.items * ($embeddings.dim + 1) / 1048576 + 512) / 1024)"
 """Twice the index and half a gigabyte for the container, in the steps that there are."""
@@ -108,6 +109,12 @@ def _find(settings: Settings) -> States:
                 f"$contains($failure.error.Cause & '', {NOT_FOUND})",
                 ENDPOINT.next_candidate,
                 {"found": "Missing", "found_serverless": False},
+            ),
+            (
+                # A missing endpoint has the same error class, so that looking is repeated a few times only.
+                f"$contains($failure.error.Cause & '', {THROTTLED}) and $polls < {MAXIMUM_POLLS}",
+                SETTLE,
+                {"polls": jsonata("$polls + 1")},
             ),
             otherwise=EXPLAIN,
         ),
@@ -203,7 +210,7 @@ def _last_resort(settings: Settings, *, next_state: str) -> States:
         ),
         _change(
             SERVERLESS,
-            "CreateEndpointConfig",
+            "CreateServerlessConfig",
             {
                 "EndpointConfigName": config_name,
                 "ProductionVariants": [
@@ -239,7 +246,7 @@ def _change(
         state,
         integration,
         arguments,
-        retries=[retry(*SAGEMAKER_ERRORS)],
+        retries=[retry(*SAGEMAKER_ERRORS, *SAGEMAKER_SDK_ERRORS)],
         timeout_seconds=300,
         catches=(ENDPOINT.catch_quota(),),
         log="endpoint",

@@ -2,11 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from stacks.settings import Settings
 from stacks.workflow import SUBSTITUTIONS, definition
-from stacks.workflow.states import EXPLAIN, INTEGRATIONS, merge
+from stacks.workflow.states import EXPLAIN, INTEGRATIONS, merge, retry
 
 FAILURE_PATH = {EXPLAIN, "Tell that the run failed"}
 
@@ -33,6 +34,7 @@ ACTIONS = {
     },
     "CreateModel": {"sagemaker:CreateModel", "iam:PassRole"},
     "CreateEndpointConfig": {"sagemaker:CreateEndpointConfig"},
+    "CreateServerlessConfig": {"sagemaker:CreateEndpointConfig"},
     "CreateEndpoint": {"sagemaker:CreateEndpoint"},
     "UpdateEndpoint": {"sagemaker:UpdateEndpoint"},
     "DescribeEndpoint": {"sagemaker:DescribeEndpoint"},
@@ -97,6 +99,17 @@ def test_every_task_retries_and_catches_everything(tasks, definition):
         assert catching["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
 
 
+def test_a_minute_of_throttling_is_outlasted_with_hardly_an_exception():
+    rule = retry("Throttled")
+    pauses = [
+        min(rule["IntervalSeconds"] * rule["BackoffRate"] ** attempt, rule["MaxDelaySeconds"])
+        for attempt in range(rule["MaxAttempts"])
+    ]
+    waited = np.random.default_rng(1).uniform(0, pauses, (10_000, len(pauses))).sum(axis=1)
+
+    assert np.mean(waited < 60) < 0.01
+
+
 def test_every_failure_goes_the_one_way(states):
     for name, state in states.items():
         for catcher in state.get("Catch", []):
@@ -141,7 +154,8 @@ def test_every_wait_is_bounded(states):
 
 
 def test_placeholders_are_exactly_those_that_the_stack_fills_in():
-    text = json.dumps(definition(Settings()))
+    serverless = Settings.model_validate({"instances": {"last_resort": {"endpoint": "serverless"}}})
+    text = json.dumps(definition(serverless))
     used = {name for name in SUBSTITUTIONS if f"${{{name}}}" in text}
     assert used == set(SUBSTITUTIONS)
     for name in SUBSTITUTIONS:
@@ -151,7 +165,7 @@ def test_placeholders_are_exactly_those_that_the_stack_fills_in():
 
 def test_the_role_has_every_action_that_the_machine_takes_and_no_other(synthesis, tasks):
     used = {task["Resource"].strip("${}") for task in tasks.values()}
-    assert used == set(INTEGRATIONS) == set(ACTIONS)
+    assert used | {"CreateServerlessConfig"} == set(INTEGRATIONS) == set(ACTIONS)
     (policy,) = (
         policy["Properties"]["PolicyDocument"]["Statement"]
         for name, policy in synthesis.resources("FmRecPipeline", "AWS::IAM::Policy").items()

@@ -433,6 +433,21 @@ def test_an_endpoint_under_change_is_waited_for(run, answers):
     assert started.visited.count("Wait for the endpoint's own change") == 3
 
 
+def test_throttling_while_looking_for_the_endpoint_is_sat_out(run, answers, task_error):
+    refused = iter([task_error("SageMaker.SageMakerException", "Rate exceeded (Service: SageMaker)")] * 3)
+
+    def look(arguments):
+        for error in refused:
+            raise error
+        return answers["Look for the endpoint"](arguments)
+
+    started, (status, output) = run({}, **{"Look for the endpoint": look})
+
+    assert status == "SUCCEEDED"
+    assert output["endpoint"]["status"] == "InService"
+    assert started.visited.count("Wait for the endpoint's own change") == 3
+
+
 def test_an_endpoint_that_never_settles_ends_the_run_within_an_hour(run):
     started, outcome = run(
         {}, **{"Look for the endpoint": lambda a: {"EndpointStatus": "Updating", "EndpointConfigName": "old"}}
