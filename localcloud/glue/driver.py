@@ -206,6 +206,9 @@ class Driver:
     def _mirror(self) -> Path:
         return self._folder / "s3"
 
+    def _scratch(self) -> Path:
+        return self._folder / "scratch"
+
     def _spark_settings(self) -> Path:
         return self._folder / "spark.conf"
 
@@ -218,8 +221,7 @@ class Driver:
         """Spark's defaults: what Glue 6.0 sets, ``--conf``, and S3 as folders (see ``glue_s3``)."""
         from ministack.services import s3
 
-        scratch = self._folder / "scratch"
-        scratch.mkdir()
+        self._scratch().mkdir()
         overload = "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme"
         settings = {
             "spark.master": "local[2]",
@@ -227,11 +229,10 @@ class Driver:
             "spark.driver.memory": "2g",
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
-            "spark.driver.extraJavaOptions": f"{spark.java_options(scratch)} "
+            "spark.driver.extraJavaOptions": f"{spark.java_options(self._scratch())} "
             f"-Dlog4j2.configurationFile={self._spark_settings().with_name('log4j2.properties').as_uri()}",
             "spark.ui.enabled": "false",
             "spark.ui.showConsoleProgress": "false",
-            "spark.local.dir": str(scratch),
             "spark.sql.warehouse.dir": (self._folder / "warehouse").as_uri(),
             "spark.sql.shuffle.partitions": "4",
             "spark.sql.session.timeZone": "UTC",
@@ -269,5 +270,6 @@ class Driver:
             "PYSPARK_DRIVER_PYTHON": sys.executable,
             "PYSPARK_SUBMIT_ARGS": spark.submit_arguments(self._spark_settings()),
             "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_LOCAL_DIRS": str(self._scratch()),
             "TZ": "UTC",
         }

@@ -57,10 +57,10 @@ def java_options(scratch: Path) -> str:
     scratch
         The JVM's temporary folder.
     """
-    options = f"-Djava.io.tmpdir={scratch} {_SHORT_LIVED}"
+    options = f'"-Djava.io.tmpdir={scratch}" {_SHORT_LIVED}'
     if archive_file().exists():
         # The JVM leaves out an archive that is not its own or Spark's; it need not say so.
-        options += f" -XX:SharedArchiveFile={archive_file()} -Xlog:disable"
+        options += f' "-XX:SharedArchiveFile={archive_file()}" -Xlog:disable'
     return options
 
 
@@ -78,7 +78,7 @@ def prepare() -> Path:
     archive.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
         part = Path(folder) / archive.name
-        options = f"{_SHORT_LIVED} -XX:ArchiveClassesAtExit={part} -Xlog:disable"
+        options = f'{_SHORT_LIVED} "-XX:ArchiveClassesAtExit={part}" -Xlog:disable'
         settings = Path(folder) / "spark.conf"
         settings.write_text(
             f"spark.master local[2]\nspark.ui.enabled false\nspark.driver.host 127.0.0.1\n"

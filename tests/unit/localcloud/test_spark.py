@@ -14,7 +14,7 @@ def test_the_archive_is_used_once_it_is_there(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(spark, "archive_file", lambda: archive)
     assert "SharedArchiveFile" not in spark.java_options(tmp_path)
     archive.touch()
-    assert f"-XX:SharedArchiveFile={archive} " in spark.java_options(tmp_path)
+    assert f'"-XX:SharedArchiveFile={archive}" ' in spark.java_options(tmp_path)
     assert spark.prepare() == archive  # nothing is done twice
 
 
