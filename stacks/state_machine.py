@@ -65,13 +65,14 @@ class PipelineStateMachine(Construct):
         }
         if set(substitutions) != set(SUBSTITUTIONS):
             raise ValueError(f"substitutions differ: {set(substitutions) ^ set(SUBSTITUTIONS)}")
+        text = json.dumps(definition(settings), indent=1)
         self.state_machine = stepfunctions.StateMachine(
             self,
             "StateMachine",
-            definition_body=stepfunctions.DefinitionBody.from_string(
-                json.dumps(definition(settings), indent=1)
-            ),
-            definition_substitutions=substitutions,
+            definition_body=stepfunctions.DefinitionBody.from_string(text),
+            definition_substitutions={
+                name: value for name, value in substitutions.items() if f"${{{name}}}" in text
+            },
             role=self.role,
             logs=stepfunctions.LogOptions(
                 destination=log_group(self, "Log", settings, name=_log_group_name()),

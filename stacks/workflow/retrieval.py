@@ -220,9 +220,9 @@ def publish(settings: Settings, *, next_state: str) -> States:
             PUBLISH: {
                 "Type": "Map",
                 "Items": jsonata(
-                    f"( $parts := $embeddings.query_parts; $each := $ceil($parts / {MAXIMUM_ITEMS}); "
-                    "[[0..$ceil($parts / $each) - 1].{'parts': [$ * $each, "
-                    "$min([($ + 1) * $each, $parts])]}] )"
+                    f"( $parts := $embeddings.query_parts; $per_call := $ceil($parts / {MAXIMUM_ITEMS}); "
+                    "[[0..$ceil($parts / $per_call) - 1].{'parts': [$ * $per_call, "
+                    "$min([($ + 1) * $per_call, $parts])]}] )"
                 ),
                 "MaxConcurrency": settings.functions.publish_concurrency,
                 "ItemProcessor": {

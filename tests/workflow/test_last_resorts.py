@@ -1,7 +1,7 @@
 """Refused instances through the deployed workflow: each run succeeds or ends in the right sentence.
 
-The machine is the deployed one with other last resorts, and it begins with a run that is encoded
-already: encoding knows nothing of instances, and these tests shall be quick.
+The machine is the deployed one with other last resorts, and all runs train on what the first has
+encoded: encoding knows nothing of instances, and these tests shall be quick.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import pytest
 from fmrec.execution import Execution, follow, start
 from fmrec.instances.catalogue import catalogue
 from stacks.settings import Settings
-from stacks.workflow import definition, training
+from stacks.workflow import definition
+from stacks.workflow.states import INTEGRATIONS
 
 INPUT: dict[str, Any] = {
     "dataset": {
@@ -37,7 +38,7 @@ INPUT: dict[str, Any] = {
     },
     "serving": {"recommendations_per_user": 5, "endpoint": False},
 }
-WITH_ENDPOINT = INPUT | {"serving": {"recommendations_per_user": 5, "endpoint": True}}
+WITH_ENDPOINT = {"recommendations_per_user": 5, "endpoint": True}
 
 TRAINING, TRANSFORM, ENDPOINT = "for training job usage", "for transform job usage", "for endpoint usage"
 ACROSS_TRAINING = "Number of instances across all training jobs"
@@ -77,7 +78,7 @@ def filled_in(template: Any, deployed: Any) -> Iterator[tuple[str, str]]:
 
 
 class Machine:
-    """Variants of the deployed state machine that begin where encoding has ended."""
+    """Variants of the deployed state machine, run on data that is encoded already."""
 
     def __init__(self, pipeline: Any) -> None:
         self.pipeline = pipeline
@@ -87,12 +88,11 @@ class Machine:
         self._machines: dict[str, str] = {}
         found = self.states.describe_state_machine(stateMachineArn=pipeline.outputs["StateMachineArn"])
         self._role = found["roleArn"]
-        self._values = dict(filled_in(definition(Settings()), json.loads(found["definition"])))
+        self._values = {name: f"arn:aws:states:::{call}" for name, call in INTEGRATIONS.items()}
+        self._values |= dict(filled_in(definition(Settings()), json.loads(found["definition"])))
         run = pipeline.run(INPUT)
         assert run.status == "SUCCEEDED", run.cause
-        prefix = f"encoded/{run.name}/"
-        listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix)["Contents"]
-        self._encoded = {item["Key"].removeprefix(prefix): self.read(item["Key"]) for item in listed}
+        self._encoded: str = run.name
 
     def read(self, key: str) -> bytes:
         body: bytes = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
@@ -101,21 +101,30 @@ class Machine:
     def start(
         self,
         last_resort: dict[str, Any] | None = None,
-        execution_input: dict[str, Any] = INPUT,
-        change_manifest: Callable[[dict[str, Any]], None] | None = None,
+        serving: dict[str, Any] = INPUT["serving"],
+        encoded: str | None = None,
     ) -> str:
         """Start an execution under these last resorts and return its ARN."""
-        name = f"resort-{uuid.uuid4().hex[:8]}"
-        for key, content in self._encoded.items():
-            body = content
-            if key == "manifest.json" and change_manifest is not None:
-                manifest = json.loads(content)
+        # What the account has is kept for a while, and each test has another account.
+        self.s3.delete_object(Bucket=self.bucket, Key="cache/account.json")
+        given = {
+            "encoded": encoded or self._encoded,
+            "hyperparameters": INPUT["hyperparameters"],
+            "serving": serving,
+        }
+        return start(self.states, self._machine(last_resort or {}), given, f"resort-{uuid.uuid4().hex[:8]}")
+
+    def encoded_copy(self, change_manifest: Callable[[dict[str, Any]], None]) -> str:
+        """Copy what is encoded under another name, with another manifest."""
+        name, prefix = f"copy-{uuid.uuid4().hex[:8]}", f"encoded/{self._encoded}/"
+        for item in self.s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix)["Contents"]:
+            body, key = self.read(item["Key"]), item["Key"].removeprefix(prefix)
+            if key == "manifest.json":
+                manifest = json.loads(body)
                 change_manifest(manifest)
                 body = json.dumps(manifest).encode()
             self.s3.put_object(Bucket=self.bucket, Key=f"encoded/{name}/{key}", Body=body)
-        # What the account has is kept for a while, and each test has another account.
-        self.s3.delete_object(Bucket=self.bucket, Key="cache/account.json")
-        return start(self.states, self._machine(last_resort or {}), execution_input, name)
+        return name
 
     def run(self, *arguments: Any, **options: Any) -> Execution:
         return follow(self.states, self.start(*arguments, **options), poll_seconds=0.2)
@@ -128,9 +137,7 @@ class Machine:
         key = json.dumps(last_resort)
         if key not in self._machines:
             settings = Settings.model_validate({"instances": {"last_resort": last_resort}})
-            machine = definition(settings)
-            machine["States"][training.CHECK_INPUT]["Next"] = "Choose instances"
-            text = json.dumps(machine)
+            text = json.dumps(definition(settings))
             for placeholder, value in self._values.items():
                 text = text.replace(f"${{{placeholder}}}", value)
             made = self.states.create_state_machine(
@@ -236,7 +243,7 @@ def test_a_manifest_too_large_for_every_type_says_which_number_to_lower(machine:
         manifest["feature_dim"] = 10**12
         manifest["ranges"]["more"] = [max(end for _, end in manifest["ranges"].values()), 10**12]
 
-    run = machine.run(change_manifest=grow)
+    run = machine.run(encoded=machine.encoded_copy(grow))
 
     assert run.status == "FAILED"
     assert "num_factors" in str(run.cause)
