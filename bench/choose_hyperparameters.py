@@ -1,8 +1,8 @@
 """Which hyperparameters to train with, chosen on validation data that is held out of train.
 
 MovieLens 100k, ua split. For each trial a model is fitted by the FM stand-in's own trainer on train without
-five ratings a user, and judged on those five after every epoch; a trial's score is its best epoch's, over the
-mean of the seeds. Test rows are never looked at, unless ``--test`` asks for the winner's figures: it is then
+five ratings a user, and judged on those five after every epoch, for three folds (each with a seed of its own);
+a trial's score is the mean over folds at its best epoch. Test rows are never looked at, unless ``--test`` asks for the winner's figures: it is then
 fitted on all of train for as many epochs as were best, and judged on test.
 
 Three tasks:
@@ -285,20 +285,15 @@ def fit(
     return curve
 
 
-def choose(
-    task: Recommend | PredictRating, split: MovieLensSplit, seeds: tuple[int, ...]
-) -> tuple[Trial, int]:
+def choose(task: Recommend | PredictRating, split: MovieLensSplit, folds: int) -> tuple[Trial, int]:
     """Run all trials, print each one's best epoch, and return the winner with its epochs."""
     results = []
     print(f"{task.names[0]:>44}  epoch  seconds  trial")
     for trial in task.trials():
         start = time.perf_counter()
         curves = [
-            [
-                point[task.names[0]]
-                for point in fit(task, trial, split.fit, split.validation, seed, trial.epochs)
-            ]
-            for seed in seeds
+            [point[task.names[0]] for point in fit(task, trial, *split.fold(fold), fold, trial.epochs)]
+            for fold in range(folds)
         ]
         curve = np.mean(curves, axis=0)
         epoch = int(np.argmax(task.sign * curve)) + 1
@@ -325,14 +320,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--task", choices=list(TASKS), nargs="*", default=list(TASKS))
-    parser.add_argument("--seeds", type=int, default=1, choices=(1, 2, 3), help="fits a trial")
+    parser.add_argument("--folds", type=int, default=3, choices=(1, 2, 3), help="fits a trial")
     parser.add_argument("--test", action="store_true", help="then judge the winner on test, with three seeds")
     options = parser.parse_args()
     split = MovieLensSplit.load(BUILD / "movielens")
     for name in options.task:
         print(f"\n{name}")
         task = TASKS[name](split)
-        trial, epochs = choose(task, split, SEEDS[: options.seeds])
+        trial, epochs = choose(task, split, options.folds)
         if options.test:
             report_test(task, split, trial, epochs)
 

@@ -1,7 +1,8 @@
 """MovieLens 100k split as MovieLens' own ua does, with validation rows taken out of train.
 
-Test is the first 10 ratings of each user in file order; validation the next 5, which nobody chooses
-hyperparameters without; what is left is what trial models are fitted on.
+Test is the first 10 ratings of each user in file order, the rest is train. A fold takes five ratings of
+each user out of train for validation, the next five for the next fold; trial models are fitted on what is
+left. File order is random in time, and every user has at least 20 ratings.
 """
 
 from __future__ import annotations
@@ -29,9 +30,8 @@ class MovieLensSplit:
     columns: NDArray[np.int32]
     """(ratings, 2): user, and 943 + item."""
     ratings: NDArray[np.float32]
-    fit: NDArray[np.int64]
-    validation: NDArray[np.int64]
-    test: NDArray[np.int64]
+    place: NDArray[np.int64]
+    """(ratings,) which of its user's ratings each is, in file order."""
     folder: Path
 
     @classmethod
@@ -47,15 +47,22 @@ class MovieLensSplit:
         order = np.argsort(user, kind="stable")
         place = np.empty(len(user), np.int64)
         place[order] = np.arange(len(user)) - np.searchsorted(user[order], user[order])
-        held = TEST_PER_USER + VALIDATION_PER_USER
-        return cls(
-            np.column_stack([user - 1, USERS + item - 1]).astype(np.int32),
-            rating.astype(np.float32),
-            np.flatnonzero(place >= held),
-            np.flatnonzero((place >= TEST_PER_USER) & (place < held)),
-            np.flatnonzero(place < TEST_PER_USER),
-            files.folder,
-        )
+        columns = np.column_stack([user - 1, USERS + item - 1]).astype(np.int32)
+        return cls(columns, rating.astype(np.float32), place, files.folder)
+
+    @property
+    def test(self) -> NDArray[np.int64]:
+        return np.flatnonzero(self.place < TEST_PER_USER)
+
+    @property
+    def train(self) -> NDArray[np.int64]:
+        return np.flatnonzero(self.place >= TEST_PER_USER)
+
+    def fold(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows to fit on and rows to validate on, of the folds 0, 1, …"""
+        first = TEST_PER_USER + number * VALIDATION_PER_USER
+        held = (self.place >= first) & (self.place < first + VALIDATION_PER_USER)
+        return np.flatnonzero((self.place >= TEST_PER_USER) & ~held), np.flatnonzero(held)
 
     @property
     def width(self) -> int:
@@ -65,11 +72,6 @@ class MovieLensSplit:
     def labels(self) -> NDArray[np.float32]:
         """1 for a rating of at least 4."""
         return (self.ratings >= THRESHOLD).astype(np.float32)
-
-    @property
-    def train(self) -> NDArray[np.int64]:
-        """Fit and validation rows: ua's train."""
-        return np.sort(np.concatenate([self.fit, self.validation]))
 
     def rows(self, which: NDArray[np.int64], binary: bool) -> Rows:
         """Two-hot rows, labelled 0/1 or with the rating."""

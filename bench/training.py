@@ -59,7 +59,7 @@ def main() -> None:
         train_synthetic(options.synthetic_rows, options.threads)
         return
     split = MovieLensSplit.load(BUILD / "movielens")
-    print(f"MovieLens 100k, {split.fit.size} rows, {options.threads} thread(s), 64 factors")
+    print(f"MovieLens 100k, {split.fold(0)[0].size} rows, {options.threads} thread(s), 64 factors")
     ours = {
         "log_loss": measure_ours(split, "binary_classifier", options.threads),
         "rmse": measure_ours(split, "regressor", options.threads),
@@ -85,8 +85,9 @@ def measure_ours(split: MovieLensSplit, predictor_type: str, threads: int) -> tu
         SCHEMA, {**SETTINGS, **rates, "feature_dim": split.width, "predictor_type": predictor_type}
     )
     trainer = Trainer(settings, 0, threads)
-    order = np.random.default_rng(0).permutation(split.fit)
-    held = split.rows(split.validation, binary)
+    fitted, validation = split.fold(0)
+    order = np.random.default_rng(0).permutation(fitted)
+    held = split.rows(validation, binary)
     seconds, losses = [], []
     with Dataset([split.rows(order, binary)], split.width, 1000, BUILD) as dataset:
         for _ in range(EPOCHS):
@@ -97,15 +98,16 @@ def measure_ours(split: MovieLensSplit, predictor_type: str, threads: int) -> tu
             trainer.evaluate(held, sums)
             name = "binary_classification_cross_entropy <loss>" if binary else "rmse <loss>"
             losses.append(metrics(sums, held.labels.size, binary)[name])
-    return split.fit.size / float(np.median(seconds[1:])), min(losses)
+    return fitted.size / float(np.median(seconds[1:])), min(losses)
 
 
 def write_data(split: MovieLensSplit, path: Path) -> Path:
     """Write what the peers read."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    order = np.random.default_rng(0).permutation(split.fit)
+    fitted, validation = split.fold(0)
+    order = np.random.default_rng(0).permutation(fitted)
     arrays: dict[str, Any] = {"width": np.int64(split.width)}
-    for prefix, rows in (("", order), ("held_", split.validation)):
+    for prefix, rows in (("", order), ("held_", validation)):
         arrays[f"{prefix}columns"] = split.columns[rows]
         arrays[f"{prefix}labels"] = split.labels[rows]
         arrays[f"{prefix}ratings"] = split.ratings[rows]
