@@ -15,7 +15,7 @@ from typing import Any
 
 import botocore.session
 import botocore.validate
-import jsonata
+import jsonata  # type: ignore[import-untyped]  # the emulator's engine comes without types
 import pytest
 
 from stacks.workflow import SUBSTITUTIONS

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import zipfile
+from typing import Any
 
 import pytest
 
@@ -16,17 +17,17 @@ LIMIT = 250 * 1024 * 1024
 """Code and layers of a function, unzipped."""
 
 
-def size(folder):
+def size(folder: Any) -> Any:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.fixture(scope="module")
-def layer():
+def layer() -> Any:
     """The layer's Python folder, built by make setup."""
     return bundles.function_layer() / "python"
 
 
-def test_a_bundle_holds_sources_of_the_handler_and_the_library_and_nothing_else():
+def test_a_bundle_holds_sources_of_the_handler_and_the_library_and_nothing_else() -> None:
     folder = bundles.function_code("check_quality")
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
@@ -36,7 +37,7 @@ def test_a_bundle_holds_sources_of_the_handler_and_the_library_and_nothing_else(
     assert {name.rsplit(".", 1)[1] for name in names} <= {"py", "csv", "json"}
 
 
-def test_staging_again_removes_what_is_gone_and_writes_nothing_else():
+def test_staging_again_removes_what_is_gone_and_writes_nothing_else() -> None:
     folder = bundles.function_code("check_quality")
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.py")}
     (folder / "stray.py").write_text("")
@@ -46,13 +47,13 @@ def test_staging_again_removes_what_is_gone_and_writes_nothing_else():
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.py")} == before
 
 
-def test_every_function_is_under_the_limit_with_its_layer(layer):
+def test_every_function_is_under_the_limit_with_its_layer(layer: Any) -> None:
     code = [size(bundles.function_code(name)) for name in function_settings(Settings(), "bucket")]
 
     assert size(layer) + max(code) < LIMIT
 
 
-def test_the_layer_holds_what_is_locked_for_the_runtime(layer):
+def test_the_layer_holds_what_is_locked_for_the_runtime(layer: Any) -> None:
     lock = (bundles.ROOT / "lambda" / "requirements.txt").read_text()
     locked = dict(re.findall(r"^([a-z0-9-]+)==([^ ]+)", lock, re.MULTILINE))
     installed = dict(
@@ -65,24 +66,27 @@ def test_the_layer_holds_what_is_locked_for_the_runtime(layer):
     assert lock.count("--hash=sha256:") >= len(locked)
 
 
-def test_extensions_are_for_the_runtimes_python_and_platform(layer):
+def test_extensions_are_for_the_runtimes_python_and_platform(layer: Any) -> None:
     extensions = [path.name for path in layer.rglob("*.so") if ".cpython-" in path.name]
 
     assert len(extensions) > 20
     assert {name.split(".", 1)[1] for name in extensions} == {"cpython-313-x86_64-linux-gnu.so"}
 
 
-def test_every_arrow_library_that_an_extension_loads_is_still_there(layer):
+def test_every_arrow_library_that_an_extension_loads_is_still_there(layer: Any) -> None:
     present = {path.name for path in (layer / "pyarrow").iterdir()}
     for path in (layer / "pyarrow").glob("*.so*"):
         needed = set(re.findall(rb"lib(?:arrow|parquet)[a-z_]*\.so\.\d+", path.read_bytes()))
         assert {name.decode() for name in needed} <= present, path.name
 
 
-def test_the_runtimes_own_python_imports_what_was_left(layer):
+def test_the_runtimes_own_python_imports_what_was_left(layer: Any) -> None:
     python = shutil.which("python3.13")
-    works = python and subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
-    if not works:
+    works = (
+        python is not None
+        and subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
+    )
+    if python is None or not works:
         pytest.skip("there is no Python 3.13 here")
     imports = "import numpy, pyarrow.compute, pyarrow.json, pyarrow.parquet, aws_lambda_powertools"
     done = subprocess.run(
@@ -95,7 +99,7 @@ def test_the_runtimes_own_python_imports_what_was_left(layer):
     assert done.returncode == 0, done.stderr
 
 
-def test_nothing_that_is_not_needed_is_in_the_layer(layer):
+def test_nothing_that_is_not_needed_is_in_the_layer(layer: Any) -> None:
     names = [path.relative_to(layer).as_posix() for path in layer.rglob("*")]
 
     assert not [name for name in names if name.endswith((".pyc", ".h", ".pyx"))]
@@ -103,14 +107,16 @@ def test_nothing_that_is_not_needed_is_in_the_layer(layer):
     assert not [name for name in names if "flight" in name and name.endswith((".so", ".py"))]
 
 
-def test_the_layer_is_built_once_for_a_lock_file(tmp_path, monkeypatch):
+def test_the_layer_is_built_once_for_a_lock_file(tmp_path: Any, monkeypatch: Any) -> None:
     path = bundles.ROOT / "scripts" / "build_lambda_layer.py"
     specification = importlib.util.spec_from_file_location("build_lambda_layer", path)
+    assert specification is not None
+    assert specification.loader is not None
     script = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(script)
     installed = []
 
-    def install(target):
+    def install(target: Any) -> None:
         installed.append(target)
         (target / "pyarrow" / "tests").mkdir(parents=True)
         (target / "pyarrow" / "lib.py").write_text("")
@@ -131,14 +137,14 @@ def test_the_layer_is_built_once_for_a_lock_file(tmp_path, monkeypatch):
     assert len(installed) == 2
 
 
-def test_without_a_layer_synthesis_says_what_to_run(tmp_path, monkeypatch):
+def test_without_a_layer_synthesis_says_what_to_run(tmp_path: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(bundles, "LAYER", bundles.ROOT / "build" / "no-layer-here")
 
     with pytest.raises(FileNotFoundError, match="run `make setup`"):
         bundles.function_layer()
 
 
-def test_glues_library_is_a_zip_with_the_same_bytes_every_time():
+def test_glues_library_is_a_zip_with_the_same_bytes_every_time() -> None:
     archive = bundles.glue_library()
     before = archive.read_bytes()
     bundles.glue_library()

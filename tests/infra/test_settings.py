@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from stacks.settings import Settings, from_context
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_no_setting_at_all_deploys_the_defaults():
+def test_no_setting_at_all_deploys_the_defaults() -> None:
     settings = from_context({})
 
     assert settings.hyperparameters["num_factors"] == "64"
@@ -24,7 +25,7 @@ def test_no_setting_at_all_deploys_the_defaults():
     assert settings.quality_thresholds["binary_classification_accuracy"] == 0.65
 
 
-def test_a_dotted_name_overrides_one_setting_and_json_several():
+def test_a_dotted_name_overrides_one_setting_and_json_several() -> None:
     context = {
         "fmrec": '{"glue": {"workers": 10}, "serving": {"endpoint": true}}',
         "fmrec.serving.endpoint": "false",
@@ -41,7 +42,7 @@ def test_a_dotted_name_overrides_one_setting_and_json_several():
     assert settings.prefix == "trial"
 
 
-def test_a_regressor_has_its_own_defaults_and_no_thresholds_of_a_classifier():
+def test_a_regressor_has_its_own_defaults_and_no_thresholds_of_a_classifier() -> None:
     context = {
         "fmrec.dataset.label.mode": "regression",
         "fmrec.hyperparameters.predictor_type": "regressor",
@@ -83,12 +84,12 @@ def test_a_regressor_has_its_own_defaults_and_no_thresholds_of_a_classifier():
         ({"fmrec.name.first": "x", "fmrec": '{"name": "A"}'}, "name is a value"),
     ],
 )
-def test_a_wrong_setting_is_a_sentence_that_names_it(context, sentence):
+def test_a_wrong_setting_is_a_sentence_that_names_it(context: Any, sentence: Any) -> None:
     with pytest.raises(SettingsError, match=re.escape(sentence)):
         from_context(context)
 
 
-def test_synthesis_ends_with_the_sentence_and_without_a_traceback(tmp_path):
+def test_synthesis_ends_with_the_sentence_and_without_a_traceback(tmp_path: Any) -> None:
     done = subprocess.run(
         [sys.executable, "app.py"],
         cwd=ROOT,
@@ -107,7 +108,7 @@ def test_synthesis_ends_with_the_sentence_and_without_a_traceback(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_cdk_json_sets_every_feature_flag_that_the_library_recommends():
+def test_cdk_json_sets_every_feature_flag_that_the_library_recommends() -> None:
     import aws_cdk._jsii as package
 
     flags = json.loads((ROOT / "cdk.json").read_text())["context"]
@@ -121,15 +122,17 @@ def test_cdk_json_sets_every_feature_flag_that_the_library_recommends():
     }
 
 
-def recommended_flags(package):
+def recommended_flags(package: Any) -> Any:
     import tarfile
 
     (archive,) = package.glob("aws-cdk-lib@*.jsii.tgz")
     with tarfile.open(archive) as opened:
-        return json.load(opened.extractfile("package/recommended-feature-flags.json"))
+        member = opened.extractfile("package/recommended-feature-flags.json")
+        assert member is not None
+        return json.load(member)
 
 
-def test_the_registry_knows_every_region_of_both_algorithms():
+def test_the_registry_knows_every_region_of_both_algorithms() -> None:
     machines, neighbours = registry("factorization-machines"), registry("knn")
 
     assert machines == neighbours
@@ -148,19 +151,19 @@ def test_the_registry_knows_every_region_of_both_algorithms():
         ("us-isof-south-1", "csp.hci.ic.gov"),
     ],
 )
-def test_a_registry_has_the_domain_of_its_partition(region, suffix):
+def test_a_registry_has_the_domain_of_its_partition(region: Any, suffix: Any) -> None:
     assert domain_suffix(region) == suffix
 
 
-def test_settings_cannot_be_changed_after_they_were_checked():
+def test_settings_cannot_be_changed_after_they_were_checked() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings().name = "Other"
 
 
-def test_every_setting_is_documented_with_its_default():
+def test_every_setting_is_documented_with_its_default() -> None:
     text = (ROOT / "docs" / "settings.md").read_text()
 
-    def names(model, prefix=""):
+    def names(model: Any, prefix: Any = "") -> Any:
         for name, field in model.model_fields.items():
             if hasattr(field.annotation, "model_fields"):
                 yield from names(field.annotation, f"{prefix}{name}.")

@@ -1,6 +1,7 @@
 """The definition's form: every state cared for, every way with an end, every action granted and used."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ OBSERVED = {
 """For the execution log and tracing, granted by CDK."""
 
 
-def next_states(state):
+def next_states(state: Any) -> Any:
     if "Next" in state:
         yield state["Next"]
     for catcher in state.get("Catch", []):
@@ -72,7 +73,7 @@ def next_states(state):
 
 
 @pytest.fixture(scope="session", params=["defaults", "waiting", "batch-only", "fail"])
-def states(request):
+def states(request: Any) -> Any:
     """The states under every set of last resorts."""
     resorts = {
         "defaults": {},
@@ -83,7 +84,7 @@ def states(request):
     return definition(Settings.model_validate({"instances": {"last_resort": resorts}}))["States"]
 
 
-def test_every_task_retries_and_catches_everything(tasks, definition):
+def test_every_task_retries_and_catches_everything(tasks: Any, definition: Any) -> None:
     for name, task in tasks.items():
         assert task["Retry"], name
         for retrier in task["Retry"]:
@@ -99,7 +100,7 @@ def test_every_task_retries_and_catches_everything(tasks, definition):
         assert catching["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
 
 
-def test_a_minute_of_throttling_is_outlasted_with_hardly_an_exception():
+def test_a_minute_of_throttling_is_outlasted_with_hardly_an_exception() -> None:
     rule = retry("Throttled")
     pauses = [
         min(rule["IntervalSeconds"] * rule["BackoffRate"] ** attempt, rule["MaxDelaySeconds"])
@@ -110,7 +111,7 @@ def test_a_minute_of_throttling_is_outlasted_with_hardly_an_exception():
     assert np.mean(waited < 60) < 0.01
 
 
-def test_every_failure_goes_the_one_way(states):
+def test_every_failure_goes_the_one_way(states: Any) -> None:
     for name, state in states.items():
         for catcher in state.get("Catch", []):
             if "States.ALL" in catcher["ErrorEquals"] and name not in FAILURE_PATH:
@@ -119,7 +120,7 @@ def test_every_failure_goes_the_one_way(states):
     assert [name for name, state in states.items() if state["Type"] == "Fail"] == ["The run failed"]
 
 
-def test_every_state_exists_can_be_reached_and_reaches_an_end(states):
+def test_every_state_exists_can_be_reached_and_reaches_an_end(states: Any) -> None:
     ends = {name for name, state in states.items() if state["Type"] in {"Fail", "Succeed"}}
     for name, state in states.items():
         for target in next_states(state):
@@ -140,20 +141,20 @@ def test_every_state_exists_can_be_reached_and_reaches_an_end(states):
     assert reaching == set(states)
 
 
-def test_names_of_states_are_words_that_fit_the_console(states):
+def test_names_of_states_are_words_that_fit_the_console(states: Any) -> None:
     for name in states:
         assert len(name) <= 80
         assert " " in name
         assert name[0].isupper()
 
 
-def test_every_wait_is_bounded(states):
+def test_every_wait_is_bounded(states: Any) -> None:
     for state in states.values():
         if state["Type"] == "Wait":
             assert 0 < state["Seconds"] <= 600
 
 
-def test_placeholders_are_exactly_those_that_the_stack_fills_in():
+def test_placeholders_are_exactly_those_that_the_stack_fills_in() -> None:
     serverless = Settings.model_validate({"instances": {"last_resort": {"endpoint": "serverless"}}})
     text = json.dumps(definition(serverless))
     used = {name for name in SUBSTITUTIONS if f"${{{name}}}" in text}
@@ -163,7 +164,7 @@ def test_placeholders_are_exactly_those_that_the_stack_fills_in():
     assert "${" not in text
 
 
-def test_the_role_has_every_action_that_the_machine_takes_and_no_other(synthesis, tasks):
+def test_the_role_has_every_action_that_the_machine_takes_and_no_other(synthesis: Any, tasks: Any) -> None:
     used = {task["Resource"].strip("${}") for task in tasks.values()}
     assert used | {"CreateServerlessConfig"} == set(INTEGRATIONS) == set(ACTIONS)
     (policy,) = (
@@ -201,7 +202,7 @@ OTHER_ACTIONS = {
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_each_function_reads_and_writes_only_its_prefixes(synthesis, function):
+def test_each_function_reads_and_writes_only_its_prefixes(synthesis: Any, function: Any) -> None:
     from fmrec.instances.permissions import READ_ACTIONS
 
     (policy,) = (
@@ -230,7 +231,7 @@ def test_each_function_reads_and_writes_only_its_prefixes(synthesis, function):
     assert others == expected
 
 
-def test_quotas_may_only_be_requested_where_settings_allow_it(synthesis, throw_away):
+def test_quotas_may_only_be_requested_where_settings_allow_it(synthesis: Any, throw_away: Any) -> None:
     for found, stack, allowed in (
         (synthesis, "FmRecPipeline", False),
         (throw_away, "TrialPipeline", True),
@@ -239,6 +240,6 @@ def test_quotas_may_only_be_requested_where_settings_allow_it(synthesis, throw_a
         assert ("servicequotas:RequestServiceQuotaIncrease" in text) is allowed
 
 
-def test_two_states_of_one_name_are_an_error():
+def test_two_states_of_one_name_are_an_error() -> None:
     with pytest.raises(ValueError, match="two states are named 'A'"):
         merge({"A": {}}, {"A": {}})

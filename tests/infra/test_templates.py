@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,25 +20,25 @@ SERVICE_PRINCIPALS = {
 """Principals' names, which are the same in every partition."""
 
 
-def statements(policy):
+def statements(policy: Any) -> Any:
     found = policy["Statement"]
     return found if isinstance(found, list) else [found]
 
 
-def violated_rules(report):
+def violated_rules(report: Any) -> Any:
     return [violation["ruleName"] for plugin in report["pluginReports"] for violation in plugin["violations"]]
 
 
-def as_list(value):
+def as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
 @pytest.mark.parametrize("which", ["synthesis", "throw_away"])
-def test_cdk_nag_finds_no_error(which, request):
+def test_cdk_nag_finds_no_error(which: Any, request: Any) -> None:
     assert violated_rules(request.getfixturevalue(which).report) == []
 
 
-def test_cdk_nag_would_find_an_error(tmp_path):
+def test_cdk_nag_would_find_an_error(tmp_path: Any) -> None:
     from aws_cdk import App, Stack, Validations
     from aws_cdk import aws_s3 as s3
     from cdk_nag import AwsSolutionsChecks
@@ -52,7 +53,7 @@ def test_cdk_nag_would_find_an_error(tmp_path):
     assert "AwsSolutions-S1" in " ".join(violated_rules(report))
 
 
-def test_cfn_lint_finds_nothing(synthesis, throw_away):
+def test_cfn_lint_finds_nothing(synthesis: Any, throw_away: Any) -> None:
     templates = [
         str(found.folder / f"{stack}.template.json")
         for found, stacks in ((synthesis, STACKS), (throw_away, ("TrialStorage", "TrialPipeline")))
@@ -69,7 +70,7 @@ def test_cfn_lint_finds_nothing(synthesis, throw_away):
     assert done.returncode == 0, done.stdout
 
 
-def test_every_bucket_is_private_encrypted_versioned_and_tidied_up(synthesis):
+def test_every_bucket_is_private_encrypted_versioned_and_tidied_up(synthesis: Any) -> None:
     buckets = synthesis.resources("FmRecStorage", "AWS::S3::Bucket")
     assert len(buckets) == 2
     for bucket in buckets.values():
@@ -83,7 +84,7 @@ def test_every_bucket_is_private_encrypted_versioned_and_tidied_up(synthesis):
         assert bucket["DeletionPolicy"] == "Retain"
 
 
-def test_only_what_a_run_can_make_again_expires(synthesis):
+def test_only_what_a_run_can_make_again_expires(synthesis: Any) -> None:
     (data,) = (
         bucket["Properties"]
         for name, bucket in synthesis.resources("FmRecStorage", "AWS::S3::Bucket").items()
@@ -100,7 +101,7 @@ def test_only_what_a_run_can_make_again_expires(synthesis):
     assert encryption["BucketKeyEnabled"] is True
 
 
-def test_buckets_and_topic_refuse_what_is_not_encrypted_on_the_way(synthesis):
+def test_buckets_and_topic_refuse_what_is_not_encrypted_on_the_way(synthesis: Any) -> None:
     policies = [
         *synthesis.resources("FmRecStorage", "AWS::S3::BucketPolicy").values(),
         *synthesis.resources("FmRecStorage", "AWS::SNS::TopicPolicy").values(),
@@ -116,7 +117,7 @@ def test_buckets_and_topic_refuse_what_is_not_encrypted_on_the_way(synthesis):
         assert denied, policy
 
 
-def test_key_rotates_and_table_and_topic_use_it(synthesis):
+def test_key_rotates_and_table_and_topic_use_it(synthesis: Any) -> None:
     ((key_name, key),) = synthesis.resources("FmRecStorage", "AWS::KMS::Key").items()
     (table,) = synthesis.resources("FmRecStorage", "AWS::DynamoDB::Table").values()
     (topic,) = synthesis.resources("FmRecStorage", "AWS::SNS::Topic").values()
@@ -134,7 +135,7 @@ def test_key_rotates_and_table_and_topic_use_it(synthesis):
     assert topic["Properties"]["KmsMasterKeyId"] == reference
 
 
-def test_what_is_stateful_is_retained_and_a_trial_leaves_nothing(synthesis, throw_away):
+def test_what_is_stateful_is_retained_and_a_trial_leaves_nothing(synthesis: Any, throw_away: Any) -> None:
     stateful = ("AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::KMS::Key")
     for kind in stateful:
         for resource in synthesis.resources("FmRecStorage", kind).values():
@@ -145,7 +146,7 @@ def test_what_is_stateful_is_retained_and_a_trial_leaves_nothing(synthesis, thro
     assert not synthesis.resources("FmRecStorage", "Custom::S3AutoDeleteObjects")
 
 
-def test_the_glue_job_runs_the_library_on_glue_6_with_everything_encrypted(synthesis):
+def test_the_glue_job_runs_the_library_on_glue_6_with_everything_encrypted(synthesis: Any) -> None:
     (job,) = synthesis.resources("FmRecPipeline", "AWS::Glue::Job").values()
     (security,) = synthesis.resources("FmRecPipeline", "AWS::Glue::SecurityConfiguration").values()
     properties = job["Properties"]
@@ -160,14 +161,14 @@ def test_the_glue_job_runs_the_library_on_glue_6_with_everything_encrypted(synth
     assert encryption["S3Encryptions"][0]["S3EncryptionMode"] == "SSE-KMS"
 
 
-def test_flex_is_a_setting_of_the_glue_job(throw_away):
+def test_flex_is_a_setting_of_the_glue_job(throw_away: Any) -> None:
     (job,) = throw_away.resources("TrialPipeline", "AWS::Glue::Job").values()
 
     assert job["Properties"]["ExecutionClass"] == "FLEX"
     assert job["Properties"]["WorkerType"] == "G.2X"
 
 
-def test_functions_share_a_layer_for_their_own_python_and_log_for_a_limited_time(synthesis):
+def test_functions_share_a_layer_for_their_own_python_and_log_for_a_limited_time(synthesis: Any) -> None:
     functions = synthesis.resources("FmRecPipeline", "AWS::Lambda::Function")
     groups = synthesis.resources("FmRecPipeline", "AWS::Logs::LogGroup")
 
@@ -182,7 +183,7 @@ def test_functions_share_a_layer_for_their_own_python_and_log_for_a_limited_time
     assert {group["Properties"]["RetentionInDays"] for group in groups.values()} == {90}
 
 
-def test_the_state_machine_logs_everything_and_is_traced(synthesis):
+def test_the_state_machine_logs_everything_and_is_traced(synthesis: Any) -> None:
     (state_machine,) = synthesis.resources("FmRecPipeline", "AWS::StepFunctions::StateMachine").values()
     properties = state_machine["Properties"]
 
@@ -193,7 +194,7 @@ def test_the_state_machine_logs_everything_and_is_traced(synthesis):
     assert "/aws/vendedlogs/states/" in json.dumps(group["LogGroupName"])
 
 
-def test_alarms_tell_of_failed_and_timed_out_runs(synthesis):
+def test_alarms_tell_of_failed_and_timed_out_runs(synthesis: Any) -> None:
     alarms = synthesis.resources("FmRecPipeline", "AWS::CloudWatch::Alarm").values()
 
     assert {alarm["Properties"]["MetricName"] for alarm in alarms} == {
@@ -205,14 +206,14 @@ def test_alarms_tell_of_failed_and_timed_out_runs(synthesis):
         assert alarm["Properties"]["Threshold"] == 1
 
 
-def test_an_address_in_settings_is_subscribed(synthesis, throw_away):
+def test_an_address_in_settings_is_subscribed(synthesis: Any, throw_away: Any) -> None:
     (subscription,) = throw_away.resources("TrialStorage", "AWS::SNS::Subscription").values()
 
     assert subscription["Properties"]["Endpoint"] == "someone@example.com"
     assert not synthesis.resources("FmRecStorage", "AWS::SNS::Subscription")
 
 
-def test_no_role_has_a_wildcard_action_or_a_managed_policy(synthesis):
+def test_no_role_has_a_wildcard_action_or_a_managed_policy(synthesis: Any) -> None:
     for stack in STACKS:
         for role in synthesis.resources(stack, "AWS::IAM::Role").values():
             assert "ManagedPolicyArns" not in role["Properties"]
@@ -222,7 +223,7 @@ def test_no_role_has_a_wildcard_action_or_a_managed_policy(synthesis):
                 assert not [action for action in as_list(statement["Action"]) if "*" in action]
 
 
-def test_a_bare_wildcard_resource_has_only_actions_that_know_no_resource(synthesis):
+def test_a_bare_wildcard_resource_has_only_actions_that_know_no_resource(synthesis: Any) -> None:
     without_resource = {
         "cloudwatch:PutMetricData",
         "ecr:GetAuthorizationToken",
@@ -257,7 +258,7 @@ def test_a_bare_wildcard_resource_has_only_actions_that_know_no_resource(synthes
     assert found == without_resource
 
 
-def test_the_role_of_sagemaker_can_only_be_passed_to_sagemaker(synthesis):
+def test_the_role_of_sagemaker_can_only_be_passed_to_sagemaker(synthesis: Any) -> None:
     passing = [
         statement
         for policy in synthesis.resources("FmRecPipeline", "AWS::IAM::Policy").values()
@@ -269,7 +270,7 @@ def test_the_role_of_sagemaker_can_only_be_passed_to_sagemaker(synthesis):
     assert statement["Resource"] == {"Fn::GetAtt": ["SageMakerRoleD4FCFA3F", "Arn"]}
 
 
-def test_templates_name_no_account_region_or_partition(synthesis):
+def test_templates_name_no_account_region_or_partition(synthesis: Any) -> None:
     principals = set()
     for stack in STACKS:
         template = synthesis.template(stack)
@@ -284,7 +285,7 @@ def test_templates_name_no_account_region_or_partition(synthesis):
     assert principals <= SERVICE_PRINCIPALS
 
 
-def test_a_person_finds_what_they_need_in_the_outputs(synthesis):
+def test_a_person_finds_what_they_need_in_the_outputs(synthesis: Any) -> None:
     assert {"DataBucket", "RecommendationsTable", "NotificationsTopic"} <= set(
         synthesis.template("FmRecStorage")["Outputs"]
     )
@@ -302,12 +303,12 @@ def test_a_person_finds_what_they_need_in_the_outputs(synthesis):
     ],
 )
 def test_the_same_template_names_each_partitions_images_and_integrations(
-    synthesis, partition, region, domain
-):
+    synthesis: Any, partition: Any, region: Any, domain: Any
+) -> None:
     template = synthesis.template("FmRecPipeline")
     pseudo = {"AWS::Partition": partition, "AWS::Region": region, "AWS::AccountId": "000000000000"}
 
-    def resolved(value):
+    def resolved(value: Any) -> Any:
         if isinstance(value, str):
             return value
         ((function, argument),) = value.items()

@@ -1,6 +1,7 @@
 """The state machine's ways: what happens when everything works, and on each kind of refusal and failure."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ CAPACITY = (
 STEPS = ("fm_training", "knn_training", "batch_transform", "knn_endpoint", "fm_endpoint")
 
 
-def candidates(*types):
+def candidates(*types: Any) -> Any:
     return [
         {
             "instance_type": kind,
@@ -33,7 +34,7 @@ def candidates(*types):
     ]
 
 
-def planned(**steps):
+def planned(**steps: Any) -> Any:
     """A plan in which every step has the same three candidates, unless told otherwise."""
     plan = {
         step: {
@@ -53,30 +54,32 @@ def planned(**steps):
 
 
 @pytest.fixture
-def answers():
-    """What AWS answers in a run without trouble, by state; the endpoint does not exist yet."""
-    endpoint = {"status": None, "config": None}
+def endpoint() -> dict[str, Any]:
+    """The endpoint as AWS has it: not there yet."""
+    return {"status": None, "config": None}
 
-    def describe_endpoint(arguments):
+
+@pytest.fixture
+def answers(endpoint: dict[str, Any], task_error: Any) -> dict[str, Any]:
+    """What AWS answers in a run without trouble, by state."""
+
+    def describe_endpoint(arguments: Any) -> Any:
         return {"EndpointStatus": endpoint["status"], "EndpointConfigName": endpoint["config"]}
 
-    def look(arguments):
+    def look(arguments: Any) -> Any:
         if endpoint["status"] is None:
-            raise_not_found()
+            raise task_error("SageMaker.SageMakerException", 'Could not find endpoint "arn:x".')
         return describe_endpoint(arguments)
 
-    def raise_not_found():
-        raise endpoint["error"]("SageMaker.SageMakerException", 'Could not find endpoint "arn:x".')
-
-    def deploy(arguments):
+    def deploy(arguments: Any) -> Any:
         endpoint.update(status="InService", config=arguments["EndpointConfigName"])
         return {"EndpointArn": "arn:x"}
 
-    def remove(arguments):
+    def remove(arguments: Any) -> Any:
         endpoint.update(status=None, config=None)
         return {}
 
-    def trained(arguments):
+    def trained(arguments: Any) -> Any:
         name = arguments["TrainingJobName"]
         return {
             "TrainingJobName": name,
@@ -90,12 +93,11 @@ def answers():
             "BillableTimeInSeconds": 61,
         }
 
-    def check_input(arguments):
+    def check_input(arguments: Any) -> Any:
         event = arguments["Payload"]
         return {"Payload": resolve(event["run"], event["input"], event["defaults"])}
 
     return {
-        "endpoint": endpoint,
         "Check the input": check_input,
         "Encode the interactions": lambda a: {"JobName": a["JobName"], "Id": "jr_1", "ExecutionTime": 60},
         "Choose instances": lambda a: planned(),
@@ -134,27 +136,24 @@ def answers():
 
 
 @pytest.fixture
-def run(definition, machine, answers, task_error):
+def run(definition: Any, machine: Any, answers: Any, endpoint: Any) -> Any:
     """Run the deployed definition with these answers in place of some of the usual ones."""
-    endpoint = answers.pop("endpoint")
-    endpoint["error"] = task_error
 
-    def start(given=None, status=None, **changed):
+    def start(given: Any = None, status: Any = None, **changed: Any) -> Any:
         endpoint.update(status=status, config="old" if status else None)
         started = machine(definition, {**answers, **{k.replace("_", " "): v for k, v in changed.items()}})
         outcome = started.run({} if given is None else given)
         return started, outcome
 
-    start.endpoint = endpoint
     return start
 
 
 @pytest.fixture
-def refuse_first(task_error, answers):
+def refuse_first(answers: Any) -> Any:
     """An answer that refuses some instance types and otherwise is the usual one of the state."""
 
-    def make(state, refused, error):
-        def answer(arguments):
+    def make(state: Any, refused: Any, error: Any) -> Any:
+        def answer(arguments: Any) -> Any:
             where = arguments.get("ResourceConfig") or arguments.get("TransformResources")
             if where["InstanceType"] in refused:
                 raise error
@@ -165,23 +164,23 @@ def refuse_first(task_error, answers):
     return make
 
 
-def calls(started, state):
+def calls(started: Any, state: Any) -> Any:
     return [arguments for name, arguments in started.calls if name == state]
 
 
-def quota_refusal(task_error, quota, limit=0, used=0):
+def quota_refusal(task_error: Any, quota: Any, limit: Any = 0, used: Any = 0) -> Any:
     return task_error(
         "SageMaker.ResourceLimitExceededException", REFUSAL.format(quota=quota, limit=limit, used=used)
     )
 
 
-def failure_of(outcome):
+def failure_of(outcome: Any) -> Any:
     status, output = outcome
     assert status == "FAILED"
     return json.loads(output["Cause"])
 
 
-def test_an_empty_input_goes_all_the_way_to_recommendations_and_an_endpoint(run):
+def test_an_empty_input_goes_all_the_way_to_recommendations_and_an_endpoint(run: Any) -> None:
     started, (status, output) = run({})
 
     assert status == "SUCCEEDED"
@@ -208,8 +207,9 @@ def test_an_empty_input_goes_all_the_way_to_recommendations_and_an_endpoint(run)
     assert report["Payload"]["report"]["chosen"]["knn_endpoint"]["instance_type"] == "ml.m5.large"
 
 
-def test_every_name_of_a_job_keeps_to_the_limits_of_sagemaker(definition, machine, answers, task_error):
-    answers.pop("endpoint")["error"] = task_error
+def test_every_name_of_a_job_keeps_to_the_limits_of_sagemaker(
+    definition: Any, machine: Any, answers: Any
+) -> None:
     started = machine(definition, answers)
     started.run({}, name="a" * 40)
 
@@ -223,7 +223,7 @@ def test_every_name_of_a_job_keeps_to_the_limits_of_sagemaker(definition, machin
     assert max(map(len, names)) <= 63
 
 
-def test_a_run_on_an_earlier_encoding_skips_it_and_reads_everything_from_there(run):
+def test_a_run_on_an_earlier_encoding_skips_it_and_reads_everything_from_there(run: Any) -> None:
     started, (status, _) = run({"encoded": "run-0"})
 
     assert status == "SUCCEEDED"
@@ -244,7 +244,7 @@ def test_a_run_on_an_earlier_encoding_skips_it_and_reads_everything_from_there(r
     assert "encoding" not in report["Payload"]["report"]["jobs"]
 
 
-def test_a_run_on_a_data_set_encodes_it_under_its_own_name(run):
+def test_a_run_on_a_data_set_encodes_it_under_its_own_name(run: Any) -> None:
     started, _ = run({})
 
     (encoding,) = calls(started, "Encode the interactions")
@@ -253,7 +253,7 @@ def test_a_run_on_a_data_set_encodes_it_under_its_own_name(run):
     assert report["Payload"]["report"]["encoded_uri"] == "s3://fmrecstorage-data/encoded/run-1/"
 
 
-def test_a_data_set_without_test_rows_trains_without_a_test_channel(run):
+def test_a_data_set_without_test_rows_trains_without_a_test_channel(run: Any) -> None:
     plan = planned()
     plan["Payload"]["sizes"]["test_rows"] = 0
     started, _ = run({}, **{"Choose instances": lambda a: plan})
@@ -267,8 +267,8 @@ def test_a_data_set_without_test_rows_trains_without_a_test_channel(run):
     ["Train the factorization machine", "Build the k-NN index", "Find the best items for every user"],
 )
 def test_a_refused_quota_moves_on_to_the_next_candidate_under_a_new_name(
-    run, refuse_first, task_error, state
-):
+    run: Any, refuse_first: Any, task_error: Any, state: Any
+) -> None:
     error = quota_refusal(task_error, "ml.m5.large for training job usage")
     started, (status, _) = run({}, **{state: refuse_first(state, {"ml.m5.large"}, error)})
 
@@ -288,7 +288,9 @@ def test_a_refused_quota_moves_on_to_the_next_candidate_under_a_new_name(
     "state",
     ["Train the factorization machine", "Build the k-NN index", "Find the best items for every user"],
 )
-def test_missing_capacity_moves_on_to_the_next_candidate(run, refuse_first, task_error, state):
+def test_missing_capacity_moves_on_to_the_next_candidate(
+    run: Any, refuse_first: Any, task_error: Any, state: Any
+) -> None:
     error = task_error("States.TaskFailed", json.dumps({"FailureReason": CAPACITY}))
     started, (status, _) = run({}, **{state: refuse_first(state, {"ml.m5.large", "ml.m5.xlarge"}, error)})
 
@@ -299,8 +301,8 @@ def test_missing_capacity_moves_on_to_the_next_candidate(run, refuse_first, task
     assert {r["waiting_can_help"] for r in refusals} == {True}
 
 
-def test_an_error_in_the_data_is_tried_once_and_explained(run, task_error):
-    def fail(arguments):
+def test_an_error_in_the_data_is_tried_once_and_explained(run: Any, task_error: Any) -> None:
+    def fail(arguments: Any) -> None:
         raise task_error("States.TaskFailed", json.dumps({"FailureReason": "ClientError: NaN in train"}))
 
     started, outcome = run({}, **{"Train the factorization machine": fail})
@@ -314,8 +316,8 @@ def test_an_error_in_the_data_is_tried_once_and_explained(run, task_error):
     assert started.visited[-3:] == ["Explain the failure", "Tell that the run failed", "The run failed"]
 
 
-def test_when_every_candidate_is_refused_the_failure_names_all_refusals(run, task_error):
-    def refuse(arguments):
+def test_when_every_candidate_is_refused_the_failure_names_all_refusals(run: Any, task_error: Any) -> None:
+    def refuse(arguments: Any) -> None:
         kind = arguments["ResourceConfig"]["InstanceType"]
         raise quota_refusal(task_error, f"{kind} for training job usage")
 
@@ -327,7 +329,7 @@ def test_when_every_candidate_is_refused_the_failure_names_all_refusals(run, tas
     assert len(calls(started, "Train the factorization machine")) == 3
 
 
-def test_when_the_plan_has_no_candidate_nothing_is_tried_and_the_reason_is_passed_on(run):
+def test_when_the_plan_has_no_candidate_nothing_is_tried_and_the_reason_is_passed_on(run: Any) -> None:
     plan = planned(
         fm_training={"candidates": [], "no_candidate": "too large", "quota_increase": {"sentence": "ask"}}
     )
@@ -339,7 +341,7 @@ def test_when_the_plan_has_no_candidate_nothing_is_tried_and_the_reason_is_passe
     assert calls(started, "Train the factorization machine") == []
 
 
-def test_a_model_that_is_not_good_enough_is_not_published(run):
+def test_a_model_that_is_not_good_enough_is_not_published(run: Any) -> None:
     verdict = {"Payload": {"passed": False, "sentence": "accuracy is 0.5"}}
     started, outcome = run({}, **{"Check the quality": lambda a: verdict})
 
@@ -348,7 +350,7 @@ def test_a_model_that_is_not_good_enough_is_not_published(run):
     assert "Export the embeddings" not in started.visited
 
 
-def test_users_without_recommendations_fail_the_run(run):
+def test_users_without_recommendations_fail_the_run(run: Any) -> None:
     started, outcome = run(
         {},
         **{"Publish some of the users": lambda a: {"Payload": {"users": 900, "recommendations": 9000}}},
@@ -359,15 +361,17 @@ def test_users_without_recommendations_fail_the_run(run):
 
 
 @pytest.mark.parametrize(("parts", "calls_made"), [(1, 1), (2, 2), (400, 400), (401, 201), (12_345, 399)])
-def test_every_query_part_is_published_once_in_a_bounded_number_of_calls(run, answers, parts, calls_made):
-    published = []
+def test_every_query_part_is_published_once_in_a_bounded_number_of_calls(
+    run: Any, answers: Any, parts: Any, calls_made: Any
+) -> None:
+    published: list[int] = []
 
-    def publish(arguments):
+    def publish(arguments: Any) -> Any:
         first, end = arguments["Payload"]["parts"]
         published.extend(range(first, end))
         return {"Payload": {"users": end - first, "recommendations": 10 * (end - first)}}
 
-    def export(arguments):
+    def export(arguments: Any) -> Any:
         answer = answers["Export the embeddings"](arguments)
         answer["Payload"] |= {"query_parts": parts, "users": parts}
         return answer
@@ -382,7 +386,7 @@ def test_every_query_part_is_published_once_in_a_bounded_number_of_calls(run, an
     assert output["users"] == parts
 
 
-def test_without_an_endpoint_the_run_ends_with_the_table(run):
+def test_without_an_endpoint_the_run_ends_with_the_table(run: Any) -> None:
     started, (status, output) = run({"serving": {"endpoint": False}})
 
     assert status == "SUCCEEDED"
@@ -390,7 +394,7 @@ def test_without_an_endpoint_the_run_ends_with_the_table(run):
     assert not any("endpoint" in name for name, _ in started.calls)
 
 
-def test_what_is_left_out_is_asked_for_on_top_and_told_to_whom_it_concerns(run):
+def test_what_is_left_out_is_asked_for_on_top_and_told_to_whom_it_concerns(run: Any) -> None:
     serving = {"recommendations_per_user": 20, "exclude_seen": True, "filters": {"deny": ["i1"]}}
     started, (status, _) = run({"serving": serving})
 
@@ -403,7 +407,7 @@ def test_what_is_left_out_is_asked_for_on_top_and_told_to_whom_it_concerns(run):
         assert arguments["Payload"]["filters"] == {"deny": ["i1"]}
 
 
-def test_an_existing_endpoint_is_updated(run):
+def test_an_existing_endpoint_is_updated(run: Any) -> None:
     started, (status, output) = run({}, status="InService")
 
     assert status == "SUCCEEDED"
@@ -412,7 +416,7 @@ def test_an_existing_endpoint_is_updated(run):
     assert output["endpoint"]["config"] == "fmrec-run-1-endpoint-1"
 
 
-def test_a_failed_endpoint_is_removed_and_made_anew(run):
+def test_a_failed_endpoint_is_removed_and_made_anew(run: Any) -> None:
     started, (status, _) = run({}, status="Failed")
 
     assert status == "SUCCEEDED"
@@ -420,10 +424,10 @@ def test_a_failed_endpoint_is_removed_and_made_anew(run):
     assert "Create the endpoint" in started.visited
 
 
-def test_an_endpoint_under_change_is_waited_for(run, answers):
+def test_an_endpoint_under_change_is_waited_for(run: Any) -> None:
     looks = []
 
-    def look(arguments):
+    def look(arguments: Any) -> Any:
         looks.append(1)
         return {"EndpointStatus": "Updating" if len(looks) < 4 else "InService", "EndpointConfigName": "old"}
 
@@ -433,10 +437,12 @@ def test_an_endpoint_under_change_is_waited_for(run, answers):
     assert started.visited.count("Wait for the endpoint's own change") == 3
 
 
-def test_throttling_while_looking_for_the_endpoint_is_sat_out(run, answers, task_error):
+def test_throttling_while_looking_for_the_endpoint_is_sat_out(
+    run: Any, answers: Any, task_error: Any
+) -> None:
     refused = iter([task_error("SageMaker.SageMakerException", "Rate exceeded (Service: SageMaker)")] * 3)
 
-    def look(arguments):
+    def look(arguments: Any) -> Any:
         for error in refused:
             raise error
         return answers["Look for the endpoint"](arguments)
@@ -448,7 +454,7 @@ def test_throttling_while_looking_for_the_endpoint_is_sat_out(run, answers, task
     assert started.visited.count("Wait for the endpoint's own change") == 3
 
 
-def test_an_endpoint_that_never_settles_ends_the_run_within_an_hour(run):
+def test_an_endpoint_that_never_settles_ends_the_run_within_an_hour(run: Any) -> None:
     started, outcome = run(
         {}, **{"Look for the endpoint": lambda a: {"EndpointStatus": "Updating", "EndpointConfigName": "old"}}
     )
@@ -458,12 +464,14 @@ def test_an_endpoint_that_never_settles_ends_the_run_within_an_hour(run):
 
 
 @pytest.mark.parametrize("existing", [None, "InService"])
-def test_a_quota_refused_for_the_endpoint_moves_on_to_the_next_candidate(run, answers, task_error, existing):
+def test_a_quota_refused_for_the_endpoint_moves_on_to_the_next_candidate(
+    run: Any, answers: Any, task_error: Any, existing: Any
+) -> None:
     state = "Update the endpoint" if existing else "Create the endpoint"
     deploy = answers[state]
     tried = []
 
-    def refuse_once(arguments):
+    def refuse_once(arguments: Any) -> Any:
         tried.append(arguments["EndpointConfigName"])
         if len(tried) == 1:
             raise quota_refusal(task_error, "ml.m5.large for endpoint usage")
@@ -476,18 +484,19 @@ def test_a_quota_refused_for_the_endpoint_moves_on_to_the_next_candidate(run, an
     assert output["endpoint"]["instance_type"] == "ml.m5.xlarge"
 
 
-def test_an_endpoint_that_found_no_capacity_is_removed_and_the_next_type_tried(run, answers):
-    endpoint = run.endpoint
+def test_an_endpoint_that_found_no_capacity_is_removed_and_the_next_type_tried(
+    run: Any, endpoint: Any
+) -> None:
     created = []
 
-    def create(arguments):
+    def create(arguments: Any) -> Any:
         created.append(arguments["EndpointConfigName"])
         endpoint.update(
             status="Failed" if len(created) == 1 else "InService", config=arguments["EndpointConfigName"]
         )
         return {}
 
-    def see(arguments):
+    def see(arguments: Any) -> Any:
         reason = {"FailureReason": "Unable to provision requested ML compute capacity due to X"}
         found = {"EndpointStatus": endpoint["status"], "EndpointConfigName": endpoint["config"]}
         return found | (reason if endpoint["status"] == "Failed" else {})
@@ -501,18 +510,17 @@ def test_an_endpoint_that_found_no_capacity_is_removed_and_the_next_type_tried(r
 
 
 def test_an_update_that_was_rolled_back_for_capacity_tries_the_next_type_without_removing_what_serves(
-    run, answers
-):
-    endpoint = run.endpoint
+    run: Any, endpoint: Any
+) -> None:
     updated = []
 
-    def update(arguments):
+    def update(arguments: Any) -> Any:
         updated.append(arguments["EndpointConfigName"])
         if len(updated) == 2:
             endpoint.update(config=arguments["EndpointConfigName"])
         return {}
 
-    def see(arguments):
+    def see(arguments: Any) -> Any:
         reason = {"FailureReason": "Unable to provision requested ML compute capacity"}
         found = {"EndpointStatus": "InService", "EndpointConfigName": endpoint["config"]}
         return found | (reason if len(updated) == 1 else {})
@@ -526,8 +534,8 @@ def test_an_update_that_was_rolled_back_for_capacity_tries_the_next_type_without
     assert "Remove the failed endpoint" not in started.visited
 
 
-def test_an_endpoint_that_fails_for_another_reason_is_explained(run, answers):
-    def see(arguments):
+def test_an_endpoint_that_fails_for_another_reason_is_explained(run: Any) -> None:
+    def see(arguments: Any) -> Any:
         return {
             "EndpointStatus": "Failed",
             "EndpointConfigName": "fmrec-run-1-endpoint-1",
@@ -541,16 +549,16 @@ def test_an_endpoint_that_fails_for_another_reason_is_explained(run, answers):
     assert "did not pass the ping health check" in failure["error"]["Cause"]
 
 
-def test_an_endpoint_that_answers_otherwise_than_published_fails_the_run(run):
+def test_an_endpoint_that_answers_otherwise_than_published_fails_the_run(run: Any) -> None:
     answer = {"Payload": {"passed": False, "sentence": "rank 1 differs"}}
     _, outcome = run({}, **{"Ask the endpoint one question": lambda a: answer})
 
     assert failure_of(outcome)["error"]["Cause"] == "rank 1 differs"
 
 
-def test_any_task_that_fails_ends_in_the_one_failure_state(definition, machine, answers, task_error):
-    endpoint = answers.pop("endpoint")
-    endpoint["error"] = task_error
+def test_any_task_that_fails_ends_in_the_one_failure_state(
+    definition: Any, machine: Any, answers: Any, task_error: Any, endpoint: Any
+) -> None:
     reachable = machine(definition, answers)
     reachable.run({})
     failing = [
@@ -561,7 +569,7 @@ def test_any_task_that_fails_ends_in_the_one_failure_state(definition, machine, 
     assert len(failing) >= 14
     for name in failing:
 
-        def fail(arguments):
+        def fail(arguments: Any) -> None:
             raise task_error("States.Timeout", "")
 
         inner = "Publish some of the users" if name == "Publish the recommendations" else name
@@ -574,11 +582,9 @@ def test_any_task_that_fails_ends_in_the_one_failure_state(definition, machine, 
 
 
 def test_when_even_the_explanation_fails_the_bare_error_is_passed_on(
-    definition, machine, answers, task_error
-):
-    answers.pop("endpoint")
-
-    def fail(arguments):
+    definition: Any, machine: Any, answers: Any, task_error: Any
+) -> None:
+    def fail(arguments: Any) -> None:
         raise task_error("InputError", "no such thing")
 
     started = machine(definition, {**answers, "Check the input": fail, "Explain the failure": fail})
@@ -590,10 +596,10 @@ def test_when_even_the_explanation_fails_the_bare_error_is_passed_on(
     assert "no such thing" in output["Cause"]
 
 
-def test_a_message_that_cannot_be_sent_does_not_hide_the_failure(definition, machine, answers, task_error):
-    answers.pop("endpoint")
-
-    def fail(arguments):
+def test_a_message_that_cannot_be_sent_does_not_hide_the_failure(
+    definition: Any, machine: Any, answers: Any, task_error: Any
+) -> None:
+    def fail(arguments: Any) -> None:
         raise task_error("InputError", "no such thing")
 
     started = machine(definition, {**answers, "Check the input": fail, "Tell that the run failed": fail})
@@ -604,22 +610,19 @@ def test_a_message_that_cannot_be_sent_does_not_hide_the_failure(definition, mac
 
 
 @pytest.fixture
-def run_with(machine, answers, task_error):
+def run_with(machine: Any, answers: Any, endpoint: Any) -> Any:
     """Run the definition of other settings."""
-    endpoint = answers.pop("endpoint")
-    endpoint["error"] = task_error
 
-    def start(last_resort, status=None, **changed):
+    def start(last_resort: Any, status: Any = None, **changed: Any) -> Any:
         endpoint.update(status=status, config="old" if status else None)
         settings = Settings.model_validate({"instances": {"last_resort": last_resort}})
         started = machine(workflow_definition(settings), {**answers, **changed})
         return started, started.run({})
 
-    start.endpoint = endpoint
     return start
 
 
-def in_use(step):
+def in_use(step: Any) -> Any:
     """A plan in which every type of a step is taken by something that will end."""
     quota = {"name": "ml.m5.large for training job usage", "limit": 1, "used": 1, "waiting_can_help": True}
     return planned(
@@ -642,7 +645,9 @@ def in_use(step):
         ("knn_endpoint", "the endpoint", {"endpoint": "wait"}),
     ],
 )
-def test_waiting_asks_again_until_an_instance_is_free(run_with, step, title, policy):
+def test_waiting_asks_again_until_an_instance_is_free(
+    run_with: Any, step: Any, title: Any, policy: Any
+) -> None:
     plans = [in_use(step), planned()]
     again = f"Choose instances again for {title}"
     started, (status, _) = run_with(
@@ -654,12 +659,12 @@ def test_waiting_asks_again_until_an_instance_is_free(run_with, step, title, pol
 
 
 def test_waiting_starts_again_after_refusals_that_will_pass_under_names_not_used_before(
-    run_with, answers, task_error
-):
+    run_with: Any, answers: Any, task_error: Any
+) -> None:
     usual = answers["Train the factorization machine"]
     tried = []
 
-    def train(arguments):
+    def train(arguments: Any) -> Any:
         tried.append(arguments["TrainingJobName"])
         if len(tried) <= 3:
             raise quota_refusal(task_error, "Number of instances across all training jobs", limit=4, used=4)
@@ -677,7 +682,7 @@ def test_waiting_starts_again_after_refusals_that_will_pass_under_names_not_used
     assert tried == [f"fmrec-run-1-fm-{attempt}" for attempt in (1, 2, 3, 4)]
 
 
-def test_waiting_ends_when_settings_say_so(run_with):
+def test_waiting_ends_when_settings_say_so(run_with: Any) -> None:
     started, outcome = run_with(
         {"training": "wait", "wait_minutes": 30},
         **{
@@ -690,8 +695,8 @@ def test_waiting_ends_when_settings_say_so(run_with):
     assert started.waited == 30 * 60
 
 
-def test_nobody_waits_for_a_quota_that_is_too_small_for_the_request(run_with, task_error):
-    def refuse(arguments):
+def test_nobody_waits_for_a_quota_that_is_too_small_for_the_request(run_with: Any, task_error: Any) -> None:
+    def refuse(arguments: Any) -> None:
         raise quota_refusal(task_error, "ml.m5.large for training job usage", limit=0)
 
     started, outcome = run_with({"training": "wait"}, **{"Train the factorization machine": refuse})
@@ -701,8 +706,10 @@ def test_nobody_waits_for_a_quota_that_is_too_small_for_the_request(run_with, ta
 
 
 @pytest.mark.parametrize(("items", "memory"), [(1682, 2048), (4_000_000, 3072), (8_000_000, 5120)])
-def test_an_endpoint_without_instances_has_memory_for_twice_the_index(run_with, answers, items, memory):
-    def export(arguments):
+def test_an_endpoint_without_instances_has_memory_for_twice_the_index(
+    run_with: Any, answers: Any, items: Any, memory: Any
+) -> None:
+    def export(arguments: Any) -> Any:
         answer = answers["Export the embeddings"](arguments)
         answer["Payload"]["items"] = items
         return answer
@@ -726,8 +733,10 @@ def test_an_endpoint_without_instances_has_memory_for_twice_the_index(run_with, 
 @pytest.mark.parametrize(
     ("items", "existing"), [(100_000_000, None), (1682, "InService")], ids=["too large", "on instances"]
 )
-def test_an_endpoint_that_cannot_be_serverless_fails_with_the_quota(run_with, answers, items, existing):
-    def export(arguments):
+def test_an_endpoint_that_cannot_be_serverless_fails_with_the_quota(
+    run_with: Any, answers: Any, items: Any, existing: Any
+) -> None:
+    def export(arguments: Any) -> Any:
         answer = answers["Export the embeddings"](arguments)
         answer["Payload"]["items"] = items
         return answer
@@ -744,8 +753,8 @@ def test_an_endpoint_that_cannot_be_serverless_fails_with_the_quota(run_with, an
     assert failure_of(outcome)["step"] == "knn_endpoint"
 
 
-def test_a_refused_serverless_endpoint_is_not_tried_twice(run_with, task_error):
-    def refuse(arguments):
+def test_a_refused_serverless_endpoint_is_not_tried_twice(run_with: Any, task_error: Any) -> None:
+    def refuse(arguments: Any) -> None:
         raise quota_refusal(task_error, "Maximum number of serverless endpoints", limit=1, used=1)
 
     started, outcome = run_with(
@@ -762,7 +771,7 @@ def test_a_refused_serverless_endpoint_is_not_tried_twice(run_with, task_error):
 
 
 @pytest.mark.parametrize("existing", [None, "InService"])
-def test_batch_only_goes_on_without_an_endpoint_and_says_so(run_with, existing):
+def test_batch_only_goes_on_without_an_endpoint_and_says_so(run_with: Any, existing: Any) -> None:
     started, (status, output) = run_with(
         {"endpoint": "batch-only"},
         status=existing,

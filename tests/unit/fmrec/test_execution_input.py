@@ -1,22 +1,24 @@
 """The execution's input and hyperparameters: filled in, or refused with a sentence."""
 
+from typing import Any
+
 import pytest
 
 from fmrec import execution_input, hyperparameters
 from fmrec.errors import FmrecError, SettingsError
 
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "dataset": {"label": {"mode": "binary", "threshold": 4}},
     "hyperparameters": {"num_factors": "64", "predictor_type": "binary_classifier", "epochs": "20"},
     "serving": {"recommendations_per_user": 10, "neighbours": None, "endpoint": True},
 }
 
 
-def resolve(given, run="demo-1"):
+def resolve(given: Any, run: Any = "demo-1") -> Any:
     return execution_input.resolve(run, given, DEFAULTS)
 
 
-def test_an_empty_input_is_the_defaults():
+def test_an_empty_input_is_the_defaults() -> None:
     resolved = resolve({})
 
     assert resolved["hyperparameters"] == DEFAULTS["hyperparameters"]
@@ -31,7 +33,7 @@ def test_an_empty_input_is_the_defaults():
     assert resolved["dataset"]["split"]["method"] == "leave-first-n"
 
 
-def test_what_is_given_wins_over_the_defaults_one_by_one():
+def test_what_is_given_wins_over_the_defaults_one_by_one() -> None:
     resolved = resolve(
         {
             "hyperparameters": {"num_factors": 16, "clip_gradient": 0.5},
@@ -50,7 +52,7 @@ def test_what_is_given_wins_over_the_defaults_one_by_one():
     assert resolved["dataset"] == "s3://bucket/raw/dataset.json"
 
 
-def test_an_earlier_runs_encoding_stands_in_for_a_data_set():
+def test_an_earlier_runs_encoding_stands_in_for_a_data_set() -> None:
     resolved = resolve({"encoded": "demo-0", "hyperparameters": {"predictor_type": "regressor"}})
 
     assert resolved["encoded"] == "demo-0"
@@ -83,7 +85,7 @@ def test_an_earlier_runs_encoding_stands_in_for_a_data_set():
         ({"hyperparameters": {"predictor_type": "regressor"}}, "label.mode is 'binary'"),
     ],
 )
-def test_a_wrong_input_is_refused_with_a_sentence(given, sentence):
+def test_a_wrong_input_is_refused_with_a_sentence(given: Any, sentence: Any) -> None:
     with pytest.raises(FmrecError) as raised:
         resolve(given)
 
@@ -100,22 +102,22 @@ def test_a_wrong_input_is_refused_with_a_sentence(given, sentence):
         ({"exclude_seen": True, "neighbours": 300}, 300),
     ],
 )
-def test_k_nn_is_asked_for_more_where_something_is_left_out(serving, neighbours):
+def test_k_nn_is_asked_for_more_where_something_is_left_out(serving: Any, neighbours: Any) -> None:
     assert resolve({"serving": serving})["serving"]["neighbours"] == neighbours
 
 
 @pytest.mark.parametrize("name", ["a", "demo-1", "0f8fad5b-d9cb-469f-a165-70867728950e", "x" * 40])
-def test_names_that_jobs_can_begin_with_are_taken(name):
+def test_names_that_jobs_can_begin_with_are_taken(name: Any) -> None:
     assert resolve({}, run=name)["run"] == name
 
 
 @pytest.mark.parametrize("name", ["", "my_run", "a.b", "-a", "a-", "x" * 41, "ü"])
-def test_other_names_are_refused(name):
+def test_other_names_are_refused(name: Any) -> None:
     with pytest.raises(FmrecError, match="start it again under another name"):
         resolve({}, run=name)
 
 
-def test_numbers_become_the_strings_that_the_api_takes():
+def test_numbers_become_the_strings_that_the_api_takes() -> None:
     resolved = hyperparameters.resolve(
         {"num_factors": 64.0, "predictor_type": "regressor", "factors_lr": 1e-5, "bias_wd": "0.25"}
     )
@@ -128,7 +130,7 @@ def test_numbers_become_the_strings_that_the_api_takes():
     }
 
 
-def test_null_takes_an_earlier_value_away():
+def test_null_takes_an_earlier_value_away() -> None:
     layers = ({"num_factors": 8, "predictor_type": "regressor", "eps": 0.1}, {"eps": None})
 
     assert "eps" not in hyperparameters.resolve(*layers)
@@ -148,7 +150,7 @@ def test_null_takes_an_earlier_value_away():
         ({"feature_dim": 1}, "comes from the manifest"),
     ],
 )
-def test_a_wrong_hyperparameter_is_refused_with_a_sentence(given, sentence):
+def test_a_wrong_hyperparameter_is_refused_with_a_sentence(given: Any, sentence: Any) -> None:
     with pytest.raises(SettingsError) as raised:
         hyperparameters.resolve(given)
 

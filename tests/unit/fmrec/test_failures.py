@@ -1,6 +1,7 @@
 """What a failure's sentence says: what failed, why, where to look, what to do."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -13,12 +14,17 @@ REFUSAL = (
 )
 
 
-def explain(state="Train the factorization machine", partition="aws", region="eu-west-1", **failure):
+def explain(
+    state: Any = "Train the factorization machine",
+    partition: Any = "aws",
+    region: Any = "eu-west-1",
+    **failure: Any,
+) -> Any:
     failure = {"state": state, "log": "", "name": "", "error": {"Error": "E", "Cause": ""}} | failure
     return failures.explain(failure, ARN.format(partition, region))
 
 
-def test_a_failed_training_job_is_named_with_its_reason_its_log_and_its_page():
+def test_a_failed_training_job_is_named_with_its_reason_its_log_and_its_page() -> None:
     cause = {"TrainingJobName": "fmrec-r-1-fm-1", "FailureReason": "ClientError: NaN values in train"}
     explanation = explain(
         log="training",
@@ -51,7 +57,7 @@ def test_a_failed_training_job_is_named_with_its_reason_its_log_and_its_page():
         ("endpoint", {}, "log group /aws/sagemaker/Endpoints/n"),
     ],
 )
-def test_where_to_look_depends_on_what_ran(log, cause, part):
+def test_where_to_look_depends_on_what_ran(log: Any, cause: Any, part: Any) -> None:
     explanation = explain(log=log, name="n", error={"Error": "E", "Cause": json.dumps(cause)})
 
     assert part in explanation.sentence
@@ -85,14 +91,14 @@ def test_where_to_look_depends_on_what_ran(log, cause, part):
         ("Some.Error", "it broke", "Some.Error", "Start the execution again when the cause is gone."),
     ],
 )
-def test_each_kind_of_failure_has_a_name_and_an_advice(error, cause, name, part):
+def test_each_kind_of_failure_has_a_name_and_an_advice(error: Any, cause: Any, name: Any, part: Any) -> None:
     explanation = explain(error={"Error": error, "Cause": cause})
 
     assert explanation.error == name
     assert part in explanation.sentence
 
 
-def test_errors_of_this_project_say_themselves_what_to_do():
+def test_errors_of_this_project_say_themselves_what_to_do() -> None:
     explanation = explain(error={"Error": "InputError", "Cause": '{"errorMessage": "rename the column."}'})
 
     assert explanation.sentence.endswith("r-1>.")
@@ -100,7 +106,7 @@ def test_errors_of_this_project_say_themselves_what_to_do():
 
 
 @pytest.mark.parametrize(("limit", "used", "waiting"), [(0, 0, False), (2, 2, True)])
-def test_a_refused_quota_gives_the_command_that_asks_for_more(limit, used, waiting):
+def test_a_refused_quota_gives_the_command_that_asks_for_more(limit: Any, used: Any, waiting: Any) -> None:
     explanation = explain(
         error={
             "Error": "SageMaker.ResourceLimitExceededException",
@@ -114,7 +120,7 @@ def test_a_refused_quota_gives_the_command_that_asks_for_more(limit, used, waiti
     assert ("Waiting" in explanation.sentence) is waiting
 
 
-def test_when_every_instance_was_refused_all_are_named():
+def test_when_every_instance_was_refused_all_are_named() -> None:
     explanation = explain(
         state="Is an instance left for FM training?",
         error={"Error": "NoInstanceLeft", "Cause": ""},
@@ -131,7 +137,7 @@ def test_when_every_instance_was_refused_all_are_named():
     assert "request-service-quota-increase" in explanation.sentence
 
 
-def test_when_no_instance_suits_the_plans_reason_is_given():
+def test_when_no_instance_suits_the_plans_reason_is_given() -> None:
     explanation = explain(
         error={"Error": "NoInstanceLeft", "Cause": ""},
         planned={
@@ -161,11 +167,11 @@ def test_when_no_instance_suits_the_plans_reason_is_given():
         ("aws-us-gov", "us-gov-west-1", "us-gov-west-1.console.amazonaws-us-gov.com"),
     ],
 )
-def test_links_lead_to_the_partitions_own_console(partition, region, domain):
+def test_links_lead_to_the_partitions_own_console(partition: Any, region: Any, domain: Any) -> None:
     assert f"https://{domain}/states/" in explain(partition=partition, region=region).sentence
 
 
-def test_a_cause_of_any_length_and_form_is_explained():
+def test_a_cause_of_any_length_and_form_is_explained() -> None:
     for cause in ("x" * 40_000, "[]", '{"a": 1}', "", '{"TrainingJobStatus": "Stopped"}'):
         explanation = explain(error={"Error": "E", "Cause": cause})
         assert len(explanation.sentence) < 4000

@@ -1,6 +1,7 @@
 """What a run's report says, and what it cost."""
 
 import json
+from typing import Any
 
 from fmrec import run_report
 
@@ -42,7 +43,7 @@ REPORT = {
 }
 
 
-def test_spent_is_the_price_of_all_instances_by_the_time_paid_for():
+def test_spent_is_the_price_of_all_instances_by_the_time_paid_for() -> None:
     spent = run_report.spent(CHOSEN, JOBS)
 
     assert spent["steps"]["fm_training"]["usd"] == round(360 / 3600 * 0.23, 6)
@@ -51,14 +52,14 @@ def test_spent_is_the_price_of_all_instances_by_the_time_paid_for():
     assert set(spent["steps"]) == {"fm_training", "batch_transform"}
 
 
-def test_an_unknown_price_or_time_is_unknown_and_not_nothing():
+def test_an_unknown_price_or_time_is_unknown_and_not_nothing() -> None:
     chosen = {"fm_training": {**CHOSEN["fm_training"], "usd_per_hour": None}}
     assert run_report.spent(chosen, JOBS)["usd"] is None
     assert run_report.spent(CHOSEN, {"fm_training": {"name": "a"}})["usd"] is None
 
 
-def test_times_are_read_as_milliseconds_seconds_or_text():
-    def seconds(started, ended):
+def test_times_are_read_as_milliseconds_seconds_or_text() -> None:
+    def seconds(started: Any, ended: Any) -> Any:
         jobs = {"batch_transform": {"started": started, "ended": ended}}
         return run_report.spent(CHOSEN, jobs)["steps"]["batch_transform"]["seconds"]
 
@@ -67,7 +68,7 @@ def test_times_are_read_as_milliseconds_seconds_or_text():
     assert seconds("soon", "later") is None
 
 
-def test_write_keeps_the_facts_and_answers_with_a_message(tmp_path):
+def test_write_keeps_the_facts_and_answers_with_a_message(tmp_path: Any) -> None:
     uri = str(tmp_path / "runs/r-1/report.json")
     answer = run_report.write(REPORT, uri)
 
@@ -88,7 +89,7 @@ def test_write_keeps_the_facts_and_answers_with_a_message(tmp_path):
         assert part in answer["message"]
 
 
-def test_a_run_without_an_endpoint_says_why():
+def test_a_run_without_an_endpoint_says_why() -> None:
     report = {**REPORT, "endpoint": {"name": "e", "status": "BatchOnly", "why": "no instance was left"}}
 
     assert "No endpoint was brought up to date: no instance was left" in run_report.message(report, "u")

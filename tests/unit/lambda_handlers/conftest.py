@@ -169,12 +169,13 @@ class SmallRun:
     def scores(self) -> np.ndarray:
         """Every user's logit of every item: (users, items)."""
         linear, factors = self.model.linear.astype(float), self.model.factors.astype(float)
-        return (
+        scores: np.ndarray = (
             self.model.bias
             + linear[:USERS, None]
             + linear[None, USERS:]
             + factors[:USERS] @ factors[USERS:].T
         )
+        return scores
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The handlers, each in its own bundle and with nothing that a Lambda function lacks."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,7 +14,7 @@ DEFAULTS = {
 }
 
 
-def test_check_input_fills_in_the_defaults(invoke):
+def test_check_input_fills_in_the_defaults(invoke: Any) -> None:
     answer = invoke(
         "check_input",
         {"run": "r-1", "input": {"hyperparameters": {"epochs": 3}}, "defaults": DEFAULTS},
@@ -28,14 +29,16 @@ def test_check_input_fills_in_the_defaults(invoke):
     assert answer["serving"]["neighbours"] == 10
 
 
-def test_check_input_refuses_with_a_sentence(invoke):
+def test_check_input_refuses_with_a_sentence(invoke: Any) -> None:
     answer = invoke("check_input", {"run": "r-1", "input": {"datasets": {}}, "defaults": DEFAULTS})
 
     assert answer["errorType"] == "InputError"
     assert "'datasets'" in answer["errorMessage"]
 
 
-def test_choose_instances_plans_with_what_it_can_read_and_keeps_what_it_read(invoke, small_run):
+def test_choose_instances_plans_with_what_it_can_read_and_keeps_what_it_read(
+    invoke: Any, small_run: Any
+) -> None:
     answer = invoke(
         "choose_instances",
         {
@@ -56,7 +59,7 @@ def test_choose_instances_plans_with_what_it_can_read_and_keeps_what_it_read(inv
     assert any("quotas" in note for note in answer["notes"])
 
 
-def test_choose_instances_says_that_there_is_no_encoding(invoke, small_run):
+def test_choose_instances_says_that_there_is_no_encoding(invoke: Any, small_run: Any) -> None:
     answer = invoke(
         "choose_instances",
         {
@@ -72,7 +75,7 @@ def test_choose_instances_says_that_there_is_no_encoding(invoke, small_run):
     assert "there is no finished encoding at" in answer["errorMessage"]
 
 
-def test_check_quality_judges(invoke):
+def test_check_quality_judges(invoke: Any) -> None:
     event = {"metrics": {"test:rmse": 1.2}, "thresholds": {"rmse": 1.0}, "manifest_uri": "unused"}
     answer = invoke("check_quality", event)
 
@@ -81,7 +84,7 @@ def test_check_quality_judges(invoke):
 
 
 @pytest.fixture
-def published(invoke, small_run, cloud):
+def published(invoke: Any, small_run: Any, cloud: Any) -> Any:
     """Embeddings exported, k-NN answered by hand, top-2 published."""
     exported = invoke(
         "export_embeddings",
@@ -118,7 +121,7 @@ def published(invoke, small_run, cloud):
     return exported, written
 
 
-def test_export_embeddings_answers_sizes_and_not_the_parts(published):
+def test_export_embeddings_answers_sizes_and_not_the_parts(published: Any) -> None:
     exported, _ = published
 
     assert {key: exported[key] for key in ("dim", "users", "items", "query_parts")} == {
@@ -130,7 +133,7 @@ def test_export_embeddings_answers_sizes_and_not_the_parts(published):
     assert exported["uri"].endswith("embeddings/embeddings.json")
 
 
-def test_publish_recommendations_writes_everyones_best(published, small_run, cloud):
+def test_publish_recommendations_writes_everyones_best(published: Any, small_run: Any, cloud: Any) -> None:
     _, written = published
 
     assert written["users"] == 7
@@ -144,7 +147,9 @@ def test_publish_recommendations_writes_everyones_best(published, small_run, clo
     assert float(first["score"]["N"]) == pytest.approx(expected, abs=1e-6)
 
 
-def test_ask_endpoint_compares_the_endpoint_with_the_table(published, invoke, small_run, cloud):
+def test_ask_endpoint_compares_the_endpoint_with_the_table(
+    published: Any, invoke: Any, small_run: Any, cloud: Any
+) -> None:
     exported, _ = published
     event = {
         "endpoint_name": "fmrec-knn",
@@ -162,7 +167,7 @@ def test_ask_endpoint_compares_the_endpoint_with_the_table(published, invoke, sm
     assert "disagree" in answer["sentence"]
 
 
-def test_explain_failure_says_what_and_where(invoke):
+def test_explain_failure_says_what_and_where(invoke: Any) -> None:
     answer = invoke(
         "explain_failure",
         {
@@ -182,7 +187,7 @@ def test_explain_failure_says_what_and_where(invoke):
     assert answer["subject"] == "Run r-1 failed: Encode the interactions"
 
 
-def test_write_report_writes_and_answers_with_a_message(invoke, small_run):
+def test_write_report_writes_and_answers_with_a_message(invoke: Any, small_run: Any) -> None:
     report = {
         "run": "r-1",
         "chosen": {},
@@ -199,7 +204,9 @@ def test_write_report_writes_and_answers_with_a_message(invoke, small_run):
 
 
 @pytest.mark.parametrize("allowed", [True, False])
-def test_explain_failure_asks_for_a_quota_only_where_settings_allow_it(invoke, cloud, allowed):
+def test_explain_failure_asks_for_a_quota_only_where_settings_allow_it(
+    invoke: Any, cloud: Any, allowed: Any
+) -> None:
     refusal = (
         "The account-level service limit 'ml.m5.large for training job usage' is 0 Instances, with current "
         "utilization of 0 Instances and a request delta of 1 Instances."
