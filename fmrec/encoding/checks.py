@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
@@ -12,12 +15,24 @@ from fmrec.dataset import Dataset
 from fmrec.encoding.rows import BROKEN, PATH, POSITION, RAW, SKIP, START
 from fmrec.encoding.times import seconds_of
 
-REASON, COLUMN = "_reason", "_column"
-"""Why a row is not used and in which of its files' columns that shows; both null for a good row."""
+FILE, STATE = "_file", "_state"
+"""A hash of the row's file; and what the row is: ``GOOD``, ``NO_ROW``, or the number of its problem."""
+GOOD, NO_ROW = 0, -1
 LARGEST_FLOAT32 = 3.4028234663852886e38
 
 
-def check_rows(rows: DataFrame, dataset: Dataset, context: Iterable[str]) -> DataFrame:
+@dataclass(frozen=True)
+class Problem:
+    """Why rows can't be used, and in which of their files' columns that shows."""
+
+    reason: str
+    column: str | None
+    found: Column
+
+
+def check_rows(
+    rows: DataFrame, dataset: Dataset, context: Iterable[str]
+) -> tuple[DataFrame, dict[int, Problem]]:
     """Type the fields and find what is wrong with them.
 
     Parameters
@@ -29,58 +44,67 @@ def check_rows(rows: DataFrame, dataset: Dataset, context: Iterable[str]) -> Dat
 
     Returns
     -------
-    DataFrame
+    tuple of (DataFrame, dict)
         ``user``, ``item`` and ``event`` (string), ``value`` (double), ``timestamp`` (double, seconds
-        since 1970), where the data has them; provenance; ``REASON`` and ``COLUMN``; ``RAW`` of bad rows.
+        since 1970), where the data has them; ``FILE``, ``START``, ``POSITION`` and ``STATE``; ``RAW``
+        of bad rows. And the problems by their number in ``STATE``, from 1.
     """
-    interactions, limits = dataset.interactions, dataset.quarantine
+    interactions = dataset.interactions
     names = interactions.columns
-    typed: dict[str, Column] = {name: F.col(name) for name in (*names, *context)}
-    problems: list[tuple[Column, str, str | None]] = [
-        (F.col(BROKEN) == reason, reason, None)
+    parsed: dict[str, Column] = {role: F.col(role) for role in ("user", "item", "event") if role in names}
+    if "value" in names:
+        parsed["value"] = F.col("value").try_cast("double")
+    if "timestamp" in names:
+        parsed["timestamp"] = seconds_of(F.col("timestamp"), interactions.timestamp_format)
+    # Parsed values get names of their own first, so that Spark parses them once for all checks.
+    rows = rows.withColumns({f"_{role}": column for role, column in parsed.items()})
+    problems = dict(enumerate(_problems(dataset, names), start=1))
+    state = F.lit(GOOD)
+    for number, problem in reversed(problems.items()):
+        state = F.when(problem.found, F.lit(number)).otherwise(state)
+    checked = rows.select(
+        *[F.col(f"_{role}").alias(role) for role in parsed],
+        *context,
+        F.xxhash64(PATH).alias(FILE),
+        *(START, POSITION, RAW),
+        F.when(F.col(SKIP), F.lit(NO_ROW)).otherwise(state).alias(STATE),
+    )
+    return checked.withColumn(RAW, F.when(F.col(STATE) > GOOD, F.col(RAW))), problems
+
+
+def _problems(dataset: Dataset, names: dict[str, str]) -> list[Problem]:
+    """Return what can be wrong, the first that applies first."""
+    limits = dataset.quarantine
+    found = [
+        Problem(reason, None, F.col(BROKEN) == reason)
         for reason in ("invalid UTF-8", "unbalanced quotes", "wrong number of fields", "not a JSON object")
     ]
     for role in ("user", "item"):
         too_long = F.length(role) > limits.max_id_length
-        problems += [(_missing(role), f"missing {role}", role), (too_long, f"{role} too long", role)]
+        found.append(Problem(f"missing {role}", names[role], _missing(role)))
+        found.append(Problem(f"{role} too long", names[role], too_long))
     if "event" in names:
-        problems.append((_missing("event"), "missing event", "event"))
+        found.append(Problem("missing event", names["event"], _missing("event")))
     if "value" in names:
-        value = typed["value"] = F.col("value").try_cast("double")
+        number = F.col("_value")
         # Java reads 4d and 4f as numbers.
-        suffixed = F.lower(F.right("value", F.lit(1))).isin("d", "f")
-        problems += [
-            (_missing("value"), "missing value", "value"),
-            (value.isNull() | suffixed, "value is not a number", "value"),
-            (F.isnan(value) | (F.abs(value) > LARGEST_FLOAT32), "value is not finite", "value"),
+        suffixed = reduce(or_, [F.endswith("value", F.lit(letter)) for letter in "dfDF"])
+        infinite = F.isnan(number) | (F.abs(number) > LARGEST_FLOAT32)
+        found += [
+            Problem("missing value", names["value"], _missing("value")),
+            Problem("value is not a number", names["value"], number.isNull() | suffixed),
+            Problem("value is not finite", names["value"], infinite),
         ]
     if "timestamp" in names:
-        seconds = typed["timestamp"] = seconds_of(F.col("timestamp"), interactions.timestamp_format)
-        earliest, latest = _epoch(limits.earliest), _epoch(limits.latest)
-        inside = (seconds >= earliest) & (seconds < latest)  # NaN is above every number
-        problems += [
-            (_missing("timestamp"), "missing timestamp", "timestamp"),
-            (seconds.isNull(), "timestamp is not a time", "timestamp"),
-            (~inside, "timestamp out of range", "timestamp"),
+        seconds = F.col("_timestamp")
+        # NaN is above every number.
+        inside = (seconds >= _epoch(limits.earliest)) & (seconds < _epoch(limits.latest))
+        found += [
+            Problem("missing timestamp", names["timestamp"], _missing("timestamp")),
+            Problem("timestamp is not a time", names["timestamp"], seconds.isNull()),
+            Problem("timestamp out of range", names["timestamp"], ~inside),
         ]
-    number = F.lit(None).cast("int")
-    for at, (wrong, _, _) in reversed(list(enumerate(problems))):
-        number = F.when(wrong, F.lit(at)).otherwise(number)
-    reasons = F.array(*[F.lit(reason) for _, reason, _ in problems])
-    columns = F.array(*[F.lit(names[role] if role else None).cast("string") for _, _, role in problems])
-    checked = rows.select(
-        *[column.alias(role) for role, column in typed.items()],
-        *(PATH, START, POSITION, SKIP, RAW),
-        F.when(F.col(SKIP), None).otherwise(number).alias("_problem"),
-    )
-    bad = F.col("_problem").isNotNull()
-    return checked.select(
-        *typed,
-        *(PATH, START, POSITION, SKIP),
-        F.when(bad, F.col(RAW)).alias(RAW),
-        F.when(bad, F.get(reasons, F.col("_problem"))).alias(REASON),
-        F.when(bad, F.get(columns, F.col("_problem"))).alias(COLUMN),
-    )
+    return found
 
 
 def _missing(role: str) -> Column:

@@ -134,7 +134,7 @@ class RecordIOProtobuf(DataSource):
 
     def reader(self, schema: StructType) -> RecordIOReader:
         _refuse_unknown(self.options, ("path",))
-        if schema != StructType.fromDDL(SCHEMA):
+        if schema.fieldNames() != ["label", "indices", "values"]:
             raise SettingsError(f"{FORMAT} is read as {SCHEMA}: expected no other schema")
         return RecordIOReader(_required(self.options, "path", "a file or folder, or s3://bucket/prefix"))
 

@@ -12,27 +12,28 @@ from __future__ import annotations
 import contextlib
 import datetime
 import math
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import reduce
+from urllib.parse import unquote
 
 import numpy as np
 from pyspark import StorageLevel
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec import objectstore
 from fmrec.dataset import BinaryLabel, Dataset, ImplicitLabel, LeaveFirstN, LeaveLastN, NoSplit, RandomSplit
-from fmrec.encoding.checks import COLUMN, REASON, check_rows
+from fmrec.encoding.checks import FILE, GOOD, NO_ROW, STATE, Problem, check_rows
 from fmrec.encoding.datasource import FORMAT, RecordIOProtobuf
 from fmrec.encoding.exchange import SEEN, TALLY, TEST, TRAIN, read_tally
 from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE, Keep, read_index, write_index
 from fmrec.encoding.feature_tables import SIDES, SideFeatures, context_fields
 from fmrec.encoding.negatives import ItemRange
-from fmrec.encoding.rows import PATH, POSITION, RAW, SKIP, START, Piece, number_pieces, read_rows
+from fmrec.encoding.rows import PATH, POSITION, RAW, START, Piece, number_pieces, read_rows
 from fmrec.encoding.stages import (
     Buckets,
     Order,
@@ -47,6 +48,7 @@ from fmrec.encoding.stages import (
 from fmrec.errors import FormatError, InputError
 from fmrec.manifest import Channel, Manifest, Rows
 
+UNREADABLE = re.compile(r"\[FAILED_READ_FILE[^]]*\] Encountered error while reading file (.*?)\.\s")
 PART_BYTES = 32 << 20
 ROW_BYTES = 64
 """A two-hot row with a label in recordIO-protobuf, about."""
@@ -111,8 +113,13 @@ def encode(
         tell = progress or (lambda step, rows: None)
         try:
             return _Job(spark, dataset, raw_uri, output_uri, keep, tell).run(run)
-        except PySparkException as error:
-            raise _readable(error) from error
+        except Exception as error:
+            found = UNREADABLE.search(str(error))
+            if found is None:
+                raise
+            raise InputError(
+                f"{found[1]} can't be read: it is cut off, damaged, or not of the format that the document says"
+            ) from error
 
 
 @contextlib.contextmanager
@@ -169,13 +176,14 @@ class _Job:
         path = resolve(self.raw_uri, interactions.source.path)
         context = context_fields(self.dataset)
         rows = read_rows(self.spark, interactions.source, path, interactions.columns | context)
-        checked = self.keep(check_rows(rows, self.dataset, context))
-        read = self._count(checked)
-        self._write_quarantine(checked, read)
+        checked, problems = check_rows(rows, self.dataset, context)
+        checked = self.keep(checked)
+        read = self._count(checked, rows, problems)
+        self._write_quarantine(checked, read, problems)
         self._check_usable(read, path)
 
         self.tell("indexing", read.rows)
-        good = checked.where(F.col(REASON).isNull() & ~F.col(SKIP))
+        good = checked.where(F.col(STATE) == GOOD)
         partitions = max(1, math.ceil(read.rows / PARTITION_ROWS))
         index_uri = self._output("feature_index/")
         ids = self._ids(good)
@@ -228,24 +236,24 @@ class _Job:
     def _output(self, name: str) -> str:
         return objectstore.join(self.output_uri, name)
 
-    def _count(self, checked: DataFrame) -> _Read:
-        """Count rows by file, piece and reason."""
-        skipped = F.sum(F.col(SKIP).cast("int"))
-        found = checked.groupBy(PATH, START, REASON).agg(F.min(POSITION), F.count(F.lit(1)), skipped)
-        pieces: dict[tuple[str, int], Piece] = {}
+    def _count(self, checked: DataFrame, rows: DataFrame, problems: dict[int, Problem]) -> _Read:
+        """Count rows by file, piece and problem."""
+        found = checked.groupBy(FILE, START, STATE).agg(F.min(POSITION), F.count(F.lit(1))).collect()
+        paths = _paths_by_hash(rows, {row[0] for row in found})
+        pieces: dict[tuple[int, int], Piece] = {}
         files: dict[str, dict[str, int]] = {}
         bad: Counter[str] = Counter()
-        for file, start, reason, first, lines, headers in found.collect():
-            piece = pieces.get((file, start), Piece(file, start, first, 0))
-            pieces[file, start] = Piece(file, start, min(first, piece.first), piece.lines + lines)
-            counts = files.setdefault(file, {"read": 0, "quarantined": 0, "skipped": 0})
-            counts["read"] += lines - headers
-            counts["skipped"] += headers
-            if reason is not None:
-                bad[reason] += lines
+        for file, start, state, first, lines in found:
+            path = paths[file]
+            piece = pieces.get((file, start), Piece(path, start, first, 0))
+            pieces[file, start] = Piece(path, start, min(first, piece.first), piece.lines + lines)
+            counts = files.setdefault(path, {"read": 0, "quarantined": 0, "skipped": 0})
+            counts["skipped" if state == NO_ROW else "read"] += lines
+            if state in problems:
+                bad[problems[state].reason] += lines
                 counts["quarantined"] += lines
-        rows = sum(file["read"] for file in files.values())
-        return _Read(rows, bad, dict(sorted(files.items())), number_pieces(list(pieces.values())))
+        read = sum(file["read"] for file in files.values())
+        return _Read(read, bad, dict(sorted(files.items())), number_pieces(list(pieces.values())))
 
     def _check_usable(self, read: _Read, path: str) -> None:
         if not read.rows:
@@ -270,21 +278,24 @@ class _Job:
                     f"interactions: lower minimum_interactions.{namespace}"
                 )
 
-    def _write_quarantine(self, checked: DataFrame, read: _Read) -> None:
+    def _write_quarantine(self, checked: DataFrame, read: _Read, problems: dict[int, Problem]) -> None:
         schema = "file string, row bigint, raw string, column string, reason string"
         bad = self.spark.createDataFrame([], schema)
         if read.bad:
             lines = [(piece.file, piece.start, to_line) for piece, _, to_line in read.pieces]
-            pieces = self.spark.createDataFrame(lines, f"{PATH} string, {START} bigint, to_line bigint")
+            pieces = self.spark.createDataFrame(lines, f"file string, {START} bigint, to_line bigint")
+            reasons = [(number, problem.column, problem.reason) for number, problem in problems.items()]
+            names = self.spark.createDataFrame(reasons, f"{STATE} int, column string, reason string")
             bad = (
-                checked.where(F.col(REASON).isNotNull())
-                .join(F.broadcast(pieces), [PATH, START])
+                checked.where(F.col(STATE) > GOOD)
+                .join(F.broadcast(pieces.withColumn(FILE, F.xxhash64("file"))), [FILE, START])
+                .join(F.broadcast(names), STATE)
                 .select(
-                    F.col(PATH).alias("file"),
+                    "file",
                     (F.col(POSITION) + F.col("to_line")).alias("row"),
                     F.col(RAW).alias("raw"),
-                    F.col(COLUMN).alias("column"),
-                    F.col(REASON).alias("reason"),
+                    "column",
+                    "reason",
                 )
             )
         bad.write.mode("overwrite").parquet(self._output("quarantine/"))
@@ -430,14 +441,23 @@ class _Job:
         )
 
 
-def _readable(error: PySparkException) -> Exception:
-    """Say which file it was, if Spark failed because a file can't be read."""
-    if not (error.getCondition() or "").startswith(("FAILED_READ_FILE", "CANNOT_READ_FILE_FOOTER")):
-        return error
-    file = (error.getMessageParameters() or {}).get("path", "a file")
-    return InputError(
-        f"{file} can't be read: it is cut off, damaged, or not of the format that the document says"
-    )
+def _paths_by_hash(rows: DataFrame, hashes: set[int]) -> dict[int, str]:
+    """Return the files that rows come from, as rows name them, by the hash in ``FILE``.
+
+    Carrying names along in every row would cost more than all the numbers. A listing may name a file
+    a little otherwise than rows do; where no way to write it fits, rows are read again for the name.
+    """
+    names: set[str] = set()
+    for file in rows.inputFiles():
+        names |= {file, unquote(file)}
+        names |= {name.replace("file:///", "file:/", 1) for name in (file, unquote(file))}
+    listed = rows.sparkSession.createDataFrame([(name,) for name in sorted(names)], f"{PATH} string")
+    found: dict[int, str] = {}
+    for frame in (listed, rows):
+        found = dict(frame.groupBy(F.xxhash64(PATH)).agg(F.first(PATH)).collect())
+        if hashes <= set(found):
+            break
+    return {file: found[file] for file in hashes}
 
 
 def _tally(packed: DataFrame) -> Counter[str]:

@@ -119,7 +119,7 @@ from pathlib import Path
 sys.path[:0] = [{root!r}, {tests!r}]
 import importlib.util
 spec = importlib.util.spec_from_file_location("these", {file!r})
-these = importlib.util.module_from_spec(spec)
+these = sys.modules["these"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(these)
 import pyspark.cloudpickle as cloudpickle
 cloudpickle.register_pickle_by_value(these)
