@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,7 +19,7 @@ from demo import cloud as local
 from fmrec.execution import Execution, stack_outputs
 from fmrec.instances.catalogue import catalogue
 
-TRAINING, ENDPOINT = "for training job usage", "for endpoint usage"
+TRAINING = "for training job usage"
 ACROSS_ENDPOINTS = "Number of instances across active endpoints"
 SECONDS_OF_A_MINUTE = 3
 """The local cloud makes waits and the pauses between attempts 20 times as short; so is trouble here."""
@@ -53,7 +54,7 @@ def other(pipeline: Any, encoded_run: str, tmp_path_factory: pytest.TempPathFact
         *("--output", str(tmp_path_factory.mktemp("other"))),
         *("-c", "fmrec.name=Other"),
         *("-c", 'fmrec.instances.policy={"families": ["m5"]}'),
-        *("-c", 'fmrec.instances.last_resort={"endpoint": "wait", "wait_minutes": 15}'),
+        *("-c", 'fmrec.instances.last_resort={"endpoint": "wait", "wait_minutes": 10}'),
         on_line=lambda _line: None,
     )
     cloudformation = pipeline.cloud.client("cloudformation")
@@ -64,6 +65,26 @@ def other(pipeline: Any, encoded_run: str, tmp_path_factory: pytest.TempPathFact
         body = s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
         s3.put_object(Bucket=outputs["DataBucket"], Key=entry["Key"], Body=body)
     return type(pipeline)(pipeline.cloud, outputs)
+
+
+@pytest.fixture
+def occupied(pipeline: Any, plenty: dict[str, float], encoded_run: str) -> str:
+    """The name of somebody's endpoint that uses all the account may have."""
+    sagemaker = pipeline.cloud.client("sagemaker")
+    variant = {
+        "VariantName": "AllTraffic",
+        "ModelName": f"fmrec-{encoded_run}-knn",
+        "InstanceType": "ml.m5.large",
+        "InitialInstanceCount": 1,
+    }
+    name = f"somebodys-{uuid.uuid4().hex[:8]}"
+    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    sagemaker.get_waiter("endpoint_in_service").wait(
+        EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 300}
+    )
+    pipeline.control("quotas", plenty | {ACROSS_ENDPOINTS: 1})
+    return name
 
 
 def start(deployed: Any, execution_input: dict[str, Any]) -> str:
@@ -166,6 +187,17 @@ def test_a_minute_of_throttling_between_two_steps_is_sat_out(
     assert report(pipeline, execution)["refusals"] == []
 
 
+def test_a_training_that_dies_of_memory_is_not_tried_elsewhere_and_says_what_to_change(
+    pipeline: Any, encoded_input: dict[str, Any]
+) -> None:
+    pipeline.control("faults", {"memory_limit_gib": {"ml.m5.large": 0.01}})
+    execution = run(pipeline, encoded_input)
+
+    assert (execution.status, execution.error) == ("FAILED", "OutOfMemory")
+    assert "instances.policy.memory_safety_factor" in str(execution.cause)
+    assert visited(execution).count("Train the factorization machine") == 1
+
+
 def test_without_quota_for_the_only_family_allowed_the_sentence_says_what_to_ask_for(
     other: Any, plenty: dict[str, float], encoded_input: dict[str, Any]
 ) -> None:
@@ -184,13 +216,11 @@ def test_without_quota_for_the_only_family_allowed_the_sentence_says_what_to_ask
 
 
 def test_an_endpoint_waits_for_instances_that_another_endpoint_uses_and_then_starts(
-    pipeline: Any, other: Any, plenty: dict[str, float], encoded_input: dict[str, Any]
+    other: Any, occupied: str, encoded_input: dict[str, Any]
 ) -> None:
-    report(pipeline, run(pipeline, with_endpoint(encoded_input)))
-    other.control("quotas", plenty | {ACROSS_ENDPOINTS: 1})
     arn = start(other, with_endpoint(encoded_input))
     wait_for_event(other, arn, entered("Wait for an instance for the endpoint"))
-    other.cloud.client("sagemaker").delete_endpoint(EndpointName="fmrec-knn")
+    other.cloud.client("sagemaker").delete_endpoint(EndpointName=occupied)
     execution = other.wait(arn)
 
     written = report(other, execution)
@@ -199,15 +229,14 @@ def test_an_endpoint_waits_for_instances_that_another_endpoint_uses_and_then_sta
     assert "Choose instances again for the endpoint" in visited(execution)
 
 
-def test_waiting_for_an_endpoint_ends_with_the_limit_and_who_uses_it(
-    pipeline: Any, other: Any, plenty: dict[str, float], encoded_input: dict[str, Any]
+@pytest.mark.usefixtures("occupied")
+def test_waiting_for_an_endpoint_ends_with_the_quota_to_ask_for(
+    other: Any, encoded_input: dict[str, Any]
 ) -> None:
-    report(pipeline, run(pipeline, with_endpoint(encoded_input)))
-    other.control("quotas", plenty | {ACROSS_ENDPOINTS: 1})
     execution = run(other, with_endpoint(encoded_input))
 
     assert (execution.status, execution.error) == ("FAILED", "NoInstanceLeft")
-    assert visited(execution).count("Wait for an instance for the endpoint") == 3
+    assert visited(execution).count("Wait for an instance for the endpoint") == 2
     assert ACROSS_ENDPOINTS in str(execution.cause)
     assert "aws service-quotas request-service-quota-increase" in str(execution.cause)
     # What was published stays published.
