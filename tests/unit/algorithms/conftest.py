@@ -27,7 +27,7 @@ REPOSITORY = Path(__file__).parents[3]
 
 
 def records(features: sparse.csr_matrix | np.ndarray, labels: np.ndarray | None = None) -> bytes:
-    if sparse.issparse(features):
+    if not isinstance(features, np.ndarray):
         return bytes(
             encode_csr(features.indptr, features.indices, features.data, features.shape[1], labels).tobytes()
         )

@@ -72,7 +72,7 @@ def probabilities(trained: Any, matrix: sparse.csr_matrix) -> np.ndarray:
     dense = matrix.toarray().astype(np.float64)
     factors = model.factors.astype(np.float64)
     pairs = 0.5 * ((dense @ factors) ** 2 - dense**2 @ factors**2).sum(axis=1)
-    return 1 / (1 + np.exp(-(model.bias + dense @ model.linear + pairs)))
+    return np.asarray(1 / (1 + np.exp(-(model.bias + dense @ model.linear + pairs))))
 
 
 def test_the_log_has_every_line_that_aws_takes_metrics_from(trained: Any) -> None:

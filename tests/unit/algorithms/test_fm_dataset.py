@@ -36,9 +36,8 @@ def pieces(whole: Rows, size: int) -> list[Rows]:
 
 
 def as_matrix(part: Rows) -> np.ndarray:
-    return sparse.csr_matrix(
-        (part.values, part.columns, part.indptr), shape=(part.labels.size, WIDTH)
-    ).toarray()
+    matrix = sparse.csr_matrix((part.values, part.columns, part.indptr), shape=(part.labels.size, WIDTH))
+    return np.asarray(matrix.toarray())
 
 
 @pytest.mark.parametrize("piece", [1, 5, 8, 100])

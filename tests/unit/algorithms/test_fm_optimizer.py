@@ -54,7 +54,7 @@ def zeros() -> Parameters:
 
 def score(dense: np.ndarray, bias: np.ndarray, linear: np.ndarray, factors: np.ndarray) -> np.ndarray:
     pairs = (dense @ factors) ** 2 - dense**2 @ factors**2
-    return bias[0] + dense @ linear + 0.5 * pairs.sum(axis=1)
+    return np.asarray(bias[0] + dense @ linear + 0.5 * pairs.sum(axis=1))
 
 
 def reference(
@@ -105,11 +105,14 @@ def fit(
         np.float32(1e-8),
         np.float32(clip),
     )
-    arguments = (new_team(), rows, groups, model, means, squares, settings, logistic, 0)
-    work = (scratch(BATCH, NUM_FACTORS), sums)
+    team, room = new_team(), scratch(BATCH, NUM_FACTORS)
+
+    def work(leads: bool) -> object:
+        return train(leads, team, rows, groups, model, means, squares, settings, logistic, 0, room, sums)
+
     with ThreadPoolExecutor() as pool:
-        others = [pool.submit(train, False, *arguments, *work) for _ in range(threads - 1)]
-        train(True, *arguments, *work)
+        others = [pool.submit(work, False) for _ in range(threads - 1)]
+        work(True)
     assert [other.result() for other in others] == [None] * (threads - 1)
     return model, sums
 

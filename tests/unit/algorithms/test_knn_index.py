@@ -29,10 +29,10 @@ def build(features: np.ndarray, labels: np.ndarray, **changes: str) -> Neighbour
 def closeness(metric: str, queries: np.ndarray, features: np.ndarray) -> np.ndarray:
     """What ``distances`` holds for every pair, by definition."""
     if metric == "L2":
-        return ((queries[:, None] - features) ** 2).sum(axis=2)
+        return np.asarray(((queries[:, None] - features) ** 2).sum(axis=2))
     if metric == "COSINE":
         queries, features = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (queries, features))
-    return queries @ features.T
+    return np.asarray(queries @ features.T)
 
 
 @pytest.mark.parametrize("metric", ["L2", "INNER_PRODUCT", "COSINE"])

@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-from scipy import sparse
 
 from algorithms.container.media_types import CSV, JSON, JSON_LINES, MediaType, choose_reply_type
 from algorithms.container.payload import read_text
@@ -25,13 +24,14 @@ def test_every_form_of_an_instance_means_the_same(instance: dict[str, object], l
         features = read_text((json.dumps(instance) + "\n").encode() * 2 + b"\n", MediaType(JSON_LINES))
     else:
         features = read_text(json.dumps({"instances": [instance] * 2}).encode(), MediaType(JSON))
-    dense = features.toarray() if sparse.issparse(features) else features
+    dense = features if isinstance(features, np.ndarray) else features.toarray()
     assert dense.dtype == np.float32
     assert dense.tolist() == [[0, 1.5, 0], [0, 1.5, 0]]
 
 
 def test_dense_and_sparse_instances_may_be_mixed() -> None:
     features = read_text(json.dumps({"instances": [DENSE, SPARSE]}).encode(), MediaType(JSON))
+    assert not isinstance(features, np.ndarray)
     assert features.toarray().tolist() == [[0, 1.5, 0], [0, 1.5, 0]]
 
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ rows = st.lists(st.tuples(st.integers(-4, 4), st.integers(0, 1)), min_size=1, ma
 
 
 @given(rows)
-def test_every_cut_is_measured_as_counting_says(given_rows):
+def test_every_cut_is_measured_as_counting_says(given_rows: Any) -> None:
     scores, labels = (np.array([row[n] for row in given_rows], float) for n in (0, 1))
     curve = threshold_curve(scores, labels)
     assert curve.threshold.tolist() == sorted(set(scores))
@@ -24,7 +26,7 @@ def test_every_cut_is_measured_as_counting_says(given_rows):
         assert curve.f1[at] == pytest.approx(2 * right / (yes.sum() + labels.sum()))
 
 
-def test_the_best_cut_is_found_and_the_report_has_few_points():
+def test_the_best_cut_is_found_and_the_report_has_few_points() -> None:
     random = np.random.default_rng(0)
     labels = random.integers(0, 2, 5000)
     scores = labels * 0.5 + random.normal(0, 0.3, 5000)
@@ -38,7 +40,7 @@ def test_the_best_cut_is_found_and_the_report_has_few_points():
     assert document["recall"][0] == 1.0
 
 
-def test_calibration_is_platts_fit():
+def test_calibration_is_platts_fit() -> None:
     random = np.random.default_rng(1)
     ratings = random.normal(3.5, 0.6, 4000)
     labels = random.random(4000) < 1 / (1 + np.exp(-(3 * ratings - 11)))
@@ -46,7 +48,7 @@ def test_calibration_is_platts_fit():
     positives, negatives = labels.sum(), (~labels).sum()
     target = np.where(labels, (positives + 1) / (positives + 2), 1 / (negatives + 2))
 
-    def loss(weights):
+    def loss(weights: Any) -> Any:
         score = weights[0] * ratings + weights[1]
         return (np.logaddexp(0, score) - target * score).mean()
 
@@ -59,7 +61,7 @@ def test_calibration_is_platts_fit():
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-def test_separable_and_badly_scaled_scores_stay_finite(scale):
+def test_separable_and_badly_scaled_scores_stay_finite(scale: Any) -> None:
     fit = calibrate(scale * np.array([-2.0, -1.0, 1.0, 2.0]), [0, 0, 1, 1])
     found = fit.probability(scale * np.array([-2.0, -1.0, 1.0, 2.0]))
     assert np.isfinite(found).all()
@@ -70,12 +72,12 @@ def test_separable_and_badly_scaled_scores_stay_finite(scale):
     )
 
 
-def test_cross_entropy_of_certainty_is_finite():
+def test_cross_entropy_of_certainty_is_finite() -> None:
     assert cross_entropy([0.5, 0.5], [0, 1]) == pytest.approx(np.log(2))
     assert cross_entropy([1.0], [0]) == pytest.approx(-np.log(1e-15), rel=1e-3)
 
 
-def test_probabilities_do_not_overflow():
+def test_probabilities_do_not_overflow() -> None:
     assert Calibration(1, 0).probability(np.array([-1e4, 0, 1e4])).tolist() == [0.0, 0.5, 1.0]
 
 
@@ -88,11 +90,11 @@ def test_probabilities_do_not_overflow():
         ([1.0, 2.0], [1, 2], "label 2.0 found"),
     ],
 )
-def test_what_cannot_be_judged_is_refused(scores, labels, words):
+def test_what_cannot_be_judged_is_refused(scores: Any, labels: Any, words: Any) -> None:
     with pytest.raises(InputError, match=words):
         threshold_curve(scores, labels)
 
 
-def test_one_kind_of_label_cannot_be_calibrated():
+def test_one_kind_of_label_cannot_be_calibrated() -> None:
     with pytest.raises(InputError, match="all 3 labels are the same"):
         calibrate([1, 2, 3], [1, 1, 1])

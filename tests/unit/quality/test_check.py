@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ REPORTED = {
 }
 
 
-def test_passes_when_every_limit_is_kept_and_says_the_numbers():
+def test_passes_when_every_limit_is_kept_and_says_the_numbers() -> None:
     verdict = check(
         REPORTED,
         {
@@ -31,7 +32,7 @@ def test_passes_when_every_limit_is_kept_and_says_the_numbers():
     ]
 
 
-def test_a_failing_metric_is_named_with_value_limit_and_what_to_do():
+def test_a_failing_metric_is_named_with_value_limit_and_what_to_do() -> None:
     verdict = check(REPORTED, {"binary_classification_accuracy": 0.8, "binary_f_beta": 0.5})
     assert not verdict.passed
     assert "binary_classification_accuracy is 0.7112, at least 0.8 is required" in verdict.sentence
@@ -57,16 +58,16 @@ def test_a_failing_metric_is_named_with_value_limit_and_what_to_do():
         ("recall_at_20", 0.3, 0.31, False),
     ],
 )
-def test_each_metric_is_judged_on_its_own_side(metric, value, limit, passed):
+def test_each_metric_is_judged_on_its_own_side(metric: Any, value: Any, limit: Any, passed: Any) -> None:
     assert check({f"test:{metric}": value}, {metric: limit}).passed is passed
 
 
-def test_the_test_channel_is_judged_even_when_a_bare_name_comes_first_or_last():
+def test_the_test_channel_is_judged_even_when_a_bare_name_comes_first_or_last() -> None:
     assert check({"rmse": 9.0, "test:rmse": 0.5}, {"rmse": 1.0}).passed
     assert check({"test:rmse": 0.5, "rmse": 9.0}, {"rmse": 1.0}).passed
 
 
-def test_train_metrics_never_stand_in_for_test_metrics():
+def test_train_metrics_never_stand_in_for_test_metrics() -> None:
     verdict = check({"train:rmse": 0.1}, {"rmse": 1.0})
     assert not verdict.passed
     assert "rmse was not reported" in verdict.sentence
@@ -75,20 +76,20 @@ def test_train_metrics_never_stand_in_for_test_metrics():
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_a_metric_that_is_no_number_fails_and_the_answer_stays_json(value):
+def test_a_metric_that_is_no_number_fails_and_the_answer_stays_json(value: Any) -> None:
     verdict = check({"test:rmse": value, "test:mse": 1.0}, {"rmse": 1.0})
     assert not verdict.passed
     assert "diverged" in verdict.sentence
     assert json.loads(json.dumps(verdict.to_document(), allow_nan=False))["metrics"] == {"mse": 1.0}
 
 
-def test_no_thresholds_pass_and_say_that_nothing_was_checked():
+def test_no_thresholds_pass_and_say_that_nothing_was_checked() -> None:
     verdict = check(REPORTED, {})
     assert verdict.passed
     assert "nothing was checked" in verdict.sentence
 
 
-def test_the_document_has_the_contract_keys():
+def test_the_document_has_the_contract_keys() -> None:
     document = check(REPORTED, {"binary_f_beta": 0.7}).to_document()
     assert set(document) == {"passed", "sentence", "metrics", "checks"}
     assert document["checks"] == [{"metric": "binary_f_beta", "value": 0.7624, "limit": 0.7, "passed": True}]
@@ -108,6 +109,6 @@ def test_the_document_has_the_contract_keys():
         ({"rmse": True}, "expected a finite number"),
     ],
 )
-def test_a_threshold_that_makes_no_sense_is_refused_in_words(thresholds, words):
+def test_a_threshold_that_makes_no_sense_is_refused_in_words(thresholds: Any, words: Any) -> None:
     with pytest.raises(SettingsError, match=words):
         check(REPORTED, thresholds)

@@ -1,19 +1,22 @@
 import json
+from typing import Any
 
 import pytest
 
 from fmrec.quality import judge
 
 
-def report(ndcg, **more):
+def report(ndcg: Any, **more: Any) -> Any:
     return {"metrics": {"ndcg_at_10": ndcg, "recall_at_10": 0.3} | more}
 
 
-def difference(mean, low, high):
+def difference(mean: Any, low: Any, high: Any) -> Any:
     return {"ndcg_at_10": {"difference": mean, "low": low, "high": high}}
 
 
-def evaluation(model=0.306, versus=(0.17, 0.16, 0.18), champion=None, versus_champion=None):
+def evaluation(
+    model: Any = 0.306, versus: Any = (0.17, 0.16, 0.18), champion: Any = None, versus_champion: Any = None
+) -> Any:
     document = {
         "k": 10,
         "model": report(model),
@@ -26,7 +29,7 @@ def evaluation(model=0.306, versus=(0.17, 0.16, 0.18), champion=None, versus_cha
     return document
 
 
-def test_a_model_that_beats_popularity_beyond_chance_passes_with_the_numbers():
+def test_a_model_that_beats_popularity_beyond_chance_passes_with_the_numbers() -> None:
     verdict = judge(evaluation(), {"ndcg_at_10": {"minimum": 0.295}})
     assert verdict.passed
     assert "ndcg_at_10 0.3060 (at least 0.295)" in verdict.sentence
@@ -34,7 +37,7 @@ def test_a_model_that_beats_popularity_beyond_chance_passes_with_the_numbers():
     assert "difference +0.1700, 95 % between +0.1600 and +0.1800" in verdict.sentence
 
 
-def test_what_popularity_beats_is_refused_with_popularitys_ndcg():
+def test_what_popularity_beats_is_refused_with_popularitys_ndcg() -> None:
     verdict = judge(evaluation(0.061, (-0.072, -0.08, -0.06)), {})
     assert not verdict.passed
     assert "popularity's NDCG@10 is 0.1330" in verdict.sentence
@@ -44,7 +47,7 @@ def test_what_popularity_beats_is_refused_with_popularitys_ndcg():
     assert json.dumps(verdict.to_document(), allow_nan=False)
 
 
-def test_a_lead_over_popularity_within_chance_is_not_enough():
+def test_a_lead_over_popularity_within_chance_is_not_enough() -> None:
     assert not judge(evaluation(0.135, (0.002, -0.004, 0.008)), {}).passed
     assert judge(evaluation(0.139, (0.006, 0.001, 0.011)), {}).passed
 
@@ -58,7 +61,7 @@ def test_a_lead_over_popularity_within_chance_is_not_enough():
         ((-0.02, -0.03, -0.01), False),
     ],
 )
-def test_a_loss_against_the_champion_counts_beyond_tolerance_and_chance(versus, passed):
+def test_a_loss_against_the_champion_counts_beyond_tolerance_and_chance(versus: Any, passed: Any) -> None:
     verdict = judge(evaluation(0.3, champion=0.3 - versus[0], versus_champion=versus), {})
     assert verdict.passed is passed
     assert f"the champion's NDCG@10 is {0.3 - versus[0]:.4f}, the model's 0.3000" in verdict.sentence
@@ -66,7 +69,7 @@ def test_a_loss_against_the_champion_counts_beyond_tolerance_and_chance(versus, 
     assert judge(evaluation(0.3, champion=0.32, versus_champion=versus), {}, champion_tolerance=0.05).passed
 
 
-def test_absolute_thresholds_hold_too():
+def test_absolute_thresholds_hold_too() -> None:
     verdict = judge(evaluation(), {"ndcg_at_10": 0.295, "recall_at_10": 0.31})
     assert not verdict.passed
     assert "recall_at_10 is 0.3000, at least 0.31 is required" in verdict.sentence

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ TREC_NAMES = {
 }
 
 
-def random_case(seed):
+def random_case(seed: Any) -> Any:
     random = np.random.default_rng(seed)
     items, k = int(random.integers(2, 120)), int(random.integers(1, 40))
     users = int(random.integers(1, 12))
@@ -28,7 +29,7 @@ def random_case(seed):
     return {"k": k, "relevant": relevant, "ranked": ranked}
 
 
-def ours(case):
+def ours(case: Any) -> Any:
     k = case["k"]
     hits = np.zeros((len(case["ranked"]), k), bool)
     for user, (ranked, relevant) in enumerate(zip(case["ranked"], case["relevant"], strict=True)):
@@ -36,7 +37,7 @@ def ours(case):
     return accuracy_metrics(hits, np.array([len(relevant) for relevant in case["relevant"]]))
 
 
-def test_equals_trec_eval_on_200_random_cases(trec_eval):
+def test_equals_trec_eval_on_200_random_cases(trec_eval: Any) -> None:
     cases = [random_case(seed) for seed in range(200)]
     for case, judged in zip(cases, trec_eval(cases), strict=True):
         found = ours(case)
@@ -45,7 +46,7 @@ def test_equals_trec_eval_on_200_random_cases(trec_eval):
             assert found[name] == pytest.approx(expected, abs=1e-9), (name, case["k"])
 
 
-def test_a_case_worked_by_hand():
+def test_a_case_worked_by_hand() -> None:
     hits = np.array([[True, False, True], [False, False, False], [False, True, False]])
     found = accuracy_metrics(hits, np.array([2, 1, 5]))
     ideal = 1 + 1 / math.log2(3)
@@ -56,24 +57,24 @@ def test_a_case_worked_by_hand():
     assert found["map"] == pytest.approx([(1 + 2 / 3) / 2, 0, 0.5 / 5])
 
 
-def test_users_without_relevant_items_or_with_more_hits_than_them_are_refused():
+def test_users_without_relevant_items_or_with_more_hits_than_them_are_refused() -> None:
     hits = np.array([[True, True]])
     for relevant in ([0], [1], [2, 2]):
         with pytest.raises(InputError, match="at least one relevant item"):
             accuracy_metrics(hits, np.array(relevant))
 
 
-def test_novelty_is_the_mean_information_of_what_was_recommended():
+def test_novelty_is_the_mean_information_of_what_was_recommended() -> None:
     met_by = np.array([8, 2, 1, 0])
     items = np.array([[0, 1], [2, 3], [1, -1], [-1, -1]])
     assert novelty(items, met_by, users=8).tolist() == [1.0, 3.0, 2.0, 0.0]
 
 
-def test_coverage_counts_distinct_items():
+def test_coverage_counts_distinct_items() -> None:
     assert coverage(np.array([True, False, True, True])) == 0.75
 
 
-def test_the_interval_narrows_with_the_root_of_the_users_and_is_reproducible():
+def test_the_interval_narrows_with_the_root_of_the_users_and_is_reproducible() -> None:
     random = np.random.default_rng(0)
     few, many = random.random(400), random.random(6400)
     small, large = bootstrap(few), bootstrap(many)
@@ -85,7 +86,9 @@ def test_the_interval_narrows_with_the_root_of_the_users_and_is_reproducible():
     assert large.high - large.low == pytest.approx(width / 4, rel=0.15)
 
 
-def test_the_computed_interval_of_many_users_agrees_with_the_resampled_one(monkeypatch):
+def test_the_computed_interval_of_many_users_agrees_with_the_resampled_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     values = np.random.default_rng(1).random(30_000) ** 3
     computed = bootstrap(values)
     monkeypatch.setattr("fmrec.ranking.intervals.RESAMPLED_USERS", 10**6)
@@ -94,7 +97,7 @@ def test_the_computed_interval_of_many_users_agrees_with_the_resampled_one(monke
     assert computed.high == pytest.approx(resampled.high, abs=4e-4)
 
 
-def test_pairing_sees_a_difference_that_two_intervals_would_hide():
+def test_pairing_sees_a_difference_that_two_intervals_would_hide() -> None:
     random = np.random.default_rng(2)
     base = random.random(300)
     better = base + 0.01 + random.normal(0, 0.01, 300)
@@ -103,7 +106,7 @@ def test_pairing_sees_a_difference_that_two_intervals_would_hide():
     assert bootstrap(better).low < bootstrap(base).high
 
 
-def test_intervals_need_users_that_pair():
+def test_intervals_need_users_that_pair() -> None:
     with pytest.raises(InputError, match="no user to average over"):
         bootstrap(np.zeros(0))
     with pytest.raises(InputError, match="3 and 2 users can't be paired"):

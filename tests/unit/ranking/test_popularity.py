@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,14 +17,17 @@ from fmrec.ranking.popularity import most_popular
     k=st.integers(1, 12),
     positions=st.sampled_from([1, 50, 10**6]),
 )
-def test_every_user_gets_the_most_popular_unseen_items(seed, users, items, k, positions):
+def test_every_user_gets_the_most_popular_unseen_items(
+    seed: Any, users: Any, items: Any, k: Any, positions: Any
+) -> None:
     random = np.random.default_rng(seed)
     counts = random.integers(0, 5, items)
     met = random.random((users, items)) < random.random((users, 1))
     excluded = random.random(items) < 0.2
+    met_users, met_items = np.nonzero(met)
     popularity.POSITIONS, before = positions, popularity.POSITIONS
     try:
-        top = most_popular(counts, k, from_pairs(*np.nonzero(met), users), excluded)
+        top = most_popular(counts, k, from_pairs(met_users, met_items, users), excluded)
     finally:
         popularity.POSITIONS = before
     for user in range(users):

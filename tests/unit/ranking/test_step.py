@@ -3,8 +3,10 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +21,8 @@ from fmrec.recordio import encode_dense
 
 USERS, ITEMS, DIM = 943, 1682, 9
 
+Vectors = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+
 
 @dataclass
 class Ratings:
@@ -29,7 +33,7 @@ class Ratings:
 
 
 @pytest.fixture(scope="session")
-def ratings(movielens_100k) -> Ratings:
+def ratings(movielens_100k: Any) -> Ratings:
     rows = pd.read_csv(movielens_100k.ratings)
     rows = pd.DataFrame(
         {"user": rows.user_id - 1, "item": rows.item_id - 1, "value": rows.rating.astype("float32")}
@@ -38,7 +42,14 @@ def ratings(movielens_100k) -> Ratings:
     return Ratings(rows[~held].sort_values(["user", "item"]), rows[held].sort_values(["user", "item"]))
 
 
-def write_run(folder: Path, ratings: Ratings, queries, items, user_ids, item_ids) -> dict[str, str]:
+def write_run(
+    folder: Path,
+    ratings: Ratings,
+    queries: npt.NDArray[np.floating],
+    items: npt.NDArray[np.floating],
+    user_ids: list[str],
+    item_ids: list[str],
+) -> dict[str, str]:
     """Write what the encoding job and export_embeddings leave; users in two parts."""
     encoded, embedded = folder / "encoded/r", folder / "embeddings/r"
     for name in ("feature_index", "seen", "heldout"):
@@ -79,7 +90,7 @@ def write_run(folder: Path, ratings: Ratings, queries, items, user_ids, item_ids
 
 
 @pytest.fixture(scope="session")
-def vectors(ratings):
+def vectors(ratings: Ratings) -> Vectors:
     """A recommender worth its name: a truncated SVD of who rated what."""
     pairs = (np.ones(len(ratings.train)), (ratings.train.user, ratings.train.item))
     left, values, right = svds(csr_array(pairs, shape=(USERS, ITEMS)), k=DIM, random_state=0)
@@ -87,17 +98,18 @@ def vectors(ratings):
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory, ratings, vectors):
+def run(tmp_path_factory: pytest.TempPathFactory, ratings: Ratings, vectors: Vectors) -> Any:
     user_ids, item_ids = [f"u{n}" for n in range(USERS)], [f"i{n}" for n in range(ITEMS)]
-    return write_run(tmp_path_factory.mktemp("run"), ratings, *vectors, user_ids, item_ids)
+    queries, items = vectors
+    return write_run(tmp_path_factory.mktemp("run"), ratings, queries, items, user_ids, item_ids)
 
 
 @pytest.fixture(scope="session")
-def report(run):
+def report(run: Any) -> Any:
     return evaluate(**run, k=10)
 
 
-def by_hand(ratings, scores):
+def by_hand(ratings: Ratings, scores: Any) -> Any:
     """NDCG@10 of each user with a relevant test rating, by sorting every score."""
     found = []
     relevant = ratings.test[ratings.test.value >= 4].groupby("user")["item"].apply(set)
@@ -111,7 +123,7 @@ def by_hand(ratings, scores):
     return np.array(found)
 
 
-def test_popularity_has_the_published_figures(report):
+def test_popularity_has_the_published_figures(report: Any) -> None:
     # facts: measured by others on the same protocol, three decimals; equal counts may be ordered otherwise.
     rated = report["baselines"]["most_rated"]["metrics"]
     liked = report["baselines"]["most_liked"]["metrics"]
@@ -123,7 +135,7 @@ def test_popularity_has_the_published_figures(report):
     assert liked["ndcg_at_10"] == pytest.approx(0.1269899143750782, abs=1e-12)
 
 
-def test_the_model_is_ranked_over_all_unseen_items(report, ratings, vectors):
+def test_the_model_is_ranked_over_all_unseen_items(report: Any, ratings: Ratings, vectors: Vectors) -> None:
     expected = by_hand(ratings, vectors[0] @ vectors[1].T)
     model = report["model"]
     assert model["users"] == len(expected)
@@ -137,7 +149,7 @@ def test_the_model_is_ranked_over_all_unseen_items(report, ratings, vectors):
     assert 0 < versus["low"] < versus["difference"] < versus["high"]
 
 
-def test_segments_divide_users_and_items(report, ratings):
+def test_segments_divide_users_and_items(report: Any, ratings: Ratings) -> None:
     activity = report["model"]["segments"]["user_activity"]
     assert [row["segment"] for row in activity] == ["light", "medium", "heavy"]
     assert sum(row["users"] for row in activity) == 934
@@ -153,13 +165,13 @@ def test_segments_divide_users_and_items(report, ratings):
     assert popularity[2]["recall_at_10"] == 0.0
 
 
-def test_the_report_is_written_as_json(run, tmp_path):
+def test_the_report_is_written_as_json(run: Any, tmp_path: Path) -> None:
     report = evaluate(**run, k=5, output_uri=str(tmp_path / "ranking.json"))
     assert json.loads((tmp_path / "ranking.json").read_text()) == report
     assert "ndcg_at_5" in report["model"]["metrics"]
 
 
-def test_a_sample_of_users_is_judged_where_there_are_many(run, report):
+def test_a_sample_of_users_is_judged_where_there_are_many(run: Any, report: Any) -> None:
     sampled = evaluate(**run, maximum_users=300)
     assert sampled["users"] == sampled["model"]["users"] == 300
     low, high = sampled["model"]["intervals"]["ndcg_at_10"]
@@ -167,7 +179,9 @@ def test_a_sample_of_users_is_judged_where_there_are_many(run, report):
     assert sampled == evaluate(**run, maximum_users=300) | {"seconds": sampled["seconds"]}
 
 
-def test_a_champion_is_matched_by_id_and_judged_on_the_same_users(run, report, ratings, vectors, tmp_path):
+def test_a_champion_is_matched_by_id_and_judged_on_the_same_users(
+    run: Any, report: Any, ratings: Ratings, vectors: Vectors, tmp_path: Path
+) -> None:
     random = np.random.default_rng(3)
     users, items = random.permutation(USERS), random.permutation(ITEMS)
     # The same vectors under the same ids, but other ordinals; user u7 and the item i49 are unknown to it.
@@ -187,11 +201,12 @@ def test_a_champion_is_matched_by_id_and_judged_on_the_same_users(run, report, r
     assert found["model"] == report["model"]
 
 
-def test_nothing_held_out_is_refused(ratings, vectors, tmp_path):
+def test_nothing_held_out_is_refused(ratings: Ratings, vectors: Vectors, tmp_path: Path) -> None:
     user_ids, item_ids = [f"u{n}" for n in range(USERS)], [f"i{n}" for n in range(ITEMS)]
     disliked = Ratings(ratings.train, ratings.test.assign(value=np.float32(1)))
-    run = write_run(tmp_path, disliked, *vectors, user_ids, item_ids)
+    queries, items = vectors
+    uris = write_run(tmp_path, disliked, queries, items, user_ids, item_ids)
     with pytest.raises(InputError, match="no user has a held-out item that they liked"):
-        evaluate(**run)
+        evaluate(manifest_uri=uris["manifest_uri"], embeddings_uri=uris["embeddings_uri"])
     with pytest.raises(InputError, match="k is 0"):
-        evaluate(**run, k=0)
+        evaluate(manifest_uri=uris["manifest_uri"], embeddings_uri=uris["embeddings_uri"], k=0)

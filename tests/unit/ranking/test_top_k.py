@@ -1,4 +1,5 @@
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from fmrec.ranking.interactions import from_pairs
 from fmrec.ranking.top_k import top_k
 
 
-def brute_force(queries, items, k, seen=None, excluded=None):
+def brute_force(queries: Any, items: Any, k: Any, seen: Any = None, excluded: Any = None) -> Any:
     """Every score sorted, one user at a time."""
     scores = (queries.astype(np.float64) @ items.astype(np.float64).T).astype(np.float32)
     best = np.full((len(queries), k), -1)
@@ -25,7 +26,7 @@ def brute_force(queries, items, k, seen=None, excluded=None):
     return best
 
 
-def small_integers(random, *shape):
+def small_integers(random: Any, *shape: Any) -> Any:
     """Vectors whose products are exact in float32, with many ties among them."""
     return random.integers(-3, 4, shape).astype(np.float32)
 
@@ -41,10 +42,13 @@ def small_integers(random, *shape):
     share_excluded=st.sampled_from([0.0, 0.3, 1.0]),
     block=st.integers(1, 17),
 )
-def test_equals_sorting_every_score(seed, users, items, dim, k, share_seen, share_excluded, block):
+def test_equals_sorting_every_score(
+    seed: Any, users: Any, items: Any, dim: Any, k: Any, share_seen: Any, share_excluded: Any, block: Any
+) -> None:
     random = np.random.default_rng(seed)
     queries, catalogue = small_integers(random, users, dim), small_integers(random, items, dim)
-    seen = from_pairs(*np.nonzero(random.random((users, items)) < share_seen), users)
+    met_users, met_items = np.nonzero(random.random((users, items)) < share_seen)
+    seen = from_pairs(met_users, met_items, users)
     excluded = random.random(items) < share_excluded
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "BLOCK_USERS", block)
@@ -57,7 +61,7 @@ def test_equals_sorting_every_score(seed, users, items, dim, k, share_seen, shar
     assert np.isneginf(best.scores[~ranked]).all()
 
 
-def test_several_blocks_chunks_and_levels_of_maxima():
+def test_several_blocks_chunks_and_levels_of_maxima() -> None:
     random = np.random.default_rng(1)
     queries, catalogue = small_integers(random, 1100, 9), small_integers(random, 5000, 9)
     seen = from_pairs(random.integers(0, 1100, 40_000), random.integers(0, 5000, 40_000), 1100)
@@ -66,7 +70,7 @@ def test_several_blocks_chunks_and_levels_of_maxima():
     assert not seen.contains(np.arange(1100)[:, None], best.items).any()
 
 
-def test_users_without_a_profile_get_the_first_items_in_bounded_memory():
+def test_users_without_a_profile_get_the_first_items_in_bounded_memory() -> None:
     queries, catalogue = np.zeros((512, 4)), np.ones((60_000, 4))
     tracemalloc.start()
     best = top_k(queries, catalogue, 3)
@@ -76,7 +80,7 @@ def test_users_without_a_profile_get_the_first_items_in_bounded_memory():
     assert peak < 3 * module.BLOCK_BYTES
 
 
-def test_memory_does_not_grow_with_users_times_items():
+def test_memory_does_not_grow_with_users_times_items() -> None:
     random = np.random.default_rng(2)
     queries = random.normal(size=(20_000, 4)).astype(np.float32)
     catalogue = random.normal(size=(4_000, 4)).astype(np.float32)
@@ -97,22 +101,22 @@ def test_memory_does_not_grow_with_users_times_items():
         (np.ones((2, 1)), np.array([[1.0], [np.inf]]), 1, "row 1 of the items"),
     ],
 )
-def test_what_does_not_fit_is_refused(queries, items, k, words):
+def test_what_does_not_fit_is_refused(queries: Any, items: Any, k: Any, words: Any) -> None:
     with pytest.raises(InputError, match=words):
         top_k(queries, items, k)
 
 
-def test_masks_that_do_not_fit_are_refused():
+def test_masks_that_do_not_fit_are_refused() -> None:
     ones = np.ones((2, 1))
     with pytest.raises(InputError, match="seen has 1 users, queries have 2"):
-        top_k(ones, ones, 1, from_pairs([0], [0], 1))
+        top_k(ones, ones, 1, from_pairs(np.array([0]), np.array([0]), 1))
     with pytest.raises(InputError, match="seen names item 2, but there are 2"):
-        top_k(ones, ones, 1, from_pairs([0], [2], 2))
+        top_k(ones, ones, 1, from_pairs(np.array([0]), np.array([2]), 2))
     with pytest.raises(InputError, match=r"excluded has shape \(3,\), expected \(2,\)"):
         top_k(ones, ones, 1, None, np.zeros(3, bool))
 
 
-def test_products_get_their_threads_back():
+def test_products_get_their_threads_back() -> None:
     functions = _thread_functions()
     if functions is None:
         pytest.skip("this NumPy is not linked with OpenBLAS")

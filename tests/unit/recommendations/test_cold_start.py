@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -12,17 +15,17 @@ from fmrec.recommendations.table import serve
 POPULARITY = [1 + (23 + item) % 5 for item in range(12)]
 
 
-def popular(run, table, dynamodb, **more):
+def popular(run: Any, table: Any, dynamodb: Any, **more: Any) -> Any:
     return publish_popular(
         manifest_uri=run.manifest_uri, table=table, per_user=4, model_version="m1", dynamodb=dynamodb, **more
     )
 
 
-def names(run, counts, items=range(12), n=4):
+def names(run: Any, counts: Any, items: Any = range(12), n: Any = 4) -> Any:
     return [run.item_ids[i] for i in sorted(items, key=lambda i: (-counts[i], -POPULARITY[i], i))[:n]]
 
 
-def test_a_stranger_gets_what_is_popular_and_is_told_so(small_run, dynamodb, table):
+def test_a_stranger_gets_what_is_popular_and_is_told_so(small_run: Any, dynamodb: Any, table: Any) -> None:
     assert popular(small_run, table, dynamodb) == {"lists": 1}
     served = serve(table, "a stranger", client=dynamodb)
     assert [r.item_id for r in served.recommendations] == names(small_run, POPULARITY)
@@ -31,7 +34,7 @@ def test_a_stranger_gets_what_is_popular_and_is_told_so(small_run, dynamodb, tab
     assert (served.user_id, served.basis, served.run) == ("a stranger", "popularity", "r1")
 
 
-def test_a_known_user_gets_the_models_list(small_run, dynamodb, table):
+def test_a_known_user_gets_the_models_list(small_run: Any, dynamodb: Any, table: Any) -> None:
     popular(small_run, table, dynamodb)
     small_run.write_neighbours(0, small_run.answer(0, 5))
     publish(**small_run.arguments(0), table=table, dynamodb=dynamodb)
@@ -41,8 +44,8 @@ def test_a_known_user_gets_the_models_list(small_run, dynamodb, table):
 
 
 def test_a_stranger_of_a_known_segment_gets_what_is_popular_there(
-    small_run, dynamodb, table, tmp_path, monkeypatch
-):
+    small_run: Any, dynamodb: Any, table: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("fmrec.recommendations.cold_start.USERS_AT_A_TIME", 5)
     young = [1, 4, 6, 11, 20]
     lines = ["user_id,segment", "someone else,old", *(f"{small_run.user_ids[n]},young" for n in young)]
@@ -57,7 +60,7 @@ def test_a_stranger_of_a_known_segment_gets_what_is_popular_there(
     assert [r.item_id for r in old.recommendations] == names(small_run, POPULARITY)
 
 
-def test_filters_hold_for_strangers(small_run, dynamodb, table):
+def test_filters_hold_for_strangers(small_run: Any, dynamodb: Any, table: Any) -> None:
     best = names(small_run, POPULARITY)[0]
     popular(small_run, table, dynamodb, filters={"deny": [best]})
     served = serve(table, "a stranger", client=dynamodb)
@@ -65,12 +68,14 @@ def test_filters_hold_for_strangers(small_run, dynamodb, table):
     assert [r.item_id for r in served.recommendations] == names(small_run, POPULARITY, items)
 
 
-def test_before_any_run_there_is_a_sentence(dynamodb, table):
+def test_before_any_run_there_is_a_sentence(dynamodb: Any, table: Any) -> None:
     with pytest.raises(InputError, match="not even the popular ones: run the workflow first"):
         serve(table, "a stranger", client=dynamodb)
 
 
-def test_segments_that_cannot_be_used_are_refused(small_run, dynamodb, table, tmp_path):
+def test_segments_that_cannot_be_used_are_refused(
+    small_run: Any, dynamodb: Any, table: Any, tmp_path: Path
+) -> None:
     path = tmp_path / "segments.csv"
     path.write_text("user,age\n")
     with pytest.raises(InputError, match="expected user_id,segment"):
@@ -81,14 +86,14 @@ def test_segments_that_cannot_be_used_are_refused(small_run, dynamodb, table, tm
 
 
 @pytest.fixture
-def side_features():
+def side_features() -> Any:
     """A model of 5 users, 30 items, 3 user features, 6 item features; rows of new users and of items."""
     random = np.random.default_rng(5)
     width = 5 + 30 + 3 + 6
     model = FactorizationMachine(
         bias=0.25,
-        linear=random.normal(0, 0.3, width),
-        factors=random.normal(0, 0.3, (width, 4)),
+        linear=random.normal(0, 0.3, width).astype(np.float32),
+        factors=random.normal(0, 0.3, (width, 4)).astype(np.float32),
         predictor_type="regressor",
     )
     users = np.zeros((7, width))
@@ -99,7 +104,7 @@ def side_features():
     return model, users, items
 
 
-def test_new_users_and_new_items_are_scored_exactly_as_the_model_scores_pairs(side_features):
+def test_new_users_and_new_items_are_scored_exactly_as_the_model_scores_pairs(side_features: Any) -> None:
     model, users, items = side_features
     excluded = np.zeros(33, bool)
     excluded[[3, 31]] = True
@@ -111,7 +116,7 @@ def test_new_users_and_new_items_are_scored_exactly_as_the_model_scores_pairs(si
         assert best.products[user] == pytest.approx(scores[order], abs=1e-5)
 
 
-def test_a_feature_on_both_sides_is_refused(side_features):
+def test_a_feature_on_both_sides_is_refused(side_features: Any) -> None:
     model, users, items = side_features
     users[0, 40] = 1
     with pytest.raises(InputError, match="feature column 40 is used by queries and by items"):

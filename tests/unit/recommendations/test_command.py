@@ -1,5 +1,6 @@
 import argparse
 import json
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ SERVED = UserRecommendations(
 
 
 @pytest.fixture
-def environment(dynamodb, table, dynamodb_endpoint, monkeypatch):
+def environment(dynamodb: Any, table: Any, dynamodb_endpoint: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("AWS_ENDPOINT_URL", dynamodb_endpoint)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
@@ -23,13 +24,13 @@ def environment(dynamodb, table, dynamodb_endpoint, monkeypatch):
     return table
 
 
-def parse(*arguments):
+def parse(*arguments: Any) -> Any:
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
     return parser.parse_args(arguments)
 
 
-def test_prints_rank_item_and_score(environment, capsys):
+def test_prints_rank_item_and_score(environment: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.run(parse("u1", "--table", environment)) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "user u1: 2 recommendations, from model, model m1, run r1, now"
@@ -37,19 +38,21 @@ def test_prints_rank_item_and_score(environment, capsys):
     assert lines[2:] == ["   1  Star Wars    0.8750", "   2  Fargo        0.5000"]
 
 
-def test_json_is_one_object(environment, capsys):
+def test_json_is_one_object(environment: Any, capsys: pytest.CaptureFixture[str]) -> None:
     command.run(parse("u1", "--table", environment, "--json"))
     document = json.loads(capsys.readouterr().out)
     assert document["recommendations"][1] == {"item_id": "Fargo", "score": 0.5, "rank": 2}
 
 
-def test_the_table_comes_from_the_stack(environment, monkeypatch, capsys):
+def test_the_table_comes_from_the_stack(
+    environment: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(command, "stack_outputs", lambda client, stack: {"RecommendationsTable": environment})
     assert command.run(parse("u1")) == 0
     assert "Fargo" in capsys.readouterr().out
 
 
-def test_a_stack_without_the_output_is_named(environment, monkeypatch):
+def test_a_stack_without_the_output_is_named(environment: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "stack_outputs", lambda client, stack: {"Other": "x"})
     with pytest.raises(InputError, match="FmRecStorage has no output RecommendationsTable, it has Other"):
         command.run(parse("u1"))

@@ -1,6 +1,7 @@
 import http.server
 import json
 import threading
+from typing import Any
 
 import boto3
 import pytest
@@ -14,14 +15,14 @@ from fmrec.recordio import encode_dense
 class Endpoint:
     """An HTTP server that answers as SageMaker's runtime, with the body that a test sets."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.body = b"{}"
         self.status = 200
-        self.requests = []
+        self.requests: list[tuple[str, bytes, str, str]] = []
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
+            def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 outer.requests.append((self.path, body, self.headers["Content-Type"], self.headers["Accept"]))
                 self.send_response(outer.status)
@@ -29,7 +30,7 @@ class Endpoint:
                 self.end_headers()
                 self.wfile.write(outer.body)
 
-            def log_message(self, *arguments):
+            def log_message(self, *arguments: Any) -> None:
                 pass
 
         self.server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
@@ -43,24 +44,24 @@ class Endpoint:
             aws_secret_access_key="test",
         )
 
-    def answers(self, lines):
+    def answers(self, lines: Any) -> None:
         self.body = json.dumps({"predictions": [json.loads(line) for line in lines]}).encode()
 
-    def close(self):
+    def close(self) -> None:
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
 
 
 @pytest.fixture
-def endpoint():
+def endpoint() -> Any:
     server = Endpoint()
     yield server
     server.close()
 
 
 @pytest.fixture
-def published(small_run, dynamodb, table, endpoint):
+def published(small_run: Any, dynamodb: Any, table: Any, endpoint: Any) -> Any:
     for part in (0, 1):
         small_run.write_neighbours(part, small_run.answer(part, 5))
         publish(**small_run.arguments(part), table=table, dynamodb=dynamodb)
@@ -74,7 +75,9 @@ def published(small_run, dynamodb, table, endpoint):
     }
 
 
-def test_the_same_answer_passes_with_the_users_own_record_asked(small_run, published, endpoint):
+def test_the_same_answer_passes_with_the_users_own_record_asked(
+    small_run: Any, published: Any, endpoint: Any
+) -> None:
     endpoint.answers(small_run.answer(1, 5)[2:3])
     answer = ask(**published, user=16)
     assert answer.passed
@@ -94,9 +97,9 @@ def test_the_same_answer_passes_with_the_users_own_record_asked(small_run, publi
 
 @pytest.mark.parametrize("k", [3, 12])
 def test_seen_and_denied_items_of_the_answer_are_not_compared(
-    small_run, published, endpoint, dynamodb, table, k
-):
-    rules = {"exclude_seen": True, "filters": {"deny": small_run.item_ids[:2]}}
+    small_run: Any, published: Any, endpoint: Any, dynamodb: Any, table: Any, k: Any
+) -> None:
+    rules: dict[str, Any] = {"exclude_seen": True, "filters": {"deny": small_run.item_ids[:2]}}
     publish(**small_run.arguments(1), table=table, dynamodb=dynamodb, **rules)
     endpoint.answers(small_run.answer(1, k)[2:3])
     answer = ask(**published, user=16, **rules)
@@ -108,7 +111,7 @@ def test_seen_and_denied_items_of_the_answer_are_not_compared(
     assert list(answer.published[: len(left)]) == left[:3]
 
 
-def test_another_users_answer_fails_and_says_where(small_run, published, endpoint):
+def test_another_users_answer_fails_and_says_where(small_run: Any, published: Any, endpoint: Any) -> None:
     endpoint.answers(small_run.answer(1, 12)[0:1])
     answer = ask(**published, user=16)
     assert not answer.passed
@@ -116,7 +119,7 @@ def test_another_users_answer_fails_and_says_where(small_run, published, endpoin
     assert set(answer.to_document()) == {"passed", "sentence", "user_id", "published", "answered"}
 
 
-def test_an_endpoint_that_fails_is_named(published, endpoint):
+def test_an_endpoint_that_fails_is_named(published: Any, endpoint: Any) -> None:
     endpoint.status = 400
     with pytest.raises(ServiceError, match="endpoint top did not answer"):
         ask(**published)
@@ -126,18 +129,18 @@ def test_an_endpoint_that_fails_is_named(published, endpoint):
     "body",
     [b"\xff", b"[]", b"{}", b'{"predictions": []}', b'{"predictions": [{"predicted_label": 1.0}]}'],
 )
-def test_an_answer_of_another_form_is_refused(published, endpoint, body):
+def test_an_answer_of_another_form_is_refused(published: Any, endpoint: Any, body: Any) -> None:
     endpoint.body = body
     with pytest.raises(FormatError, match="endpoint top"):
         ask(**published)
 
 
-def test_a_user_that_does_not_exist_is_refused(published):
+def test_a_user_that_does_not_exist_is_refused(published: Any) -> None:
     with pytest.raises(InputError, match=r"no user 23: .* has 23, from 0"):
         ask(**published, user=23)
 
 
-def test_equal_products_may_change_places_others_not():
+def test_equal_products_may_change_places_others_not() -> None:
     assert compare("u", ["a", "b"], ["b", "a", "c"], [1.0, 1.0, 0.5]).passed
     assert compare("u", ["a", "b"], ["b", "a", "c"], [1.0 + 1e-7, 1.0, 0.5]).passed
     assert not compare("u", ["a", "b"], ["b", "a", "c"], [1.001, 1.0, 0.5]).passed
@@ -152,7 +155,7 @@ def test_equal_products_may_change_places_others_not():
         (["b", "a"], ["a", "b"], "rank 1 is 'b' in the table and 'a' at the endpoint"),
     ],
 )
-def test_what_differs_is_said(published, answered, words):
+def test_what_differs_is_said(published: Any, answered: Any, words: Any) -> None:
     answer = compare("u", published, answered, [2.0, 1.0][: len(answered)])
     assert not answer.passed
     assert words in answer.sentence

@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -8,8 +11,8 @@ from fmrec.recommendations.feature_index import FeatureIndex, NameReader
 
 
 @pytest.fixture
-def index_folder(tmp_path):
-    def write(files):
+def index_folder(tmp_path: Path) -> Any:
+    def write(files: Any) -> Any:
         for number, (columns, options) in enumerate(files):
             rows = {"column": pa.array(columns, pa.int64()), "name": [f"name {c}" for c in columns]}
             pq.write_table(pa.table(rows), tmp_path / f"part-{number:05d}.parquet", **options)
@@ -18,7 +21,7 @@ def index_folder(tmp_path):
     return write
 
 
-def test_names_come_in_column_order_from_any_files_and_row_groups(index_folder):
+def test_names_come_in_column_order_from_any_files_and_row_groups(index_folder: Any) -> None:
     folder = index_folder(
         [(range(40, 60), {"row_group_size": 7}), (range(40), {}), (range(60, 61), {}), ([], {})]
     )
@@ -28,12 +31,14 @@ def test_names_come_in_column_order_from_any_files_and_row_groups(index_folder):
     assert index.names(5, 5).to_pylist() == []
 
 
-def test_only_row_groups_that_the_range_touches_are_read(index_folder, monkeypatch):
+def test_only_row_groups_that_the_range_touches_are_read(
+    index_folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     index = FeatureIndex(index_folder([(range(100), {"row_group_size": 10})]))
     read = []
     iter_batches = pq.ParquetFile.iter_batches
 
-    def watched(self, size, groups, columns):
+    def watched(self: Any, size: int, groups: Any, columns: Any) -> Any:
         read.extend(groups)
         return iter_batches(self, size, groups, columns)
 
@@ -42,7 +47,7 @@ def test_only_row_groups_that_the_range_touches_are_read(index_folder, monkeypat
     assert read == [2, 3, 4]
 
 
-def test_a_stream_is_taken_in_any_amounts(index_folder, monkeypatch):
+def test_a_stream_is_taken_in_any_amounts(index_folder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sorted_parquet, "BATCH_ROWS", 4)
     reader = NameReader(FeatureIndex(index_folder([(range(23), {})])).stream(2, 21))
     assert reader.take(1).to_pylist() == ["name 2"]
@@ -61,12 +66,12 @@ def test_a_stream_is_taken_in_any_amounts(index_folder, monkeypatch):
         ([0, 1, 2, 3], "column 4 is missing"),
     ],
 )
-def test_gaps_twins_and_disorder_are_refused(index_folder, columns, words):
+def test_gaps_twins_and_disorder_are_refused(index_folder: Any, columns: Any, words: Any) -> None:
     with pytest.raises(FormatError, match=words):
         FeatureIndex(index_folder([(columns, {})])).names(0, 5)
 
 
-def test_what_is_no_feature_index_is_refused(tmp_path, index_folder):
+def test_what_is_no_feature_index_is_refused(tmp_path: Path, index_folder: Any) -> None:
     with pytest.raises(FormatError, match="holds no Parquet file"):
         FeatureIndex(str(tmp_path / "nowhere"))
     with pytest.raises(FormatError, match="no statistics of 'column'"):

@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from fmrec.errors import SettingsError
@@ -6,36 +9,36 @@ from fmrec.recommendations.run import open_run
 
 
 @pytest.fixture
-def rules(small_run):
+def rules(small_run: Any) -> Any:
     run = open_run(small_run.manifest_uri, small_run.embeddings_uri)
 
-    def read(document):
+    def read(document: Any) -> Any:
         return read_rules(document, run.manifest, run.feature_index)
 
     return read
 
 
-def excluded_names(small_run, rules):
+def excluded_names(small_run: Any, rules: Any) -> Any:
     return {small_run.item_ids[i] for i in rules.excluded.nonzero()[0]}
 
 
-def test_denied_items_are_out_unknown_ones_are_ignored(small_run, rules):
+def test_denied_items_are_out_unknown_ones_are_ignored(small_run: Any, rules: Any) -> None:
     denied = small_run.item_ids[2:5]
     assert excluded_names(small_run, rules({"deny": [*denied, "no such film"]})) == set(denied)
 
 
-def test_only_allowed_items_are_in(small_run, rules, tmp_path):
+def test_only_allowed_items_are_in(small_run: Any, rules: Any, tmp_path: Path) -> None:
     (tmp_path / "allow.txt").write_text("\n".join([small_run.item_ids[1], "", f" {small_run.item_ids[7]} "]))
     read = rules({"allow": str(tmp_path / "allow.txt"), "deny": [small_run.item_ids[7]]})
     assert excluded_names(small_run, read) == set(small_run.item_ids) - {small_run.item_ids[1]}
 
 
-def test_items_in_too_few_interactions_are_out(small_run, rules):
+def test_items_in_too_few_interactions_are_out(small_run: Any, rules: Any) -> None:
     few = {small_run.item_ids[i] for i in range(12) if 1 + (23 + i) % 5 < 3}
     assert excluded_names(small_run, rules({"minimum_popularity": 3})) == few
 
 
-def test_categories_are_read_by_item(small_run, rules, tmp_path):
+def test_categories_are_read_by_item(small_run: Any, rules: Any, tmp_path: Path) -> None:
     first, second = small_run.item_ids[:2]
     lines = ["item_id,category", f"{first},Drama", f"{second},War", f"{first},War", "nobody,Drama"]
     (tmp_path / "categories.csv").write_text("\n".join(lines))
@@ -59,12 +62,12 @@ def test_categories_are_read_by_item(small_run, rules, tmp_path):
         ({"maximum_per_category": 2, "categories": []}, "expected the URI of a CSV file"),
     ],
 )
-def test_rules_that_make_no_sense_are_refused(rules, document, words):
+def test_rules_that_make_no_sense_are_refused(rules: Any, document: Any, words: Any) -> None:
     with pytest.raises(SettingsError, match=words):
         rules(document)
 
 
-def test_categories_need_their_header(rules, tmp_path):
+def test_categories_need_their_header(rules: Any, tmp_path: Path) -> None:
     (tmp_path / "categories.csv").write_text("film,genre\n")
     with pytest.raises(SettingsError, match="expected item_id,category"):
         rules({"maximum_per_category": 2, "categories": str(tmp_path / "categories.csv")})

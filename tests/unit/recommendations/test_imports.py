@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ import pytest
         "fmrec.recommendations.command",
     ],
 )
-def test_lambdas_need_neither_scipy_nor_pandas_nor_spark(module):
+def test_lambdas_need_neither_scipy_nor_pandas_nor_spark(module: Any) -> None:
     program = (
         f"import sys; sys.modules.update(scipy=None, pandas=None, pyspark=None, numba=None); import {module}"
     )

@@ -1,5 +1,6 @@
 import io
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,27 +11,27 @@ from fmrec.errors import FormatError
 from fmrec.recommendations.neighbours import read_neighbours
 
 
-def line(labels, distances, **more):
+def line(labels: Any, distances: Any, **more: Any) -> Any:
     return json.dumps({"distances": distances, "labels": labels, "predicted_label": 0.0} | more) + "\n"
 
 
-def read(text, items=10, block_bytes=1 << 20):
+def read(text: Any, items: Any = 10, block_bytes: Any = 1 << 20) -> Any:
     return list(read_neighbours(io.BytesIO(text.encode()), "part-00000.pbr.out", items, block_bytes))
 
 
-def test_the_last_is_the_best():
+def test_the_last_is_the_best() -> None:
     (block,) = read(line([4.0, 7.0, 2.0], [0.5, 1.5, 2.5]))
     assert block.items.tolist() == [[2, 7, 4]]
     assert block.products.tolist() == [[2.5, 1.5, 0.5]]
 
 
-def test_equal_products_are_ordered_by_item():
+def test_equal_products_are_ordered_by_item() -> None:
     (block,) = read(line([4.0, 7.0, 2.0, 1.0], [0.5, 1.5, 1.5, 1.5]))
     assert block.items.tolist() == [[1, 2, 7, 4]]
 
 
 @pytest.mark.parametrize("block_bytes", [1, 40, 100, 1 << 20])
-def test_blank_lines_and_block_borders_change_nothing(block_bytes):
+def test_blank_lines_and_block_borders_change_nothing(block_bytes: Any) -> None:
     rows = [[float(n % 7), float(n % 7 + 1)] for n in range(20)]
     text = "\n" + "\n \n".join(line(row, [0.1, 0.2 + n]) for n, row in enumerate(rows))
     blocks = read(text, block_bytes=block_bytes)
@@ -39,24 +40,24 @@ def test_blank_lines_and_block_borders_change_nothing(block_bytes):
     assert np.concatenate([block.products for block in blocks])[:, 0].tolist() == [0.2 + n for n in range(20)]
 
 
-def test_a_last_line_without_newline_counts():
+def test_a_last_line_without_newline_counts() -> None:
     blocks = read(line([1.0], [1.0]) + line([2.0], [1.0]).rstrip())
     assert [block.items.tolist() for block in blocks] == [[[1]], [[2]]]
 
 
-def test_nothing_gives_nothing():
+def test_nothing_gives_nothing() -> None:
     assert read("") == []
     assert read("\n\n") == []
 
 
-def test_integer_labels_and_distances_are_read_too():
+def test_integer_labels_and_distances_are_read_too() -> None:
     (block,) = read('{"labels": [1, 2], "distances": [3, 4]}\n')
     assert block.items.tolist() == [[2, 1]]
     assert block.products.tolist() == [[4.0, 3.0]]
 
 
 @given(st.data())
-def test_any_float_survives(data):
+def test_any_float_survives(data: Any) -> None:
     k = data.draw(st.integers(1, 8))
     labels = data.draw(st.lists(st.integers(0, 9).map(float), min_size=k, max_size=k))
     distances = data.draw(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=k, max_size=k))
@@ -91,7 +92,7 @@ GOOD = line([1.0, 2.0], [0.5, 0.6])
     ],
 )
 @pytest.mark.parametrize("block_bytes", [60, 1 << 20])
-def test_what_is_wrong_is_named_with_its_line(bad, words, block_bytes):
+def test_what_is_wrong_is_named_with_its_line(bad: Any, words: Any, block_bytes: Any) -> None:
     with pytest.raises(FormatError, match=words) as error:
         read(GOOD + "\n" + GOOD + bad + GOOD, block_bytes=block_bytes)
     assert "part-00000.pbr.out, line 4" in str(error.value)

@@ -2,6 +2,7 @@ import io
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import boto3
 import numpy as np
@@ -15,12 +16,12 @@ from fmrec.recommendations.run import open_run
 from fmrec.recommendations.table import fetch
 
 
-def publish_part(run, dynamodb, table, part, k=5, **changes):
+def publish_part(run: Any, dynamodb: Any, table: Any, part: Any, k: Any = 5, **changes: Any) -> Any:
     run.write_neighbours(part, run.answer(part, k))
     return publish(**(run.arguments(part) | {"table": table, "dynamodb": dynamodb} | changes))
 
 
-def test_every_user_gets_the_brute_force_top_n_best_first(small_run, dynamodb, table):
+def test_every_user_gets_the_brute_force_top_n_best_first(small_run: Any, dynamodb: Any, table: Any) -> None:
     counts = [publish_part(small_run, dynamodb, table, part) for part in (0, 1)]
     assert counts == [
         {"users": 14, "recommendations": 42, "ranked_exactly": 0},
@@ -38,7 +39,7 @@ def test_every_user_gets_the_brute_force_top_n_best_first(small_run, dynamodb, t
         assert (served.model_version, served.run) == ("m1", "r1")
 
 
-def test_regression_scores_are_not_squashed(regression_run, dynamodb, table):
+def test_regression_scores_are_not_squashed(regression_run: Any, dynamodb: Any, table: Any) -> None:
     publish_part(regression_run, dynamodb, table, 0)
     best = regression_run.ranking(0)[0]
     product = regression_run.item_vectors[best] @ regression_run.user_vectors[0]
@@ -46,7 +47,7 @@ def test_regression_scores_are_not_squashed(regression_run, dynamodb, table):
     assert found.score == pytest.approx(product + regression_run.offsets[0], rel=1e-8)
 
 
-def test_parquet_holds_the_same_rows_as_the_table(small_run, dynamodb, table):
+def test_parquet_holds_the_same_rows_as_the_table(small_run: Any, dynamodb: Any, table: Any) -> None:
     publish_part(small_run, dynamodb, table, 1)
     rows = pq.read_table(small_run.folder / "recommendations/r1/part-00001.parquet")
     assert rows.schema.names == ["user_id", "rank", "item_id", "score", "model_version"]
@@ -62,7 +63,7 @@ def test_parquet_holds_the_same_rows_as_the_table(small_run, dynamodb, table):
         )
 
 
-def test_publishing_again_replaces_and_does_not_add(small_run, dynamodb, table):
+def test_publishing_again_replaces_and_does_not_add(small_run: Any, dynamodb: Any, table: Any) -> None:
     publish_part(small_run, dynamodb, table, 0)
     publish_part(small_run, dynamodb, table, 0, per_user=2, model_version="m2")
     assert dynamodb.scan(TableName=table)["Count"] == 14
@@ -71,20 +72,24 @@ def test_publishing_again_replaces_and_does_not_add(small_run, dynamodb, table):
     assert served.model_version == "m2"
 
 
-def test_more_users_than_one_block_and_batch(small_run, dynamodb, table, monkeypatch):
+def test_more_users_than_one_block_and_batch(
+    small_run: Any, dynamodb: Any, table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("fmrec.recommendations.neighbours.BLOCK_BYTES", 300)
     monkeypatch.setattr("fmrec.recommendations.table.BATCH_ITEMS", 2)
     assert publish_part(small_run, dynamodb, table, 0)["users"] == 14
     assert dynamodb.scan(TableName=table)["Count"] == 14
 
 
-def test_fewer_items_than_asked_for_are_all_recommended(small_run, dynamodb, table):
+def test_fewer_items_than_asked_for_are_all_recommended(small_run: Any, dynamodb: Any, table: Any) -> None:
     counts = publish_part(small_run, dynamodb, table, 1, k=12, per_user=50)
     assert counts == {"users": 9, "recommendations": 9 * 12, "ranked_exactly": 0}
 
 
 @pytest.mark.parametrize("change", [-1, 1])
-def test_a_line_too_few_or_too_many_is_refused(small_run, dynamodb, table, change):
+def test_a_line_too_few_or_too_many_is_refused(
+    small_run: Any, dynamodb: Any, table: Any, change: Any
+) -> None:
     lines = small_run.answer(0, 5)
     small_run.write_neighbours(0, lines[:-1] if change < 0 else [*lines, lines[0]])
     words = "answers 13 queries, but its part has 14 users" if change < 0 else "answers more than the 14"
@@ -93,19 +98,19 @@ def test_a_line_too_few_or_too_many_is_refused(small_run, dynamodb, table, chang
     assert not (small_run.folder / "recommendations/r1/part-00000.parquet").exists()
 
 
-def test_too_few_neighbours_are_refused_with_the_k_to_set(small_run, dynamodb, table):
+def test_too_few_neighbours_are_refused_with_the_k_to_set(small_run: Any, dynamodb: Any, table: Any) -> None:
     with pytest.raises(FormatError, match="2 neighbours a user, 3 are to be published: train k-NN with k"):
         publish_part(small_run, dynamodb, table, 0, k=2)
 
 
-def test_a_part_that_does_not_exist_is_refused(small_run, dynamodb, table):
+def test_a_part_that_does_not_exist_is_refused(small_run: Any, dynamodb: Any, table: Any) -> None:
     with pytest.raises(InputError, match=r"no query part 2: .* lists 2, from 0"):
         publish(**small_run.arguments(2), table=table, dynamodb=dynamodb)
     with pytest.raises(InputError, match="per_user is 0"):
         publish(**small_run.arguments(0, per_user=0), table=table, dynamodb=dynamodb)
 
 
-def test_embeddings_of_another_run_are_refused(small_run):
+def test_embeddings_of_another_run_are_refused(small_run: Any) -> None:
     path = small_run.folder / "embeddings/r1/embeddings.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"items": 11}))
     with pytest.raises(FormatError, match="not of the same run"):
@@ -115,13 +120,13 @@ def test_embeddings_of_another_run_are_refused(small_run):
         open_run(small_run.manifest_uri, small_run.embeddings_uri)
 
 
-def test_offsets_of_another_length_are_refused(small_run, dynamodb, table):
+def test_offsets_of_another_length_are_refused(small_run: Any, dynamodb: Any, table: Any) -> None:
     np.save(small_run.folder / "embeddings/r1/query_offsets/part-00000.npy", np.zeros(3))
     with pytest.raises(FormatError, match=r"shape \(3,\), expected \(14,\)"):
         publish_part(small_run, dynamodb, table, 0)
 
 
-def test_scores_do_not_overflow(small_run):
+def test_scores_do_not_overflow(small_run: Any) -> None:
     run = open_run(small_run.manifest_uri, small_run.embeddings_uri)
     scores = run.scores(np.array([[-800.0, 0.0, 800.0, -30.0]]), np.zeros(1))
     assert scores[0, :3].tolist() == [0.0, 0.5, 1.0]
@@ -129,7 +134,9 @@ def test_scores_do_not_overflow(small_run):
 
 
 @pytest.mark.parametrize("k", [3, 6, 12])
-def test_nothing_seen_is_recommended_and_everybody_gets_n_all_the_same(small_run, dynamodb, table, k):
+def test_nothing_seen_is_recommended_and_everybody_gets_n_all_the_same(
+    small_run: Any, dynamodb: Any, table: Any, k: Any
+) -> None:
     exact = 0
     for part in (0, 1):
         exact += publish_part(small_run, dynamodb, table, part, k=k, exclude_seen=True)["ranked_exactly"]
@@ -143,7 +150,9 @@ def test_nothing_seen_is_recommended_and_everybody_gets_n_all_the_same(small_run
         assert [r.score for r in served] == pytest.approx(1 / (1 + np.exp(-products)), rel=1e-8)
 
 
-def test_who_has_met_everything_is_written_with_an_empty_list(small_run, dynamodb, table):
+def test_who_has_met_everything_is_written_with_an_empty_list(
+    small_run: Any, dynamodb: Any, table: Any
+) -> None:
     counts = publish_part(small_run, dynamodb, table, 0, exclude_seen=True)
     assert fetch(table, small_run.user_ids[1], dynamodb).recommendations == ()
     assert [r.item_id for r in fetch(table, small_run.user_ids[0], dynamodb).recommendations] == [
@@ -155,7 +164,7 @@ def test_who_has_met_everything_is_written_with_an_empty_list(small_run, dynamod
     assert small_run.user_ids[1] not in rows["user_id"].to_pylist()
 
 
-def test_filters_hold_for_every_user(small_run, dynamodb, table):
+def test_filters_hold_for_every_user(small_run: Any, dynamodb: Any, table: Any) -> None:
     denied = small_run.item_ids[:6]
     counts = publish_part(small_run, dynamodb, table, 0, filters={"deny": denied})
     assert counts["recommendations"] == 14 * 3
@@ -166,8 +175,8 @@ def test_filters_hold_for_every_user(small_run, dynamodb, table):
 
 
 def test_a_run_in_s3_is_published_like_one_on_disk(
-    small_run, dynamodb, table, dynamodb_endpoint, monkeypatch
-):
+    small_run: Any, dynamodb: Any, table: Any, dynamodb_endpoint: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in {
         "AWS_ENDPOINT_URL": dynamodb_endpoint,
         "AWS_ACCESS_KEY_ID": "test",

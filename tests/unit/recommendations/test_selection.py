@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,9 +11,10 @@ from fmrec.recommendations.neighbours import in_order
 from fmrec.recommendations.selection import Rules, neighbours_to_ask, rank_exactly, select
 
 
-def walk(products, wanted, seen, excluded, categories, maximum):
+def walk(products: Any, wanted: Any, seen: Any, excluded: Any, categories: Any, maximum: Any) -> Any:
     """What one user gets, one item after the other."""
-    taken, kept = {}, []
+    taken: dict[int, int] = {}
+    kept: list[int] = []
     for item in sorted(range(len(products)), key=lambda i: (-products[i], i)):
         if len(kept) == wanted:
             break
@@ -34,16 +37,18 @@ def walk(products, wanted, seen, excluded, categories, maximum):
     maximum=st.sampled_from([1, 2, 100]),
 )
 def test_a_short_list_and_its_exact_fallback_equal_a_walk_over_all_items(
-    seed, users, items, wanted, share_seen, maximum
-):
+    seed: Any, users: Any, items: Any, wanted: Any, share_seen: Any, maximum: Any
+) -> None:
     random = np.random.default_rng(seed)
     queries = random.integers(-3, 4, (users, 3)).astype(np.float32)
     vectors = random.integers(-3, 4, (items, 3)).astype(np.float32)
     wanted = min(wanted, items)
     met = random.random((users, items)) < share_seen
-    seen = from_pairs(*np.nonzero(met), users)
+    met_users, met_items = np.nonzero(met)
+    seen = from_pairs(met_users, met_items, users)
     item_categories = random.random((items, 4)) < 0.4
-    rules = Rules(random.random(items) < 0.2, from_pairs(*np.nonzero(item_categories), items), maximum)
+    filed, under = np.nonzero(item_categories)
+    rules = Rules(random.random(items) < 0.2, from_pairs(filed, under, items), maximum)
     categories = [np.flatnonzero(row).tolist() for row in item_categories]
     products = (queries @ vectors.T).astype(np.float64)
     expected = [
@@ -62,7 +67,7 @@ def test_a_short_list_and_its_exact_fallback_equal_a_walk_over_all_items(
         assert best.items[user].tolist() == expected[user]
 
 
-def manifest(users, items, train):
+def manifest(users: Any, items: Any, train: Any) -> Any:
     return Manifest(
         run="r", created="", dataset={}, feature_dim=users + items, nnz_per_row=2.0, users=users, items=items,
         ranges={"user": (0, users), "item": (users, users + items)}, rows=Rows(train, train, train, 0),
@@ -78,9 +83,9 @@ def manifest(users, items, train):
         (1000, 10**6, 10**6, 1024),  # never more than k-NN is good for
     ],
 )
-def test_k_covers_n_and_most_histories_within_bounds(users, items, train, k):
+def test_k_covers_n_and_most_histories_within_bounds(users: Any, items: Any, train: Any, k: Any) -> None:
     assert neighbours_to_ask(manifest(users, items, train), 10) == k
 
 
-def test_k_is_n_where_seen_items_may_come_back():
+def test_k_is_n_where_seen_items_may_come_back() -> None:
     assert neighbours_to_ask(manifest(943, 1682, 90_570), 10, exclude_seen=False) == 10
