@@ -10,11 +10,11 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
-from fmrec import objectstore
 from fmrec.dataset import Dataset, Feature
 from fmrec.encoding.batches import Batch, Ragged
 from fmrec.encoding.exchange import TABLE, Packed, map_packed, pack
 from fmrec.encoding.feature_space import NAME, NAMESPACE, Keep, read_index
+from fmrec.encoding.rows import resolve
 from fmrec.encoding.side_features import (
     ENTRIES,
     OWNER,
@@ -79,8 +79,7 @@ class SideFeatures:
             features = [feature for _, feature in numbered if feature.of == side]
             if attributes is None or not features:
                 continue
-            path = objectstore.join(raw_uri, attributes.source.path)
-            path = attributes.source.path if _is_absolute(attributes.source.path) else path
+            path = resolve(raw_uri, attributes.source.path)
             known = ids.where(F.col(NAMESPACE) == SIDES.index(side)).select(F.col(NAME).alias(OWNER))
             table = keep(read_attributes(spark, attributes, path, features).join(known, OWNER, "left_semi"))
             for ordinal, feature in numbered:
@@ -190,7 +189,3 @@ def _pack_table(table: DataFrame, stop: Stop) -> DataFrame:
             yield from pack(table, stop.buckets.of(owner, *stop.columns), TABLE)
 
     return map_packed(table, run)
-
-
-def _is_absolute(path: str) -> bool:
-    return "://" in path or path.startswith("/")

@@ -18,26 +18,23 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import reduce
-from urllib.parse import unquote
 
-import numpy as np
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec import objectstore
 from fmrec.dataset import BinaryLabel, Dataset, ImplicitLabel, LeaveFirstN, LeaveLastN, NoSplit, RandomSplit
-from fmrec.encoding.checks import FILE, GOOD, NO_ROW, STATE, Problem, check_rows
 from fmrec.encoding.datasource import FORMAT, RecordIOProtobuf
 from fmrec.encoding.exchange import SEEN, TALLY, TEST, TRAIN, read_tally
 from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE, Keep, read_index, write_index
-from fmrec.encoding.feature_tables import SIDES, SideFeatures, context_fields
+from fmrec.encoding.feature_tables import SIDES, SideFeatures
+from fmrec.encoding.intake import Intake, take_in
 from fmrec.encoding.negatives import ItemRange
-from fmrec.encoding.rows import PATH, POSITION, RAW, START, Piece, number_pieces, read_rows
+from fmrec.encoding.rows import POSITION
 from fmrec.encoding.stages import (
     Buckets,
     Order,
-    RowNumbers,
     Stop,
     attach,
     decide_by_user,
@@ -138,24 +135,6 @@ def _settings(spark: SparkSession) -> Iterator[None]:
                 spark.conf.set(key, earlier)
 
 
-@dataclass(frozen=True)
-class _Read:
-    """What was read, as the driver knows it."""
-
-    rows: int
-    bad: Counter[str]
-    files: dict[str, dict[str, int]]
-    pieces: list[tuple[Piece, int, int]]
-
-    @property
-    def numbers(self) -> RowNumbers:
-        ordered = sorted((piece.first, to_row) for piece, to_row, _ in self.pieces)
-        return RowNumbers(
-            np.array([first for first, _ in ordered], np.int64),
-            np.array([row for _, row in ordered], np.int64),
-        )
-
-
 @dataclass
 class _Job:
     """One run's frame of reference."""
@@ -169,21 +148,13 @@ class _Job:
     started: float = field(default_factory=time.monotonic)
 
     def run(self, run: str) -> Manifest:
-        interactions = self.dataset.interactions
         objectstore.delete(self._output("manifest.json"))  # its presence means "complete"
 
         self.tell("reading", None)
-        path = resolve(self.raw_uri, interactions.source.path)
-        context = context_fields(self.dataset)
-        rows = read_rows(self.spark, interactions.source, path, interactions.columns | context)
-        checked, problems = check_rows(rows, self.dataset, context)
-        checked = self.keep(checked)
-        read = self._count(checked, rows, problems)
-        self._write_quarantine(checked, read, problems)
-        self._check_usable(read, path)
+        read = take_in(self.spark, self.dataset, self.raw_uri, self._output("quarantine/"), self.keep)
+        good = read.good
 
         self.tell("indexing", read.rows)
-        good = checked.where(F.col(STATE) == GOOD)
         partitions = max(1, math.ceil(read.rows / PARTITION_ROWS))
         index_uri = self._output("feature_index/")
         ids = self._ids(good)
@@ -200,7 +171,7 @@ class _Job:
         self.tell("deciding", read.rows)
         users, items = ranges["user"], ranges["item"]
         by_user = Buckets(max(1, math.ceil(read.rows / BUCKET_ROWS)), partitions)
-        order = self._order(read.rows - sum(read.bad.values()), users[1])
+        order = self._order(read.good_count, users[1])
         # Where rows pass by, once it is decided what they become, to be given side features.
         stops = [
             Stop(side, by_user, ranges[side], self.dataset.unknown)
@@ -236,40 +207,6 @@ class _Job:
     def _output(self, name: str) -> str:
         return objectstore.join(self.output_uri, name)
 
-    def _count(self, checked: DataFrame, rows: DataFrame, problems: dict[int, Problem]) -> _Read:
-        """Count rows by file, piece and problem."""
-        found = checked.groupBy(FILE, START, STATE).agg(F.min(POSITION), F.count(F.lit(1))).collect()
-        paths = _paths_by_hash(rows, {row[0] for row in found})
-        pieces: dict[tuple[int, int], Piece] = {}
-        files: dict[str, dict[str, int]] = {}
-        bad: Counter[str] = Counter()
-        for file, start, state, first, lines in found:
-            path = paths[file]
-            piece = pieces.get((file, start), Piece(path, start, first, 0))
-            pieces[file, start] = Piece(path, start, min(first, piece.first), piece.lines + lines)
-            counts = files.setdefault(path, {"read": 0, "quarantined": 0, "skipped": 0})
-            counts["skipped" if state == NO_ROW else "read"] += lines
-            if state in problems:
-                bad[problems[state].reason] += lines
-                counts["quarantined"] += lines
-        read = sum(file["read"] for file in files.values())
-        return _Read(read, bad, dict(sorted(files.items())), number_pieces(list(pieces.values())))
-
-    def _check_usable(self, read: _Read, path: str) -> None:
-        if not read.rows:
-            raise InputError(f"{path} holds no rows, only headers or blank lines: expected interactions")
-        bad = sum(read.bad.values())
-        reasons = ", ".join(f"{count} {reason}" for reason, count in read.bad.most_common())
-        where = f"they are listed in {self._output('quarantine/')}"
-        if bad == read.rows:
-            raise InputError(f"none of the {bad} rows of {path} can be used ({reasons}); {where}")
-        limit = self.dataset.quarantine.max_share
-        if bad > limit * read.rows:
-            raise InputError(
-                f"{bad} of {read.rows} rows of {path} are bad ({bad / read.rows:.2%}: {reasons}), more than "
-                f"quarantine.max_share allows ({limit:.2%}); {where}"
-            )
-
     def _check_ranges(self, ranges: dict[str, tuple[int, int]]) -> None:
         for namespace in ("user", "item"):
             if ranges[namespace][0] == ranges[namespace][1]:
@@ -277,28 +214,6 @@ class _Job:
                     f"no {namespace} has at least {getattr(self.dataset.minimum_interactions, namespace)} "
                     f"interactions: lower minimum_interactions.{namespace}"
                 )
-
-    def _write_quarantine(self, checked: DataFrame, read: _Read, problems: dict[int, Problem]) -> None:
-        schema = "file string, row bigint, raw string, column string, reason string"
-        bad = self.spark.createDataFrame([], schema)
-        if read.bad:
-            lines = [(piece.file, piece.start, to_line) for piece, _, to_line in read.pieces]
-            pieces = self.spark.createDataFrame(lines, f"file string, {START} bigint, to_line bigint")
-            reasons = [(number, problem.column, problem.reason) for number, problem in problems.items()]
-            names = self.spark.createDataFrame(reasons, f"{STATE} int, column string, reason string")
-            bad = (
-                checked.where(F.col(STATE) > GOOD)
-                .join(F.broadcast(pieces.withColumn(FILE, F.xxhash64("file"))), [FILE, START])
-                .join(F.broadcast(names), STATE)
-                .select(
-                    "file",
-                    (F.col(POSITION) + F.col("to_line")).alias("row"),
-                    F.col(RAW).alias("raw"),
-                    "column",
-                    "reason",
-                )
-            )
-        bad.write.mode("overwrite").parquet(self._output("quarantine/"))
 
     def _ids(self, good: DataFrame) -> DataFrame:
         """Every id that is met often enough, with how often."""
@@ -392,7 +307,7 @@ class _Job:
     def _manifest(
         self,
         run: str,
-        read: _Read,
+        read: Intake,
         tally: Counter[str],
         ranges: dict[str, tuple[int, int]],
         written: list[tuple[Channel, int]],
@@ -441,33 +356,9 @@ class _Job:
         )
 
 
-def _paths_by_hash(rows: DataFrame, hashes: set[int]) -> dict[int, str]:
-    """Return the files that rows come from, as rows name them, by the hash in ``FILE``.
-
-    Carrying names along in every row would cost more than all the numbers. A listing may name a file
-    a little otherwise than rows do; where no way to write it fits, rows are read again for the name.
-    """
-    names: set[str] = set()
-    for file in rows.inputFiles():
-        names |= {file, unquote(file)}
-        names |= {name.replace("file:///", "file:/", 1) for name in (file, unquote(file))}
-    listed = rows.sparkSession.createDataFrame([(name,) for name in sorted(names)], f"{PATH} string")
-    found: dict[int, str] = {}
-    for frame in (listed, rows):
-        found = dict(frame.groupBy(F.xxhash64(PATH)).agg(F.first(PATH)).collect())
-        if hashes <= set(found):
-            break
-    return {file: found[file] for file in hashes}
-
-
 def _tally(packed: DataFrame) -> Counter[str]:
     """Add up what tasks counted."""
     tally: Counter[str] = Counter()
     for row in packed.where(F.col("kind") == TALLY).select("data").collect():
         tally.update(read_tally(row[0]))
     return tally
-
-
-def resolve(raw_uri: str, path: str) -> str:
-    """Return a data set document's path as Spark takes it."""
-    return path if "://" in path or path.startswith("/") else objectstore.join(raw_uri, path)

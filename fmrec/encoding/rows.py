@@ -17,6 +17,7 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
+from fmrec import objectstore
 from fmrec.dataset import Source
 from fmrec.errors import InputError
 
@@ -67,6 +68,11 @@ def read_rows(spark: SparkSession, source: Source, path: str, fields: Mapping[st
     if source.format == "jsonl":
         return _parse_json(lines, texts, file, fields)
     return _parse_delimited(lines, source, texts[0], file, fields)
+
+
+def resolve(raw_uri: str, path: str) -> str:
+    """Return a data set document's path as Spark takes it."""
+    return path if "://" in path or path.startswith("/") else objectstore.join(raw_uri, path)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,147 @@
+"""The job's intake: files are read once, bad rows put aside, and all counted by file and reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+import numpy as np
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
+
+from fmrec.dataset import Dataset
+from fmrec.encoding.checks import FILE, GOOD, NO_ROW, STATE, Problem, check_rows
+from fmrec.encoding.feature_space import Keep
+from fmrec.encoding.feature_tables import context_fields
+from fmrec.encoding.rows import PATH, POSITION, RAW, START, Piece, number_pieces, read_rows, resolve
+from fmrec.encoding.stages import RowNumbers
+from fmrec.errors import InputError
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What was read, as the driver knows it.
+
+    ``checked`` has every row as ``checks.check_rows`` returns it; ``rows`` counts them without headers
+    and blank lines, ``bad`` those that can't be used by reason, ``files`` all by file; ``pieces`` are
+    the files' pieces with what makes positions row and line numbers.
+    """
+
+    checked: DataFrame
+    rows: int
+    bad: Counter[str]
+    files: dict[str, dict[str, int]]
+    pieces: list[tuple[Piece, int, int]]
+
+    @property
+    def good(self) -> DataFrame:
+        return self.checked.where(F.col(STATE) == GOOD)
+
+    @property
+    def good_count(self) -> int:
+        return self.rows - sum(self.bad.values())
+
+    @property
+    def numbers(self) -> RowNumbers:
+        ordered = sorted((piece.first, to_row) for piece, to_row, _ in self.pieces)
+        return RowNumbers(
+            np.array([first for first, _ in ordered], np.int64),
+            np.array([row for _, row in ordered], np.int64),
+        )
+
+
+def take_in(spark: SparkSession, dataset: Dataset, raw_uri: str, quarantine_uri: str, keep: Keep) -> Intake:
+    """Read the interactions and write the bad ones to the quarantine.
+
+    Raises
+    ------
+    InputError
+        There are no rows, none that can be used, or more bad ones than the data set allows.
+    """
+    interactions = dataset.interactions
+    path = resolve(raw_uri, interactions.source.path)
+    context = context_fields(dataset)
+    rows = read_rows(spark, interactions.source, path, interactions.columns | context)
+    checked, problems = check_rows(rows, dataset, context)
+    intake = _count(keep(checked), rows, problems)
+    _write_quarantine(spark, intake, problems, quarantine_uri)
+    _check_usable(intake, path, dataset.quarantine.max_share, quarantine_uri)
+    return intake
+
+
+def _count(checked: DataFrame, rows: DataFrame, problems: dict[int, Problem]) -> Intake:
+    """Count rows by file, piece and problem."""
+    found = checked.groupBy(FILE, START, STATE).agg(F.min(POSITION), F.count(F.lit(1))).collect()
+    paths = _paths_by_hash(rows, {row[0] for row in found})
+    pieces: dict[tuple[int, int], Piece] = {}
+    files: dict[str, dict[str, int]] = {}
+    bad: Counter[str] = Counter()
+    for file, start, state, first, lines in found:
+        path = paths[file]
+        piece = pieces.get((file, start), Piece(path, start, first, 0))
+        pieces[file, start] = Piece(path, start, min(first, piece.first), piece.lines + lines)
+        counts = files.setdefault(path, {"read": 0, "quarantined": 0, "skipped": 0})
+        counts["skipped" if state == NO_ROW else "read"] += lines
+        if state in problems:
+            bad[problems[state].reason] += lines
+            counts["quarantined"] += lines
+    read = sum(file["read"] for file in files.values())
+    return Intake(checked, read, bad, dict(sorted(files.items())), number_pieces(list(pieces.values())))
+
+
+def _check_usable(intake: Intake, path: str, limit: float, quarantine_uri: str) -> None:
+    if not intake.rows:
+        raise InputError(f"{path} holds no rows, only headers or blank lines: expected interactions")
+    bad = sum(intake.bad.values())
+    reasons = ", ".join(f"{count} {reason}" for reason, count in intake.bad.most_common())
+    where = f"they are listed in {quarantine_uri}"
+    if bad == intake.rows:
+        raise InputError(f"none of the {bad} rows of {path} can be used ({reasons}); {where}")
+    if bad > limit * intake.rows:
+        raise InputError(
+            f"{bad} of {intake.rows} rows of {path} are bad ({bad / intake.rows:.2%}: {reasons}), more than "
+            f"quarantine.max_share allows ({limit:.2%}); {where}"
+        )
+
+
+def _write_quarantine(spark: SparkSession, intake: Intake, problems: dict[int, Problem], uri: str) -> None:
+    schema = "file string, row bigint, raw string, column string, reason string"
+    bad = spark.createDataFrame([], schema)
+    if intake.bad:
+        lines = [(piece.file, piece.start, to_line) for piece, _, to_line in intake.pieces]
+        pieces = spark.createDataFrame(lines, f"file string, {START} bigint, to_line bigint")
+        reasons = [(number, problem.column, problem.reason) for number, problem in problems.items()]
+        names = spark.createDataFrame(reasons, f"{STATE} int, column string, reason string")
+        bad = (
+            intake.checked.where(F.col(STATE) > GOOD)
+            .join(F.broadcast(pieces.withColumn(FILE, F.xxhash64("file"))), [FILE, START])
+            .join(F.broadcast(names), STATE)
+            .select(
+                "file",
+                (F.col(POSITION) + F.col("to_line")).alias("row"),
+                F.col(RAW).alias("raw"),
+                "column",
+                "reason",
+            )
+        )
+    bad.write.mode("overwrite").parquet(uri)
+
+
+def _paths_by_hash(rows: DataFrame, hashes: set[int]) -> dict[int, str]:
+    """Return the files that rows come from, as rows name them, by the hash in ``FILE``.
+
+    Carrying names along in every row would cost more than all the numbers. A listing may name a file
+    a little otherwise than rows do; where no way to write it fits, rows are read again for the name.
+    """
+    names: set[str] = set()
+    for file in rows.inputFiles():
+        names |= {file, unquote(file)}
+        names |= {name.replace("file:///", "file:/", 1) for name in (file, unquote(file))}
+    listed = rows.sparkSession.createDataFrame([(name,) for name in sorted(names)], f"{PATH} string")
+    found: dict[int, str] = {}
+    for frame in (listed, rows):
+        found = dict(frame.groupBy(F.xxhash64(PATH)).agg(F.first(PATH)).collect())
+        if hashes <= set(found):
+            break
+    return {file: found[file] for file in hashes}
