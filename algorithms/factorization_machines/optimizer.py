@@ -24,6 +24,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from algorithms.factorization_machines.prefetching import prefetch_row
 from algorithms.factorization_machines.rows import Groups, Rows
 from algorithms.factorization_machines.teamwork import (
     PIECES,
@@ -50,6 +51,10 @@ SMALLEST_PROBABILITY = 1e-15
 SUMS = ("loss", "absolute", "correct", "true_positives", "predicted_positives", "positives")
 """What the kernels add up for metrics: cross entropy or squared error, absolute error, and counts,
 which are 0 in regression."""
+
+ENTRIES_AHEAD = 8
+COLUMNS_AHEAD = 3
+"""How far ahead memory is asked for: about as long as it takes to come."""
 
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
 """Sums may be split over vector lanes; NaN and infinity keep their meaning."""
@@ -102,6 +107,7 @@ def _forward(
     ``offset`` is the mini-batch's first row in ``rows``.
     """
     num_factors = model.factors.shape[1]
+    last_entry = rows.indptr[offset + last] - 1
     for row in range(first, last):
         total = work.sums[row]
         for f in range(num_factors):
@@ -109,6 +115,7 @@ def _forward(
         score = model.bias[0]
         own = _ZERO
         for entry in range(rows.indptr[offset + row], rows.indptr[offset + row + 1]):
+            prefetch_row(model.factors, rows.columns[min(entry + ENTRIES_AHEAD, last_entry)])
             column = rows.columns[entry]
             value = rows.values[entry]
             score += value * model.linear[column]
@@ -148,6 +155,10 @@ def _update_columns(
     linear_decay, factors_decay = rates.weight_decays[1], rates.weight_decays[2]
     rescale_grad, epsilon, clip = rates.rescale_grad, rates.epsilon, rates.clip_gradient
     for group in range(first, last):
+        ahead = groups.touched[min(group + COLUMNS_AHEAD, last - 1)]
+        prefetch_row(model.factors, ahead)
+        prefetch_row(means.factors, ahead)
+        prefetch_row(squares.factors, ahead)
         column = groups.touched[group]
         for f in range(num_factors):
             gradient[f] = _ZERO
