@@ -187,7 +187,9 @@ def _pairs(batch: Batch, label: Label) -> Pairs:
         relevant = value >= label.threshold
     if len(starts):
         relevant = np.logical_or.reduceat(relevant, starts)
-    return Pairs(user[first], item[first], relevant, value[np.append(starts[1:], len(user))[: len(starts)] - 1])
+    return Pairs(
+        user[first], item[first], relevant, value[np.append(starts[1:], len(user))[: len(starts)] - 1]
+    )
 
 
 def _place_in_user(user: NDArray[np.int64]) -> NDArray[np.int64]:

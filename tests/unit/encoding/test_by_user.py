@@ -166,7 +166,9 @@ def test_weights_repeat_training_rows_and_fractions_are_a_chance() -> None:
     assert decided.tally["dropped met, but not picked"] == (copies == 0).sum()
 
 
-@pytest.mark.parametrize("label", [{"mode": "binary", "threshold": 4}, {"mode": "regression", "threshold": 4}])
+@pytest.mark.parametrize(
+    "label", [{"mode": "binary", "threshold": 4}, {"mode": "regression", "threshold": 4}]
+)
 def test_pairs_tell_who_liked_what_and_the_last_value_as_read(label: dict[str, Any]) -> None:
     found = [(0, 100, 5, 1), (0, 101, 3, 2), (0, 102, 4, 3), (0, 102, 1, 4), (1, 103, 2, 5), (1, 104, 4, 6)]
     decided = decide(batch(found), dataset(label=label, split={"method": "leave-first-n", "n": 1}), ITEMS)
