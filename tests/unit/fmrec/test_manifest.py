@@ -38,7 +38,10 @@ def test_unknown_keys_are_ignored() -> None:
         ({"version": 2}, "version 2"),
         ({"feature_dim": 6}, "ranges end at 5, feature_dim is 6"),
         ({"ranges": {"user": [0, 2], "item": [3, 5]}}, "expected to start at 2"),
-        ({"rows": {"read": 9, "encoded": 8, "train": 6, "test": 2, "quarantined": 2, "dropped": 1}}, "9 rows read"),
+        (
+            {"rows": {"read": 9, "encoded": 8, "train": 6, "test": 2, "quarantined": 2, "dropped": 1}},
+            "9 rows read",
+        ),
         ({"rows": {"read": 10, "encoded": 10, "train": 6, "test": 2}}, "10 rows encoded"),
         ({"train": None}, "lacks or misstates"),
     ],
