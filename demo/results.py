@@ -20,6 +20,7 @@ from fmrec.errors import FmrecError
 from fmrec.execution import TRAINING_LOG_GROUP, Execution, JobStarted, log_lines
 from fmrec.manifest import Manifest
 from fmrec.model import FactorizationMachine
+from fmrec.recommendations.table import STRANGERS
 
 FM_REPOSITORY = "factorization-machines"
 EPOCH_LOSS = re.compile(
@@ -132,10 +133,12 @@ def load_model(cloud: Cloud, job: dict[str, Any]) -> FactorizationMachine:
 
 
 def served(cloud: Cloud, table: str) -> dict[str, Recommended]:
-    """Every user's recommendations as DynamoDB serves them."""
+    """Every user's recommendations as DynamoDB serves them; the lists for strangers are not any user's."""
     found: dict[str, Recommended] = {}
     for page in cloud.client("dynamodb").get_paginator("scan").paginate(TableName=table):
         for item in page["Items"]:
+            if item["user_id"]["S"].startswith(STRANGERS):
+                continue
             entries = [entry["M"] for entry in item["recommendations"]["L"]]
             found[item["user_id"]["S"]] = Recommended(
                 [entry["item_id"]["S"] for entry in entries],

@@ -14,7 +14,7 @@ from fmrec import hyperparameters
 from fmrec.dataset import Dataset
 from fmrec.errors import InputError, SettingsError
 
-KEYS = ("dataset", "encoded", "hyperparameters", "serving")
+KEYS = ("task", "dataset", "encoded", "hyperparameters", "serving")
 RUN_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,39}")
 """SageMaker's job names begin with the run's, so it may have what they may have."""
 
@@ -31,6 +31,9 @@ SERVING: dict[str, Any] = {
     "endpoint": True,
 }
 """What a person may say about serving, and the defaults (docs/settings.md)."""
+
+TASKS = ("recommend", "predict-rating")
+"""What a model is for, and with that how it is trained and judged."""
 
 PREDICTOR_OF_LABEL = {
     "binary": "binary_classifier",
@@ -49,12 +52,13 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]
     given
         The execution's input.
     defaults
-        The deployed ``dataset``, ``hyperparameters`` and ``serving``.
+        The deployed ``task``, ``tasks`` (name → ``label``, ``hyperparameters``, ``thresholds``), ``dataset``
+        and ``serving``.
 
     Returns
     -------
     dict
-        ``run``, ``dataset`` (a document with every default spelled out, or an ``s3://`` URI of one, which
+        ``run``, ``task``, ``thresholds`` (the task's), ``dataset`` (a document with every default spelled out, or an ``s3://`` URI of one, which
         the encoding reads), ``encoded`` (the run whose encoding is to be used, then ``dataset`` is None;
         or None), ``hyperparameters`` (strings, as SageMaker takes them), ``serving``.
 
@@ -76,18 +80,41 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]
             f"the execution input has {', '.join(map(repr, unknown))}: expected only {', '.join(KEYS)}, "
             "each of them optional"
         )
+    name, tasks = given.get("task") or defaults["task"], defaults["tasks"]
+    if name not in TASKS:
+        raise InputError(f"task is {name!r}: expected {' or '.join(map(repr, TASKS))}")
+    task = tasks[name]
     encoded = _encoded(given)
-    dataset = None if encoded else _dataset(given.get("dataset") or defaults["dataset"])
-    chosen = hyperparameters.resolve(defaults["hyperparameters"], given.get("hyperparameters") or {})
+    dataset = None if encoded else _dataset(given.get("dataset") or defaults["dataset"], task["label"])
+    chosen = hyperparameters.resolve(task["hyperparameters"], given.get("hyperparameters") or {})
     if isinstance(dataset, Mapping):
         check_predictor(dataset["label"]["mode"], chosen["predictor_type"])
     return {
         "run": run,
+        "task": name,
+        "thresholds": task["thresholds"],
         "dataset": dataset,
         "encoded": encoded,
         "hyperparameters": chosen,
-        "serving": serving(defaults["serving"], given.get("serving") or {}),
+        "serving": serving(
+            {"exclude_seen": name == "recommend"}, defaults["serving"], given.get("serving") or {}
+        ),
     }
+
+
+def labelled(document: Mapping[str, Any], label: Mapping[str, Any]) -> dict[str, Any]:
+    """The data set document with the task's label, unless it has one of its own.
+
+    Without a column of values there is nothing to compare a threshold with, and every event counts.
+    """
+    if document.get("label"):
+        return dict(document)
+    own = dict(label)
+    interactions = document.get("interactions")
+    columns = interactions.get("columns") if isinstance(interactions, Mapping) else None
+    if own.get("mode") == "implicit" and isinstance(columns, Mapping) and "value" not in columns:
+        own.pop("threshold", None)
+    return {**document, "label": own}
 
 
 def check_predictor(label_mode: str, predictor_type: str) -> None:
@@ -102,6 +129,9 @@ def check_predictor(label_mode: str, predictor_type: str) -> None:
 
 def serving(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """Merge the serving section of settings and input.
+
+    ``neighbours`` stays None where some are left out and nobody says how many to ask for: that depends on
+    the data (`fmrec.recommendations.selection.neighbours_to_ask`).
 
     Raises
     ------
@@ -128,11 +158,10 @@ def serving(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
         if not set(rules) <= set(KEYS):
             raise SettingsError(f"serving.filters has {sorted(rules)}: expected some of {', '.join(KEYS)}")
-    if merged["neighbours"] is None:
-        # What is left out has to be made up for; users for whom that is not enough are ranked exactly.
-        masked = merged["exclude_seen"] or bool(rules)
-        merged["neighbours"] = min(MAXIMUM_NEIGHBOURS, 2 * count + 80) if masked else count
-    _whole_number(merged, "neighbours", count, MAXIMUM_NEIGHBOURS)
+    if merged["neighbours"] is None and not (merged["exclude_seen"] or rules):
+        merged["neighbours"] = count
+    if merged["neighbours"] is not None:
+        _whole_number(merged, "neighbours", count, MAXIMUM_NEIGHBOURS)
     return merged
 
 
@@ -161,11 +190,13 @@ def _encoded(given: Mapping[str, Any]) -> str | None:
     return found
 
 
-def _dataset(found: Any) -> Any:
+def _dataset(found: Any, label: Mapping[str, Any]) -> Any:
     if isinstance(found, str):
         if not found.startswith("s3://"):
             raise SettingsError(
                 f"dataset is {found!r}: expected a data set document, or the s3:// URI of one"
             )
         return found
-    return Dataset.from_document(found).to_document()
+    if not isinstance(found, Mapping):
+        raise SettingsError(f"dataset is {found!r}: expected a data set document")
+    return Dataset.from_document(labelled(found, label)).to_document()

@@ -95,6 +95,11 @@ def direction(metric: str) -> Direction:
     )
 
 
+def is_ranking_metric(metric: str) -> bool:
+    """Whether lists are judged by it, such as ``ndcg_at_10``."""
+    return bool(_RANKING_METRIC.fullmatch(metric))
+
+
 def check(
     metrics: Mapping[str, float], thresholds: Mapping[str, Threshold | Mapping[str, float] | float]
 ) -> Verdict:

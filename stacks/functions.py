@@ -21,6 +21,9 @@ from stacks.storage import StorageStack
 RUNTIME = lambda_.Runtime.PYTHON_3_13
 """What the layer's wheels are built for (scripts/build_lambda_layer.py)."""
 
+CHAMPION = "champion/"
+"""Prefix of the data bucket under which the model that serves is recorded."""
+
 CACHE = "cache/account.json"
 """Object of the data bucket that keeps quotas and prices for a while."""
 
@@ -50,7 +53,10 @@ def function_settings(settings: Settings, data_bucket: str) -> dict[str, Functio
                 "CACHE_URI": f"s3://{data_bucket}/{CACHE}",
             },
         ),
-        "check_quality": FunctionSettings("Compares metrics with thresholds"),
+        "evaluate_ranking": FunctionSettings(
+            "Ranks all items for held-out users and judges the lists", memory_mb=data, timeout_seconds=900
+        ),
+        "check_quality": FunctionSettings("Compares with thresholds, popularity and the champion"),
         "export_embeddings": FunctionSettings(
             "Turns a model into k-NN's items and queries",
             memory_mb=data,
@@ -59,6 +65,11 @@ def function_settings(settings: Settings, data_bucket: str) -> dict[str, Functio
         ),
         "publish_recommendations": FunctionSettings(
             "Publishes the top-N of one part of the users", memory_mb=data, timeout_seconds=900
+        ),
+        "publish_popular": FunctionSettings(
+            "Publishes what is popular, for users whom the model doesn't know",
+            memory_mb=data,
+            timeout_seconds=900,
         ),
         "ask_endpoint": FunctionSettings("Asks the endpoint what is published", memory_mb=1024),
         "write_report": FunctionSettings("Writes a run's report"),
@@ -148,13 +159,23 @@ class Functions(Construct):
                 use_key(key, write=True),
                 Permission(["dynamodb:BatchWriteItem"], [table]),
             ],
+            "publish_popular": [
+                *read_objects(storage, "encoded/"),
+                use_key(key),
+                Permission(["dynamodb:BatchWriteItem"], [table]),
+            ],
+            "evaluate_ranking": [
+                *read_objects(storage, "encoded/", "embeddings/", CHAMPION),
+                write_objects(storage, "evaluations/"),
+                use_key(key, write=True),
+            ],
             "ask_endpoint": [
                 *read_objects(storage, "encoded/", "embeddings/"),
                 use_key(key),
                 Permission(["dynamodb:GetItem"], [table]),
                 Permission(["sagemaker:InvokeEndpoint"], [endpoint]),
             ],
-            "write_report": [write_objects(storage, "runs/"), use_key(key, write=True)],
+            "write_report": [write_objects(storage, "runs/", CHAMPION), use_key(key, write=True)],
         }.items():
             grant(self.roles[name], *permissions)
         if self._settings.instances.request_quota_increases:

@@ -30,30 +30,54 @@ DEFAULT_DATASET: dict[str, Any] = {
         "delimiter": ",",
         "columns": {"user": "user_id", "item": "item_id", "value": "rating", "timestamp": "timestamp"},
     },
-    "label": {"mode": "binary", "threshold": 4},
     "split": {"method": "leave-first-n", "n": 10},
 }
 
-DEFAULT_HYPERPARAMETERS: dict[str, Any] = {
-    "num_factors": 64,
-    "predictor_type": "binary_classifier",
-    "epochs": 24,
-    "mini_batch_size": 1000,
-    "bias_lr": 0.01,
-    "linear_lr": 0.003,
-    "factors_lr": 0.003,
-    "factors_init_sigma": 0.005,
-    "linear_wd": 1e-5,
-    "factors_wd": 1.2e-4,
-}
-"""Chosen on validation rows cut from MovieLens 100k's training rows, never on its test rows."""
+TaskName = Literal["recommend", "predict-rating"]
 
-DEFAULT_THRESHOLDS: dict[str, float] = {
-    "binary_classification_accuracy": 0.65,
-    "binary_classification_cross_entropy": 0.65,
-    "binary_f_beta": 0.6,
+DEFAULT_TASKS: dict[TaskName, dict[str, Any]] = {
+    "recommend": {
+        "label": {"mode": "implicit", "threshold": 4, "negatives_per_positive": 8, "copies": 3},
+        "hyperparameters": {
+            "num_factors": 64,
+            "predictor_type": "binary_classifier",
+            "epochs": 4,
+            "mini_batch_size": 1000,
+            "bias_lr": 0.003,
+            "bias_wd": 0.0,
+            "linear_lr": 0.003,
+            "factors_lr": 0.003,
+            "factors_init_sigma": 0.01,
+            "linear_wd": 2e-5,
+            "factors_wd": 2e-5,
+        },
+        # The gate itself asks for more: to beat popularity, and not to lose against what serves now.
+        "thresholds": {"ndcg_at_10": {"minimum": 0.02}},
+    },
+    "predict-rating": {
+        "label": {"mode": "binary", "threshold": 4},
+        "hyperparameters": {
+            "num_factors": 64,
+            "predictor_type": "binary_classifier",
+            "epochs": 24,
+            "mini_batch_size": 1000,
+            "bias_lr": 0.01,
+            "linear_lr": 0.003,
+            "factors_lr": 0.003,
+            "factors_init_sigma": 0.005,
+            "linear_wd": 1e-5,
+            "factors_wd": 1.2e-4,
+        },
+        # Guessing the majority has a cross entropy of 0.69.
+        "thresholds": {
+            "binary_classification_accuracy": 0.65,
+            "binary_classification_cross_entropy": 0.65,
+            "binary_f_beta": 0.6,
+        },
+    },
 }
-"""Limits that a useful classifier of ratings keeps: guessing the majority has a cross entropy of 0.69."""
+"""Hyperparameters were chosen on validation rows cut from MovieLens 100k's training rows, never on its
+test rows (bench/choose_hyperparameters.py)."""
 
 METRICS_OF_PREDICTOR = {
     "binary_classifier": (
@@ -82,8 +106,8 @@ class Serving(Section):
     neighbours: int | None = None
     """What k-NN is asked for, for each user; by default as many as are recommended, and more where some
     are left out."""
-    exclude_seen: bool = False
-    """Leave out what a user has met in training."""
+    exclude_seen: bool | None = None
+    """Leave out what a user has met in training; by default `recommend` does, `predict-rating` doesn't."""
     filters: dict[str, Any] = {}
     """Business rules, see `fmrec.recommendations.filters`."""
     endpoint: bool = True
@@ -93,6 +117,16 @@ class Serving(Section):
     def _check(self) -> Serving:
         execution_input.serving(self.model_dump())
         return self
+
+
+class Task(Section):
+    """How the models of one task are trained and judged."""
+
+    label: dict[str, Any]
+    """The data set document's `label`, where the document gives none."""
+    hyperparameters: dict[str, str]
+    thresholds: dict[str, Any]
+    """What a model must reach: SageMaker's metrics for `predict-rating`, ranking metrics for `recommend`."""
 
 
 class LastResorts(Section):
@@ -177,9 +211,12 @@ class Settings(Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]{0,7}$")] = "FmRec"
     """Begins the stacks' names and, in lower case, the names of SageMaker's jobs, models and endpoint."""
+    task: TaskName = "predict-rating"
+    """What a run trains for, unless its input says otherwise."""
+    tasks: dict[TaskName, Task] = {}
+    """Each task's label, hyperparameters and thresholds; what isn't given is as in `DEFAULT_TASKS`."""
     dataset: dict[str, Any] = DEFAULT_DATASET
-    hyperparameters: dict[str, Any] = {}
-    thresholds: dict[str, Any] = {}
+    """The data set document; its `label`, if it has one, holds for both tasks."""
     instances: Instances = Instances()
     serving: Serving = Serving()
     glue: Glue = Glue()
@@ -188,37 +225,38 @@ class Settings(Section):
     notification_email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")] | None = None
     """Receives a message when a run has succeeded or failed."""
 
-    @field_validator("dataset")
+    @field_validator("tasks", mode="before")
     @classmethod
-    def _dataset(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return Dataset.from_document(value).to_document()
-
-    @field_validator("hyperparameters")
-    @classmethod
-    def _hyperparameters(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if value.get("predictor_type", "binary_classifier") == "binary_classifier":
-            return dict(hyperparameters.resolve(DEFAULT_HYPERPARAMETERS, value))
-        return dict(hyperparameters.resolve({"num_factors": 64}, value))
+    def _tasks(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        own = {name: value.get(name, {}) for name in DEFAULT_TASKS}
+        # What is no task, or no section, is left to the types' own check.
+        return {**value, **{name: _filled_in(name, given) for name, given in own.items()}}
 
     @model_validator(mode="after")
     def _across(self) -> Settings:
-        predictor_type = self.hyperparameters["predictor_type"]
-        execution_input.check_predictor(self.dataset["label"]["mode"], predictor_type)
-        for metric in self.quality_thresholds:
-            if quality.plain_name(metric) not in METRICS_OF_PREDICTOR[predictor_type]:
-                raise SettingsError(
-                    f"thresholds.{metric}: a {predictor_type} reports "
-                    f"{', '.join(METRICS_OF_PREDICTOR[predictor_type])} and nothing else"
-                )
-        quality.check({}, self.quality_thresholds)
+        for name, task in self.tasks.items():
+            document = execution_input.labelled(self.dataset, task.label)
+            label = Dataset.from_document(document).label
+            predictor_type = task.hyperparameters["predictor_type"]
+            execution_input.check_predictor(label.mode, predictor_type)
+            for metric in task.thresholds:
+                known = quality.is_ranking_metric(metric)
+                if name == "recommend" and not known:
+                    raise SettingsError(
+                        f"tasks.recommend.thresholds.{metric}: lists are judged by ranking metrics, such as "
+                        "ndcg_at_10, and nothing else"
+                    )
+                if name == "predict-rating" and (
+                    quality.plain_name(metric) not in METRICS_OF_PREDICTOR[predictor_type]
+                ):
+                    raise SettingsError(
+                        f"tasks.predict-rating.thresholds.{metric}: a {predictor_type} reports "
+                        f"{', '.join(METRICS_OF_PREDICTOR[predictor_type])} and nothing else"
+                    )
+            quality.check({}, task.thresholds)
         return self
-
-    @property
-    def quality_thresholds(self) -> dict[str, Any]:
-        """What a model must reach to be published; the regressor has no limit that suits every scale."""
-        if self.thresholds or self.hyperparameters["predictor_type"] != "binary_classifier":
-            return self.thresholds
-        return DEFAULT_THRESHOLDS
 
     @property
     def prefix(self) -> str:
@@ -228,6 +266,22 @@ class Settings(Section):
     @property
     def endpoint_name(self) -> str:
         return f"{self.prefix}-knn"
+
+
+def _filled_in(name: TaskName, given: Any) -> Any:
+    """A task's section with its defaults; those of a classifier suit no regressor."""
+    if not isinstance(given, Mapping):
+        return given
+    defaults, own = DEFAULT_TASKS[name], given.get("hyperparameters") or {}
+    classifies = own.get("predictor_type", "binary_classifier") == "binary_classifier"
+    return {
+        **given,
+        "label": given.get("label") or defaults["label"],
+        "hyperparameters": hyperparameters.resolve(
+            defaults["hyperparameters"] if classifies else {"num_factors": 64}, own
+        ),
+        "thresholds": given.get("thresholds") or (defaults["thresholds"] if classifies else {}),
+    }
 
 
 def from_context(context: Mapping[str, Any]) -> Settings:

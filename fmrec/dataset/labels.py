@@ -24,12 +24,17 @@ class BinaryLabel:
 
 @dataclass(frozen=True)
 class RegressionLabel:
-    """The value itself: for FM's regressor."""
+    """The value itself: for FM's regressor.
 
+    ``threshold`` says from which value on a user is taken to have liked an item when top-N lists are
+    judged; training doesn't know it.
+    """
+
+    threshold: float = 4.0
     mode = "regression"
 
     def to_document(self) -> dict[str, Any]:
-        return {"mode": self.mode}
+        return {"mode": self.mode, "threshold": self.threshold}
 
 
 @dataclass(frozen=True)
@@ -38,12 +43,15 @@ class ImplicitLabel:
 
     ``threshold`` says which values count as picked (all, if None); what lies below is met, but not
     picked. ``event_weights`` says how many times a row is written for training, by event; a
-    fraction is a seeded chance, 0 and events not named are met, but not picked.
+    fraction is a seeded chance, 0 and events not named are met, but not picked. ``copies`` writes all
+    positives for training so many times, each time with negatives of their own: the trainer reads
+    the same file in every epoch, so more copies and fewer epochs stand in for negatives drawn anew.
     """
 
     threshold: float | None = None
     event_weights: dict[str, float] = field(default_factory=dict)
     negatives_per_positive: int = 4
+    copies: int = 1
     sampling: str = "uniform"
     seed: int = 0
     mode = "implicit"
@@ -54,6 +62,7 @@ class ImplicitLabel:
             "threshold": self.threshold,
             "event_weights": dict(self.event_weights),
             "negatives_per_positive": self.negatives_per_positive,
+            "copies": self.copies,
             "sampling": self.sampling,
             "seed": self.seed,
         }
@@ -68,12 +77,13 @@ def take_label(section: Section) -> Label:
     if mode == "binary":
         label = BinaryLabel(section.number("threshold", 4.0))
     elif mode == "regression":
-        label = RegressionLabel()
+        label = RegressionLabel(section.number("threshold", 4.0))
     else:
         label = ImplicitLabel(
             threshold=section.number("threshold", None),
             event_weights=_event_weights(section),
             negatives_per_positive=section.integer("negatives_per_positive", 4, least=0, most=1000),
+            copies=section.integer("copies", 1, least=1, most=100),
             sampling=section.choice("sampling", SAMPLING, "uniform"),
             seed=section.integer("seed", 0, least=0),
         )

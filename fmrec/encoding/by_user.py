@@ -22,6 +22,7 @@ from fmrec.dataset import (
     RandomSplit,
     TimeCut,
 )
+from fmrec.dataset.labels import Label
 from fmrec.dataset.splits import Split
 from fmrec.encoding.batches import Batch, hashes, units
 from fmrec.encoding.negatives import ItemRange, sample_negatives
@@ -29,20 +30,53 @@ from fmrec.encoding.negatives import ItemRange, sample_negatives
 Mask = NDArray[np.bool_]
 SPLIT_SALT, WEIGHT_SALT, TRAIN_SALT, TEST_SALT = 1, 2, 3, 4
 DUPLICATE = "duplicate of a later interaction"
+COPY = 1 << 40
+"""What is added to row numbers from copy to copy, so that the order of training puts copies apart."""
 NOT_PICKED = "met, but not picked"
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Distinct pairs of users and items, sorted by both.
+
+    Parameters
+    ----------
+    user, item : int64 arrays
+    relevant : bool array
+        Whether the user liked the item, in any of the pair's rows.
+    value : float64 array
+        The pair's last value as read; NaN under implicit feedback.
+    """
+
+    user: NDArray[np.int64]
+    item: NDArray[np.int64]
+    relevant: Mask
+    value: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def to_bytes(self) -> bytes:
+        columns = (self.user, self.item, self.relevant.astype(np.int64), self.value.view(np.int64))
+        return np.stack(columns).tobytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes | memoryview) -> Pairs:
+        user, item, relevant, value = np.frombuffer(data, np.int64).reshape(4, -1)
+        return cls(user, item, relevant == 1, value.view(np.float64))
 
 
 @dataclass(frozen=True)
 class Decided:
     """What became of a bucket's interactions; ``value`` is the label now.
 
-    ``seen_user`` and ``seen_item`` are the distinct pairs met in train, sorted.
+    ``seen`` are the pairs met in train, ``heldout`` those held out for judging.
     """
 
     train: Batch
     test: Batch
-    seen_user: NDArray[np.int64]
-    seen_item: NDArray[np.int64]
+    seen: Pairs
+    heldout: Pairs
     tally: Counter[str]
 
 
@@ -59,15 +93,15 @@ def decide(batch: Batch, dataset: Dataset, items: ItemRange) -> Decided:
     batch = batch.take(np.lexsort((batch.row, batch.user)))
     batch = _without_duplicates(batch, dataset.duplicates, tally)
     test = is_test(batch, dataset.split)
-    met_user, met_item = _pairs(batch)
-    seen_user, seen_item = _pairs(batch.take(~test))
     label = dataset.label
+    met = _pairs(batch, label)
+    seen, heldout = _pairs(batch.take(~test), label), _pairs(batch.take(test), label)
     if not isinstance(label, ImplicitLabel):
         if isinstance(label, BinaryLabel):
             batch = batch.with_(value=(batch.value >= label.threshold).astype(np.float64))
         tally["encoded train"] += int((~test).sum())
         tally["encoded test"] += int(test.sum())
-        return Decided(batch.take(~test), batch.take(test), seen_user, seen_item, tally)
+        return Decided(batch.take(~test), batch.take(test), seen, heldout, tally)
     copies = _copies(batch, label.seed)
     # Test rows count once each: a metric is not a loss to be weighted.
     copies[test] = batch.value[test] > 0
@@ -76,15 +110,17 @@ def decide(batch: Batch, dataset: Dataset, items: ItemRange) -> Decided:
     sides = []
     for side, name, salt in ((~test & picked, "train", TRAIN_SALT), (test & picked, "test", TEST_SALT)):
         tally[f"encoded {name}"] += int(side.sum())
-        positives = batch.take(np.repeat(np.flatnonzero(side), copies[side]))
-        positives = positives.with_(value=np.ones(len(positives)))
+        positives = _repeated(
+            batch.take(np.repeat(np.flatnonzero(side), copies[side])),
+            label.copies if name == "train" else 1,
+        )
         negatives = sample_negatives(
-            positives, label.negatives_per_positive, (met_user, met_item), items, label.seed, salt
+            positives, label.negatives_per_positive, (met.user, met.item), items, label.seed, salt
         )
         tally[f"negatives {name}"] += len(negatives)
         tally[f"repeated {name}"] += len(positives) - int(side.sum())
         sides.append(Batch.concatenate([positives, negatives]))
-    return Decided(sides[0], sides[1], seen_user, seen_item, +tally)
+    return Decided(sides[0], sides[1], seen, heldout, +tally)
 
 
 def is_test(batch: Batch, split: Split) -> Mask:
@@ -131,13 +167,29 @@ def _copies(batch: Batch, seed: int) -> NDArray[np.int64]:
     return np.asarray(whole + (chance < batch.value - whole), dtype=np.int64)
 
 
-def _pairs(batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the distinct pairs of users and items, sorted by user and item."""
-    order = np.lexsort((batch.item, batch.user))
-    user, item = batch.user[order], batch.item[order]
+def _repeated(picked: Batch, times: int) -> Batch:
+    """Return positives once a copy, each copy with row numbers of its own."""
+    again = np.repeat(np.arange(times, dtype=np.int64), len(picked))
+    positives = picked.take(np.tile(np.arange(len(picked)), times))
+    return positives.with_(value=np.ones(len(positives)), row=positives.row + again * COPY)
+
+
+def _pairs(batch: Batch, label: Label) -> Pairs:
+    """Return what the rows, whose value is not the label yet, say about each pair."""
+    order = np.lexsort((batch.row, batch.item, batch.user))
+    user, item, value = batch.user[order], batch.item[order], batch.value[order]
     first = np.ones(len(user), np.bool_)
     first[1:] = (user[1:] != user[:-1]) | (item[1:] != item[:-1])
-    return user[first], item[first]
+    starts = np.flatnonzero(first)
+    if isinstance(label, ImplicitLabel):
+        relevant, value = value > 0, np.full(len(value), np.nan)
+    else:
+        relevant = value >= label.threshold
+    if len(starts):
+        relevant = np.logical_or.reduceat(relevant, starts)
+    return Pairs(
+        user[first], item[first], relevant, value[np.append(starts[1:], len(user))[: len(starts)] - 1]
+    )
 
 
 def _place_in_user(user: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -22,7 +22,7 @@ from fmrec.encoding.batches import Batch, by_key
 
 SCHEMA = "bucket bigint, kind int, data binary"
 ARROW_SCHEMA = pa.schema([("bucket", pa.int64()), ("kind", pa.int32()), ("data", pa.binary())])
-TALLY, TABLE, ROWS, TRAIN, TEST, SEEN = range(6)
+TALLY, TABLE, ROWS, TRAIN, TEST, SEEN, HELDOUT = range(7)
 """Kinds: counts as JSON; side features of users or items; interactions; and what becomes of them."""
 FLUSH_ROWS = 1_000_000
 """Rows to gather before they are packed by bucket: more rows a bucket make fewer packed rows."""

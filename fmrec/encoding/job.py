@@ -26,7 +26,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that everybody k
 from fmrec import objectstore
 from fmrec.dataset import BinaryLabel, Dataset, ImplicitLabel, LeaveFirstN, LeaveLastN, NoSplit, RandomSplit
 from fmrec.encoding.datasource import FORMAT, RecordIOProtobuf
-from fmrec.encoding.exchange import SEEN, TALLY, TEST, TRAIN, read_tally
+from fmrec.encoding.exchange import HELDOUT, SEEN, TALLY, TEST, TRAIN, read_tally
 from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE, Keep, read_index, write_index
 from fmrec.encoding.feature_tables import SIDES, SideFeatures
 from fmrec.encoding.intake import Intake, take_in
@@ -39,8 +39,8 @@ from fmrec.encoding.stages import (
     attach,
     decide_by_user,
     to_batches,
+    to_pairs,
     to_records,
-    to_seen,
 )
 from fmrec.errors import FormatError, InputError
 from fmrec.manifest import Channel, Manifest, Rows
@@ -187,8 +187,10 @@ class _Job:
         tally = _tally(decided)
 
         self.tell("writing", tally["encoded train"] + tally["encoded test"])
-        met = to_seen(by_user.exchange(decided.where(F.col("kind") == SEEN)))
+        met = to_pairs(by_user.exchange(decided.where(F.col("kind") == SEEN))).drop("value")
         met.write.mode("overwrite").parquet(self._output("seen/"))
+        heldout = to_pairs(by_user.exchange(decided.where(F.col("kind") == HELDOUT)))
+        heldout.write.mode("overwrite").parquet(self._output("heldout/"))
         tables = [self.keep(features.table(stop, index_uri, met)) for stop in stops]
         channels = []
         for kind, prefix in ((TRAIN, "train/"), (TEST, "test/")):
@@ -265,7 +267,9 @@ class _Job:
             held_out = math.ceil(rows * split.share)
         elif isinstance(split, NoSplit):
             held_out = 0
-        factor = 1 + label.negatives_per_positive if isinstance(label, ImplicitLabel) else 1
+        factor, copies = 1, 1
+        if isinstance(label, ImplicitLabel):
+            factor, copies = 1 + label.negatives_per_positive, label.copies
 
         row_bytes = ROW_BYTES + FEATURE_BYTES * len(self.dataset.features)
 
@@ -275,7 +279,7 @@ class _Job:
 
         return Order(
             self.dataset.seed,
-            buckets(rows * factor, self.dataset.parts),
+            buckets(rows * factor * copies, self.dataset.parts),
             buckets(held_out * factor, None),
             users,
         )

@@ -17,8 +17,9 @@ from pyspark.sql import DataFrame
 
 from fmrec.dataset import Dataset
 from fmrec.encoding.batches import UNKNOWN, Batch, Ragged, hashes, units
-from fmrec.encoding.by_user import decide
+from fmrec.encoding.by_user import Pairs, decide
 from fmrec.encoding.exchange import (
+    HELDOUT,
     ROWS,
     SEEN,
     TABLE,
@@ -152,8 +153,9 @@ def decide_by_user(
             tally.update(decided.tally)
             yield from route(decided.train, TRAIN)
             yield from route(decided.test, TEST)
-            if len(decided.seen_user):
-                yield bucket, SEEN, np.stack([decided.seen_user, decided.seen_item]).tobytes()
+            for kind, pairs in ((SEEN, decided.seen), (HELDOUT, decided.heldout)):
+                if len(pairs):
+                    yield bucket, kind, pairs.to_bytes()
         yield from pack_tally(tally)
 
     return map_packed(packed, run)
@@ -234,16 +236,30 @@ def to_records(packed: DataFrame, order: Order, kind: int, feature_dim: int) -> 
     return packed.mapInArrow(run, "records binary, rows bigint, nonzeros bigint, positives bigint")
 
 
-def to_seen(packed: DataFrame) -> DataFrame:
-    """Unpack the pairs met in train: ``user_column`` and ``item_column``, in order of both."""
+def to_pairs(packed: DataFrame) -> DataFrame:
+    """Unpack pairs, in the order of both columns.
+
+    Returns
+    -------
+    DataFrame
+        ``user_column`` and ``item_column`` (bigint), ``value`` (float, as read, null if it isn't known)
+        and ``relevant`` (boolean).
+    """
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for _, rows in each_bucket(batches):
             for _, data in rows:
-                user, item = np.frombuffer(data, np.int64).reshape(2, -1)
-                yield pa.RecordBatch.from_pydict({"user_column": user, "item_column": item})
+                pairs = Pairs.from_bytes(data)
+                yield pa.RecordBatch.from_pydict(
+                    {
+                        "user_column": pairs.user,
+                        "item_column": pairs.item,
+                        "value": pa.array(pairs.value.astype(np.float32), from_pandas=True),
+                        "relevant": pairs.relevant,
+                    }
+                )
 
-    return packed.mapInArrow(run, "user_column bigint, item_column bigint")
+    return packed.mapInArrow(run, "user_column bigint, item_column bigint, value float, relevant boolean")
 
 
 def _nonzeros(batch: Batch) -> int:

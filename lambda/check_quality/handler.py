@@ -1,4 +1,4 @@
-"""Compare a training job's metrics with the thresholds."""
+"""Decide whether a model is good enough to publish: thresholds and, for lists, popularity and the champion."""
 
 from typing import Any
 
@@ -13,6 +13,10 @@ logger = Logger(service="check_quality")
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer the verdict: passed, a sentence, the metrics and each check."""
-    verdict = quality.check(event["metrics"], event["thresholds"])
+    evaluation = event["evaluation"]
+    if evaluation is None:
+        verdict = quality.check(event["metrics"], event["thresholds"])
+    else:
+        verdict = quality.judge(evaluation, event["thresholds"])
     logger.info(verdict.sentence)
     return verdict.to_document()

@@ -11,6 +11,7 @@ from fmrec import training_data
 from fmrec.instances import account
 from fmrec.instances.plan import plan
 from fmrec.instances.policy import Policy
+from fmrec.recommendations.selection import neighbours_to_ask
 
 logger = Logger(service="choose_instances")
 policy = Policy.from_mapping(json.loads(os.environ["INSTANCE_POLICY"]))
@@ -24,7 +25,12 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     found, prices = account.observe(clients, cache_uri=os.environ["CACHE_URI"])
     for note in found.notes:
         logger.warning(note)
-    chosen = plan(manifest, event["hyperparameters"], event["serving"], policy, found, prices)
+    serving = event["serving"]
+    if serving.get("neighbours") is None:
+        # Known from here on: it depends on how much users have met.
+        serving = serving | {"neighbours": neighbours_to_ask(manifest, serving["recommendations_per_user"])}
+    chosen = plan(manifest, event["hyperparameters"], serving, policy, found, prices)
+    chosen["neighbours"] = serving["neighbours"]
     for step, choice in chosen["steps"].items():
         logger.info(
             "chose instances",

@@ -1,11 +1,12 @@
-"""Write the run's report, and say in a few lines what it says."""
+"""Write the run's report, record what serves now, and say in a few lines what the report says."""
 
 from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from fmrec import run_report
+from fmrec import champion, run_report
+from fmrec.champion import Champion
 
 logger = Logger(service="write_report")
 
@@ -14,5 +15,6 @@ logger = Logger(service="write_report")
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:
     """Answer the report's ``uri``, and a ``subject`` and ``message`` for people."""
     written = run_report.write(event["report"], event["report_uri"])
+    champion.write(Champion(**event["champion"]), event["champion_uri"])
     logger.info(written["subject"])
     return written

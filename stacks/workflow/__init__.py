@@ -1,8 +1,8 @@
 """The state machine, from raw interactions to published recommendations.
 
 `definition` is a pure function of the settings. Its fragments: `training` (check the input, encode,
-choose instances, train, judge), `retrieval` (embeddings, k-NN, batch transform, publish), `serving`
-(the endpoint), `outcome` (report, messages, the one failure path); `candidates` is the loop over
+choose instances, train), `retrieval` (embeddings, k-NN, batch transform, publish), `judging` (ranking,
+thresholds, popularity, the champion), `serving` (the endpoint), `outcome` (report, messages, the one failure path); `candidates` is the loop over
 instances that they share, and `states` builds single states.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from fmrec.instances.policy import Policy
 from stacks.settings import Settings
-from stacks.workflow import outcome, retrieval, serving, training
+from stacks.workflow import judging, outcome, retrieval, serving, training
 from stacks.workflow.candidates import choose
 from stacks.workflow.states import INTEGRATIONS, merge
 
@@ -20,8 +20,8 @@ SUBSTITUTIONS = (
     *INTEGRATIONS,
     *("DataBucket", "Key", "Table", "Topic", "SageMakerRole", "EncodingJob"),
     *("FactorizationMachinesImage", "KnnImage"),
-    *("CheckInput", "ChooseInstances", "CheckQuality", "ExportEmbeddings", "PublishRecommendations"),
-    *("AskEndpoint", "WriteReport", "ExplainFailure"),
+    *("CheckInput", "ChooseInstances", "EvaluateRanking", "CheckQuality", "ExportEmbeddings"),
+    *("PublishRecommendations", "PublishPopular", "AskEndpoint", "WriteReport", "ExplainFailure"),
 )
 """What the stack has to fill in for ``${…}``."""
 
@@ -38,9 +38,9 @@ def definition(settings: Settings) -> dict[str, Any]:
             training.check_input(settings),
             training.encode(settings),
             choose(training.CHOOSE, next_state=training.FM.take),
-            training.train(settings, policy),
-            training.judge(settings, next_state=retrieval.EXPORT),
-            retrieval.export(),
+            training.train(settings, policy, next_state=retrieval.EXPORT),
+            retrieval.export(next_state=judging.PURPOSE),
+            judging.judge(next_state=retrieval.KNN.take),
             retrieval.index(settings, policy),
             retrieval.model(),
             retrieval.transform(settings),

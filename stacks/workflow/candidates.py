@@ -49,6 +49,7 @@ def choose(state: str, *, next_state: str) -> States:
         assign={
             "plan": jsonata("$states.result.Payload"),
             "sizes": jsonata("$states.result.Payload.sizes"),
+            "serving": jsonata("$merge([$serving, {'neighbours': $states.result.Payload.neighbours}])"),
         },
         next_state=next_state,
     )

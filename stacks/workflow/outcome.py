@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stacks.workflow.judging import CHAMPION
 from stacks.workflow.states import (
     EXPLAIN,
     LAMBDA_ERRORS,
@@ -21,13 +22,24 @@ TELL_FAILURE = "Tell that the run failed"
 FAILED = "The run failed"
 
 SNS_SUBJECT = 100
+CHAMPION_FIELDS = ("run", "task", "model_version", "model_uri", "manifest_uri")
 
 
 def success() -> States:
     names = (
-        *("run", "started", "execution_arn", "dataset", "encoded_uri", "hyperparameters"),
+        *("run", "task", "started", "execution_arn", "dataset", "encoded_uri", "hyperparameters"),
         *("serving", "sizes", "plan"),
-        *("chosen", "refusals", "jobs", "metrics", "verdict", "embeddings", "model_version", "model_uri"),
+        *(
+            "chosen",
+            "refusals",
+            "jobs",
+            "metrics",
+            "evaluation",
+            "verdict",
+            "embeddings",
+            "model_version",
+            "model_uri",
+        ),
         *("published", "endpoint"),
     )
     return merge(
@@ -37,6 +49,11 @@ def success() -> States:
             {
                 "report": {name: jsonata(f"${name}") for name in names},
                 "report_uri": jsonata("$report_uri"),
+                "champion": {
+                    **{name: jsonata(f"${name}") for name in CHAMPION_FIELDS},
+                    "embeddings_uri": jsonata("$embeddings.uri"),
+                },
+                "champion_uri": CHAMPION,
             },
             assign={"message": jsonata("$states.result.Payload")},
             next_state=TELL,
@@ -63,6 +80,7 @@ def success() -> States:
                     "users": jsonata("$published.users"),
                     "recommendations": jsonata("$published.recommendations"),
                     "metrics": jsonata("$metrics"),
+                    "verdict": jsonata("$verdict"),
                     "endpoint": jsonata("$endpoint"),
                     "model_version": jsonata("$model_version"),
                 },

@@ -28,6 +28,7 @@ TRANSFORM = "Find the best items for every user"
 PUBLISH = "Publish the recommendations"
 PUBLISH_PART = "Publish some of the users"
 COMPLETE = "Does every user have recommendations?"
+POPULAR = "Publish what is popular"
 
 MINI_BATCH = 5000
 """k-NN's default; fewer rows than a mini-batch are fine."""
@@ -42,7 +43,7 @@ KNN = Candidates("knn_training", "k-NN training")
 BATCH = Candidates("batch_transform", "batch transform")
 
 
-def export() -> States:
+def export(*, next_state: str) -> States:
     answer = "$states.result.Payload"
     return invoke(
         EXPORT,
@@ -61,7 +62,7 @@ def export() -> States:
                 "query_parts": jsonata(f"{answer}.query_parts"),
             }
         },
-        next_state=KNN.take,
+        next_state=next_state,
     )
 
 
@@ -244,7 +245,7 @@ def publish(settings: Settings, *, next_state: str) -> States:
         },
         decide(
             COMPLETE,
-            ("$published.users = $embeddings.users", next_state),
+            ("$published.users = $embeddings.users", POPULAR),
             otherwise=EXPLAIN,
             assign={
                 "failure": {
@@ -261,5 +262,20 @@ def publish(settings: Settings, *, next_state: str) -> States:
                     },
                 }
             },
+        ),
+        invoke(
+            POPULAR,
+            "${PublishPopular}",
+            {
+                "manifest_uri": jsonata("$manifest_uri"),
+                "table": "${Table}",
+                "per_user": jsonata("$serving.recommendations_per_user"),
+                "model_version": jsonata("$model_version"),
+                "filters": jsonata("$serving.filters"),
+            },
+            assign={
+                "published": jsonata("$merge([$published, {'popular_lists': $states.result.Payload.lists}])")
+            },
+            next_state=next_state,
         ),
     )

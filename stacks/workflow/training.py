@@ -1,4 +1,4 @@
-"""From the execution's input to a model that is good enough: check, encode, choose, train, judge."""
+"""From the execution's input to a trained model: check, encode, choose, train."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from fmrec.instances.policy import Policy
 from stacks.settings import Settings
 from stacks.workflow.candidates import STEPS, Candidates
 from stacks.workflow.states import (
-    EXPLAIN,
     SAGEMAKER_ERRORS,
     State,
     States,
@@ -27,8 +26,6 @@ ENCODED = "Is the data encoded already?"
 ENCODE = "Encode the interactions"
 CHOOSE = "Choose instances"
 TRAIN = "Train the factorization machine"
-CHECK_QUALITY = "Check the quality"
-GOOD_ENOUGH = "Is the model good enough?"
 
 RECORDIO = "application/x-recordio-protobuf"
 DATA = "s3://${DataBucket}"
@@ -55,11 +52,13 @@ def begin(settings: Settings) -> States:
             "embeddings_uri": jsonata(f"'{DATA}/embeddings/' & {run} & '/'"),
             "neighbours_uri": jsonata(f"'{DATA}/neighbours/' & {run} & '/'"),
             "recommendations_uri": jsonata(f"'{DATA}/recommendations/' & {run} & '/'"),
+            "evaluation_uri": jsonata(f"'{DATA}/evaluations/' & {run} & '/ranking.json'"),
             "report_uri": jsonata(f"'{DATA}/runs/' & {run} & '/report.json'"),
             "refusals": [],
             **{f"waited_{step}": 0 for step in STEPS},
             "chosen": {},
             "jobs": {},
+            "evaluation": None,
             "endpoint": {
                 "name": settings.endpoint_name,
                 "status": "NotWanted",
@@ -78,14 +77,15 @@ def check_input(settings: Settings) -> States:
             "run": jsonata("$run"),
             "input": jsonata("$states.context.Execution.Input"),
             "defaults": {
+                "task": settings.task,
+                "tasks": {name: task.model_dump() for name, task in settings.tasks.items()},
                 "dataset": settings.dataset,
-                "hyperparameters": settings.hyperparameters,
                 "serving": settings.serving.model_dump(),
             },
         },
         assign={
             name: jsonata(f"$states.result.Payload.{name}")
-            for name in ("dataset", "encoded", "hyperparameters", "serving")
+            for name in ("task", "thresholds", "dataset", "encoded", "hyperparameters", "serving")
         },
         next_state=ENCODED,
     )
@@ -146,7 +146,7 @@ def _encoding_job(settings: Settings) -> States:
     )
 
 
-def train(settings: Settings, policy: Policy) -> States:
+def train(settings: Settings, policy: Policy, *, next_state: str) -> States:
     resorts = settings.instances.last_resort
     job_name = jsonata("$job_prefix & '-fm-' & $string($attempt)")
     return merge(
@@ -182,7 +182,7 @@ def train(settings: Settings, policy: Policy) -> States:
             catches=FM.catches(TRAIN, "training", job_name),
             log="training",
             log_name=job_name,
-            next_state=CHECK_QUALITY,
+            next_state=next_state,
         ),
         FM.capacity_states(),
         FM.last_resort_states(resorts.training, resorts.wait_minutes),
@@ -243,32 +243,3 @@ def record_training(step: str) -> dict[str, str]:
 def tags() -> list[State]:
     """What finds a run's jobs in the bill and in searches."""
     return [{"Key": "fmrec:run", "Value": jsonata("$run")}]
-
-
-def judge(settings: Settings, *, next_state: str) -> States:
-    return merge(
-        invoke(
-            CHECK_QUALITY,
-            "${CheckQuality}",
-            {
-                "metrics": jsonata("$metrics"),
-                "thresholds": settings.quality_thresholds,
-                "manifest_uri": jsonata("$manifest_uri"),
-            },
-            assign={"verdict": jsonata("$states.result.Payload")},
-            next_state=GOOD_ENOUGH,
-        ),
-        decide(
-            GOOD_ENOUGH,
-            ("$verdict.passed", next_state),
-            otherwise=EXPLAIN,
-            assign={
-                "failure": {
-                    "state": CHECK_QUALITY,
-                    "log": "training",
-                    "name": jsonata("$model_version"),
-                    "error": {"Error": "QualityError", "Cause": jsonata("$verdict.sentence")},
-                }
-            },
-        ),
-    )

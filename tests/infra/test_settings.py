@@ -19,17 +19,22 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_no_setting_at_all_deploys_the_defaults() -> None:
     settings = from_context({})
 
-    assert settings.hyperparameters["num_factors"] == "64"
+    rating = settings.tasks["predict-rating"]
+    assert rating.hyperparameters["num_factors"] == "64"
+    assert rating.label["mode"] == "binary"
+    assert rating.thresholds["binary_classification_accuracy"] == 0.65
+    recommend = settings.tasks["recommend"]
+    assert recommend.label["mode"] == "implicit"
+    assert set(recommend.thresholds) == {"ndcg_at_10"}
     assert settings.dataset["split"] == {"method": "leave-first-n", "n": 10}
     assert settings.endpoint_name == "fmrec-knn"
-    assert settings.quality_thresholds["binary_classification_accuracy"] == 0.65
 
 
 def test_a_dotted_name_overrides_one_setting_and_json_several() -> None:
     context = {
         "fmrec": '{"glue": {"workers": 10}, "serving": {"endpoint": true}}',
         "fmrec.serving.endpoint": "false",
-        "fmrec.hyperparameters.epochs": "3",
+        "fmrec.tasks.recommend.hyperparameters.epochs": "3",
         "fmrec.name": "Trial",
         "@aws-cdk/core:something": True,
     }
@@ -37,21 +42,23 @@ def test_a_dotted_name_overrides_one_setting_and_json_several() -> None:
 
     assert settings.glue.workers == 10
     assert settings.serving.endpoint is False
-    assert settings.hyperparameters["epochs"] == "3"
-    assert settings.hyperparameters["num_factors"] == "64"
+    assert settings.tasks["recommend"].hyperparameters["epochs"] == "3"
+    assert settings.tasks["recommend"].hyperparameters["num_factors"] == "64"
+    assert settings.tasks["predict-rating"].hyperparameters["epochs"] == "24"
     assert settings.prefix == "trial"
 
 
 def test_a_regressor_has_its_own_defaults_and_no_thresholds_of_a_classifier() -> None:
     context = {
-        "fmrec.dataset.label.mode": "regression",
-        "fmrec.hyperparameters.predictor_type": "regressor",
-        "fmrec.thresholds.rmse": "1.0",
+        "fmrec.tasks.predict-rating.label.mode": "regression",
+        "fmrec.tasks.predict-rating.hyperparameters.predictor_type": "regressor",
+        "fmrec.tasks.predict-rating.thresholds.rmse": "1.0",
     }
     settings = from_context(context)
 
-    assert settings.hyperparameters == {"num_factors": "64", "predictor_type": "regressor"}
-    assert settings.quality_thresholds == {"rmse": 1.0}
+    task = settings.tasks["predict-rating"]
+    assert task.hyperparameters == {"num_factors": "64", "predictor_type": "regressor"}
+    assert task.thresholds == {"rmse": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -66,13 +73,22 @@ def test_a_regressor_has_its_own_defaults_and_no_thresholds_of_a_classifier() ->
         ),
         ({"fmrec.name": "fmrec"}, "name is 'fmrec'"),
         ({"fmrec.notification_email": "nobody"}, "notification_email is 'nobody'"),
-        ({"fmrec.hyperparameters.epoch": "3"}, "did you mean 'epochs'"),
-        ({"fmrec.hyperparameters.feature_dim": "3"}, "comes from the manifest"),
-        ({"fmrec.hyperparameters.num_factors": "1"}, "num_factors is 1: expected a whole number at least 2"),
+        ({"fmrec.tasks.recommend.hyperparameters.epoch": "3"}, "did you mean 'epochs'"),
+        ({"fmrec.tasks.recommend.hyperparameters.feature_dim": "3"}, "comes from the manifest"),
+        (
+            {"fmrec.tasks.recommend.hyperparameters.num_factors": "1"},
+            "num_factors is 1: expected a whole number at least 2",
+        ),
         ({"fmrec.dataset.label.mode": "regression"}, "expected 'regressor'"),
         ({"fmrec.dataset.interactions.format": "xls"}, "interactions.format"),
-        ({"fmrec.thresholds.rmse": "1"}, "a binary_classifier reports"),
-        ({"fmrec.thresholds.binary_f_beta": '{"maximum": 1}'}, "it needs exactly 'minimum'"),
+        ({"fmrec.tasks.predict-rating.thresholds.rmse": "1"}, "a binary_classifier reports"),
+        (
+            {"fmrec.tasks.predict-rating.thresholds.binary_f_beta": '{"maximum": 1}'},
+            "it needs exactly 'minimum'",
+        ),
+        ({"fmrec.tasks.recommend.thresholds.rmse": "1"}, "lists are judged by ranking metrics"),
+        ({"fmrec.tasks.cook.label.mode": "binary"}, "input should be 'recommend' or 'predict-rating'"),
+        ({"fmrec.task": "cook"}, "task is 'cook'"),
         ({"fmrec.glue.flex": "true", "fmrec.glue.worker_type": "G.8X"}, "Flex has only"),
         ({"fmrec.instances.policy.colour": "red"}, "'colour'"),
         ({"fmrec.instances.policy.families": "[]"}, "families is empty"),

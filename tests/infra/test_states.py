@@ -193,10 +193,16 @@ FUNCTIONS = {
         "s3:PutObject": {"recommendations/*"},
     },
     "AskEndpoint": {"s3:GetObject": {"encoded/*", "embeddings/*"}},
-    "WriteReport": {"s3:PutObject": {"runs/*"}},
+    "PublishPopular": {"s3:GetObject": {"encoded/*"}},
+    "EvaluateRanking": {
+        "s3:GetObject": {"encoded/*", "embeddings/*", "champion/*"},
+        "s3:PutObject": {"evaluations/*"},
+    },
+    "WriteReport": {"s3:PutObject": {"runs/*", "champion/*"}},
 }
 OTHER_ACTIONS = {
     "PublishRecommendations": {"dynamodb:BatchWriteItem"},
+    "PublishPopular": {"dynamodb:BatchWriteItem"},
     "AskEndpoint": {"dynamodb:GetItem", "sagemaker:InvokeEndpoint"},
 }
 

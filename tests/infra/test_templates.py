@@ -172,7 +172,7 @@ def test_functions_share_a_layer_for_their_own_python_and_log_for_a_limited_time
     functions = synthesis.resources("FmRecPipeline", "AWS::Lambda::Function")
     groups = synthesis.resources("FmRecPipeline", "AWS::Logs::LogGroup")
 
-    assert len(functions) == 8
+    assert len(functions) == 10
     for function in functions.values():
         properties = function["Properties"]
         assert properties["Runtime"] == "python3.13"

@@ -50,7 +50,15 @@ def planned(**steps: Any) -> Any:
     for step, changes in steps.items():
         plan[step] |= changes
     sizes = {"feature_dim": 2625, "users": 943, "items": 1682, "rows": 90570, "test_rows": 9430}
-    return {"Payload": {"sizes": sizes, "steps": plan, "cost": {"total_usd": 0.12}, "notes": []}}
+    return {
+        "Payload": {
+            "sizes": sizes,
+            "steps": plan,
+            "neighbours": 10,
+            "cost": {"total_usd": 0.12},
+            "notes": [],
+        }
+    }
 
 
 @pytest.fixture
@@ -102,6 +110,7 @@ def answers(endpoint: dict[str, Any], task_error: Any) -> dict[str, Any]:
         "Encode the interactions": lambda a: {"JobName": a["JobName"], "Id": "jr_1", "ExecutionTime": 60},
         "Choose instances": lambda a: planned(),
         "Train the factorization machine": trained,
+        "Measure the ranking": lambda a: {"Payload": {"k": 10, "model": {"metrics": {"ndcg_at_10": 0.3}}}},
         "Check the quality": lambda a: {"Payload": {"passed": True, "sentence": "Good enough."}},
         "Export the embeddings": lambda a: {
             "Payload": {
@@ -117,6 +126,7 @@ def answers(endpoint: dict[str, Any], task_error: Any) -> dict[str, Any]:
         "Create the k-NN model": lambda a: {"ModelArn": "arn:x"},
         "Find the best items for every user": lambda a: {"TransformJobName": a["TransformJobName"]},
         "Publish some of the users": lambda a: {"Payload": {"users": 943, "recommendations": 9430}},
+        "Publish what is popular": lambda a: {"Payload": {"lists": 1}},
         "Look for the endpoint": look,
         "Configure the endpoint": lambda a: {"EndpointConfigArn": "arn:x"},
         "Create the endpoint": deploy,
@@ -347,7 +357,66 @@ def test_a_model_that_is_not_good_enough_is_not_published(run: Any) -> None:
 
     failure = failure_of(outcome)
     assert failure["error"] == {"Error": "QualityError", "Cause": "accuracy is 0.5"}
-    assert "Export the embeddings" not in started.visited
+    assert "Build the k-NN index" not in started.visited
+    assert "Measure the ranking" not in started.visited
+
+
+def test_lists_are_judged_by_ranking_beside_the_champion_before_anything_is_published(run: Any) -> None:
+    started, (status, _) = run({"task": "recommend"})
+
+    assert status == "SUCCEEDED"
+    (measured,) = calls(started, "Measure the ranking")
+    assert measured["Payload"] == {
+        "manifest_uri": "s3://fmrecstorage-data/encoded/run-1/manifest.json",
+        "embeddings_uri": "s3://fmrecstorage-data/embeddings/run-1/embeddings.json",
+        "champion_uri": "s3://fmrecstorage-data/champion/model.json",
+        "output_uri": "s3://fmrecstorage-data/evaluations/run-1/ranking.json",
+    }
+    (checked,) = calls(started, "Check the quality")
+    assert checked["Payload"]["evaluation"]["model"]["metrics"] == {"ndcg_at_10": 0.3}
+    assert checked["Payload"]["thresholds"] == {"ndcg_at_10": {"minimum": 0.02}}
+    assert started.visited.index("Check the quality") < started.visited.index("Build the k-NN index")
+    (encoding,) = calls(started, "Encode the interactions")
+    assert json.loads(encoding["Arguments"]["--dataset"])["label"]["mode"] == "implicit"
+
+
+def test_lists_that_popularity_beats_are_not_published_and_the_champion_stays(run: Any) -> None:
+    verdict = {"Payload": {"passed": False, "sentence": "popularity's NDCG@10 is 0.1333"}}
+    started, outcome = run({"task": "recommend"}, **{"Check the quality": lambda a: verdict})
+
+    assert failure_of(outcome)["error"]["Cause"] == "popularity's NDCG@10 is 0.1333"
+    assert "Publish the recommendations" not in started.visited
+    assert "Write the run report" not in started.visited
+
+
+def test_k_nn_is_asked_for_what_the_plan_says_where_seen_items_are_left_out(run: Any) -> None:
+    plan = planned()
+    plan["Payload"]["neighbours"] = 169
+    started, _ = run({"task": "recommend"}, **{"Choose instances": lambda a: plan})
+
+    (asked,) = calls(started, "Choose instances")
+    assert asked["Payload"]["serving"]["neighbours"] is None
+    (index,) = calls(started, "Build the k-NN index")
+    assert index["HyperParameters"]["k"] == "169"
+    (published,) = calls(started, "Publish some of the users")
+    assert published["Payload"]["exclude_seen"] is True
+
+
+def test_a_run_that_has_published_is_the_champion_from_then_on(run: Any) -> None:
+    started, _ = run({"task": "recommend"})
+
+    (report,) = calls(started, "Write the run report")
+    assert report["Payload"]["champion_uri"] == "s3://fmrecstorage-data/champion/model.json"
+    assert report["Payload"]["champion"] == {
+        "run": "run-1",
+        "task": "recommend",
+        "model_version": "fmrec-run-1-fm-1",
+        "model_uri": "s3://b/models/fmrec-run-1-fm-1/output/model.tar.gz",
+        "manifest_uri": "s3://fmrecstorage-data/encoded/run-1/manifest.json",
+        "embeddings_uri": "s3://fmrecstorage-data/embeddings/run-1/embeddings.json",
+    }
+    (popular,) = calls(started, "Publish what is popular")
+    assert popular["Payload"]["per_user"] == 10
 
 
 def test_users_without_recommendations_fail_the_run(run: Any) -> None:
@@ -396,7 +465,9 @@ def test_without_an_endpoint_the_run_ends_with_the_table(run: Any) -> None:
 
 def test_what_is_left_out_is_asked_for_on_top_and_told_to_whom_it_concerns(run: Any) -> None:
     serving = {"recommendations_per_user": 20, "exclude_seen": True, "filters": {"deny": ["i1"]}}
-    started, (status, _) = run({"serving": serving})
+    plan = planned()
+    plan["Payload"]["neighbours"] = 120
+    started, (status, _) = run({"serving": serving}, **{"Choose instances": lambda a: plan})
 
     assert status == "SUCCEEDED"
     (index,) = calls(started, "Build the k-NN index")

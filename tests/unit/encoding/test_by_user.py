@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fmrec.dataset import Dataset
 from fmrec.encoding.batches import NEGATIVE, Batch, Ragged, by_key, hashes, units
-from fmrec.encoding.by_user import decide
+from fmrec.encoding.by_user import COPY, Pairs, decide
 from fmrec.encoding.negatives import ItemRange
 
 ITEMS = ItemRange(100, 112)
@@ -55,7 +55,9 @@ def test_every_row_lands_on_one_side_whatever_order_rows_arrive_in(
     random.shuffle(order)
     again = decide(whole.take(np.array(order, np.int64)), dataset(split=split), ITEMS)
     assert [side.row.tolist() for side in (again.train, again.test)] == rows_of
-    assert list(zip(decided.seen_user, decided.seen_item, strict=True)) == sorted(set(pairs(decided.train)))
+    for found_pairs, side in ((decided.seen, decided.train), (decided.heldout, decided.test)):
+        together = list(zip(found_pairs.user, found_pairs.item, strict=True))
+        assert together == sorted(set(pairs(side)))
 
 
 @given(rows)
@@ -162,6 +164,53 @@ def test_weights_repeat_training_rows_and_fractions_are_a_chance() -> None:
     assert copies[:, 0].mean() == pytest.approx(0.25, abs=0.06)
     assert decided.tally["repeated train"] == 500
     assert decided.tally["dropped met, but not picked"] == (copies == 0).sum()
+
+
+@pytest.mark.parametrize(
+    "label", [{"mode": "binary", "threshold": 4}, {"mode": "regression", "threshold": 4}]
+)
+def test_pairs_tell_who_liked_what_and_the_last_value_as_read(label: dict[str, Any]) -> None:
+    found = [(0, 100, 5, 1), (0, 101, 3, 2), (0, 102, 4, 3), (0, 102, 1, 4), (1, 103, 2, 5), (1, 104, 4, 6)]
+    decided = decide(batch(found), dataset(label=label, split={"method": "leave-first-n", "n": 1}), ITEMS)
+    assert decided.heldout.item.tolist() == [100, 103]
+    assert decided.heldout.relevant.tolist() == [True, False]
+    assert decided.heldout.value.tolist() == [5, 2]
+    assert decided.seen.item.tolist() == [101, 102, 104]
+    assert decided.seen.relevant.tolist() == [False, True, True]
+    assert Pairs.from_bytes(decided.seen.to_bytes()).value.tolist() == [3, 1, 4]
+
+
+def test_under_implicit_feedback_pairs_keep_what_was_met_but_not_picked() -> None:
+    whole = batch([(0, 100 + at, 0, at) for at in range(5)]).with_(value=np.array([1.0, 0, 2, 0, 0.5]))
+    decided = decide(whole, dataset(label=implicit, split={"method": "leave-first-n", "n": 2}), ITEMS)
+    assert decided.heldout.relevant.tolist() == [True, False]
+    assert np.isnan(decided.heldout.value).all()
+    assert decided.seen.item.tolist() == [102, 103, 104]
+    assert decided.seen.relevant.tolist() == [True, False, True]
+
+
+def test_each_copy_of_the_positives_has_negatives_and_a_place_of_its_own() -> None:
+    found = [(user, 100 + user % 3, 1, 0) for user in range(300)]
+    label = implicit | {"copies": 4}
+    decided = decide(batch(found), dataset(label=label, split={"method": "none"}), ITEMS)
+    train = decided.train
+    positives = train.take(train.value == 1)
+    assert sorted(pairs(positives)) == sorted(4 * pairs(batch(found)))
+    assert len(set(positives.row.tolist())) == 4 * 300
+    negatives = train.take(train.value == 0)
+    assert len(negatives) == decided.tally["negatives train"] == 4 * 3 * 300
+    assert decided.tally["encoded train"] == 300
+    assert decided.tally["repeated train"] == 3 * 300
+    of_copy = [tuple(negatives.item[negatives.row // COPY == copy].tolist()) for copy in range(4)]
+    assert len(set(of_copy)) == 4
+
+
+def test_held_out_rows_are_not_copied() -> None:
+    label = implicit | {"copies": 4}
+    found = [(0, 100 + at, 1, at) for at in range(6)]
+    decided = decide(batch(found), dataset(label=label, split={"method": "leave-first-n", "n": 2}), ITEMS)
+    assert (decided.test.value == 1).sum() == 2
+    assert (decided.test.value == 0).sum() == 6
 
 
 def test_hashes_are_splitmix64_of_each_column_in_turn_and_well_mixed() -> None:

@@ -8,10 +8,23 @@ from fmrec import execution_input, hyperparameters
 from fmrec.errors import FmrecError, SettingsError
 
 DEFAULTS: dict[str, Any] = {
-    "dataset": {"label": {"mode": "binary", "threshold": 4}},
-    "hyperparameters": {"num_factors": "64", "predictor_type": "binary_classifier", "epochs": "20"},
+    "task": "predict-rating",
+    "tasks": {
+        "recommend": {
+            "label": {"mode": "implicit", "threshold": 4, "copies": 3},
+            "hyperparameters": {"num_factors": "64", "predictor_type": "binary_classifier", "epochs": "4"},
+            "thresholds": {"ndcg_at_10": 0.02},
+        },
+        "predict-rating": {
+            "label": {"mode": "binary", "threshold": 4},
+            "hyperparameters": {"num_factors": "64", "predictor_type": "binary_classifier", "epochs": "20"},
+            "thresholds": {"rmse": 1.0},
+        },
+    },
+    "dataset": {"split": {"method": "leave-first-n", "n": 10}},
     "serving": {"recommendations_per_user": 10, "neighbours": None, "endpoint": True},
 }
+RATING = DEFAULTS["tasks"]["predict-rating"]
 
 
 def resolve(given: Any, run: Any = "demo-1") -> Any:
@@ -21,7 +34,7 @@ def resolve(given: Any, run: Any = "demo-1") -> Any:
 def test_an_empty_input_is_the_defaults() -> None:
     resolved = resolve({})
 
-    assert resolved["hyperparameters"] == DEFAULTS["hyperparameters"]
+    assert resolved["hyperparameters"] == RATING["hyperparameters"]
     assert resolved["serving"] == {
         "recommendations_per_user": 10,
         "neighbours": 10,
@@ -43,7 +56,7 @@ def test_what_is_given_wins_over_the_defaults_one_by_one() -> None:
     )
 
     assert resolved["hyperparameters"] == {
-        **DEFAULTS["hyperparameters"],
+        **RATING["hyperparameters"],
         "num_factors": "16",
         "clip_gradient": "0.5",
     }
@@ -64,10 +77,11 @@ def test_an_earlier_runs_encoding_stands_in_for_a_data_set() -> None:
     ("given", "sentence"),
     [
         ([], "expected a JSON object"),
-        ({"datasets": {}}, "the execution input has 'datasets': expected only dataset, encoded, hyper"),
+        ({"datasets": {}}, "the execution input has 'datasets': expected only task, dataset, encoded, hyper"),
         ({"encoded": "s3://bucket/encoded/demo-0/"}, "expected the name of the run that encoded"),
         ({"encoded": "../demo-0"}, "encoded is '../demo-0'"),
         ({"encoded": 7}, "encoded is 7"),
+        ({"task": "cook"}, "task is 'cook': expected 'recommend' or 'predict-rating'"),
         ({"encoded": "demo-0", "dataset": "s3://bucket/d.json"}, "has both 'dataset' and 'encoded'"),
         ({"dataset": "ratings.csv"}, "s3:// URI"),
         ({"dataset": {"colour": 1}}, "colour"),
@@ -92,17 +106,45 @@ def test_a_wrong_input_is_refused_with_a_sentence(given: Any, sentence: Any) -> 
     assert sentence in str(raised.value)
 
 
+def test_a_task_brings_its_label_hyperparameters_thresholds_and_leaves_out_what_was_seen() -> None:
+    resolved = resolve({"task": "recommend", "hyperparameters": {"num_factors": 16}})
+
+    assert resolved["task"] == "recommend"
+    assert resolved["dataset"]["label"]["mode"] == "implicit"
+    assert resolved["dataset"]["label"]["copies"] == 3
+    assert (resolved["hyperparameters"]["epochs"], resolved["hyperparameters"]["num_factors"]) == ("4", "16")
+    assert resolved["thresholds"] == {"ndcg_at_10": 0.02}
+    assert resolved["serving"]["exclude_seen"] is True
+    assert (
+        resolve({"task": "recommend", "serving": {"exclude_seen": False}})["serving"]["exclude_seen"] is False
+    )
+    assert resolve({})["thresholds"] == {"rmse": 1.0}
+
+
+def test_a_label_in_the_data_set_document_wins_over_the_tasks() -> None:
+    resolved = resolve({"task": "recommend", "dataset": {"label": {"mode": "binary", "threshold": 3}}})
+
+    assert resolved["dataset"]["label"] == {"mode": "binary", "threshold": 3.0}
+
+
+def test_every_event_counts_where_a_data_set_has_no_values() -> None:
+    clicks = {"interactions": {"path": "clicks/", "columns": {"user": "who", "item": "what"}}}
+
+    assert resolve({"task": "recommend", "dataset": clicks})["dataset"]["label"]["threshold"] is None
+
+
 @pytest.mark.parametrize(
     ("serving", "neighbours"),
     [
         ({}, 10),
-        ({"exclude_seen": True}, 100),
-        ({"filters": {"deny": ["a"]}, "recommendations_per_user": 50}, 180),
-        ({"exclude_seen": True, "recommendations_per_user": 900}, 1024),
+        ({"exclude_seen": True}, None),
+        ({"filters": {"deny": ["a"]}, "recommendations_per_user": 50}, None),
         ({"exclude_seen": True, "neighbours": 300}, 300),
     ],
 )
-def test_k_nn_is_asked_for_more_where_something_is_left_out(serving: Any, neighbours: Any) -> None:
+def test_what_k_nn_is_asked_for_is_left_to_the_data_where_something_is_left_out(
+    serving: Any, neighbours: Any
+) -> None:
     assert resolve({"serving": serving})["serving"]["neighbours"] == neighbours
 
 

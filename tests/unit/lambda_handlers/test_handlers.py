@@ -4,12 +4,20 @@ import json
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-DEFAULTS = {
-    "dataset": {"label": {"mode": "binary", "threshold": 4}},
-    "hyperparameters": {"num_factors": "64", "predictor_type": "binary_classifier"},
+DEFAULTS: dict[str, Any] = {
+    "task": "predict-rating",
+    "tasks": {
+        "predict-rating": {
+            "label": {"mode": "binary", "threshold": 4},
+            "hyperparameters": {"num_factors": "64", "predictor_type": "binary_classifier"},
+            "thresholds": {},
+        }
+    },
+    "dataset": {},
     "serving": {"recommendations_per_user": 10, "endpoint": True},
 }
 
@@ -76,7 +84,7 @@ def test_choose_instances_says_that_there_is_no_encoding(invoke: Any, small_run:
 
 
 def test_check_quality_judges(invoke: Any) -> None:
-    event = {"metrics": {"test:rmse": 1.2}, "thresholds": {"rmse": 1.0}, "manifest_uri": "unused"}
+    event = {"metrics": {"test:rmse": 1.2}, "thresholds": {"rmse": 1.0}, "evaluation": None}
     answer = invoke("check_quality", event)
 
     assert answer["passed"] is False
@@ -147,6 +155,60 @@ def test_publish_recommendations_writes_everyones_best(published: Any, small_run
     assert float(first["score"]["N"]) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.fixture
+def held_out(small_run: Any) -> None:
+    """What the encoding tells of who met and liked what: everybody met item 0 and liked the held-out item 1."""
+    for folder, item in (("seen", 7), ("heldout", 8)):
+        place = small_run.folder / "encoded" / folder
+        place.mkdir()
+        pairs = {
+            "user_column": pa.array(range(7), pa.int64()),
+            "item_column": pa.array([item] * 7, pa.int64()),
+            "relevant": [True] * 7,
+        }
+        pq.write_table(pa.table(pairs), place / "part-00000.parquet")
+
+
+def test_lists_are_measured_beside_popularity_and_the_champion_and_judged(
+    published: Any, invoke: Any, small_run: Any, held_out: Any
+) -> None:
+    exported, _ = published
+    places = {"manifest_uri": small_run.uri("encoded/manifest.json"), "embeddings_uri": exported["uri"]}
+    event = places | {
+        "champion_uri": small_run.uri("champion/model.json"),
+        "output_uri": small_run.uri("evaluations/ranking.json"),
+    }
+
+    first = invoke("evaluate_ranking", event)
+    assert first["users"] == 7
+    assert first["champion"] is None
+    assert json.loads((small_run.folder / "evaluations/ranking.json").read_text()) == first
+    serving = places | {"run": "small", "task": "recommend", "model_version": "m", "model_uri": "u"}
+    (small_run.folder / "champion").mkdir()
+    (small_run.folder / "champion/model.json").write_text(json.dumps(serving))
+    second = invoke("evaluate_ranking", event)
+    assert second["champion"]["metrics"] == second["model"]["metrics"]
+    verdict = invoke("check_quality", {"metrics": {}, "thresholds": {}, "evaluation": second})
+    assert "popularity's NDCG@10" in verdict["sentence"]
+    assert {check["metric"] for check in verdict["checks"]} == {
+        "popularity_ndcg_at_10",
+        "champion_ndcg_at_10",
+    }
+
+
+def test_publish_popular_writes_a_list_for_strangers(invoke: Any, small_run: Any, cloud: Any) -> None:
+    event = {
+        "manifest_uri": small_run.uri("encoded/manifest.json"),
+        "table": "t",
+        "per_user": 3,
+        "model_version": "m-1",
+        "filters": {},
+    }
+
+    assert invoke("publish_popular", event) == {"lists": 1}
+    assert len(cloud[0].items["*"]["recommendations"]["L"]) == 3
+
+
 def test_ask_endpoint_compares_the_endpoint_with_the_table(
     published: Any, invoke: Any, small_run: Any, cloud: Any
 ) -> None:
@@ -197,8 +259,25 @@ def test_write_report_writes_and_answers_with_a_message(invoke: Any, small_run: 
         "published": {"users": 7, "recommendations": 14, "table": "t"},
         "endpoint": {"name": "e", "status": "NotWanted", "why": "serving.endpoint is false."},
     }
-    answer = invoke("write_report", {"report": report, "report_uri": small_run.uri("runs/report.json")})
+    champion = {
+        "run": "r-1",
+        "task": "recommend",
+        "model_version": "m",
+        "model_uri": "s3://b/m",
+        "manifest_uri": "s3://b/e",
+        "embeddings_uri": "s3://b/v",
+    }
+    answer = invoke(
+        "write_report",
+        {
+            "report": report,
+            "report_uri": small_run.uri("runs/report.json"),
+            "champion": champion,
+            "champion_uri": small_run.uri("champion/model.json"),
+        },
+    )
 
+    assert json.loads((small_run.folder / "champion/model.json").read_text()) == champion
     assert answer["subject"] == "Run r-1 succeeded: 7 users have recommendations"
     assert json.loads((small_run.folder / "runs/report.json").read_text())["run"] == "r-1"
 

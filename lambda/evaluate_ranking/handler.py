@@ -1,0 +1,28 @@
+"""Rank all items for the held-out users, and judge the lists beside popularity and the champion."""
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from fmrec import champion
+from fmrec.ranking.step import evaluate
+
+logger = Logger(service="evaluate_ranking")
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer the report that is written to ``output_uri``."""
+    serving = champion.read(event["champion_uri"])
+    report = evaluate(
+        manifest_uri=event["manifest_uri"],
+        embeddings_uri=event["embeddings_uri"],
+        champion=serving.places if serving is not None else None,
+        output_uri=event["output_uri"],
+    )
+    logger.info(
+        "judged the lists",
+        extra={"metrics": report["model"]["metrics"], "champion": serving and serving.run},
+    )
+    return report

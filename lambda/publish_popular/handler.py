@@ -1,0 +1,25 @@
+"""Publish what is popular, for users whom the model doesn't know."""
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from fmrec.recommendations.cold_start import publish_popular
+
+logger = Logger(service="publish_popular")
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
+    """Answer how many lists were written."""
+    written = publish_popular(
+        manifest_uri=event["manifest_uri"],
+        table=event["table"],
+        per_user=event["per_user"],
+        model_version=event["model_version"],
+        filters=event["filters"],
+        segments_uri=event.get("segments_uri"),
+    )
+    logger.info("published", extra=written)
+    return written

@@ -1,0 +1,61 @@
+"""Is the model good enough for what it is for? What fails here is neither published nor served.
+
+`recommend` is judged by its lists, over all items, beside popularity and the champion that serves now;
+`predict-rating` by what SageMaker measured on the test channel.
+"""
+
+from __future__ import annotations
+
+from stacks.workflow.states import EXPLAIN, States, decide, invoke, jsonata, merge
+from stacks.workflow.training import DATA
+
+PURPOSE = "Is the model for top-N lists?"
+MEASURE = "Measure the ranking"
+CHECK_QUALITY = "Check the quality"
+GOOD_ENOUGH = "Is the model good enough?"
+
+CHAMPION = f"{DATA}/champion/model.json"
+"""Where the model that serves is recorded (`fmrec.champion`)."""
+
+
+def judge(*, next_state: str) -> States:
+    """All states between the embeddings and what is made of them."""
+    return merge(
+        decide(PURPOSE, ("$task = 'recommend'", MEASURE), otherwise=CHECK_QUALITY),
+        invoke(
+            MEASURE,
+            "${EvaluateRanking}",
+            {
+                "manifest_uri": jsonata("$manifest_uri"),
+                "embeddings_uri": jsonata("$embeddings.uri"),
+                "champion_uri": CHAMPION,
+                "output_uri": jsonata("$evaluation_uri"),
+            },
+            assign={"evaluation": jsonata("$states.result.Payload")},
+            next_state=CHECK_QUALITY,
+        ),
+        invoke(
+            CHECK_QUALITY,
+            "${CheckQuality}",
+            {
+                "metrics": jsonata("$metrics"),
+                "evaluation": jsonata("$evaluation"),
+                "thresholds": jsonata("$thresholds"),
+            },
+            assign={"verdict": jsonata("$states.result.Payload")},
+            next_state=GOOD_ENOUGH,
+        ),
+        decide(
+            GOOD_ENOUGH,
+            ("$verdict.passed", next_state),
+            otherwise=EXPLAIN,
+            assign={
+                "failure": {
+                    "state": CHECK_QUALITY,
+                    "log": "training",
+                    "name": jsonata("$model_version"),
+                    "error": {"Error": "QualityError", "Cause": jsonata("$verdict.sentence")},
+                }
+            },
+        ),
+    )
