@@ -9,7 +9,6 @@ from typing import Any, TextIO
 
 from fmrec.execution import JobStarted, StateRun, Timeline, log_lines
 
-
 SHORTEST_SHOWN = 0.1
 """Seconds. Shorter states (a look at a status, say) would only hide the others."""
 
