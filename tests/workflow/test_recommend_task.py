@@ -1,0 +1,112 @@
+"""The `recommend` task through the deployed workflow: judged by ranking, and nothing seen twice.
+
+Users pick items of their own group only, and rate them by chance: ratings say nothing of what somebody
+will pick, picks say everything. So the explicit recipe can't beat popularity here, and implicit feedback can.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import random
+from typing import Any
+
+import pytest
+
+from fmrec.execution import Execution
+
+USERS, ITEMS, RATED, HELD_OUT, WANTED = 150, 60, 12, 4, 5
+INTERACTIONS = {"path": "groups/", "format": "csv", "header": True}
+INPUT: dict[str, Any] = {
+    "task": "recommend",
+    "dataset": {"interactions": INTERACTIONS, "split": {"method": "leave-first-n", "n": HELD_OUT}},
+    "hyperparameters": {
+        "num_factors": 4,
+        "epochs": 10,
+        "mini_batch_size": 100,
+        "linear_lr": 0.02,
+        "factors_lr": 0.05,
+        "factors_init_sigma": 0.1,
+    },
+    "serving": {"recommendations_per_user": WANTED, "endpoint": True},
+}
+
+
+def ratings() -> list[tuple[int, int, int]]:
+    """(user, item, rating) in the order in which they were given; items with small numbers are popular."""
+    chance = random.Random(7)  # noqa: S311 - data, not secrets
+    found = []
+    for user in range(1, USERS + 1):
+        group = [item for item in range(1, ITEMS + 1) if item % 2 == user % 2]
+        # Weighted sampling without replacement (Efraimidis and Spirakis 2006): keys u^(1/w), w = 1/item.
+        picked = sorted(group, key=lambda item: -(chance.random() ** item))[:RATED]
+        chance.shuffle(picked)
+        found += [(user, item, chance.choice((2, 5))) for item in picked]
+    return found
+
+
+def lists(pipeline: Any) -> dict[str, Any]:
+    """What the table serves, by user."""
+    pages = (
+        pipeline.cloud.client("dynamodb")
+        .get_paginator("scan")
+        .paginate(TableName=pipeline.outputs["RecommendationsTable"])
+    )
+    return {item["user_id"]["S"]: item for page in pages for item in page["Items"]}
+
+
+def read(pipeline: Any, key: str) -> Any:
+    body = pipeline.cloud.client("s3").get_object(Bucket=pipeline.outputs["DataBucket"], Key=key)["Body"]
+    return json.loads(body.read())
+
+
+@pytest.fixture(scope="module")
+def recommended(pipeline: Any) -> Execution:
+    """A run of the task that is good enough."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["user_id", "item_id", "rating", "timestamp"])
+    writer.writerows((*row, 1_000_000 + at) for at, row in enumerate(ratings()))
+    pipeline.upload("raw/groups/ratings.csv", text.getvalue())
+    run: Execution = pipeline.run(INPUT)
+    assert run.status == "SUCCEEDED", run.cause
+    return run
+
+
+def test_a_model_that_beats_popularity_is_served_and_nothing_seen_is_in_its_lists(
+    pipeline: Any, recommended: Execution
+) -> None:
+    report = read(pipeline, f"runs/{recommended.name}/report.json")
+    ranking = read(pipeline, f"evaluations/{recommended.name}/ranking.json")
+    assert "popularity's NDCG@10" in report["verdict"]["sentence"]
+    assert report["evaluation"]["model"] == ranking["model"]
+    assert ranking["comparisons"]["most_rated"]["ndcg_at_10"]["low"] > 0
+    assert read(pipeline, "champion/model.json")["run"] == recommended.name
+
+    seen: dict[str, list[str]] = {}
+    for user, item, _ in ratings():
+        seen.setdefault(str(user), []).append(str(item))
+    served = lists(pipeline)
+    assert set(seen) <= set(served)
+    assert len(served["*"]["recommendations"]["L"]) == WANTED
+    for user_id, met in seen.items():
+        items = [entry["M"]["item_id"]["S"] for entry in served[user_id]["recommendations"]["L"]]
+        assert len(items) == len(set(items)) == WANTED
+        assert not set(items) & set(met[HELD_OUT:])
+
+
+def test_the_explicit_recipe_is_refused_and_the_champion_goes_on_serving(
+    pipeline: Any, recommended: Execution
+) -> None:
+    before = lists(pipeline), read(pipeline, "champion/model.json")
+    explicit = INPUT["dataset"] | {"label": {"mode": "binary", "threshold": 4}}
+    run = pipeline.run(INPUT | {"dataset": explicit})
+
+    assert (run.status, run.error) == ("FAILED", "QualityError")
+    assert "popularity's NDCG@10 is 0." in str(run.cause)
+    assert "implicit feedback with sampled negatives" in str(run.cause)
+    assert "Publish the recommendations" not in [state.name for state in run.states]
+    ranking = read(pipeline, f"evaluations/{run.name}/ranking.json")
+    assert ranking["champion"]["metrics"]["ndcg_at_10"] > ranking["model"]["metrics"]["ndcg_at_10"]
+    assert (lists(pipeline), read(pipeline, "champion/model.json")) == before
