@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Build the Lambdas' layer into build/lambda-layer/python from lambda/requirements.txt, without Docker.
 
-pip fetches the wheels of the Lambda runtime's Python and platform, whatever machine this runs on, and
+uv fetches the wheels of the Lambda runtime's Python and platform, whatever machine this runs on, and
 what Lambda never needs (tests, headers, network file systems that fmrec reaches through boto3) is
 removed, since code and layers together may be 250 MB unzipped. Nothing is done while the lock file
 and this script are as they were when the layer was built.
@@ -20,7 +20,7 @@ LOCK = ROOT / "lambda" / "requirements.txt"
 LAYER = ROOT / "build" / "lambda-layer"
 
 PYTHON_VERSION = "3.13"
-PLATFORMS = ("manylinux_2_28_x86_64", "manylinux2014_x86_64")
+PLATFORM = "x86_64-manylinux_2_28"
 
 UNNEEDED = (
     "**/tests",
@@ -59,13 +59,12 @@ def fingerprint() -> str:
 
 def install(target: Path) -> None:
     """Install the locked wheels for the Lambda runtime into `target`."""
-    platforms = [part for platform in PLATFORMS for part in ("--platform", platform)]
+    # uv, because pips of some ages check requires-python against the interpreter that runs them.
     subprocess.run(
         [
-            *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
-            *("--require-hashes", "--requirement", str(LOCK), "--target", str(target), "--no-compile"),
-            *("--only-binary=:all:", "--implementation", "cp", "--python-version", PYTHON_VERSION),
-            *platforms,
+            *(str(Path(sys.executable).with_name("uv")), "pip", "install", "--quiet", "--system-certs"),
+            *("--require-hashes", "--requirement", str(LOCK), "--target", str(target)),
+            *("--only-binary", ":all:", "--python-version", PYTHON_VERSION, "--python-platform", PLATFORM),
         ],
         check=True,
     )
