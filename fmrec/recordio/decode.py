@@ -99,7 +99,7 @@ def read_batches(file: BinaryIO, batch_rows: int) -> Iterator[tuple[Matrix, NDAr
         for start in range(0, count - batch_rows + 1, batch_rows):
             batch = rows[start : start + batch_rows]
             yield _to_matrix(batch), batch.labels
-        waiting = [rows[count - count % batch_rows :]]
+        waiting = [rows[count - count % batch_rows :]] if count % batch_rows else []
         count %= batch_rows
     if count:
         rows = concatenate_rows(waiting)

@@ -458,3 +458,15 @@ def test_answers_that_differ_are_refused_with_their_byte() -> None:
     two = recordio.encode_label_tensors({"score": np.zeros((1, 2))})
     with pytest.raises(FormatError, match=re.escape("byte 36: a record's label has the sizes {'score': 2}")):
         recordio.decode_label_tensors(one + two)
+
+
+def test_batches_that_end_where_a_block_ends_lose_nothing() -> None:
+    rows = 3 * (1 << 16) // 2  # 64 bytes each: one block of 4 MiB and a half
+    two_hot = sparse.csr_matrix(
+        (np.ones(2 * rows, np.float32), np.tile([1, 300], rows), np.arange(0, 2 * rows + 1, 2)), (rows, 2625)
+    )
+    data = written(two_hot, np.zeros(rows, np.float32))
+    assert len(data) == 64 * rows
+    for batch_rows in (1 << 15, 1 << 16):
+        batches = recordio.read_batches(io.BytesIO(data), batch_rows)
+        assert sum(batch.shape[0] for batch, _ in batches) == rows
