@@ -49,7 +49,7 @@ def _python(name: str, requirements: tuple[str, ...], python: str) -> Path:
         uv = [sys.executable, "-m", "uv"]
         _run([*uv, "venv", "--quiet", "--relocatable", "--python", python, str(making)], name)
         own = str(making / "bin" / "python")
-        _run([*uv, "pip", "install", "--quiet", "--python", own, *requirements], name)
+        _run([*uv, "pip", "install", "--system-certs", "--quiet", "--python", own, *requirements], name)
         (making / "stamp").write_text(stamp)
         shutil.rmtree(folder, ignore_errors=True)
         making.rename(folder)

@@ -29,8 +29,11 @@ def as_question(rows: Any) -> dict[str, Any]:
 
 def unpack(archive: Path, folder: Path) -> Path:
     """What users do before Module.load: untar, unzip, rename."""
+    folder.mkdir(parents=True, exist_ok=True)
     with tarfile.open(archive) as tar:
-        tar.extract("model_algo-1", folder, filter="data")
+        member = tar.extractfile("model_algo-1")
+        assert member is not None
+        (folder / "model_algo-1").write_bytes(member.read())
     with zipfile.ZipFile(folder / "model_algo-1") as opened:
         (folder / "model-symbol.json").write_bytes(opened.read("symbol.json"))
         (folder / "model-0000.params").write_bytes(opened.read("params"))

@@ -41,7 +41,16 @@ def trec_eval() -> Callable[[list[dict[str, Any]]], list[list[dict[str, float]]]
         subprocess.run(
             [*uv, "venv", "--quiet", "--relocatable", "--python", sys.executable, making], check=True
         )
-        install = [*uv, "pip", "install", "--quiet", "--python", str(making / "bin/python"), ORACLE]
+        install = [
+            *uv,
+            "pip",
+            "install",
+            "--system-certs",
+            "--quiet",
+            "--python",
+            str(making / "bin/python"),
+            ORACLE,
+        ]
         subprocess.run(install, check=True)
         making.rename(folder)
 
