@@ -39,7 +39,7 @@ def movielens(pipeline: Any) -> MovieLens:
 
 def run_job(pipeline: Any, document: dict[str, Any], run: str) -> Manifest:
     glue, bucket = pipeline.cloud.client("glue"), pipeline.outputs["DataBucket"]
-    (job,) = glue.list_jobs()["JobNames"]
+    job = pipeline.outputs["EncodingJobName"]
     arguments = {
         "--dataset": json.dumps(document),
         "--raw": f"s3://{bucket}/raw/",
