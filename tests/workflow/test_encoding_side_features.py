@@ -70,14 +70,14 @@ def test_the_deployed_job_encodes_movielens_with_side_features(
     }
     manifest = run_job(pipeline, document, f"sides-{mode}")
 
-    ratings = list(csv.DictReader(movielens.ratings.open(encoding="utf-8")))
+    ratings = list(csv.DictReader(movielens.ratings.read_text(encoding="utf-8").splitlines()))
     met: Counter[str] = Counter()
     picked = {"train": 0, "test": 0}
     for row in ratings:
         met[row["user_id"]] += 1
         picked["test" if met[row["user_id"]] <= 10 else "train"] += float(row["rating"]) >= 4
-    users = list(csv.DictReader(movielens.users.open(encoding="utf-8")))
-    items = list(csv.DictReader(movielens.items.open(encoding="utf-8")))
+    users = list(csv.DictReader(movielens.users.read_text(encoding="utf-8").splitlines()))
+    items = list(csv.DictReader(movielens.items.read_text(encoding="utf-8").splitlines()))
     sizes = {
         "user": 943,
         "item": 1682,
