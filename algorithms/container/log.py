@@ -7,6 +7,7 @@ users: ``#quality_metric``, ``#progress_metric``, ``#throughput_metric``, ``#tes
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Mapping
@@ -22,8 +23,17 @@ def say(line: str) -> None:
 
 def info(text: str, level: str = "INFO") -> None:
     """One line with time (UTC) and thread, as the images write it."""
+    say(_stamped(text, level))
+
+
+def last_words(text: str) -> None:
+    """Write one line from a signal's handler, which may have come in the middle of another line's writing."""
+    os.write(1, f"{_stamped(text, 'INFO')}\n".encode())
+
+
+def _stamped(text: str, level: str) -> str:
     stamp = datetime.now(UTC).strftime("%m/%d/%Y %H:%M:%S")
-    say(f"[{stamp} {level} {threading.get_ident()}] {text}")
+    return f"[{stamp} {level} {threading.get_ident()}] {text}"
 
 
 def quality(host: str, scope: str, values: Mapping[str, float]) -> None:

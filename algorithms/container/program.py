@@ -65,5 +65,5 @@ def _stop(signal_number: int, frame: FrameType | None) -> None:
 
     Not by an exception: threads in compiled code would be waited for, and they for the main thread.
     """
-    log.info(f"Received {signal.Signals(signal_number).name}. Exiting.")
+    log.last_words(f"Received {signal.Signals(signal_number).name}. Exiting.")
     os._exit(128 + signal_number)
