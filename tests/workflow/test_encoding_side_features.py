@@ -1,4 +1,4 @@
-"""MovieLens with what is known of users and movies, through the deployed Glue job, by every kind of label."""
+"""MovieLens with what is known of users and movies, through the deployed Glue job, with binary labels."""
 
 from __future__ import annotations
 
@@ -24,8 +24,6 @@ FEATURES = [
 ]
 LABELS: dict[str, dict[str, Any]] = {
     "binary": {"mode": "binary", "threshold": 4},
-    "regression": {"mode": "regression"},
-    "implicit": {"mode": "implicit", "threshold": 4, "negatives_per_positive": 2},
 }
 
 
