@@ -80,20 +80,19 @@ def _time(found: Any) -> float | None:
 
 
 def subject(report: Mapping[str, Any]) -> str:
-    """One line: which run, and for how many users it published."""
-    published = report["published"]
-    line = f"Run {report['run']} succeeded: {published['users']:,} users have recommendations"
-    return line[:SUBJECT_CHARACTERS]
+    """One line: which run, and what it brought about."""
+    users = report["published"]["users"]
+    brought = f"{users:,} users have recommendations" if users else "its model scores pairs, it makes no lists"
+    return f"Run {report['run']} succeeded: {brought}"[:SUBJECT_CHARACTERS]
 
 
 def message(report: Mapping[str, Any], uri: str) -> str:
     """What a person wants to know when a run has succeeded."""
-    published = report["published"]
     lines = [
         subject(report) + ".",
         "",
         report["verdict"]["sentence"],
-        f"Published {published['recommendations']:,} recommendations to the table {published['table']}.",
+        *_publication(report["published"]),
         _endpoint(report["endpoint"]),
         *(_choice(step, chosen) for step, chosen in sorted(report["chosen"].items())),
         *(_refusal(refusal) for refusal in report["refusals"]),
@@ -101,6 +100,12 @@ def message(report: Mapping[str, Any], uri: str) -> str:
         f"The whole report: {uri}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _publication(published: Mapping[str, Any]) -> list[str]:
+    if not published["users"]:
+        return []
+    return [f"Published {published['recommendations']:,} recommendations to the table {published['table']}."]
 
 
 def _endpoint(endpoint: Mapping[str, Any]) -> str:

@@ -211,7 +211,7 @@ class Settings(Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]{0,7}$")] = "FmRec"
     """Begins the stacks' names and, in lower case, the names of SageMaker's jobs, models and endpoint."""
-    task: TaskName = "predict-rating"
+    task: TaskName = "recommend"
     """What a run trains for, unless its input says otherwise."""
     tasks: dict[TaskName, Task] = {}
     """Each task's label, hyperparameters and thresholds; what isn't given is as in `DEFAULT_TASKS`."""

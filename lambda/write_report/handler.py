@@ -15,6 +15,7 @@ logger = Logger(service="write_report")
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:
     """Answer the report's ``uri``, and a ``subject`` and ``message`` for people."""
     written = run_report.write(event["report"], event["report_uri"])
-    champion.write(Champion(**event["champion"]), event["champion_uri"])
+    if event["champion"] is not None:
+        champion.write(Champion(**event["champion"]), event["champion_uri"])
     logger.info(written["subject"])
     return written

@@ -1,11 +1,13 @@
 """Is the model good enough for what it is for? What fails here is neither published nor served.
 
 `recommend` is judged by its lists, over all items, beside popularity and the champion that serves now;
-`predict-rating` by what SageMaker measured on the test channel.
+`predict-rating` by what SageMaker measured on the test channel. Only `recommend` goes on to lists: a model
+of ratings never learned what people don't pick.
 """
 
 from __future__ import annotations
 
+from stacks.workflow.retrieval import EXPORT
 from stacks.workflow.states import EXPLAIN, States, decide, invoke, jsonata, merge
 from stacks.workflow.training import DATA
 
@@ -14,14 +16,22 @@ MEASURE = "Measure the ranking"
 CHECK_QUALITY = "Check the quality"
 GOOD_ENOUGH = "Is the model good enough?"
 
+FOR_LISTS = "$task = 'recommend'"
+
 CHAMPION = f"{DATA}/champion/model.json"
 """Where the model that serves is recorded (`fmrec.champion`)."""
 
 
-def judge(*, next_state: str) -> States:
-    """All states between the embeddings and what is made of them."""
+def judge(*, lists: str, scores: str) -> States:
+    """All states between a trained model and what is made of it.
+
+    Parameters
+    ----------
+    lists, scores
+        The states that follow for a model that is good enough: of `recommend`, of `predict-rating`.
+    """
     return merge(
-        decide(PURPOSE, ("$task = 'recommend'", MEASURE), otherwise=CHECK_QUALITY),
+        decide(PURPOSE, (FOR_LISTS, EXPORT), otherwise=CHECK_QUALITY),
         invoke(
             MEASURE,
             "${EvaluateRanking}",
@@ -47,7 +57,8 @@ def judge(*, next_state: str) -> States:
         ),
         decide(
             GOOD_ENOUGH,
-            ("$verdict.passed", next_state),
+            (f"$verdict.passed and {FOR_LISTS}", lists),
+            ("$verdict.passed", scores),
             otherwise=EXPLAIN,
             assign={
                 "failure": {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stacks.workflow.judging import CHAMPION
+from stacks.workflow.judging import CHAMPION, FOR_LISTS
 from stacks.workflow.states import (
     EXPLAIN,
     LAMBDA_ERRORS,
@@ -17,12 +17,18 @@ from stacks.workflow.states import (
 
 REPORT = "Write the run report"
 TELL = "Tell that the run succeeded"
-DONE = "Recommendations are served"
+DONE = "The run succeeded"
 TELL_FAILURE = "Tell that the run failed"
 FAILED = "The run failed"
 
 SNS_SUBJECT = 100
-CHAMPION_FIELDS = ("run", "task", "model_version", "model_uri", "manifest_uri")
+CHAMPION_FIELDS = ", ".join(
+    f"'{name}': ${variable}"
+    for name, variable in {
+        **{name: name for name in ("run", "task", "model_version", "model_uri", "manifest_uri")},
+        "embeddings_uri": "embeddings.uri",
+    }.items()
+)
 
 
 def success() -> States:
@@ -49,10 +55,7 @@ def success() -> States:
             {
                 "report": {name: jsonata(f"${name}") for name in names},
                 "report_uri": jsonata("$report_uri"),
-                "champion": {
-                    **{name: jsonata(f"${name}") for name in CHAMPION_FIELDS},
-                    "embeddings_uri": jsonata("$embeddings.uri"),
-                },
+                "champion": jsonata(f"{FOR_LISTS} ? {{{CHAMPION_FIELDS}}} : null"),
                 "champion_uri": CHAMPION,
             },
             assign={"message": jsonata("$states.result.Payload")},

@@ -59,6 +59,8 @@ def begin(settings: Settings) -> States:
             "chosen": {},
             "jobs": {},
             "evaluation": None,
+            "embeddings": {},
+            "published": {"users": 0, "recommendations": 0, "table": "${Table}"},
             "endpoint": {
                 "name": settings.endpoint_name,
                 "status": "NotWanted",

@@ -353,16 +353,26 @@ def test_when_the_plan_has_no_candidate_nothing_is_tried_and_the_reason_is_passe
 
 def test_a_model_that_is_not_good_enough_is_not_published(run: Any) -> None:
     verdict = {"Payload": {"passed": False, "sentence": "accuracy is 0.5"}}
-    started, outcome = run({}, **{"Check the quality": lambda a: verdict})
+    started, outcome = run({"task": "predict-rating"}, **{"Check the quality": lambda a: verdict})
 
     failure = failure_of(outcome)
     assert failure["error"] == {"Error": "QualityError", "Cause": "accuracy is 0.5"}
-    assert "Build the k-NN index" not in started.visited
-    assert "Measure the ranking" not in started.visited
+    assert "Write the run report" not in started.visited
+
+
+def test_a_model_of_ratings_makes_no_lists_and_no_champion(run: Any) -> None:
+    started, (status, _) = run({"task": "predict-rating"})
+
+    assert status == "SUCCEEDED"
+    for state in ("Export the embeddings", "Measure the ranking", "Publish the recommendations"):
+        assert state not in started.visited
+    (written,) = calls(started, "Write the run report")
+    assert written["Payload"]["champion"] is None
+    assert written["Payload"]["report"]["published"]["users"] == 0
 
 
 def test_lists_are_judged_by_ranking_beside_the_champion_before_anything_is_published(run: Any) -> None:
-    started, (status, _) = run({"task": "recommend"})
+    started, (status, _) = run({})
 
     assert status == "SUCCEEDED"
     (measured,) = calls(started, "Measure the ranking")
