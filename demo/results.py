@@ -26,6 +26,8 @@ FM_REPOSITORY = "factorization-machines"
 EPOCH_LOSS = re.compile(
     r"#quality_metric: host=\S+, epoch=(\d+), train binary_classification_cross_entropy <loss>=(\S+)"
 )
+HELD_OUT = 10
+"""Ratings of each user, the first in the file, that the ua split holds out."""
 TIE = 1e-5
 """Scores nearer than this count as a tie: k-NN adds up in float32, the check in float64."""
 
@@ -48,6 +50,17 @@ class Ratings:
     def counts(self) -> Counter[str]:
         """How often each item was rated."""
         return Counter(self.items.tolist())
+
+    def catalogue(self) -> list[str]:
+        """Item ids in the order of their columns."""
+        return sorted(set(self.items.tolist()), key=int)
+
+    def seen(self) -> dict[str, set[str]]:
+        """What each user rated after the first `HELD_OUT` ratings, which are the test rows."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for user, item in zip(self.users.tolist(), self.items.tolist(), strict=True):
+            found[user].append(item)
+        return {user: set(items[HELD_OUT:]) for user, items in found.items()}
 
     def liked(self, user: str, most: int) -> list[str]:
         """Item ids that the user rated highest, in file order among equals."""
@@ -150,18 +163,20 @@ def served(cloud: Cloud, table: str) -> dict[str, Recommended]:
 def brute_force_check(
     model: FactorizationMachine, manifest: Manifest, ratings: Ratings, served_lists: dict[str, Recommended]
 ) -> Check:
-    """Compare every served list with Factorization Machines scores of every item, ties aside."""
+    """Compare every served list with the model's scores of every unseen item, ties aside."""
     first_item, end = manifest.ranges["item"]
     factors = model.factors.astype(np.float64)
     scores = factors[: manifest.users] @ factors[first_item:end].T + model.linear[first_item:end].astype(
         np.float64
     )
-    item_ordinal = {item: n for n, item in enumerate(sorted(set(ratings.items.tolist()), key=int))}
+    ordinal = {item: n for n, item in enumerate(ratings.catalogue())}
+    seen = ratings.seen()
     wrong = []
     for user, recommended in served_lists.items():
         row = scores[int(user) - 1]
+        ours = row[[ordinal[item] for item in recommended.items]]
+        row[[ordinal[item] for item in seen[user]]] = -np.inf
         best = -np.sort(-row)[: len(recommended.items)]
-        ours = row[[item_ordinal[item] for item in recommended.items]]
         if len(set(recommended.items)) != len(recommended.items) or not np.allclose(
             ours, best, rtol=0, atol=TIE
         ):
@@ -170,8 +185,20 @@ def brute_force_check(
         return Check(False, f"{len(wrong)} users' lists differ from brute-force scoring, first {wrong[:5]}")
     return Check(
         True,
-        f"all {len(served_lists)} users' lists equal brute-force scoring of all {manifest.items} items, best first",
+        f"all {len(served_lists)} users' lists equal brute-force scoring of every film they haven't seen, of "
+        f"{manifest.items}, best first",
     )
+
+
+def nothing_seen_check(ratings: Ratings, served_lists: dict[str, Recommended]) -> Check:
+    """Look for recommended items that a user's training ratings hold already."""
+    seen = ratings.seen()
+    again = {user: met for user, listed in served_lists.items() if (met := seen[user] & set(listed.items))}
+    if again:
+        return Check(
+            False, f"{len(again)} users are recommended what they have seen, first {list(again)[:5]}"
+        )
+    return Check(True, f"no recommended film is in its user's history, for all {len(served_lists)} users")
 
 
 def instances(workflow_report: dict[str, Any]) -> list[dict[str, Any]]:

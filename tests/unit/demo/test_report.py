@@ -20,6 +20,16 @@ def document() -> dict[str, Any]:
             "binary_classification_cross_entropy": 0.5588,
             "binary_f_beta": 0.7611,
         },
+        "ranking": {
+            "ndcg_at_10": 0.3012,
+            "recall_at_10": 0.21,
+            "hit_rate_at_10": 0.8,
+            "coverage": 0.345,
+            "popularity_ndcg_at_10": 0.1333,
+            "als_ndcg_at_10": 0.3021,
+            "explicit_ndcg_at_10": 0.0702,
+            "users": 940,
+        },
         "recommendations": {"users": 943, "per_user": 10},
         "execution": {"status": "SUCCEEDED", "seconds": 40.0},
         "endpoint": {"instance_type": "ml.m5.large", "status": "InService"},
@@ -50,6 +60,8 @@ def test_the_page_shows_figures_lists_and_failed_checks_and_needs_nothing_else(
         "90,570",
         "0.5588",
         "943 × 10",
+        "940 users",
+        "34.5% of the catalogue",
         "Tom &amp; Jerry",
         "3 users&#x27; lists differ",
         "7.5 s",
@@ -57,6 +69,8 @@ def test_the_page_shows_figures_lists_and_failed_checks_and_needs_nothing_else(
         "quota is 0",
     ):
         assert text in page, text
+    ranked = [page.index(text) for text in ("0.3021", "0.3012", "0.1333", "0.0702")]
+    assert ranked == sorted(ranked), "best first"
     assert "<script" not in page
     assert 'src="http' not in page
 

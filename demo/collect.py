@@ -1,0 +1,192 @@
+"""Put together what the demo shows: figures of both tasks, checks, plots, a few users' lists."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from demo import peers, plots, results
+from demo.cloud import Cloud
+from demo.movielens import MovieLens
+from demo.peers import Arena
+from demo.report import Report
+from fmrec.execution import Execution
+from fmrec.manifest import Manifest
+from fmrec.model import FactorizationMachine
+
+EXAMPLE_USERS = ("1", "42", "405")
+BARS = {
+    "popularity_ndcg_at_10": "most rated or most liked",
+    "explicit_ndcg_at_10": "FM on ratings (predict-rating)",
+    "als_ndcg_at_10": "implicit's ALS",
+    "ndcg_at_10": "FM with negatives (recommend)",
+}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run that ended well: what it encoded, trained, and wrote down."""
+
+    execution: Execution
+    manifest: Manifest
+    job: dict[str, Any]
+    model: FactorizationMachine
+    report: dict[str, Any]
+
+    @classmethod
+    def of(cls, cloud: Cloud, bucket: str, execution: Execution) -> Trained:
+        job = results.fm_training_job(cloud, execution.jobs)
+        return cls(
+            execution,
+            results.read_manifest(cloud, bucket, execution.name),
+            job,
+            results.load_model(cloud, job),
+            results.read_run_report(cloud, bucket, execution.name),
+        )
+
+    def document(self) -> dict[str, Any]:
+        """The execution and its states."""
+        return {
+            "name": self.execution.name,
+            "status": self.execution.status,
+            "seconds": self.execution.seconds,
+            "states": [
+                {"name": name, "started": began, "seconds": seconds}
+                for name, began, seconds in results.state_seconds(self.execution)
+            ],
+        }
+
+
+def collect(
+    cloud: Cloud,
+    outputs: Mapping[str, str],
+    recommend: Execution,
+    rating: Execution,
+    data: MovieLens,
+    seconds: Mapping[str, float],
+) -> Report:
+    """Gather the figures of the two tasks' runs, check them, and lay out the report."""
+    bucket = outputs["DataBucket"]
+    lists_run, rating_run = (Trained.of(cloud, bucket, execution) for execution in (recommend, rating))
+    ratings = results.Ratings.read(data)
+    lists = results.served(cloud, outputs["RecommendationsTable"])
+    with tempfile.TemporaryDirectory() as folder:
+        arena = Arena.of(peers.download_encoding(cloud, bucket, recommend.name, Path(folder)))
+    metrics = results.test_metrics(rating_run.job)
+    curve = results.learning_curve(cloud, rating_run.job)
+    document = {
+        "dataset": _dataset(rating_run.manifest),
+        "metrics": metrics,
+        "learning_curve": {"train:binary_classification_cross_entropy": curve},
+        "ranking": _ranking(lists_run, rating_run, arena),
+        "recommendations": {
+            "users": len(lists),
+            "per_user": min(len(recommended.items) for recommended in lists.values()),
+        },
+        "endpoint": _endpoint(cloud, outputs["EndpointName"]),
+        "execution": lists_run.document(),
+        "rating_execution": rating_run.document(),
+        "instances": results.instances(lists_run.report),
+        "workflow_report": lists_run.report,
+        "rating_workflow_report": rating_run.report,
+        "checks": [
+            check.document()
+            for check in (
+                results.brute_force_check(lists_run.model, lists_run.manifest, ratings, lists),
+                results.nothing_seen_check(ratings, lists),
+            )
+        ],
+        "deploy_seconds": seconds["deploy"],
+        "total_seconds": seconds["total"],
+    }
+    return Report(
+        document,
+        plots=_plots(document, lists_run, ratings, data),
+        users=[_example(user, ratings, lists, arena, data.titles()) for user in EXAMPLE_USERS],
+        timeline=results.state_seconds(recommend),
+    )
+
+
+def _dataset(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "train_rows": manifest.train.rows,
+        "test_rows": manifest.test.rows,
+        "feature_dim": manifest.feature_dim,
+        "positive_share": {"train": manifest.train.positive_share, "test": manifest.test.positive_share},
+        "train_bytes": manifest.train.bytes,
+    }
+
+
+def _ranking(recommend: Trained, rating: Trained, arena: Arena) -> dict[str, Any]:
+    """The workflow's own judgement, and other recommenders' lists judged by the same code."""
+    evaluation = recommend.report["evaluation"]
+    own = evaluation["model"]["metrics"]
+    popularity = max(baseline["metrics"]["ndcg_at_10"] for baseline in evaluation["baselines"].values())
+    explicit = arena.metrics(*peers.as_vectors(rating.model, rating.manifest.users))
+    als = arena.metrics(*peers.alternating_least_squares(arena))
+    return {
+        **{name: own[name] for name in ("ndcg_at_10", "recall_at_10", "hit_rate_at_10")},
+        "coverage": own["coverage_at_10"],
+        "popularity_ndcg_at_10": popularity,
+        "als_ndcg_at_10": als["ndcg_at_10"],
+        "explicit_ndcg_at_10": explicit["ndcg_at_10"],
+        "users": evaluation["users"],
+    }
+
+
+def _plots(
+    document: dict[str, Any], recommend: Trained, ratings: results.Ratings, data: MovieLens
+) -> dict[str, str]:
+    genres, counts = data.genres(), ratings.counts()
+    items = sorted(counts, key=int)
+    first_item, end = recommend.manifest.ranges["item"]
+    bars = {title: document["ranking"][name] for name, title in BARS.items()}
+    return {
+        "Who ranks best: NDCG@10 over all films": plots.bars(bars, BARS["ndcg_at_10"], "NDCG@10"),
+        "Predicting ratings: learning curve": plots.learning_curve(
+            document["learning_curve"]["train:binary_classification_cross_entropy"],
+            document["metrics"]["binary_classification_cross_entropy"],
+            "cross entropy",
+        ),
+        "Films by what the recommending model learned of them": plots.item_map(
+            recommend.model.factors[first_item:end],
+            [genres[item] for item in items],
+            np.array([counts[item] for item in items]),
+        ),
+    }
+
+
+def _example(
+    user: str,
+    ratings: results.Ratings,
+    lists: dict[str, results.Recommended],
+    arena: Arena,
+    titles: dict[str, str],
+) -> dict[str, Any]:
+    """What a user liked, what popularity says, what we say."""
+    items = ratings.catalogue()
+    return {
+        "user": user,
+        "lists": {
+            "liked": [titles[item] for item in ratings.liked(user, 5)],
+            "popular": [titles[items[ordinal]] for ordinal in arena.popular(int(user) - 1)],
+            "recommended": [titles[item] for item in lists[user].items],
+        },
+    }
+
+
+def _endpoint(cloud: Cloud, name: str) -> dict[str, Any]:
+    sagemaker = cloud.client("sagemaker")
+    endpoint = sagemaker.describe_endpoint(EndpointName=name)
+    config = sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
+    variant = config["ProductionVariants"][0]
+    return {
+        "name": name,
+        "instance_type": variant.get("InstanceType", "serverless"),
+        "status": endpoint["EndpointStatus"],
+    }
