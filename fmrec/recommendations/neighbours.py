@@ -60,7 +60,7 @@ def read_neighbours(
         a label is no item ordinal, or a distance is not finite.
     """
     line, length = 1, None
-    for text in _whole_lines(stream, block_bytes):
+    for text in whole_lines(stream, block_bytes):
         if text.strip():
             block = _parse(text, source, line, items, length)
             length = block.items.shape[1]
@@ -74,7 +74,8 @@ def in_order(items: npt.NDArray[np.int64], products: npt.NDArray[np.float64]) ->
     return Neighbours(np.take_along_axis(items, order, -1), np.take_along_axis(products, order, -1))
 
 
-def _whole_lines(stream: BinaryIO, block_bytes: int) -> Iterator[bytes]:
+def whole_lines(stream: BinaryIO, block_bytes: int) -> Iterator[bytes]:
+    """Yield a text in blocks of whole lines; the last line may go without an end."""
     rest = b""
     while chunk := stream.read(block_bytes):
         end = chunk.rfind(b"\n") + 1

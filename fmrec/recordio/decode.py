@@ -57,7 +57,7 @@ def read_matrix(file: BinaryIO) -> tuple[Matrix, NDArray[Any] | None]:
     """
     start, size = _extent(file)
     collected: Collected | None = None
-    for piece in _read_rows(file):
+    for piece in read_rows(file):
         if collected is None:
             # If the others are as the first block's, with a little to spare.
             share = size / max(1, file.tell() - start) if size else 1
@@ -90,7 +90,7 @@ def read_batches(file: BinaryIO, batch_rows: int) -> Iterator[tuple[Matrix, NDAr
         raise InputError(f"batch_rows is {batch_rows}: expected at least 1")
     waiting: list[Rows] = []
     count = 0
-    for piece in _read_rows(file):
+    for piece in read_rows(file):
         waiting.append(piece)
         count += len(piece)
         if count < batch_rows:
@@ -116,7 +116,14 @@ def _extent(file: BinaryIO) -> tuple[int, int]:
     return start, end - start
 
 
-def _read_rows(file: BinaryIO) -> Iterator[Rows]:
+def read_rows(file: BinaryIO) -> Iterator[Rows]:
+    """Yield a file's rows as plain arrays, a block of the file at a time; SciPy isn't needed.
+
+    Raises
+    ------
+    FormatError
+        As ``read_matrix``, when reading gets there.
+    """
     schema: Schema | None = None
     for frames in read_frames(file):
         if schema is None:
@@ -198,7 +205,7 @@ def _elements(
 def _to_matrix(rows: Rows) -> Matrix:
     if rows.keys is None:
         return rows.values.reshape(len(rows), rows.feature_dim)
-    # The Lambdas do without SciPy, and read no sparse rows.
+    # The Lambdas do without SciPy, and read sparse rows by read_rows.
     from scipy import sparse
 
     small = len(rows.values) < 1 << 31 and rows.keys.dtype == np.int32
