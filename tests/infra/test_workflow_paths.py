@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from fmrec.execution_input import resolve
 from stacks.settings import Settings
 from stacks.workflow import definition as workflow_definition
 
@@ -18,144 +17,6 @@ CAPACITY = (
     "CapacityError: Unable to provision requested ML compute capacity. Please retry using a different ML "
     "instance type."
 )
-STEPS = ("fm_training", "knn_training", "batch_transform", "knn_endpoint", "fm_endpoint")
-
-
-def candidates(*types: Any) -> Any:
-    return [
-        {
-            "instance_type": kind,
-            "instance_count": 1,
-            "volume_size_gb": 30,
-            "usd_per_hour": 0.115,
-            "why": f"{kind} is cheap",
-        }
-        for kind in types
-    ]
-
-
-def planned(**steps: Any) -> Any:
-    """A plan in which every step has the same three candidates, unless told otherwise."""
-    plan = {
-        step: {
-            "needed": True,
-            "needs": {},
-            "candidates": candidates("ml.m5.large", "ml.m5.xlarge", "ml.c5.xlarge"),
-            "rejected": [],
-            "no_candidate": None,
-            "quota_increase": None,
-        }
-        for step in STEPS
-    }
-    for step, changes in steps.items():
-        plan[step] |= changes
-    sizes = {"feature_dim": 2625, "users": 943, "items": 1682, "rows": 90570, "test_rows": 9430}
-    return {
-        "Payload": {
-            "sizes": sizes,
-            "steps": plan,
-            "neighbours": 10,
-            "cost": {"total_usd": 0.12},
-            "notes": [],
-        }
-    }
-
-
-@pytest.fixture
-def endpoint() -> dict[str, Any]:
-    """The endpoint as AWS has it: not there yet."""
-    return {"status": None, "config": None}
-
-
-@pytest.fixture
-def answers(endpoint: dict[str, Any], task_error: Any) -> dict[str, Any]:
-    """What AWS answers in a run without trouble, by state."""
-
-    def describe_endpoint(arguments: Any) -> Any:
-        return {"EndpointStatus": endpoint["status"], "EndpointConfigName": endpoint["config"]}
-
-    def look(arguments: Any) -> Any:
-        if endpoint["status"] is None:
-            raise task_error("SageMaker.SageMakerException", 'Could not find endpoint "arn:x".')
-        return describe_endpoint(arguments)
-
-    def deploy(arguments: Any) -> Any:
-        endpoint.update(status="InService", config=arguments["EndpointConfigName"])
-        return {"EndpointArn": "arn:x"}
-
-    def remove(arguments: Any) -> Any:
-        endpoint.update(status=None, config=None)
-        return {}
-
-    def trained(arguments: Any) -> Any:
-        name = arguments["TrainingJobName"]
-        return {
-            "TrainingJobName": name,
-            "TrainingJobStatus": "Completed",
-            "ModelArtifacts": {"S3ModelArtifacts": f"s3://b/models/{name}/output/model.tar.gz"},
-            "FinalMetricDataList": [
-                {"MetricName": "test:binary_classification_accuracy", "Value": 0.71, "Timestamp": 1.0},
-                {"MetricName": "test:binary_f_beta", "Value": 0.76, "Timestamp": 1.0},
-            ],
-            "TrainingTimeInSeconds": 61,
-            "BillableTimeInSeconds": 61,
-        }
-
-    def check_input(arguments: Any) -> Any:
-        event = arguments["Payload"]
-        return {"Payload": resolve(event["run"], event["input"], event["defaults"])}
-
-    return {
-        "Check the input": check_input,
-        "Encode the interactions": lambda a: {"JobName": a["JobName"], "Id": "jr_1", "ExecutionTime": 60},
-        "Choose instances": lambda a: planned(),
-        "Train the factorization machine": trained,
-        "Measure the ranking": lambda a: {"Payload": {"k": 10, "model": {"metrics": {"ndcg_at_10": 0.3}}}},
-        "Check the quality": lambda a: {"Payload": {"passed": True, "sentence": "Good enough."}},
-        "Export the embeddings": lambda a: {
-            "Payload": {
-                "uri": a["Payload"]["output_uri"] + "embeddings.json",
-                "dim": 65,
-                "users": 943,
-                "items": 1682,
-                "item_parts": 1,
-                "query_parts": 1,
-            }
-        },
-        "Build the k-NN index": trained,
-        "Create the k-NN model": lambda a: {"ModelArn": "arn:x"},
-        "Find the best items for every user": lambda a: {"TransformJobName": a["TransformJobName"]},
-        "Publish some of the users": lambda a: {"Payload": {"users": 943, "recommendations": 9430}},
-        "Publish what is popular": lambda a: {"Payload": {"lists": 1}},
-        "Look for the endpoint": look,
-        "Configure the endpoint": lambda a: {"EndpointConfigArn": "arn:x"},
-        "Create the endpoint": deploy,
-        "Update the endpoint": deploy,
-        "Remove the failed endpoint": remove,
-        "See how the endpoint is": describe_endpoint,
-        "Ask the endpoint one question": lambda a: {"Payload": {"passed": True, "sentence": "The same."}},
-        "Write the run report": lambda a: {
-            "Payload": {"uri": a["Payload"]["report_uri"], "subject": "S", "message": "M"}
-        },
-        "Tell that the run succeeded": lambda a: {},
-        "Explain the failure": lambda a: {
-            "Payload": {"error": "Explained", "sentence": json.dumps(a["Payload"]["failure"]), "subject": "S"}
-        },
-        "Tell that the run failed": lambda a: {},
-    }
-
-
-@pytest.fixture
-def run(definition: Any, machine: Any, answers: Any, endpoint: Any) -> Any:
-    """Run the deployed definition with these answers in place of some of the usual ones."""
-
-    def start(given: Any = None, status: Any = None, **changed: Any) -> Any:
-        endpoint.update(status=status, config="old" if status else None)
-        started = machine(definition, {**answers, **{k.replace("_", " "): v for k, v in changed.items()}})
-        outcome = started.run({} if given is None else given)
-        return started, outcome
-
-    return start
 
 
 @pytest.fixture
@@ -263,7 +124,7 @@ def test_a_run_on_a_data_set_encodes_it_under_its_own_name(run: Any) -> None:
     assert report["Payload"]["report"]["encoded_uri"] == "s3://fmrecstorage-data/encoded/run-1/"
 
 
-def test_a_data_set_without_test_rows_trains_without_a_test_channel(run: Any) -> None:
+def test_a_data_set_without_test_rows_trains_without_a_test_channel(run: Any, planned: Any) -> None:
     plan = planned()
     plan["Payload"]["sizes"]["test_rows"] = 0
     started, _ = run({}, **{"Choose instances": lambda a: plan})
@@ -339,7 +200,9 @@ def test_when_every_candidate_is_refused_the_failure_names_all_refusals(run: Any
     assert len(calls(started, "Train the factorization machine")) == 3
 
 
-def test_when_the_plan_has_no_candidate_nothing_is_tried_and_the_reason_is_passed_on(run: Any) -> None:
+def test_when_the_plan_has_no_candidate_nothing_is_tried_and_the_reason_is_passed_on(
+    run: Any, planned: Any
+) -> None:
     plan = planned(
         fm_training={"candidates": [], "no_candidate": "too large", "quota_increase": {"sentence": "ask"}}
     )
@@ -399,7 +262,7 @@ def test_lists_that_popularity_beats_are_not_published_and_the_champion_stays(ru
     assert "Write the run report" not in started.visited
 
 
-def test_k_nn_is_asked_for_what_the_plan_says_where_seen_items_are_left_out(run: Any) -> None:
+def test_k_nn_is_asked_for_what_the_plan_says_where_seen_items_are_left_out(run: Any, planned: Any) -> None:
     plan = planned()
     plan["Payload"]["neighbours"] = 169
     started, _ = run({"task": "recommend"}, **{"Choose instances": lambda a: plan})
@@ -473,7 +336,7 @@ def test_without_an_endpoint_the_run_ends_with_the_table(run: Any) -> None:
     assert not any("endpoint" in name for name, _ in started.calls)
 
 
-def test_what_is_left_out_is_asked_for_on_top_and_told_to_whom_it_concerns(run: Any) -> None:
+def test_what_is_left_out_is_asked_for_on_top_and_told_to_whom_it_concerns(run: Any, planned: Any) -> None:
     serving = {"recommendations_per_user": 20, "exclude_seen": True, "filters": {"deny": ["i1"]}}
     plan = planned()
     plan["Payload"]["neighbours"] = 120
@@ -703,7 +566,7 @@ def run_with(machine: Any, answers: Any, endpoint: Any) -> Any:
     return start
 
 
-def in_use(step: Any) -> Any:
+def in_use(planned: Any, step: Any) -> Any:
     """A plan in which every type of a step is taken by something that will end."""
     quota = {"name": "ml.m5.large for training job usage", "limit": 1, "used": 1, "waiting_can_help": True}
     return planned(
@@ -727,12 +590,12 @@ def in_use(step: Any) -> Any:
     ],
 )
 def test_waiting_asks_again_until_an_instance_is_free(
-    run_with: Any, step: Any, title: Any, policy: Any
+    run_with: Any, step: Any, title: Any, policy: Any, planned: Any
 ) -> None:
-    plans = [in_use(step), planned()]
+    plans = [in_use(planned, step), planned()]
     again = f"Choose instances again for {title}"
     started, (status, _) = run_with(
-        policy, **{"Choose instances": lambda a: in_use(step), again: lambda a: plans.pop(0)}
+        policy, **{"Choose instances": lambda a: in_use(planned, step), again: lambda a: plans.pop(0)}
     )
 
     assert status == "SUCCEEDED"
@@ -740,7 +603,7 @@ def test_waiting_asks_again_until_an_instance_is_free(
 
 
 def test_waiting_starts_again_after_refusals_that_will_pass_under_names_not_used_before(
-    run_with: Any, answers: Any, task_error: Any
+    run_with: Any, answers: Any, task_error: Any, planned: Any
 ) -> None:
     usual = answers["Train the factorization machine"]
     tried = []
@@ -763,12 +626,12 @@ def test_waiting_starts_again_after_refusals_that_will_pass_under_names_not_used
     assert tried == [f"fmrec-run-1-fm-{attempt}" for attempt in (1, 2, 3, 4)]
 
 
-def test_waiting_ends_when_settings_say_so(run_with: Any) -> None:
+def test_waiting_ends_when_settings_say_so(run_with: Any, planned: Any) -> None:
     started, outcome = run_with(
         {"training": "wait", "wait_minutes": 30},
         **{
-            "Choose instances": lambda a: in_use("fm_training"),
-            "Choose instances again for FM training": lambda a: in_use("fm_training"),
+            "Choose instances": lambda a: in_use(planned, "fm_training"),
+            "Choose instances again for FM training": lambda a: in_use(planned, "fm_training"),
         },
     )
 
@@ -788,7 +651,7 @@ def test_nobody_waits_for_a_quota_that_is_too_small_for_the_request(run_with: An
 
 @pytest.mark.parametrize(("items", "memory"), [(1682, 2048), (4_000_000, 3072), (8_000_000, 5120)])
 def test_an_endpoint_without_instances_has_memory_for_twice_the_index(
-    run_with: Any, answers: Any, items: Any, memory: Any
+    run_with: Any, answers: Any, items: Any, memory: Any, planned: Any
 ) -> None:
     def export(arguments: Any) -> Any:
         answer = answers["Export the embeddings"](arguments)
@@ -815,7 +678,7 @@ def test_an_endpoint_without_instances_has_memory_for_twice_the_index(
     ("items", "existing"), [(100_000_000, None), (1682, "InService")], ids=["too large", "on instances"]
 )
 def test_an_endpoint_that_cannot_be_serverless_fails_with_the_quota(
-    run_with: Any, answers: Any, items: Any, existing: Any
+    run_with: Any, answers: Any, items: Any, existing: Any, planned: Any
 ) -> None:
     def export(arguments: Any) -> Any:
         answer = answers["Export the embeddings"](arguments)
@@ -834,7 +697,9 @@ def test_an_endpoint_that_cannot_be_serverless_fails_with_the_quota(
     assert failure_of(outcome)["step"] == "knn_endpoint"
 
 
-def test_a_refused_serverless_endpoint_is_not_tried_twice(run_with: Any, task_error: Any) -> None:
+def test_a_refused_serverless_endpoint_is_not_tried_twice(
+    run_with: Any, task_error: Any, planned: Any
+) -> None:
     def refuse(arguments: Any) -> None:
         raise quota_refusal(task_error, "Maximum number of serverless endpoints", limit=1, used=1)
 
@@ -852,7 +717,9 @@ def test_a_refused_serverless_endpoint_is_not_tried_twice(run_with: Any, task_er
 
 
 @pytest.mark.parametrize("existing", [None, "InService"])
-def test_batch_only_goes_on_without_an_endpoint_and_says_so(run_with: Any, existing: Any) -> None:
+def test_batch_only_goes_on_without_an_endpoint_and_says_so(
+    run_with: Any, existing: Any, planned: Any
+) -> None:
     started, (status, output) = run_with(
         {"endpoint": "batch-only"},
         status=existing,
