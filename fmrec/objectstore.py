@@ -162,6 +162,20 @@ def exists(uri: str) -> bool:
     return local_path(uri).is_file()
 
 
+def is_listed(uri: str) -> bool:
+    """Say whether there is an object, by its folder's list.
+
+    For roles that may list prefixes of a bucket but not the whole: S3 answers them "denied" where `exists`
+    asks for an object that is missing.
+
+    Raises
+    ------
+    ServiceError
+        S3 refused or failed.
+    """
+    return any(stored.uri == uri for stored in list_objects(uri.rsplit("/", 1)[0]))
+
+
 def delete(uri: str) -> None:
     """Delete an object; nothing happens if there is none.
 
