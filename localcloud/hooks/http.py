@@ -61,14 +61,25 @@ def operation_arn(operation: str, parameters: dict[str, Any], region: str, accou
     A call may name several resources (creating an endpoint names its configuration), so the one in
     the operation's own name counts; a list is about none, whatever it filters by.
     """
-    arn = parameters.get("ResourceArn")
-    if isinstance(arn, str):
-        return arn
+    for arn in (parameters.get("ResourceArn"), parameters.get("ModelPackageArn")):
+        if isinstance(arn, str):
+            return arn
+    if operation.endswith("ModelPackage"):
+        return _package_arn(parameters, region, account)
     for member in sorted(_SAGEMAKER_RESOURCES, key=len, reverse=True):
         name = parameters.get(member)
         if operation.endswith(member.removesuffix("Name")) and isinstance(name, str):
             return f"arn:aws:sagemaker:{region}:{account}:{_SAGEMAKER_RESOURCES[member]}/{name.lower()}"
     return "*"
+
+
+def _package_arn(parameters: dict[str, Any], region: str, account: str) -> str:
+    """Of a model package by ARN or name, or of a group's versions, whose numbers aren't known before."""
+    name, group = parameters.get("ModelPackageName"), parameters.get("ModelPackageGroupName")
+    if isinstance(name, str) and name.startswith("arn:"):
+        return name
+    versions = f"{str(group).rpartition('/')[2]}/*"
+    return f"arn:aws:sagemaker:{region}:{account}:model-package/{name or versions}"
 
 
 def _with_sagemaker_resources(original: Callable[..., str]) -> Callable[..., str]:

@@ -110,6 +110,10 @@ class ModelRegistry:
                 "ValidationException",
                 "Exactly one of ModelPackageGroupName and ModelPackageName must be set.",
             )
+        if group is not None and parameters.get("Tags"):
+            raise ServiceFault(
+                "ValidationException", "Tags are not supported for versioned Model Packages; tag the group."
+            )
         if "InferenceSpecification" not in parameters:
             raise ServiceFault(
                 "ValidationException", "The local cloud's model packages need an InferenceSpecification."
@@ -120,7 +124,11 @@ class ModelRegistry:
                     "ValidationException", f"Requested image {container.get('Image')} not found."
                 )
         group_name = None if group is None else group.rpartition("/")[2]
+        token = parameters.get("ClientToken")
         with self._platform.records.lock:
+            for record in self._platform.records.every(PACKAGE) if token else ():
+                if record["_client_token"] == token:
+                    return {"ModelPackageArn": record["ModelPackageArn"]}
             version = None if group_name is None else self._next_version(group_name)
             arn = self._platform.account.arn(PACKAGE, f"{group_name}/{version}" if version else str(name))
             if self._platform.records.get(PACKAGE, arn) is not None:
@@ -139,6 +147,7 @@ class ModelRegistry:
                 "ModelApprovalStatus": approval or ("PendingManualApproval" if version else None),
                 "CertifyForMarketplace": bool(parameters.get("CertifyForMarketplace")),
                 "CreatedBy": {},
+                "_client_token": token,
             }
             self._platform.records.put(PACKAGE, arn, record)
         return {"ModelPackageArn": arn}

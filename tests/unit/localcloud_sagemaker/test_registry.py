@@ -46,6 +46,17 @@ def test_versions_are_numbered_and_listed(group: Any) -> None:
     assert "NextToken" in pages[0]
 
 
+def test_a_repeated_call_makes_no_second_version(group: Any) -> None:
+    first = register(group, ClientToken="run-1")
+    assert register(group, ClientToken="run-1") == first
+    assert register(group, ClientToken="run-2").endswith("recommender/2")
+
+
+def test_versions_take_no_tags(group: Any) -> None:
+    with pytest.raises(ServiceFault, match="tag the group"):
+        register(group, Tags=[{"Key": "run", "Value": "1"}])
+
+
 def test_approval_and_notes_change(group: Any) -> None:
     arn = register(group)
     group(
