@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fmrec.encoding.packing import pack, unpack, whole
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 UNKNOWN = -1
@@ -50,6 +52,8 @@ class Ragged:
     def sorted(self) -> Ragged:
         """Return each row's non-zeros in the order of their columns."""
         rows = np.repeat(np.arange(len(self.lengths)), self.lengths)
+        if ((self.columns[1:] > self.columns[:-1]) | (rows[1:] > rows[:-1])).all():
+            return self
         order = np.lexsort((self.columns, rows))
         return Ragged(self.lengths, self.columns[order], self.values[order])
 
@@ -126,34 +130,27 @@ class Batch:
     def with_(self, **changes: Any) -> Batch:
         return replace(self, **changes)
 
-    def to_bytes(self) -> bytes:
-        sizes = np.array([len(self), len(self.extra.columns)], np.int64)
-        return b"".join(array.tobytes() for array in (sizes, *self._arrays()))
+    def slice(self, start: int, end: int, entries: slice) -> Batch:
+        """Return rows ``start`` to ``end``, whose side features are at ``entries``, without copying."""
+        extra = self.extra
+        return Batch(
+            self.user[start:end],
+            self.item[start:end],
+            self.value[start:end],
+            self.time[start:end],
+            self.row[start:end],
+            Ragged(extra.lengths[start:end], extra.columns[entries], extra.values[entries]),
+        )
 
-    def _arrays(self) -> list[NDArray[Any]]:
-        plain = [self.user, self.item, self.value, self.time, self.row]
-        if not len(self.extra.columns):
-            return plain
-        return [*plain, self.extra.lengths, self.extra.columns, self.extra.values]
+    def to_bytes(self) -> bytes:
+        extra = self.extra
+        plain = (self.user, self.item, self.value, self.time, self.row)
+        return pack(plain if not len(extra.columns) else (*plain, extra.lengths, extra.columns, extra.values))
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> Batch:
-        rows, entries = np.frombuffer(data, np.int64, 2)
-        at = 16
-
-        def read(dtype: Any, count: int) -> Any:
-            nonlocal at
-            array = np.frombuffer(data, dtype, count, at)
-            at += array.nbytes
-            return array
-
-        user, item = read(np.int64, rows), read(np.int64, rows)
-        value, time = read(np.float64, rows), read(np.float64, rows)
-        row = read(np.int64, rows)
-        extra = Ragged.empty(rows)
-        if entries:
-            extra = Ragged(read(np.int64, rows), read(np.int64, entries), read(np.float32, entries))
-        return cls(user, item, value, time, row, extra)
+        user, item, value, time, row, *extra = unpack(data)
+        return cls(user, item, value, time, row, Ragged(*extra) if extra else Ragged.empty(len(user)))
 
     @classmethod
     def concatenate(cls, batches: Iterable[Batch]) -> Batch:
@@ -196,14 +193,54 @@ def units(hashed: NDArray[np.uint64]) -> Floats:
     return (hashed >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def by_key(key: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+def in_order(*keys: NDArray[Any]) -> Ints:
+    """Return the places of all rows in the order of their keys, the first key foremost, ties as they stand.
+
+    Keys that fit into 64 bits together with the places are sorted as one number each, which takes a
+    fifth of the time of sorting by one key after the other.
+    """
+    count = len(keys[0])
+    numbers: list[tuple[Ints, int, int]] = []
+    bits = free = max(count - 1, 0).bit_length()
+    for key in reversed(keys):
+        integers = key if key.dtype == np.int64 else whole(key)
+        if integers is None or not count:
+            return np.lexsort(keys[::-1])
+        least = int(integers.min())
+        numbers.append((integers, least, bits))
+        bits += (int(integers.max()) - least).bit_length()
+        if bits > 64:
+            return np.lexsort(keys[::-1])
+    packed = np.arange(count, dtype=np.uint64)
+    for integers, least, shift in numbers:
+        if shift < 64:
+            packed |= (integers - least).astype(np.uint64) << np.uint64(shift)
+    packed.sort()
+    return np.asarray(packed & np.uint64((1 << free) - 1), dtype=np.int64)
+
+
+def by_key(key: NDArray[Any]) -> Iterator[tuple[int, Ints]]:
     """Yield each value of an integer array, ascending, with the places where it stands, in order."""
-    order = np.argsort(key, kind="stable")
+    order = in_order(np.asarray(key, dtype=np.int64))
     ordered = key[order]
     starts = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))
     ends = np.append(starts[1:], len(key))[: len(starts)]
     for start, end in zip(starts, ends, strict=True):
         yield int(ordered[start]), order[start:end]
+
+
+def by_bucket(batch: Batch, buckets: Ints) -> Iterator[tuple[int, Batch]]:
+    """Yield each bucket, ascending, with its rows, in order."""
+    groups = list(by_key(buckets))
+    if not groups:
+        return
+    batch = batch.take(np.concatenate([places for _, places in groups]))
+    entries = np.concatenate(([0], np.cumsum(batch.extra.lengths))).tolist()
+    start = 0
+    for bucket, places in groups:
+        end = start + len(places)
+        yield bucket, batch.slice(start, end, slice(entries[start], entries[end]))
+        start = end
 
 
 def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -24,8 +24,9 @@ from fmrec.dataset import (
 )
 from fmrec.dataset.labels import Label
 from fmrec.dataset.splits import Split
-from fmrec.encoding.batches import Batch, hashes, units
+from fmrec.encoding.batches import Batch, hashes, in_order, units
 from fmrec.encoding.negatives import ItemRange, sample_negatives
+from fmrec.encoding.packing import pack, unpack
 
 Mask = NDArray[np.bool_]
 SPLIT_SALT, WEIGHT_SALT, TRAIN_SALT, TEST_SALT = 1, 2, 3, 4
@@ -57,13 +58,12 @@ class Pairs:
         return len(self.user)
 
     def to_bytes(self) -> bytes:
-        columns = (self.user, self.item, self.relevant.astype(np.int64), self.value.view(np.int64))
-        return np.stack(columns).tobytes()
+        return pack((self.user, self.item, self.relevant.astype(np.int64), self.value))
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> Pairs:
-        user, item, relevant, value = np.frombuffer(data, np.int64).reshape(4, -1)
-        return cls(user, item, relevant == 1, value.view(np.float64))
+        user, item, relevant, value = unpack(data)
+        return cls(user, item, relevant == 1, value)
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,10 @@ def decide(batch: Batch, dataset: Dataset, items: ItemRange) -> Decided:
         weight, 0 where an item was met, but not picked.
     """
     tally: Counter[str] = Counter()
-    batch = batch.take(np.lexsort((batch.row, batch.user)))
+    batch = batch.take(in_order(batch.user, batch.row))
     batch = _without_duplicates(batch, dataset.duplicates, tally)
     test = is_test(batch, dataset.split)
     label = dataset.label
-    met = _pairs(batch, label)
     seen, heldout = _pairs(batch.take(~test), label), _pairs(batch.take(test), label)
     if not isinstance(label, ImplicitLabel):
         if isinstance(label, BinaryLabel):
@@ -102,6 +101,7 @@ def decide(batch: Batch, dataset: Dataset, items: ItemRange) -> Decided:
         tally["encoded train"] += int((~test).sum())
         tally["encoded test"] += int(test.sum())
         return Decided(batch.take(~test), batch.take(test), seen, heldout, tally)
+    met = _pairs(batch, label)
     copies = _copies(batch, label.seed)
     # Test rows count once each: a metric is not a loss to be weighted.
     copies[test] = batch.value[test] > 0
@@ -129,7 +129,7 @@ def is_test(batch: Batch, split: Split) -> Mask:
         case LeaveFirstN(n):
             return _place_in_user(batch.user) < n
         case LeaveLastN(n):
-            latest_last = np.lexsort((batch.row, batch.time, batch.user))
+            latest_last = in_order(batch.user, batch.time)
             from_end = _place_in_user(batch.user[latest_last][::-1])[::-1]
             test = np.empty(len(batch), np.bool_)
             test[latest_last] = from_end < n
@@ -144,11 +144,17 @@ def is_test(batch: Batch, split: Split) -> Mask:
 
 
 def _without_duplicates(batch: Batch, policy: str, tally: Counter[str]) -> Batch:
-    """Leave one row a pair, the last by time and row, unless the policy is to keep all."""
+    """Leave one row a pair, the last by time and row, unless the policy is to keep all.
+
+    ``batch`` is sorted by user and row, before and after.
+    """
     if policy == "all" or not len(batch):
         return batch
-    order = np.lexsort((batch.row, batch.time, batch.item, batch.user))
-    ordered = batch.take(order)
+    order = in_order(batch.user, batch.item)
+    user, item = batch.user[order], batch.item[order]
+    if not ((user[1:] == user[:-1]) & (item[1:] == item[:-1])).any():
+        return batch
+    ordered = batch.take(in_order(batch.user, batch.item, batch.time))
     last = np.append((ordered.user[1:] != ordered.user[:-1]) | (ordered.item[1:] != ordered.item[:-1]), True)
     kept = ordered.take(last)
     if policy == "sum":
@@ -157,7 +163,7 @@ def _without_duplicates(batch: Batch, policy: str, tally: Counter[str]) -> Batch
     dropped = len(batch) - len(kept)
     if dropped:
         tally[f"dropped {DUPLICATE}"] += dropped
-    return kept.take(np.lexsort((kept.row, kept.user)))
+    return kept.take(in_order(kept.user, kept.row))
 
 
 def _copies(batch: Batch, seed: int) -> NDArray[np.int64]:
@@ -175,8 +181,8 @@ def _repeated(picked: Batch, times: int) -> Batch:
 
 
 def _pairs(batch: Batch, label: Label) -> Pairs:
-    """Return what the rows, whose value is not the label yet, say about each pair."""
-    order = np.lexsort((batch.row, batch.item, batch.user))
+    """Return what rows, sorted by user and row and with no labels yet, say about each pair."""
+    order = in_order(batch.user, batch.item)
     user, item, value = batch.user[order], batch.item[order], batch.value[order]
     first = np.ones(len(user), np.bool_)
     first[1:] = (user[1:] != user[:-1]) | (item[1:] != item[:-1])

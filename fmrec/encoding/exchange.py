@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
-from fmrec.encoding.batches import Batch, by_key
+from fmrec.encoding.batches import Batch, by_bucket
 
 SCHEMA = "bucket bigint, kind int, data binary"
 ARROW_SCHEMA = pa.schema([("bucket", pa.int64()), ("kind", pa.int32()), ("data", pa.binary())])
@@ -62,8 +62,8 @@ def each_bucket(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, Bucket
 
 def pack(batch: Batch, buckets: NDArray[np.int64], kind: int) -> Iterator[Packed]:
     """Pack a batch's rows by bucket."""
-    for bucket, places in by_key(buckets):
-        yield bucket, kind, batch.take(places).to_bytes()
+    for bucket, rows in by_bucket(batch, buckets):
+        yield bucket, kind, rows.to_bytes()
 
 
 def pack_tally(tally: Counter[str]) -> Iterator[Packed]:

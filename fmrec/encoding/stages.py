@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from fmrec.dataset import Dataset
-from fmrec.encoding.batches import UNKNOWN, Batch, Ragged, hashes, units
+from fmrec.encoding.batches import UNKNOWN, Batch, Ragged, hashes, in_order, units
 from fmrec.encoding.by_user import Pairs, decide
 from fmrec.encoding.exchange import (
     HELDOUT,
@@ -91,7 +91,7 @@ class Order:
 
     def sort(self, batch: Batch, kind: int) -> Batch:
         if kind == TEST:
-            return batch.take(np.lexsort((batch.item, batch.row, batch.user)))
+            return batch.take(in_order(batch.user, batch.row, batch.item))
         key = self._key(batch)
         order = np.argsort(key)
         ordered = key[order]
@@ -268,11 +268,12 @@ def _nonzeros(batch: Batch) -> int:
 
 
 def _encode(batch: Batch, feature_dim: int) -> memoryview:
-    known_user, known_item = batch.user != UNKNOWN, batch.item != UNKNOWN
-    ids = np.stack([batch.user, batch.item], axis=1)
-    known = np.stack([known_user, known_item], axis=1)
-    columns = ids[known]
-    rows = Ragged(known.sum(axis=1), columns, np.ones(len(columns), np.float32))
+    columns = np.stack([batch.user, batch.item], axis=1).reshape(-1)
+    lengths = np.full(len(batch), 2, np.int64)
+    known = columns != UNKNOWN
+    if not known.all():
+        columns, lengths = columns[known], known.reshape(-1, 2).sum(axis=1)
+    rows = Ragged(lengths, columns, np.ones(len(columns), np.float32))
     if len(batch.extra.columns):
         rows = rows.beside(batch.extra).sorted()
     indptr = np.concatenate(([0], np.cumsum(rows.lengths)))
