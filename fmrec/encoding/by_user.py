@@ -108,14 +108,18 @@ def decide(batch: Batch, dataset: Dataset, items: ItemRange) -> Decided:
     picked = copies > 0
     tally[f"dropped {NOT_PICKED}"] += int((~picked).sum())
     sides = []
-    for side, name, salt in ((~test & picked, "train", TRAIN_SALT), (test & picked, "test", TEST_SALT)):
+    # Train must not know what is held out, not even by its absence from the negatives.
+    for side, name, salt, known in (
+        (~test & picked, "train", TRAIN_SALT, seen),
+        (test & picked, "test", TEST_SALT, met),
+    ):
         tally[f"encoded {name}"] += int(side.sum())
         positives = _repeated(
             batch.take(np.repeat(np.flatnonzero(side), copies[side])),
             label.copies if name == "train" else 1,
         )
         negatives = sample_negatives(
-            positives, label.negatives_per_positive, (met.user, met.item), items, label.seed, salt
+            positives, label.negatives_per_positive, (known.user, known.item), items, label.seed, salt
         )
         tally[f"negatives {name}"] += len(negatives)
         tally[f"repeated {name}"] += len(positives) - int(side.sum())

@@ -1,7 +1,8 @@
 """Sampled negatives: items that a user never met, for implicit feedback.
 
-"Met" means any interaction of the data set with that item, in train or in test, picked or not. Drawn
-uniformly, or in proportion to popularity, taken from the interactions of the same bucket of users.
+"Met" means any interaction with that item, picked or not: for train's negatives one of train, for test's
+one of train or test. Were the held-out items spared in train too, a model with many negatives would learn
+them from what it never gets to see, and its figures on test would be too good. Drawn uniformly, or in proportion to popularity, taken from the interactions of the same bucket of users.
 Draws are hashes, so the same row gets the same negatives wherever and whenever it is encoded.
 """
 

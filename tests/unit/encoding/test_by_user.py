@@ -127,16 +127,27 @@ def test_negatives_are_items_that_the_user_never_met(
     document = dataset(label=implicit | {"sampling": sampling}, split=split)
     decided = decide(whole, document, ItemRange(100, 112, sampling == "popularity"))
     met = set(pairs(whole))
-    for side, name in ((decided.train, "train"), (decided.test, "test")):
+    in_train = set(zip(decided.seen.user.tolist(), decided.seen.item.tolist(), strict=True))
+    for side, name, known in ((decided.train, "train", in_train), (decided.test, "test", met)):
         negative = side.value == 0
         assert (side.time[negative] == NEGATIVE).all()
-        assert not met & set(pairs(side.take(negative)))
+        assert not known & set(pairs(side.take(negative)))
         assert set(pairs(side.take(~negative))) <= met
         assert ((side.item >= 100) & (side.item < 112)).all()
         # Only who has met every item gets none.
-        full = {user for user in range(5) if sum(pair[0] == user for pair in met) == 12}
+        full = {user for user in range(5) if sum(pair[0] == user for pair in known) == 12}
         expected = sum(3 for user in side.user[~negative].tolist() if user not in full)
         assert decided.tally[f"negatives {name}"] == negative.sum() == expected
+
+
+def test_what_is_held_out_is_a_negative_in_train_as_often_as_any_other_item() -> None:
+    found = [(user, 100 + at, 1, at) for user in range(500) for at in range(6)]
+    document = dataset(label=implicit, split={"method": "leave-first-n", "n": 3})
+    train = decide(batch(found), document, ItemRange(100, 112)).train
+    counts = np.bincount(train.item[train.value == 0] - 100, minlength=12)
+    assert (counts[3:6] == 0).all(), "met in train"
+    assert counts.sum() == 500 * 3 * 3
+    assert np.abs(counts[[0, 1, 2, 6, 7, 8, 9, 10, 11]] - 500).max() < 110, "held out, or never met"
 
 
 def test_uniform_negatives_are_spread_evenly_and_popular_ones_by_popularity() -> None:

@@ -170,13 +170,16 @@ def test_implicit_feedback_pairs_each_pick_with_items_that_the_user_never_met(
     assert manifest.train.rows == 4 * manifest.rows.train
     assert manifest.train.positive_share == 0.25
     assert manifest.details["negatives"] == {"train": 3 * manifest.rows.train, "test": 3 * manifest.rows.test}
-    met = set(zip(ratings.user_id - 1, ratings.item_id + 942, strict=True))
-    for name, wanted in (("train", picked[~picked.test]), ("test", picked[picked.test])):
+    for name, wanted, known in (
+        ("train", picked[~picked.test], ratings[~ratings.test]),
+        ("test", picked[picked.test], ratings),
+    ):
         matrix, labels = read(tmp_path / name)
         pairs = matrix.indices[matrix.indptr[:-1]], matrix.indices[matrix.indptr[:-1] + 1]
         rows = list(zip(*(column.tolist() for column in pairs), labels.tolist(), strict=True))
         positives = {(user, item) for user, item, label in rows if label == 1}
         assert positives == set(zip(wanted.user_id - 1, wanted.item_id + 942, strict=True))
+        met = set(zip(known.user_id - 1, known.item_id + 942, strict=True))
         assert not met & {(user, item) for user, item, label in rows if label == 0}
         # Negatives carry their own item's genres.
         genres = pd.read_csv(movielens.items).set_index("item_id")["genres"].str.split("|").str.len()
