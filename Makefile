@@ -5,7 +5,7 @@ export PYTHONPATH := $(CURDIR)
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-up demo-down test lint synth lock clean bench-encode bench-train bench-rank
+.PHONY: help setup demo demo-up demo-down test lint synth lock clean bench-encode bench-train bench-rank bench-quality
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -45,3 +45,6 @@ bench-train: setup ## The FM stand-in against the fastest CPU factorization mach
 
 bench-rank: setup ## Exact ranking evaluation against the matrix products alone
 	@$(PYTHON) bench/ranking.py
+
+bench-quality: setup ## The deployed defaults on MovieLens 100k, three seeds, through the workflow
+	@$(PYTHON) bench/quality.py

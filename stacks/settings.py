@@ -37,19 +37,19 @@ TaskName = Literal["recommend", "predict-rating"]
 
 DEFAULT_TASKS: dict[TaskName, dict[str, Any]] = {
     "recommend": {
-        "label": {"mode": "implicit", "threshold": 4, "negatives_per_positive": 8, "copies": 3},
+        "label": {"mode": "implicit", "threshold": 4, "negatives_per_positive": 8, "copies": 2},
         "hyperparameters": {
             "num_factors": 64,
             "predictor_type": "binary_classifier",
-            "epochs": 4,
+            "epochs": 11,
             "mini_batch_size": 1000,
             "bias_lr": 0.003,
             "bias_wd": 0.0,
             "linear_lr": 0.003,
             "factors_lr": 0.003,
             "factors_init_sigma": 0.01,
-            "linear_wd": 2e-5,
-            "factors_wd": 2e-5,
+            "linear_wd": 3e-5,
+            "factors_wd": 3e-5,
         },
         # The gate itself asks for more: to beat popularity, and not to lose against what serves now.
         "thresholds": {"ndcg_at_10": {"minimum": 0.02}},
@@ -59,7 +59,7 @@ DEFAULT_TASKS: dict[TaskName, dict[str, Any]] = {
         "hyperparameters": {
             "num_factors": 64,
             "predictor_type": "binary_classifier",
-            "epochs": 24,
+            "epochs": 26,
             "mini_batch_size": 1000,
             "bias_lr": 0.01,
             "linear_lr": 0.003,
@@ -111,7 +111,7 @@ class Serving(Section):
     filters: dict[str, Any] = {}
     """Business rules, see `fmrec.recommendations.filters`."""
     endpoint: bool = True
-    """Whether a run also creates or updates the k-NN endpoint."""
+    """Whether a run also creates or updates its task's endpoint: of k-NN, or of the FM model itself."""
 
     @model_validator(mode="after")
     def _check(self) -> Serving:
@@ -201,7 +201,7 @@ class Retention(Section):
     """``destroy`` empties and deletes everything with the stacks: for deployments to throw away."""
     log_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 180, 365, 731, 1827, 3653] = 90
     intermediate_days: Annotated[int, Field(ge=1, le=3650)] = 90
-    """Age at which what can be made again is deleted: encoded/, embeddings/, neighbours/."""
+    """Age at which what can be made again is deleted: encoded/, embeddings/, neighbours/, scores/."""
     noncurrent_days: Annotated[int, Field(ge=1, le=3650)] = 30
     """Age at which versions that were overwritten or deleted are gone for good."""
 
@@ -265,7 +265,13 @@ class Settings(Section):
 
     @property
     def endpoint_name(self) -> str:
+        """Of k-NN's index, for `recommend`."""
         return f"{self.prefix}-knn"
+
+    @property
+    def scoring_endpoint_name(self) -> str:
+        """Of the FM model itself, for `predict-rating`."""
+        return f"{self.prefix}-fm"
 
 
 def _filled_in(name: TaskName, given: Any) -> Any:

@@ -44,7 +44,7 @@ def test_a_dotted_name_overrides_one_setting_and_json_several() -> None:
     assert settings.serving.endpoint is False
     assert settings.tasks["recommend"].hyperparameters["epochs"] == "3"
     assert settings.tasks["recommend"].hyperparameters["num_factors"] == "64"
-    assert settings.tasks["predict-rating"].hyperparameters["epochs"] == "24"
+    assert settings.tasks["predict-rating"].hyperparameters["epochs"] == "26"
     assert settings.prefix == "trial"
 
 

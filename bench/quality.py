@@ -1,0 +1,141 @@
+"""How good the deployed defaults are on MovieLens 100k, through the deployed workflow, with several seeds.
+
+Each seed gets a local cloud of its own, a real ``cdk deploy``, and three executions: ``recommend`` and
+``predict-rating`` on their defaults, and ``predict-rating`` with what is known of users and films. Test rows
+are those of the ua split; hyperparameters were chosen on validation rows cut from train
+(bench/choose_hyperparameters.py). Beside the figures stand popularity, `implicit`'s ALS on the same rows,
+judged by the same code, and the limits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from demo import peers, results
+from demo.cloud import ROOT, Cloud, cdk, cloud
+from demo.movielens import MovieLens, fetch
+from demo.peers import Arena
+from fmrec.execution import Execution, follow, stack_outputs, start
+from fmrec.run_command import PIPELINE_STACK, STORAGE_STACK
+
+SIDES: dict[str, Any] = {
+    "task": "predict-rating",
+    "dataset": {
+        "interactions": {"path": "interactions/"},
+        "users": {"path": "users.csv"},
+        "items": {"path": "items.csv"},
+        "features": [
+            {"name": "age", "of": "user", "kind": "numeric", "scale": 0.1},
+            {"name": "gender", "of": "user", "scale": 0.1},
+            {"name": "occupation", "of": "user", "scale": 0.1},
+            {"name": "genre", "of": "item", "column": "genres", "kind": "multi-valued", "scale": 0.1},
+            {"name": "year", "of": "item", "scale": 0.1},
+        ],
+        "split": {"method": "leave-first-n", "n": 10},
+    },
+    "hyperparameters": {
+        "epochs": 8,
+        "mini_batch_size": 10000,
+        "bias_lr": 0.01,
+        "linear_lr": 0.02,
+        "factors_lr": 0.02,
+        "linear_wd": 1e-5,
+        "factors_wd": 6e-5,
+        "factors_init_sigma": 0.005,
+    },
+}
+ACCURACY, ENTROPY = "binary_classification_accuracy", "binary_classification_cross_entropy"
+LIMITS = {
+    "recommend NDCG@10": (">=", 0.295),
+    "recommend above popularity": (">=", 0.15),
+    "recommend against ALS": (">=", -0.01),
+    "rating accuracy": (">=", 0.708),
+    "rating cross entropy": ("<=", 0.562),
+    "sides cross entropy": ("<=", 0.556),
+}
+"""What the means over the seeds must keep."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    arguments = parser.parse_args()
+    data = fetch(ROOT / "build/data/ml-100k")
+    found = []
+    for seed in arguments.seeds:
+        found.append(measure(seed, data))
+        figures = "  ".join(f"{name} {value:.4f}" for name, value in found[-1].items())
+        print(f"seed {seed}: {figures}", flush=True)
+    kept = True
+    for name, (relation, limit) in LIMITS.items():
+        mean = float(np.mean([figures[name] for figures in found]))
+        good = mean >= limit if relation == ">=" else mean <= limit
+        kept &= good
+        print(f"{name:<28}{mean:8.4f}   must be {relation} {limit}   {'kept' if good else 'MISSED'}")
+    return 0 if kept else 1
+
+
+def measure(seed: int, data: MovieLens) -> dict[str, float]:
+    """One seed's figures, by name."""
+    os.environ["FMREC_STANDIN_SEED"] = str(seed)
+    with tempfile.TemporaryDirectory() as state, cloud(Path(state), "large", keep_running=False) as target:
+        cdk(target, "bootstrap", on_line=lambda line: None)
+        cdk(target, "deploy", "--all", "--require-approval", "never", on_line=lambda line: None)
+        outputs = {
+            name: value
+            for stack in (STORAGE_STACK, PIPELINE_STACK)
+            for name, value in stack_outputs(target.client("cloudformation"), stack).items()
+        }
+        bucket = outputs["DataBucket"]
+        for path, key in (
+            (data.ratings, "interactions/ratings.csv"),
+            (data.users, "users.csv"),
+            (data.items, "items.csv"),
+        ):
+            target.client("s3").upload_file(str(path), bucket, f"raw/{key}")
+        lists = run(target, outputs, "recommend", {})
+        rating = run(target, outputs, "rating", {"task": "predict-rating"})
+        sides = run(target, outputs, "sides", SIDES)
+        evaluation = results.read_run_report(target, bucket, lists.name)["evaluation"]
+        with tempfile.TemporaryDirectory() as folder:
+            arena = Arena.of(peers.download_encoding(target, bucket, lists.name, Path(folder)))
+        als = arena.metrics(*peers.alternating_least_squares(arena))["ndcg_at_10"]
+        ndcg = evaluation["model"]["metrics"]["ndcg_at_10"]
+        popularity = max(baseline["metrics"]["ndcg_at_10"] for baseline in evaluation["baselines"].values())
+        metrics = {
+            name: results.test_metrics(results.fm_training_job(target, execution.jobs))
+            for name, execution in (("rating", rating), ("sides", sides))
+        }
+        return {
+            "recommend NDCG@10": ndcg,
+            "recommend above popularity": ndcg - popularity,
+            "recommend against ALS": ndcg - als,
+            "rating accuracy": metrics["rating"][ACCURACY],
+            "rating cross entropy": metrics["rating"][ENTROPY],
+            "sides cross entropy": metrics["sides"][ENTROPY],
+        }
+
+
+def run(target: Cloud, outputs: dict[str, str], name: str, given: dict[str, Any]) -> Execution:
+    """Start an execution without an endpoint, and wait for its end."""
+    client = target.client("stepfunctions")
+    given = given | {"serving": {"endpoint": False}}
+    execution = follow(client, start(client, outputs["StateMachineArn"], given, name), poll_seconds=0.5)
+    if execution.status != "SUCCEEDED":
+        raise SystemExit(
+            f"{name} with the input {json.dumps(given)} ended {execution.status}: {execution.cause}"
+        )
+    return execution
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
