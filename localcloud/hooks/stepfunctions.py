@@ -7,6 +7,7 @@ What the emulator gets wrong or lacks is put right around its own functions:
 - StopExecution and TimeoutSeconds, of a state and of the machine, stop the job that a task waits for;
 - what a task answers may not exceed 256 KiB;
 - a JSONata Parallel honours Arguments, Output and Assign, and branches don't share variables;
+- a JSONata Succeed honours Output;
 - States.ALL does not catch States.Runtime nor States.DataLimitExceeded.
 """
 
@@ -73,6 +74,7 @@ def install(cloud: Cloud) -> None:
     replace(
         module, "_run_sub_machine", ("states", "start_at", "input_data", "execution", "ctx"), _own_variables
     )
+    replace(module, "_apply_output_path", ("state_def", "data", "ctx"), _jsonata_succeed)
     replace(module, "_error_matches", ("error_equals", "error"), _without_final_errors)
     replace(module, "_fail_execution", ("execution", "error", "cause"), _only_if_running)
     replace(module, "_run_execution", ("exec_arn",), _with_machine_timeout)
@@ -231,6 +233,18 @@ def _jsonata_parallel(original: Callable[..., Any]) -> Callable[..., Any]:
         return answer, next_or_end(state_def)
 
     return run_parallel_branches
+
+
+def _jsonata_succeed(original: Callable[..., Any]) -> Callable[..., Any]:
+    language = find(_MODULE, "_state_query_language", _FUNCTION)
+    output = find(_MODULE, "_apply_jsonata_output", _FUNCTION)
+
+    def apply_output_path(state_def: dict[str, Any], data: Any, ctx: dict[str, Any] | None = None) -> Any:
+        if state_def["Type"] == "Succeed" and language(state_def, ctx) == "JSONata":
+            return output(state_def, data, ctx, default=data)
+        return original(state_def, data, ctx)
+
+    return apply_output_path
 
 
 def _own_variables(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -301,6 +301,15 @@ def test_parallel_honours_arguments_output_and_assign_and_keeps_branch_variables
     assert output == {"in": {"sum": 220}, "both": [20, 200], "seen": 0}
 
 
+def test_succeed_answers_its_output(cloud: Any, role: str) -> None:
+    states = {
+        "Before": {"Type": "Pass", "Assign": {"noted": "{% $states.input.a + 1 %}"}, "Next": "Done"},
+        "Done": {"Type": "Succeed", "Output": {"noted": "{% $noted %}", "fixed": "text"}},
+    }
+    output = cloud.run(cloud.machine("succeed", role, states), {"a": 1})["output"]
+    assert output == {"noted": 2, "fixed": "text"}
+
+
 def test_a_failed_execution_sets_off_the_alarm_on_failures(cloud: Any, role: str, wait_until: Any) -> None:
     cloudwatch = cloud.client("cloudwatch")
     machine = cloud.machine("alarming", role, {"Stop": {"Type": "Fail", "Error": "Stop", "Cause": "because"}})
