@@ -93,6 +93,7 @@ def message(report: Mapping[str, Any], uri: str) -> str:
         "",
         report["verdict"]["sentence"],
         *_publication(report["published"]),
+        *([report["decision"]["sentence"]] if report["decision"] else []),
         _endpoint(report["endpoint"]),
         *(_choice(step, chosen) for step, chosen in sorted(report["chosen"].items())),
         *(_refusal(refusal) for refusal in report["refusals"]),

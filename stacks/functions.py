@@ -72,6 +72,12 @@ def function_settings(settings: Settings, data_bucket: str) -> dict[str, Functio
             timeout_seconds=900,
         ),
         "ask_endpoint": FunctionSettings("Asks the endpoint what is published", memory_mb=1024),
+        "choose_threshold": FunctionSettings(
+            "Chooses where scores mean yes and writes the held-out pairs",
+            memory_mb=data,
+            timeout_seconds=900,
+        ),
+        "ask_for_score": FunctionSettings("Asks the endpoint for a held-out pair's score", memory_mb=1024),
         "write_report": FunctionSettings("Writes a run's report"),
         "explain_failure": FunctionSettings(
             "Says what failed, where to look and what to do",
@@ -135,8 +141,9 @@ class Functions(Construct):
     def _permit(self, storage: StorageStack) -> None:
         """What each function may do; check_input and check_quality need nothing."""
         key, table = storage.key, storage.table.table_arn
-        endpoint = Stack.of(self).format_arn(
-            service="sagemaker", resource="endpoint", resource_name=self._settings.endpoint_name
+        ranks, scores = (
+            Stack.of(self).format_arn(service="sagemaker", resource="endpoint", resource_name=name)
+            for name in (self._settings.endpoint_name, self._settings.scoring_endpoint_name)
         )
         for name, permissions in {
             "choose_instances": [
@@ -173,7 +180,17 @@ class Functions(Construct):
                 *read_objects(storage, "encoded/", "embeddings/"),
                 use_key(key),
                 Permission(["dynamodb:GetItem"], [table]),
-                Permission(["sagemaker:InvokeEndpoint"], [endpoint]),
+                Permission(["sagemaker:InvokeEndpoint"], [ranks]),
+            ],
+            "choose_threshold": [
+                *read_objects(storage, "encoded/", "scores/"),
+                write_objects(storage, "predictions/"),
+                use_key(key, write=True),
+            ],
+            "ask_for_score": [
+                *read_objects(storage, "encoded/", "scores/"),
+                use_key(key),
+                Permission(["sagemaker:InvokeEndpoint"], [scores]),
             ],
             "write_report": [write_objects(storage, "runs/", CHAMPION), use_key(key, write=True)],
         }.items():

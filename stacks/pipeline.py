@@ -53,7 +53,12 @@ class PipelineStack(Stack):
                 f"aws stepfunctions start-execution --state-machine-arn {arn}",
                 "Starts a run on the deployed defaults; `fmrec run` starts one and follows it.",
             ),
-            ("EndpointName", settings.endpoint_name, "The k-NN endpoint that a run creates or updates."),
+            ("EndpointName", settings.endpoint_name, "The k-NN endpoint, of a `recommend` run."),
+            (
+                "FmEndpointName",
+                settings.scoring_endpoint_name,
+                "The endpoint that scores pairs, of a `predict-rating` run.",
+            ),
             ("EncodingJobName", encoding.job.job_name, "The Glue job."),
         ):
             CfnOutput(self, name, value=value, description=description)

@@ -47,7 +47,7 @@ class SageMakerRole(iam.Role):
         grant(
             self,
             *read_objects(storage, "encoded/", "embeddings/", "models/"),
-            write_objects(storage, "models/", "neighbours/"),
+            write_objects(storage, "models/", "neighbours/", "scores/"),
             use_key(storage.key, write=True),
             *attach_volumes(storage.key),
             Permission(

@@ -46,7 +46,7 @@ class PipelineStateMachine(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self._prefix = settings.prefix
-        self._endpoint_name = settings.endpoint_name
+        self._endpoint_names = (settings.endpoint_name, settings.scoring_endpoint_name)
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("states.amazonaws.com"))
         substitutions = {
             **{
@@ -89,9 +89,10 @@ class PipelineStateMachine(Construct):
     ) -> None:
         stack = Stack.of(self)
         jobs = ("training-job", "transform-job")
-        endpoint = stack.format_arn(
-            service="sagemaker", resource="endpoint", resource_name=self._endpoint_name
-        )
+        endpoints = [
+            stack.format_arn(service="sagemaker", resource="endpoint", resource_name=name)
+            for name in self._endpoint_names
+        ]
         grant(
             self.role,
             Permission(
@@ -108,10 +109,10 @@ class PipelineStateMachine(Construct):
             self._sagemaker(("endpoint-config",), "CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint"),
             Permission(
                 [f"sagemaker:{call}Endpoint" for call in ("Create", "Update", "Describe", "Delete")],
-                [endpoint],
+                endpoints,
             ),
             self._sagemaker((*jobs, "model", "endpoint-config"), "AddTags"),
-            Permission(["sagemaker:AddTags"], [endpoint]),
+            Permission(["sagemaker:AddTags"], endpoints),
             Permission(
                 ["iam:PassRole"],
                 [sagemaker_role.role_arn],

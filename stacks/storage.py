@@ -15,8 +15,8 @@ from constructs import Construct
 
 from stacks.settings import Retention, Settings
 
-INTERMEDIATE_PREFIXES = ("encoded/", "embeddings/", "neighbours/")
-"""What a run can make again; raw/, models/, recommendations/ and runs/ never expire."""
+INTERMEDIATE_PREFIXES = ("encoded/", "embeddings/", "neighbours/", "scores/")
+"""What a run can make again; raw/, models/, recommendations/, predictions/ and runs/ never expire."""
 
 
 class StorageStack(Stack):

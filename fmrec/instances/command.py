@@ -14,7 +14,7 @@ from fmrec.instances import tables
 from fmrec.instances.catalogue import Prices, table_prices
 from fmrec.instances.needs import against_account
 from fmrec.instances.plan import plan
-from fmrec.instances.policy import DataDistribution, InputMode, Policy
+from fmrec.instances.policy import STEPS_OF_TASK, DataDistribution, InputMode, Policy
 from fmrec.instances.quotas import Account
 from fmrec.instances.workloads import (
     DEFAULT_EPOCHS,
@@ -57,7 +57,7 @@ def run_plan(arguments: argparse.Namespace) -> int:
     """
     request = _request(arguments, sizes_required=True)
     account, prices = _account(arguments, live=arguments.account or arguments.profile is not None)
-    document = _planned(request, account, prices, evaluation=arguments.evaluation)
+    document = _planned(request, account, prices, arguments)
     if arguments.json:
         print(json.dumps(document, indent=2, allow_nan=False))
     else:
@@ -69,8 +69,9 @@ def run_quotas(arguments: argparse.Namespace) -> int:
     """Print each step's quotas beside what the account has; return 0, or 3 as ``run_plan`` does."""
     request = _request(arguments, sizes_required=False)
     account, prices = _account(arguments, live=arguments.quotas is None)
-    document = _planned(request, account, prices, evaluation=arguments.evaluation)
-    rows = against_account(request, account, prices, document["steps"])
+    document = _planned(request, account, prices, arguments)
+    needed = [step for step, choice in document["steps"].items() if choice["needed"]]
+    rows = against_account(request, account, prices, needed)
     if arguments.json:
         answer = {
             "region": account.region,
@@ -83,7 +84,9 @@ def run_quotas(arguments: argparse.Namespace) -> int:
     return _exit_code(document)
 
 
-def _planned(request: Request, account: Account, prices: Prices, *, evaluation: bool) -> dict[str, Any]:
+def _planned(
+    request: Request, account: Account, prices: Prices, arguments: argparse.Namespace
+) -> dict[str, Any]:
     return plan(
         request.sizes,
         request.hyperparameters,
@@ -91,8 +94,9 @@ def _planned(request: Request, account: Account, prices: Prices, *, evaluation: 
         request.policy,
         account,
         prices,
+        task=arguments.task or _settings(arguments.settings).get("task", "recommend"),
         tuning=request.tuning or None,
-        evaluation=evaluation,
+        evaluation=arguments.evaluation,
     )
 
 
@@ -114,6 +118,11 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--features", type=int, help="columns in all (default: users + items)")
     data.add_argument("--nonzeros", type=float, default=2.0, help="non-zeros a row (default: 2)")
     model = parser.add_argument_group("model")
+    model.add_argument(
+        "--task",
+        choices=list(STEPS_OF_TASK),
+        help="what the model is for (default: as in --settings, or recommend)",
+    )
     model.add_argument("--factors", type=int, help=f"num_factors (default: {DEFAULT_NUM_FACTORS})")
     model.add_argument("--epochs", type=int, help=f"(default: {DEFAULT_EPOCHS})")
     model.add_argument("--mini-batch-size", type=int, help=f"(default: {DEFAULT_MINI_BATCH_SIZE})")

@@ -42,6 +42,8 @@ GLUE_USD_PER_DPU_HOUR = 0.308
 LAMBDA_GB = 2
 LAMBDA_USERS_PER_SECOND = 2_000
 """Users exported and published by one function a second; not confirmed."""
+LAMBDA_PAIRS_PER_SECOND = 300_000
+"""Held-out pairs read, judged and written by one function a second; not confirmed."""
 LAMBDA_USD_PER_GB_SECOND = 0.0000166667
 DYNAMODB_USD_PER_WRITE = 0.625e-6
 DYNAMODB_USD_PER_GB_MONTH = 0.25
@@ -89,19 +91,17 @@ def estimate(
     dict
         ``currency``, ``prices``, and ``run`` and ``month``, each with ``items`` and their
         ``total``; ``complete`` is false when an item's amount is unknown, and the total lacks it.
-        ``optional_month`` holds what no run needs: the FM endpoint.
     """
     run: dict[str, Line] = {"glue": _glue(request)}
     month: dict[str, Line] = {}
-    optional: dict[str, Line] = {}
     for step, (work, choice) in chosen.items():
         if work.call == "hosting":
-            lines = optional if step == "fm_endpoint" else month
-            lines[step] = _endpoint(work, choice, prices)
+            month[step] = _endpoint(work, choice, prices)
         else:
             run[step] = _job(request, work, choice, prices)
-    run |= _run_services(request)
-    month |= _month_services(request)
+    lists = "batch_transform" in chosen
+    run |= _run_services(request, lists=lists)
+    month |= _month_services(request, lists=lists)
     if prices.currency != "USD":
         run, month = (
             {name: _unknown_in(line, prices.currency) for name, line in lines.items()}
@@ -116,7 +116,6 @@ def estimate(
         },
         "run": _bill(run),
         "month": _bill(month),
-        "optional_month": _bill(optional),
     }
 
 
@@ -224,6 +223,22 @@ def _batch_transform_seconds(request: Request, work: Workload) -> tuple[float, s
     return work_seconds + JOB_OVERHEAD_SECONDS, basis
 
 
+def _fm_transform_seconds(request: Request, work: Workload) -> tuple[float, str]:
+    rows, count = request.sizes.test_rows, work.instance_count
+    weight = max(1.0, request.num_factors * request.sizes.nnz_per_row / FM_REFERENCE_VALUES)
+    scoring = rows * weight / FM_RECORDS_PER_SECOND / count
+    text = rows * memory.REPLY_BYTES_PER_SCORE / REPLY_BYTES_PER_SECOND / count
+    basis = (
+        f"{rows:,} held-out rows"
+        + (f" * {weight:.2g}" if weight > 1 else "")
+        + f" / {FM_RECORDS_PER_SECOND:,} records a second = {scoring:.0f} s + replies of "
+        f"{memory.REPLY_BYTES_PER_SCORE} bytes / {REPLY_BYTES_PER_SECOND / 1e6:.0f} MB a second = {text:.0f} s"
+        + (f", on {count} instances" if count > 1 else "")
+        + f" + start and end {JOB_OVERHEAD_SECONDS} s"
+    )
+    return scoring + text + JOB_OVERHEAD_SECONDS, basis
+
+
 def _fm_tuning_seconds(request: Request, work: Workload) -> tuple[float, str]:
     one, basis = _fm_training_seconds(request, work)
     rounds = math.ceil(request.maximum_jobs / work.parallel_jobs)
@@ -250,6 +265,7 @@ _DURATIONS: dict[str, Callable[[Request, Workload], tuple[float, str]]] = {
     "fm_training": _fm_training_seconds,
     "knn_training": _knn_training_seconds,
     "batch_transform": _batch_transform_seconds,
+    "fm_transform": _fm_transform_seconds,
     "fm_tuning": _fm_tuning_seconds,
     "evaluation": _evaluation_seconds,
 }
@@ -268,22 +284,26 @@ def _glue(request: Request) -> Line:
     )
 
 
-def _run_services(request: Request) -> dict[str, Line]:
-    users = request.sizes.users
-    seconds = users / LAMBDA_USERS_PER_SECOND + 10
-    item = _item_bytes(request)
-    units = users * math.ceil(item / 1024)
-    return {
+def _run_services(request: Request, *, lists: bool) -> dict[str, Line]:
+    """Services beside the instances; `lists`: of a run that publishes, not of one that scores pairs."""
+    count = request.sizes.users if lists else request.sizes.test_rows
+    what, speed = ("users", LAMBDA_USERS_PER_SECOND) if lists else ("pairs", LAMBDA_PAIRS_PER_SECOND)
+    lines = {
         "lambda": Line(
-            seconds * LAMBDA_GB * LAMBDA_USD_PER_GB_SECOND,
-            f"{users:,} users / {LAMBDA_USERS_PER_SECOND:,} a second + 10 s, {LAMBDA_GB} GB at "
+            (count / speed + 10) * LAMBDA_GB * LAMBDA_USD_PER_GB_SECOND,
+            f"{count:,} {what} / {speed:,} a second + 10 s, {LAMBDA_GB} GB at "
             f"{LAMBDA_USD_PER_GB_SECOND:.10f} USD a GB-second",
-        ),
-        "dynamodb_writes": Line(
+        )
+    }
+    if lists:
+        item = _item_bytes(request)
+        units = count * math.ceil(item / 1024)
+        lines["dynamodb_writes"] = Line(
             units * DYNAMODB_USD_PER_WRITE,
-            f"{users:,} users * {math.ceil(item / 1024)} write units of 1 KB (item about {item:,} bytes) at "
+            f"{count:,} users * {math.ceil(item / 1024)} write units of 1 KB (item about {item:,} bytes) at "
             f"{DYNAMODB_USD_PER_WRITE * 1e6:g} USD a million",
-        ),
+        )
+    return lines | {
         "s3_requests": Line(
             S3_PUTS * S3_USD_PER_PUT,
             f"about {S3_PUTS:,} PUT and LIST at {S3_USD_PER_PUT * 1000:g} USD a thousand",
@@ -295,23 +315,28 @@ def _run_services(request: Request) -> dict[str, Line]:
     }
 
 
-def _month_services(request: Request) -> dict[str, Line]:
+def _month_services(request: Request, *, lists: bool) -> dict[str, Line]:
+    """Storage; `lists` as in `_run_services`."""
     sizes = request.sizes
-    table = sizes.users * _item_bytes(request)
-    vectors = (sizes.users + sizes.items) * memory.dense_record_bytes(request.dimension)
-    replies = sizes.users * request.neighbours * memory.REPLY_BYTES_PER_NEIGHBOUR
-    stored = sizes.train_bytes + sizes.test_bytes + vectors + replies + 4 * request.parameters
-    return {
-        "dynamodb_storage": Line(
+    lines = {}
+    if lists:
+        table = sizes.users * _item_bytes(request)
+        lines["dynamodb_storage"] = Line(
             table / memory.GB * DYNAMODB_USD_PER_GB_MONTH,
             f"{table / memory.GB:.3f} GB at {DYNAMODB_USD_PER_GB_MONTH} USD per GB-month; reads come on top",
-        ),
-        "s3_storage": Line(
-            stored / memory.GB * S3_USD_PER_GB_MONTH,
-            f"one run's files: {stored / memory.GB:.3f} GB (encoded rows, vectors, neighbours, models) at "
-            f"{S3_USD_PER_GB_MONTH} USD per GB-month",
-        ),
-    }
+        )
+        vectors = (sizes.users + sizes.items) * memory.dense_record_bytes(request.dimension)
+        own = vectors + sizes.users * request.neighbours * memory.REPLY_BYTES_PER_NEIGHBOUR
+        files = "encoded rows, vectors, neighbours, models"
+    else:
+        own = sizes.test_rows * memory.REPLY_BYTES_PER_SCORE
+        files = "encoded rows, scores, models"
+    stored = sizes.train_bytes + sizes.test_bytes + own + 4 * request.parameters
+    lines["s3_storage"] = Line(
+        stored / memory.GB * S3_USD_PER_GB_MONTH,
+        f"one run's files: {stored / memory.GB:.3f} GB ({files}) at {S3_USD_PER_GB_MONTH} USD per GB-month",
+    )
+    return lines
 
 
 def _item_bytes(request: Request) -> int:

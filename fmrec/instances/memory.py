@@ -26,6 +26,7 @@ KNN_TRAINING_PEAK = 3
 """Sample beside the index that is being built: 2.1 to 3.1 times the raw bytes were measured."""
 
 REPLY_BYTES_PER_NEIGHBOUR = 30
+REPLY_BYTES_PER_SCORE = 50
 """One label and one distance as JSON text, very roughly."""
 
 PAYLOAD_BYTES = 6 * 1024**2

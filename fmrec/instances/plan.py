@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from fmrec.errors import SettingsError
 from fmrec.instances import costs, memory
 from fmrec.instances import quotas as names
 from fmrec.instances.catalogue import Prices, catalogue, largest, table_prices
 from fmrec.instances.chooser import Choice, choose
-from fmrec.instances.policy import OPTIONAL_STEPS, STEPS, Policy
+from fmrec.instances.policy import OPTIONAL_STEPS, STEPS, STEPS_OF_TASK, Policy
 from fmrec.instances.quotas import Account, Fleet
 from fmrec.instances.requests import increase_for
 from fmrec.instances.steps import workload
@@ -32,6 +33,7 @@ def plan(
     account: Account | None = None,
     prices: Prices | None = None,
     *,
+    task: str = "recommend",
     tuning: Mapping[str, Any] | None = None,
     evaluation: bool = False,
 ) -> dict[str, Any]:
@@ -50,6 +52,8 @@ def plan(
         None means that nothing is known of quotas and use.
     prices
         None means the built-in dated table.
+    task
+        ``recommend`` or ``predict-rating``: which steps the run takes, and what it costs.
     tuning
         ``maximum_jobs`` and ``parallel_jobs``: adds the step ``fm_tuning``; None means no tuning.
     evaluation
@@ -71,6 +75,8 @@ def plan(
     SettingsError
         A hyperparameter, serving setting or policy that is out of range.
     """
+    if task not in STEPS_OF_TASK:
+        raise SettingsError(f"task is {task!r}: expected {' or '.join(map(repr, STEPS_OF_TASK))}")
     sizes = manifest if isinstance(manifest, Sizes) else Sizes.from_manifest(manifest)
     policy = policy if isinstance(policy, Policy) else Policy.from_mapping(policy)
     account = account or Account()
@@ -79,12 +85,18 @@ def plan(
     prices = prices or table_prices()
     steps: dict[str, Any] = {}
     chosen: dict[str, tuple[Workload, Choice]] = {}
-    for step in (*STEPS, *_optional(tuning, evaluation)):
+    optional = _optional(tuning, evaluation)
+    taken = {*STEPS_OF_TASK[task], *optional}
+    if serving.get("endpoint", True) is False:
+        taken -= ENDPOINT_STEPS
+    if not sizes.test_rows:
+        taken -= {"fm_transform"}
+    for step in (*STEPS, *optional):
         work = workload(step, request)
         choice = choose(work, catalogue(), account.quotas, account.usage, prices, policy)
         chosen[step] = work, choice
         steps[step] = {
-            "needed": step not in ENDPOINT_STEPS or serving.get("endpoint", True) is not False,
+            "needed": step in taken,
             "needs": needs(work),
             "candidates": [candidate.to_json() for candidate in choice.candidates],
             "rejected": [r.to_json() for r in choice.rejected if r.reason != "family"],

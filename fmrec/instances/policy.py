@@ -19,8 +19,14 @@ Left out: t2 (bursts, then starves), m4 and c4 (previous generation, no known pr
 types with local disks (m5d, c5d, r5d), where the volume size is ignored.
 """
 
-STEPS = ("fm_training", "knn_training", "batch_transform", "knn_endpoint", "fm_endpoint")
+STEPS = ("fm_training", "knn_training", "batch_transform", "knn_endpoint", "fm_transform", "fm_endpoint")
 """What every plan has."""
+
+STEPS_OF_TASK = {
+    "recommend": ("fm_training", "knn_training", "batch_transform", "knn_endpoint"),
+    "predict-rating": ("fm_training", "fm_transform", "fm_endpoint"),
+}
+"""What a run of each task takes: lists by k-NN, or pairs scored by the FM model itself."""
 
 OPTIONAL_STEPS = ("fm_tuning", "evaluation")
 """What a plan has when it is asked for: hyperparameter tuning, and ranking evaluation."""

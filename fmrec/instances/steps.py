@@ -198,12 +198,24 @@ def _knn_serving(
     )
 
 
+def _fm_transform(request: Request) -> Workload:
+    count = request.policy.instance_count("fm_transform")
+    notes = (f"{count} instances are busy only if there are as many test parts",) if count > 1 else ()
+    return _fm_serving("fm_transform", "transform", request, None, notes)
+
+
 def _fm_endpoint(request: Request) -> Workload:
     replaces = request.fleets.get("fm_endpoint")
-    count = request.policy.instance_count("fm_endpoint")
+    return _fm_serving("fm_endpoint", "hosting", request, replaces, _update_notes(replaces))
+
+
+def _fm_serving(
+    step: str, call: Call, request: Request, replaces: Fleet | None, notes: tuple[str, ...]
+) -> Workload:
+    count = request.policy.instance_count(step)
     return Workload(
-        step="fm_endpoint",
-        call="hosting",
+        step=step,
+        call=call,
         instance_count=count,
         memory=memory.fm_serving(
             feature_dim=request.sizes.feature_dim,
@@ -214,10 +226,11 @@ def _fm_endpoint(request: Request) -> Workload:
         inputs={
             "feature_dim": request.sizes.feature_dim,
             "num_factors": request.num_factors,
+            "test_rows": request.sizes.test_rows,
             "instance_count": count,
         },
         replaces=replaces,
-        notes=_update_notes(replaces),
+        notes=notes,
     )
 
 
@@ -307,6 +320,7 @@ STEP_BUILDERS: dict[str, Callable[[Request], Workload]] = {
     "knn_training": _knn_training,
     "batch_transform": _batch_transform,
     "knn_endpoint": _knn_endpoint,
+    "fm_transform": _fm_transform,
     "fm_endpoint": _fm_endpoint,
     "fm_tuning": _fm_tuning,
     "evaluation": _evaluation,

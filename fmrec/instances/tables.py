@@ -33,7 +33,11 @@ def plan_text(document: Mapping[str, Any], request: Request, *, show_all: bool =
         "",
     ]
     for name, step in document["steps"].items():
-        lines += [*_step_lines(name, step, show_all), ""]
+        if step["needed"] or show_all:
+            lines += [*_step_lines(name, step, show_all), ""]
+    unneeded = [name for name, step in document["steps"].items() if not step["needed"]]
+    if unneeded:
+        lines += [f"Not needed by this run: {', '.join(unneeded)}", ""]
     lines += _cost_lines(document["cost"])
     lines += _note_lines(document)
     return "\n".join(lines)
@@ -43,10 +47,9 @@ def _step_lines(name: str, step: Mapping[str, Any], show_all: bool) -> list[str]
     needs, candidates, rejected = step["needs"], step["candidates"], step["rejected"]
     volume = f", {needs['volume_size_gb']} GB volume" if needs["volume_size_gb"] else ""
     count = needs["instance_count"] * needs["parallel_jobs"]
-    unneeded = "" if step["needed"] else " (not needed by this run)"
     workers = " with 2 workers" if needs["memory"]["per_worker_terms"] else ""
     lines = [
-        f"{name}: {needs['memory_gib']:.1f} GiB{workers}{volume}, {count} instance{'s' if count > 1 else ''}{unneeded}"
+        f"{name}: {needs['memory_gib']:.1f} GiB{workers}{volume}, {count} instance{'s' if count > 1 else ''}"
     ]
     if not candidates:
         lines.append(f"  none  {step['no_candidate']}")
@@ -79,13 +82,7 @@ def _worth_saying(rejected: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str
 def _cost_lines(cost: Mapping[str, Any]) -> list[str]:
     currency = cost["currency"]
     lines = [f"Cost in {currency}: instances by {cost['prices']['instances']}; {cost['prices']['others']}"]
-    for title, bill in (
-        ("one run", cost["run"]),
-        ("a month", cost["month"]),
-        ("a month, if wanted", cost["optional_month"]),
-    ):
-        if not bill["items"]:
-            continue
+    for title, bill in (("one run", cost["run"]), ("a month", cost["month"])):
         total = f"{bill['total']:.2f}" if bill["complete"] else f"{bill['total']:.2f} + unknown"
         lines.append(f"  {title}: {total}")
         lines += _aligned(

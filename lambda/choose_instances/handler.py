@@ -29,7 +29,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     if serving.get("neighbours") is None:
         # Known from here on: it depends on how much users have met.
         serving = serving | {"neighbours": neighbours_to_ask(manifest, serving["recommendations_per_user"])}
-    chosen = plan(manifest, event["hyperparameters"], serving, policy, found, prices)
+    chosen = plan(manifest, event["hyperparameters"], serving, policy, found, prices, task=event["task"])
     chosen["neighbours"] = serving["neighbours"]
     for step, choice in chosen["steps"].items():
         logger.info(

@@ -7,6 +7,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from fmrec import champion, run_report
 from fmrec.champion import Champion
+from fmrec.predictions import served
+from fmrec.predictions.served import Served
 
 logger = Logger(service="write_report")
 
@@ -17,5 +19,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:
     written = run_report.write(event["report"], event["report_uri"])
     if event["champion"] is not None:
         champion.write(Champion(**event["champion"]), event["champion_uri"])
+    if event["served"] is not None:
+        served.write(Served(**event["served"]), event["served_uri"])
     logger.info(written["subject"])
     return written

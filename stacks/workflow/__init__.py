@@ -2,8 +2,9 @@
 
 `definition` is a pure function of the settings. Its fragments: `training` (check the input, encode,
 choose instances, train), `retrieval` (embeddings, k-NN, batch transform, publish), `judging` (ranking,
-thresholds, popularity, the champion), `serving` (the endpoint), `outcome` (report, messages, the one failure path); `candidates` is the loop over
-instances that they share, and `states` builds single states.
+thresholds, popularity, the champion), `scoring` (held-out pairs, the decision threshold), `serving` and
+`asking` (the endpoint), `outcome` (report, messages, the one failure path); `candidates` is the loop over
+instances and `transforming` the batch transform that they share, and `states` builds single states.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 from fmrec.instances.policy import Policy
 from stacks.settings import Settings
-from stacks.workflow import judging, outcome, retrieval, serving, training
+from stacks.workflow import judging, outcome, retrieval, scoring, serving, training
 from stacks.workflow.candidates import choose
 from stacks.workflow.states import INTEGRATIONS, merge
 
@@ -21,7 +22,8 @@ SUBSTITUTIONS = (
     *("DataBucket", "Key", "Table", "Topic", "SageMakerRole", "EncodingJob"),
     *("FactorizationMachinesImage", "KnnImage"),
     *("CheckInput", "ChooseInstances", "EvaluateRanking", "CheckQuality", "ExportEmbeddings"),
-    *("PublishRecommendations", "PublishPopular", "AskEndpoint", "WriteReport", "ExplainFailure"),
+    *("PublishRecommendations", "PublishPopular", "AskEndpoint", "ChooseThreshold", "AskForScore"),
+    *("WriteReport", "ExplainFailure"),
 )
 """What the stack has to fill in for ``${…}``."""
 
@@ -40,11 +42,12 @@ def definition(settings: Settings) -> dict[str, Any]:
             choose(training.CHOOSE, next_state=training.FM.take),
             training.train(settings, policy, next_state=judging.PURPOSE),
             retrieval.export(next_state=judging.MEASURE),
-            judging.judge(lists=retrieval.KNN.take, scores=outcome.REPORT),
+            judging.judge(lists=retrieval.KNN.take, scores=scoring.MODEL),
             retrieval.index(settings, policy),
-            retrieval.model(),
-            retrieval.transform(settings),
+            retrieval.model(settings),
+            retrieval.rank(settings),
             retrieval.publish(settings, next_state=serving.WANTED),
+            scoring.score(settings, next_state=serving.WANTED),
             serving.endpoint(settings, next_state=outcome.REPORT),
             outcome.success(),
             outcome.failure_path(),

@@ -29,7 +29,8 @@ from stacks.workflow.states import (
 
 QUOTA_REFUSED = "SageMaker.ResourceLimitExceededException"
 WAIT_MINUTES = 5
-STEPS = ("fm_training", "knn_training", "batch_transform", "knn_endpoint")
+STEPS = ("fm_training", "knn_training", "batch_transform", "fm_transform", "endpoint_step")
+"""What ``waited_…`` variables there are."""
 NO_CAPACITY = r"/InsufficientInstanceCapacity|Unable to provision requested ML compute capacity/"
 REFUSAL_NUMBERS = (
     r"/is ([\d.,]+) \w+, with current utilization of [\d.,]+ \w+ and a request delta of ([\d.,]+)/"
@@ -45,6 +46,7 @@ def choose(state: str, *, next_state: str) -> States:
             "manifest_uri": jsonata("$manifest_uri"),
             "hyperparameters": jsonata("$hyperparameters"),
             "serving": jsonata("$serving"),
+            "task": jsonata("$task"),
         },
         assign={
             "plan": jsonata("$states.result.Payload"),
@@ -62,13 +64,24 @@ class Candidates:
     Parameters
     ----------
     step
-        The step's key in the plan, such as ``fm_training``.
+        The step's key in the plan, such as ``fm_training``, or a variable that holds it, such as
+        ``$endpoint_step``.
     title
         What a person calls it, such as ``FM training``: part of the states' names.
     """
 
     step: str
     title: str
+
+    @property
+    def key(self) -> str:
+        """An expression for the step's key in the plan."""
+        return self.step if self.step.startswith("$") else f"'{self.step}'"
+
+    @property
+    def planned(self) -> str:
+        """An expression for what the plan says of the step."""
+        return f"$lookup($plan.steps, {self.key})"
 
     @property
     def take(self) -> str:
@@ -92,7 +105,7 @@ class Candidates:
             remember(
                 self.take,
                 {
-                    "candidates": jsonata(f"[$plan.steps.{self.step}.candidates]"),
+                    "candidates": jsonata(f"[{self.planned}.candidates]"),
                     "candidate_index": 0,
                     "refused": [],
                 },
@@ -106,7 +119,7 @@ class Candidates:
                     {
                         "candidate": jsonata("$candidates[$candidate_index]"),
                         "candidate_index": jsonata("$candidate_index + 1"),
-                        "attempt": jsonata(f"$count($refusals[step = '{self.step}']) + 1"),
+                        "attempt": jsonata(f"$count($refusals[step = {self.key}]) + 1"),
                     },
                 ),
                 otherwise=exhausted,
@@ -161,13 +174,10 @@ class Candidates:
         """Wait, as long as settings allow and where it can help, or fail."""
         if last_resort != "wait":
             return self.none_left()
-        waited = f"waited_{self.step}"
+        waited = f"waited_{self.step.lstrip('$')}"
         pause = f"Wait for an instance for {self.title}"
         again = f"Choose instances again for {self.title}"
-        helps = (
-            f"true in $plan.steps.{self.step}.rejected.quota.waiting_can_help "
-            "or true in $refused.waiting_can_help"
-        )
+        helps = f"true in {self.planned}.rejected.quota.waiting_can_help or true in $refused.waiting_can_help"
         return merge(
             decide(
                 self.waiting_question,
@@ -191,13 +201,12 @@ class Candidates:
             {
                 "failure": {
                     "state": self.next_candidate,
-                    "step": self.step,
+                    "step": jsonata(self.key),
                     "log": "",
                     "name": "",
                     "refused": jsonata("$refused"),
                     "planned": jsonata(
-                        f"$plan.steps.{self.step}."
-                        "{'no_candidate': no_candidate, 'quota_increase': quota_increase}"
+                        f"{self.planned}.{{'no_candidate': no_candidate, 'quota_increase': quota_increase}}"
                     ),
                     "error": {"Error": "NoInstanceLeft", "Cause": ""},
                 }
@@ -210,7 +219,7 @@ class Candidates:
         cause = f"$substring({error}.Cause & '', 0, 2000)"
         return (
             f"( $cause := {cause}; $numbers := $match($cause, {REFUSAL_NUMBERS})[0].groups; "
-            f"{{ 'step': '{self.step}', 'instance_type': $candidate.instance_type, "
+            f"{{ 'step': {self.key}, 'instance_type': $candidate.instance_type, "
             f"'instance_count': $candidate.instance_count, 'error': {error}.Error, "
             f"'cause': $contains($cause, {NO_CAPACITY}) "
             f"? 'AWS has no capacity of this type at the moment' : $cause, "

@@ -14,6 +14,7 @@ from stacks.workflow.states import (
     retry,
     task,
 )
+from stacks.workflow.training import DATA
 
 REPORT = "Write the run report"
 TELL = "Tell that the run succeeded"
@@ -27,6 +28,18 @@ CHAMPION_FIELDS = ", ".join(
     for name, variable in {
         **{name: name for name in ("run", "task", "model_version", "model_uri", "manifest_uri")},
         "embeddings_uri": "embeddings.uri",
+    }.items()
+)
+
+SERVED = f"{DATA}/champion/predict-rating.json"
+"""Where it is recorded what the scoring endpoint answers with (`fmrec.predictions.served`)."""
+SCORES_PAIRS = "$task = 'predict-rating' and $endpoint.status = 'InService'"
+SERVED_FIELDS = ", ".join(
+    f"'{name}': {value}"
+    for name, value in {
+        **{name: f"${name}" for name in ("run", "model_version", "model_uri", "manifest_uri")},
+        "decision_uri": "$exists($decision.uri) ? $decision.uri : ''",
+        "endpoint_name": "$endpoint.name",
     }.items()
 )
 
@@ -46,7 +59,7 @@ def success() -> States:
             "model_version",
             "model_uri",
         ),
-        *("published", "endpoint"),
+        *("published", "decision", "endpoint"),
     )
     return merge(
         invoke(
@@ -57,6 +70,8 @@ def success() -> States:
                 "report_uri": jsonata("$report_uri"),
                 "champion": jsonata(f"{FOR_LISTS} ? {{{CHAMPION_FIELDS}}} : null"),
                 "champion_uri": CHAMPION,
+                "served": jsonata(f"{SCORES_PAIRS} ? {{{SERVED_FIELDS}}} : null"),
+                "served_uri": SERVED,
             },
             assign={"message": jsonata("$states.result.Payload")},
             next_state=TELL,
@@ -84,6 +99,7 @@ def success() -> States:
                     "recommendations": jsonata("$published.recommendations"),
                     "metrics": jsonata("$metrics"),
                     "verdict": jsonata("$verdict"),
+                    "decision": jsonata("$exists($decision.sentence) ? $decision.sentence : null"),
                     "endpoint": jsonata("$endpoint"),
                     "model_version": jsonata("$model_version"),
                 },

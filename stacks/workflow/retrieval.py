@@ -5,6 +5,7 @@ from __future__ import annotations
 from fmrec.instances.policy import Policy
 from stacks.settings import Settings
 from stacks.workflow.candidates import Candidates
+from stacks.workflow.serving import endpoint_of
 from stacks.workflow.states import (
     EXPLAIN,
     LAMBDA_ERRORS,
@@ -20,6 +21,7 @@ from stacks.workflow.states import (
     task,
 )
 from stacks.workflow.training import RECORDIO, job_timeout, record_training, tags, training_job
+from stacks.workflow.transforming import transform
 
 EXPORT = "Export the embeddings"
 INDEX = "Build the k-NN index"
@@ -32,9 +34,6 @@ POPULAR = "Publish what is popular"
 
 MINI_BATCH = 5000
 """k-NN's default; fewer rows than a mini-batch are fine."""
-PAYLOAD_MB = 1
-"""Some 3,400 queries a request: an answer of about 100 bytes for each of k = 100 neighbours is a hundred
-times the query, and the container answers within its time."""
 LAMBDA_SECONDS = 900
 MAXIMUM_ITEMS = 400
 """Calls that publish: an execution's history has room for some 25,000 events."""
@@ -119,7 +118,7 @@ def index(settings: Settings, policy: Policy) -> States:
     )
 
 
-def model() -> States:
+def model(settings: Settings) -> States:
     return task(
         MODEL,
         "CreateModel",
@@ -131,64 +130,29 @@ def model() -> States:
         },
         retries=[retry(*SAGEMAKER_ERRORS)],
         timeout_seconds=300,
-        assign={"model_name": jsonata("$job_prefix & '-knn'")},
+        assign={
+            "model_name": jsonata("$job_prefix & '-knn'"),
+            **endpoint_of(
+                settings.endpoint_name,
+                "knn_endpoint",
+                model_bytes="4 * $embeddings.items * ($embeddings.dim + 1)",
+            ),
+        },
         next_state=BATCH.take,
     )
 
 
-def transform(settings: Settings) -> States:
-    resorts = settings.instances.last_resort
-    job_name = jsonata("$job_prefix & '-transform-' & $string($attempt)")
-    return merge(
-        BATCH.states(attempt=TRANSFORM, exhausted=BATCH.exhausted(resorts.transform)),
-        task(
-            TRANSFORM,
-            "RunTransformJob",
-            {
-                "TransformJobName": job_name,
-                "ModelName": jsonata("$model_name"),
-                "BatchStrategy": "MultiRecord",
-                "MaxPayloadInMB": PAYLOAD_MB,
-                "TransformInput": {
-                    "ContentType": RECORDIO,
-                    "SplitType": "RecordIO",
-                    "DataSource": {
-                        "S3DataSource": {
-                            "S3DataType": "S3Prefix",
-                            "S3Uri": jsonata("$embeddings_uri & 'queries/'"),
-                        }
-                    },
-                },
-                "TransformOutput": {
-                    "S3OutputPath": jsonata("$neighbours_uri"),
-                    "Accept": "application/jsonlines; verbose=true",
-                    "AssembleWith": "Line",
-                    "KmsKeyId": "${Key}",
-                },
-                "TransformResources": {
-                    "InstanceType": jsonata("$candidate.instance_type"),
-                    "InstanceCount": jsonata("$candidate.instance_count"),
-                    "VolumeKmsKeyId": "${Key}",
-                },
-                "Tags": tags(),
-            },
-            retries=[retry(*SAGEMAKER_ERRORS)],
-            timeout_seconds=job_timeout(settings),
-            assign={
-                "chosen": jsonata("$merge([$chosen, {'batch_transform': $candidate}])"),
-                "jobs": jsonata(
-                    "$merge([$jobs, {'batch_transform': {'name': $states.result.TransformJobName, "
-                    "'started': $states.result.TransformStartTime, "
-                    "'ended': $states.result.TransformEndTime}}])"
-                ),
-            },
-            catches=BATCH.catches(TRANSFORM, "transform", job_name),
-            log="transform",
-            log_name=job_name,
-            next_state=PUBLISH,
-        ),
-        BATCH.capacity_states(),
-        BATCH.last_resort_states(resorts.transform, resorts.wait_minutes),
+def rank(settings: Settings) -> States:
+    """Batch transform of every user's query."""
+    return transform(
+        BATCH,
+        TRANSFORM,
+        settings,
+        job="transform",
+        input_uri="$embeddings_uri & 'queries/'",
+        output_uri="$neighbours_uri",
+        accept="application/jsonlines; verbose=true",
+        next_state=PUBLISH,
     )
 
 

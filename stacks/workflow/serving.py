@@ -1,5 +1,6 @@
-"""The k-NN endpoint: create it or move it to this run's model, and ask it one question.
+"""The endpoint: create it or move it to this run's model, and ask it one question.
 
+What it is of, k-NN's index or the model of ratings itself, is in variables (`endpoint_of`).
 The old model serves until the new fleet stands (SageMaker's blue/green update). A fleet that finds no
 capacity ends in ``Failed``, and a failed endpoint can only be deleted; a failed update rolls back to
 the old configuration instead. Both are told by what DescribeEndpoint says.
@@ -7,7 +8,10 @@ the old configuration instead. Both are told by what DescribeEndpoint says.
 
 from __future__ import annotations
 
+from typing import Any
+
 from stacks.settings import Settings
+from stacks.workflow.asking import ASK, ASK_FOR_SCORE, ask
 from stacks.workflow.candidates import NO_CAPACITY, Candidates
 from stacks.workflow.states import (
     EXPLAIN,
@@ -17,7 +21,6 @@ from stacks.workflow.states import (
     States,
     decide,
     failure,
-    invoke,
     jsonata,
     merge,
     remember,
@@ -44,8 +47,6 @@ SERVES = "Does the endpoint serve this model?"
 SERVERLESS_QUESTION = "Can the endpoint be serverless?"
 SERVERLESS = "Configure a serverless endpoint"
 WITHOUT = "Go on without an endpoint"
-ASK = "Ask the endpoint one question"
-AGREES = "Does the endpoint answer what is published?"
 
 POLL_SECONDS = 20
 MAXIMUM_POLLS = 180
@@ -54,10 +55,31 @@ DESCRIBE = "DescribeEndpoint"
 NOT_FOUND = "/Could not find endpoint/"
 THROTTLED = "/Rate exceeded|Throttling|TooManyRequests/"
 VARIANT = "AllTraffic"
-SERVERLESS_MB = "1024 * $ceil((2 * 4 * $embeddings.items * ($embeddings.dim + 1) / 1048576 + 512) / 1024)"
-"""Twice the index and half a gigabyte for the container, in the steps that there are."""
 
-ENDPOINT = Candidates("knn_endpoint", "the endpoint")
+SERVERLESS_LARGEST_MB = 6144
+
+ENDPOINT = Candidates("$endpoint_step", "the endpoint")
+NAME = jsonata("$endpoint.name")
+
+
+def endpoint_of(name: str, step: str, *, model_bytes: str) -> dict[str, Any]:
+    """Variables for the endpoint of the model ``$model_name``.
+
+    Parameters
+    ----------
+    name
+        The endpoint's.
+    step
+        Its key in the plan.
+    model_bytes
+        An expression for the model's size in memory.
+    """
+    return {
+        "endpoint": {"name": name, "status": "NotWanted", "why": "serving.endpoint is false."},
+        "endpoint_step": step,
+        # Twice the model and half a gigabyte for the container, in the steps that there are.
+        "serverless_need_mb": jsonata(f"1024 * $ceil((2 * ({model_bytes}) / 1048576 + 512) / 1024)"),
+    }
 
 
 def endpoint(settings: Settings, *, next_state: str) -> States:
@@ -73,22 +95,21 @@ def endpoint(settings: Settings, *, next_state: str) -> States:
             otherwise=next_state,
         ),
         ENDPOINT.states(before=LOOK, attempt=CONFIGURE, exhausted=exhausted),
-        _find(settings),
-        _deploy(settings),
-        _follow(settings),
+        _find(),
+        _deploy(),
+        _follow(),
         _last_resort(settings, next_state=next_state),
-        _ask(settings, next_state=next_state),
+        ask(next_state=next_state),
     )
 
 
-def _find(settings: Settings) -> States:
+def _find() -> States:
     """What there is: nothing, something that serves, or something that failed."""
-    name = settings.endpoint_name
     return merge(
         task(
             LOOK,
             DESCRIBE,
-            {"EndpointName": name},
+            {"EndpointName": NAME},
             retries=[retry(*SAGEMAKER_SDK_ERRORS, attempts=3)],
             timeout_seconds=120,
             assign={
@@ -98,9 +119,9 @@ def _find(settings: Settings) -> States:
                 ),
                 "polls": jsonata("$polls + 1"),
             },
-            catches=(_catch_missing(LOOK, name),),
+            catches=(_catch_missing(LOOK),),
             log="endpoint",
-            log_name=name,
+            log_name=NAME,
             next_state=READY,
         ),
         decide(
@@ -124,28 +145,27 @@ def _find(settings: Settings) -> States:
             ("$found in ['Failed', 'UpdateRollbackFailed']", REMOVE),
             (f"$polls < {MAXIMUM_POLLS}", SETTLE),
             otherwise=EXPLAIN,
-            assign={"failure": _stuck(LOOK, name)},
+            assign={"failure": _stuck(LOOK)},
         ),
         wait(SETTLE, POLL_SECONDS, next_state=LOOK),
         task(
             REMOVE,
             "DeleteEndpoint",
-            {"EndpointName": name},
+            {"EndpointName": NAME},
             retries=[retry(*SAGEMAKER_SDK_ERRORS)],
             timeout_seconds=120,
             log="endpoint",
-            log_name=name,
+            log_name=NAME,
             next_state=REMOVING,
         ),
         wait(REMOVING, POLL_SECONDS, next_state=LOOK),
     )
 
 
-def _deploy(settings: Settings) -> States:
+def _deploy() -> States:
     """Offer the candidate to SageMaker, which refuses it for a quota here and now, or takes it."""
-    name = settings.endpoint_name
     config_name = jsonata("$job_prefix & '-endpoint-' & $string($attempt)")
-    arguments = {"EndpointName": name, "EndpointConfigName": jsonata("$config_name")}
+    arguments = {"EndpointName": NAME, "EndpointConfigName": jsonata("$config_name")}
     return merge(
         _change(
             CONFIGURE,
@@ -166,11 +186,10 @@ def _deploy(settings: Settings) -> States:
             },
             assign={"config_name": config_name, "polls": 0},
             next_state=EXISTS,
-            name=name,
         ),
         decide(EXISTS, ("$found = 'Missing'", CREATE), otherwise=UPDATE),
-        _change(CREATE, "CreateEndpoint", {**arguments, "Tags": tags()}, next_state=WAIT, name=name),
-        _change(UPDATE, "UpdateEndpoint", arguments, next_state=WAIT, name=name),
+        _change(CREATE, "CreateEndpoint", {**arguments, "Tags": tags()}, next_state=WAIT),
+        _change(UPDATE, "UpdateEndpoint", arguments, next_state=WAIT),
     )
 
 
@@ -194,7 +213,7 @@ def _last_resort(settings: Settings, *, next_state: str) -> States:
                 # An endpoint on instances can't be turned into one without, and SageMaker gives the model
                 # about half of a serverless endpoint's memory.
                 f"$not($serverless_tried) and ($found = 'Missing' or $found_serverless) "
-                f"and {SERVERLESS_MB} <= 6144",
+                f"and $serverless_need_mb <= {SERVERLESS_LARGEST_MB}",
                 SERVERLESS,
                 {
                     "serverless_tried": True,
@@ -203,7 +222,7 @@ def _last_resort(settings: Settings, *, next_state: str) -> States:
                         "instance_count": 0,
                         "why": "no instance was left, and the setting is to go on without instances",
                     },
-                    "serverless_mb": jsonata(f"$max([{resorts.serverless_memory_mb}, {SERVERLESS_MB}])"),
+                    "serverless_mb": jsonata(f"$max([{resorts.serverless_memory_mb}, $serverless_need_mb])"),
                 },
             ),
             otherwise=ENDPOINT.give_up,
@@ -227,7 +246,6 @@ def _last_resort(settings: Settings, *, next_state: str) -> States:
             },
             assign={"config_name": config_name, "polls": 0},
             next_state=EXISTS,
-            name=settings.endpoint_name,
         ),
         ENDPOINT.none_left(),
     )
@@ -239,7 +257,6 @@ def _change(
     arguments: State,
     *,
     next_state: str,
-    name: str,
     assign: State | None = None,
 ) -> States:
     return task(
@@ -250,23 +267,31 @@ def _change(
         timeout_seconds=300,
         catches=(ENDPOINT.catch_quota(),),
         log="endpoint",
-        log_name=name,
+        log_name=NAME,
         assign=assign,
         next_state=next_state,
     )
 
 
-def _follow(settings: Settings) -> States:
+def _follow() -> States:
     """Poll until the new fleet serves, failed, or was rolled back."""
-    name = settings.endpoint_name
     serving = "$described.EndpointStatus = 'InService'"
     gone_on = ENDPOINT.go_on("$endpoint_error")
+    moved = f"{serving} and $described.EndpointConfigName = $config_name"
+    record = {
+        "chosen": jsonata("$merge([$chosen, {$endpoint_step: $candidate}])"),
+        "endpoint": jsonata(
+            "$merge([$endpoint, {'status': 'InService', 'why': $candidate.why, "
+            "'instance_type': $candidate.instance_type, 'instance_count': "
+            "$candidate.instance_count, 'config': $config_name, 'model': $model_name}])"
+        ),
+    }
     return merge(
         wait(WAIT, POLL_SECONDS, next_state=SEE),
         task(
             SEE,
             DESCRIBE,
-            {"EndpointName": name},
+            {"EndpointName": NAME},
             retries=[retry(*SAGEMAKER_SDK_ERRORS)],
             timeout_seconds=120,
             assign={
@@ -282,23 +307,13 @@ def _follow(settings: Settings) -> States:
                 },
             },
             log="endpoint",
-            log_name=name,
+            log_name=NAME,
             next_state=SERVES,
         ),
         decide(
             SERVES,
-            (
-                f"{serving} and $described.EndpointConfigName = $config_name",
-                ASK,
-                {
-                    "chosen": jsonata("$merge([$chosen, {'knn_endpoint': $candidate}])"),
-                    "endpoint": jsonata(
-                        "$merge([$endpoint, {'status': 'InService', 'why': $candidate.why, "
-                        "'instance_type': $candidate.instance_type, 'instance_count': "
-                        "$candidate.instance_count, 'config': $config_name, 'model': $model_name}])"
-                    ),
-                },
-            ),
+            (f"{moved} and $endpoint_step = 'knn_endpoint'", ASK, record),
+            (moved, ASK_FOR_SCORE, record),
             (
                 f"$contains($endpoint_error.Cause, {NO_CAPACITY}) and $described.EndpointStatus "
                 "in ['Failed', 'UpdateRollbackFailed']",
@@ -312,78 +327,43 @@ def _follow(settings: Settings) -> States:
                 WAIT,
             ),
             otherwise=EXPLAIN,
-            assign={"failure": _not_serving(name)},
+            assign={"failure": _not_serving()},
         ),
     )
 
 
-def _ask(settings: Settings, *, next_state: str) -> States:
-    return merge(
-        invoke(
-            ASK,
-            "${AskEndpoint}",
-            {
-                "endpoint_name": settings.endpoint_name,
-                "manifest_uri": jsonata("$manifest_uri"),
-                "embeddings_uri": jsonata("$embeddings.uri"),
-                "table": "${Table}",
-                "exclude_seen": jsonata("$serving.exclude_seen"),
-                "filters": jsonata("$serving.filters"),
-            },
-            assign={
-                "endpoint": jsonata("$merge([$endpoint, {'answer': $states.result.Payload}])"),
-                "answer": jsonata("$states.result.Payload"),
-            },
-            next_state=AGREES,
-        ),
-        decide(
-            AGREES,
-            ("$answer.passed", next_state),
-            otherwise=EXPLAIN,
-            assign={
-                "failure": {
-                    "state": ASK,
-                    "log": "endpoint",
-                    "name": settings.endpoint_name,
-                    "error": {"Error": "WrongAnswerError", "Cause": jsonata("$answer.sentence")},
-                }
-            },
-        ),
-    )
-
-
-def _catch_missing(state: str, name: str) -> State:
+def _catch_missing(state: str) -> State:
     return {
         "ErrorEquals": ["States.TaskFailed"],
-        "Assign": {"failure": failure(state, "endpoint", name)},
+        "Assign": {"failure": failure(state, "endpoint", NAME)},
         "Next": MISSING,
     }
 
 
-def _stuck(state: str, name: str) -> State:
+def _stuck(state: str) -> State:
     return {
         "state": state,
         "log": "endpoint",
-        "name": name,
+        "name": NAME,
         "error": {
             "Error": "EndpointBusyError",
             "Cause": jsonata(
-                f"'the endpoint {name} has been ' & $found & ' for {MAXIMUM_POLLS * POLL_SECONDS // 60} minutes: "
+                f"'the endpoint ' & $endpoint.name & ' has been ' & $found & ' for {MAXIMUM_POLLS * POLL_SECONDS // 60} minutes: "
                 "wait until it is InService, or delete it, and start the execution again'"
             ),
         },
     }
 
 
-def _not_serving(name: str) -> State:
+def _not_serving() -> State:
     return {
         "state": SEE,
         "log": "endpoint",
-        "name": name,
+        "name": NAME,
         "error": {
             "Error": "EndpointFailed",
             "Cause": jsonata(
-                f"'the endpoint {name} is ' & $described.EndpointStatus & ' with configuration ' & "
+                "'the endpoint ' & $endpoint.name & ' is ' & $described.EndpointStatus & ' with configuration ' & "
                 "$described.EndpointConfigName & ' instead of InService with ' & $config_name & ': ' & "
                 "$endpoint_error.Cause"
             ),

@@ -61,11 +61,9 @@ def begin(settings: Settings) -> States:
             "evaluation": None,
             "embeddings": {},
             "published": {"users": 0, "recommendations": 0, "table": "${Table}"},
-            "endpoint": {
-                "name": settings.endpoint_name,
-                "status": "NotWanted",
-                "why": "serving.endpoint is false.",
-            },
+            "scores_uri": jsonata(f"'{DATA}/scores/' & {run} & '/'"),
+            "predictions_uri": jsonata(f"'{DATA}/predictions/' & {run} & '/'"),
+            "decision": None,
         },
         next_state=CHECK_INPUT,
     )

@@ -341,7 +341,7 @@ def tasks(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return dict(_tasks(definition["States"]))
 
 
-STEPS = ("fm_training", "knn_training", "batch_transform", "knn_endpoint", "fm_endpoint")
+STEPS = ("fm_training", "knn_training", "batch_transform", "knn_endpoint", "fm_transform", "fm_endpoint")
 
 
 def _candidates(*types: Any) -> Any:
@@ -454,6 +454,15 @@ def answers(endpoint: dict[str, Any], task_error: Any) -> dict[str, Any]:
         "Build the k-NN index": trained,
         "Create the k-NN model": lambda a: {"ModelArn": "arn:x"},
         "Find the best items for every user": lambda a: {"TransformJobName": a["TransformJobName"]},
+        "Create the scoring model": lambda a: {"ModelArn": "arn:x"},
+        "Score the held-out pairs": lambda a: {"TransformJobName": a["TransformJobName"]},
+        "Choose the decision threshold": lambda a: {
+            "Payload": {
+                "threshold": 0.47,
+                "sentence": "A score of 0.47 or more means yes.",
+                "uri": a["Payload"]["output_uri"] + "decision.json",
+            }
+        },
         "Publish some of the users": lambda a: {"Payload": {"users": 943, "recommendations": 9430}},
         "Publish what is popular": lambda a: {"Payload": {"lists": 1}},
         "Look for the endpoint": look,
@@ -463,6 +472,7 @@ def answers(endpoint: dict[str, Any], task_error: Any) -> dict[str, Any]:
         "Remove the failed endpoint": remove,
         "See how the endpoint is": describe_endpoint,
         "Ask the endpoint one question": lambda a: {"Payload": {"passed": True, "sentence": "The same."}},
+        "Ask the endpoint for one score": lambda a: {"Payload": {"passed": True, "sentence": "The same."}},
         "Write the run report": lambda a: {
             "Payload": {"uri": a["Payload"]["report_uri"], "subject": "S", "message": "M"}
         },

@@ -193,6 +193,11 @@ FUNCTIONS = {
         "s3:PutObject": {"recommendations/*"},
     },
     "AskEndpoint": {"s3:GetObject": {"encoded/*", "embeddings/*"}},
+    "ChooseThreshold": {
+        "s3:GetObject": {"encoded/*", "scores/*"},
+        "s3:PutObject": {"predictions/*"},
+    },
+    "AskForScore": {"s3:GetObject": {"encoded/*", "scores/*"}},
     "PublishPopular": {"s3:GetObject": {"encoded/*"}},
     "EvaluateRanking": {
         "s3:GetObject": {"encoded/*", "embeddings/*", "champion/*"},
@@ -204,6 +209,7 @@ OTHER_ACTIONS = {
     "PublishRecommendations": {"dynamodb:BatchWriteItem"},
     "PublishPopular": {"dynamodb:BatchWriteItem"},
     "AskEndpoint": {"dynamodb:GetItem", "sagemaker:InvokeEndpoint"},
+    "AskForScore": {"sagemaker:InvokeEndpoint"},
 }
 
 
@@ -235,6 +241,19 @@ def test_each_function_reads_and_writes_only_its_prefixes(synthesis: Any, functi
     if function == "ChooseInstances":
         expected |= set(READ_ACTIONS)
     assert others == expected
+
+
+@pytest.mark.parametrize(
+    ("function", "endpoint"), [("AskEndpoint", "fmrec-knn"), ("AskForScore", "fmrec-fm")]
+)
+def test_who_asks_an_endpoint_may_ask_only_their_own(synthesis: Any, function: str, endpoint: str) -> None:
+    (policy,) = (
+        policy["Properties"]["PolicyDocument"]["Statement"]
+        for name, policy in synthesis.resources("FmRecPipeline", "AWS::IAM::Policy").items()
+        if name.startswith(f"Functions{function}")
+    )
+    (asking,) = (s for s in policy if s["Action"] == "sagemaker:InvokeEndpoint")
+    assert asking["Resource"]["Fn::Join"][1][-1] == f":endpoint/{endpoint}"
 
 
 def test_quotas_may_only_be_requested_where_settings_allow_it(synthesis: Any, throw_away: Any) -> None:

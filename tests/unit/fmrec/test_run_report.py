@@ -39,6 +39,7 @@ REPORT = {
     ],
     "verdict": {"sentence": "The model is good enough."},
     "published": {"users": 943, "recommendations": 9430, "table": "T"},
+    "decision": None,
     "endpoint": {"name": "e", "status": "InService", "answer": {"sentence": "The same."}},
 }
 
@@ -87,6 +88,19 @@ def test_write_keeps_the_facts_and_answers_with_a_message(tmp_path: Any) -> None
         uri,
     ):
         assert part in answer["message"]
+
+
+def test_a_model_of_ratings_says_what_its_scores_mean_and_nothing_of_lists() -> None:
+    scored = {
+        **REPORT,
+        "published": {"users": 0, "recommendations": 0, "table": "T"},
+        "decision": {"threshold": 0.47, "sentence": "A score of 0.4700 or more means yes."},
+    }
+
+    message = run_report.message(scored, "u")
+    assert message.startswith("Run r-1 succeeded: its model scores pairs, it makes no lists.")
+    assert "A score of 0.4700 or more means yes." in message
+    assert "the table T" not in message
 
 
 def test_a_run_without_an_endpoint_says_why() -> None:

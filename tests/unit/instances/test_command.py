@@ -14,7 +14,7 @@ import pytest
 from fmrec import cli
 
 MOVIELENS_25M = ["--rows", "25000095", "--users", "162541", "--items", "62423", "--factors", "64"]
-STEPS = ["fm_training", "knn_training", "batch_transform", "knn_endpoint", "fm_endpoint"]
+STEPS = ["fm_training", "knn_training", "batch_transform", "knn_endpoint", "fm_transform", "fm_endpoint"]
 
 
 def quotas_file(folder: Path, **values: Any) -> str:
@@ -127,6 +127,20 @@ def test_settings_and_options_make_the_policy_and_options_win(
     assert document["steps"]["knn_endpoint"]["needed"] is False
 
 
+def test_the_task_comes_from_an_option_or_the_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "cdk.json"
+    path.write_text(json.dumps({"context": {"fmrec": {"task": "predict-rating"}}}))
+    assert cli.main(["plan", *MOVIELENS_25M, "--settings", str(path)]) == 0
+    text = capsys.readouterr().out
+    assert "fm_transform: " in text
+    assert "Not needed by this run: knn_training, batch_transform, knn_endpoint" in text
+    given = ["--settings", str(path), "--task", "recommend"]
+    assert cli.main(["plan", *MOVIELENS_25M, *given]) == 0
+    assert "Not needed by this run: fm_transform, fm_endpoint" in capsys.readouterr().out
+
+
 def test_options_fix_types_spot_and_input_mode(capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--instance-type", "knn_endpoint=ml.m5.2xlarge,ml.m5.large", "--spot", "--input-mode", "Pipe"]
     assert cli.main(["plan", *MOVIELENS_25M, *options, "--maximum-usd-per-hour", "0.3", "--json"]) == 0
@@ -172,7 +186,7 @@ def test_quotas_as_json_say_what_to_ask_for(tmp_path: Path, capsys: pytest.Captu
     assert (row["wanted"], row["applied"], row["used"], row["enough"]) == (3, 1, None, False)
     assert row["increase"]["desired_value"] == 3
     assert row["increase"]["waiting_can_help"] is False
-    assert {r["step"] for r in rows} == set(STEPS)
+    assert {r["step"] for r in rows} == set(STEPS[:4])
 
 
 def test_a_manifest_is_read_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

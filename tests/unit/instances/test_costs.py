@@ -20,8 +20,10 @@ def cost(
     policy: dict[str, Any] | None = None,
     account: Account | None = None,
     prices: Prices | None = None,
+    task: str = "recommend",
 ) -> dict[str, Any]:
-    document = plan(sizes, hyperparameters or {"epochs": 20}, {}, policy or {}, account, prices)
+    given = hyperparameters or {"epochs": 20}
+    document = plan(sizes, given, {}, policy or {}, account, prices, task=task)
     found: dict[str, Any] = document["cost"]
     return found
 
@@ -43,11 +45,27 @@ def test_training_costs_its_hours_and_its_volume() -> None:
 
 def test_the_totals_are_the_sums_of_their_items() -> None:
     bill = cost()
-    for part in ("run", "month", "optional_month"):
+    for part in ("run", "month"):
         amounts = [item["amount"] for item in bill[part]["items"].values()]
         assert bill[part]["total"] == pytest.approx(sum(amounts), abs=1e-3)
         assert bill[part]["complete"]
         assert all(item["basis"] for item in bill[part]["items"].values())
+
+
+def test_scoring_pairs_costs_neither_an_index_nor_a_table() -> None:
+    bill = cost(task="predict-rating")
+    assert set(bill["run"]["items"]) == {
+        *("glue", "fm_training", "fm_transform", "lambda", "s3_requests", "step_functions")
+    }
+    assert set(bill["month"]["items"]) == {"fm_endpoint", "s3_storage"}
+    transform = bill["run"]["items"]["fm_transform"]
+    # 100,000 records a second, 50 bytes of answer each at 20 MB a second, two minutes to start and end.
+    seconds = 2_500_009 / 100_000 + 2_500_009 * 50 / 20e6 + 120
+    assert transform["hours"] == pytest.approx(seconds / 3600, abs=1e-4)
+    assert transform["amount"] == pytest.approx(0.115 * seconds / 3600, abs=1e-5)
+    assert "2,500,009 held-out rows" in transform["basis"]
+    half = cost(task="predict-rating", policy={"instance_counts": {"fm_transform": 2}})
+    assert half["run"]["items"]["fm_transform"]["hours"] < transform["hours"]
 
 
 def test_hours_grow_with_epochs_and_factors_and_shrink_with_shards() -> None:

@@ -18,7 +18,7 @@ from fmrec.instances.quotas import Account, Fleet
 from fmrec.instances.workloads import Sizes
 from fmrec.manifest import Channel, Manifest, Rows
 
-STEPS = ["fm_training", "knn_training", "batch_transform", "knn_endpoint", "fm_endpoint"]
+STEPS = ["fm_training", "knn_training", "batch_transform", "knn_endpoint", "fm_transform", "fm_endpoint"]
 
 
 def sizes(feature_dim: int, rows: int = 1_000_000) -> Sizes:
@@ -49,7 +49,7 @@ def test_sizes_lead_to_types(
     assert chosen["knn_endpoint"] == knn_endpoint
 
 
-def test_the_plan_is_json_with_five_steps_in_order() -> None:
+def test_the_plan_is_json_with_its_steps_in_order() -> None:
     document = json.loads(json.dumps(plan(sizes(100_000), {}, {}, {}), allow_nan=False))
     assert list(document["steps"]) == STEPS
     for step in document["steps"].values():
@@ -208,6 +208,21 @@ def test_without_an_endpoint_its_steps_are_not_needed_and_cost_nothing() -> None
     assert [name for name, step in document["steps"].items() if step["needed"]] == STEPS[:3]
     assert "knn_endpoint" not in document["cost"]["month"]["items"]
     assert "knn_endpoint" in plan(sizes(100_000), {}, {}, {})["cost"]["month"]["items"]
+
+
+def test_each_task_needs_its_own_steps() -> None:
+    def needed(task: str, held_out: int = 10_000, **serving: Any) -> list[str]:
+        steps = plan(replace(sizes(100_000), test_rows=held_out), {}, serving, {}, task=task)["steps"]
+        assert all(steps[step]["candidates"] for step in STEPS)
+        return [name for name, step in steps.items() if step["needed"]]
+
+    assert needed("recommend") == STEPS[:4]
+    assert needed("predict-rating") == ["fm_training", "fm_transform", "fm_endpoint"]
+    assert needed("predict-rating", endpoint=False) == ["fm_training", "fm_transform"]
+    # Nothing is scored where nothing is held out.
+    assert needed("predict-rating", held_out=0) == ["fm_training", "fm_endpoint"]
+    with pytest.raises(SettingsError, match="task is 'rank'"):
+        needed("rank")
 
 
 def test_the_answer_stays_well_under_what_a_state_may_carry() -> None:

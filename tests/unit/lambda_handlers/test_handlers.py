@@ -53,6 +53,7 @@ def test_choose_instances_plans_with_what_it_can_read_and_keeps_what_it_read(
             "manifest_uri": small_run.uri("encoded/manifest.json"),
             "hyperparameters": {"num_factors": "3", "predictor_type": "binary_classifier"},
             "serving": {"recommendations_per_user": 2, "endpoint": True},
+            "task": "recommend",
         },
         INSTANCE_POLICY=json.dumps({"families": ["m5"]}),
         CACHE_URI=small_run.uri("cache/account.json"),
@@ -74,6 +75,7 @@ def test_choose_instances_says_that_there_is_no_encoding(invoke: Any, small_run:
             "manifest_uri": small_run.uri("encoded/of-nobody/manifest.json"),
             "hyperparameters": {"num_factors": "3", "predictor_type": "binary_classifier"},
             "serving": {"recommendations_per_user": 2, "endpoint": True},
+            "task": "recommend",
         },
         INSTANCE_POLICY="{}",
         CACHE_URI=small_run.uri("cache/account.json"),
@@ -257,6 +259,7 @@ def test_write_report_writes_and_answers_with_a_message(invoke: Any, small_run: 
         "refusals": [],
         "verdict": {"sentence": "Good enough."},
         "published": {"users": 7, "recommendations": 14, "table": "t"},
+        "decision": None,
         "endpoint": {"name": "e", "status": "NotWanted", "why": "serving.endpoint is false."},
     }
     champion = {
@@ -274,9 +277,12 @@ def test_write_report_writes_and_answers_with_a_message(invoke: Any, small_run: 
             "report_uri": small_run.uri("runs/report.json"),
             "champion": champion,
             "champion_uri": small_run.uri("champion/model.json"),
+            "served": None,
+            "served_uri": small_run.uri("champion/predict-rating.json"),
         },
     )
 
+    assert not (small_run.folder / "champion/predict-rating.json").exists()
     assert json.loads((small_run.folder / "champion/model.json").read_text()) == champion
     assert answer["subject"] == "Run r-1 succeeded: 7 users have recommendations"
     assert json.loads((small_run.folder / "runs/report.json").read_text())["run"] == "r-1"
