@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that everybody k
 from fmrec.dataset import Dataset, Feature
 from fmrec.encoding.batches import Batch, Ragged
 from fmrec.encoding.exchange import TABLE, Packed, map_packed, pack
-from fmrec.encoding.feature_space import NAME, NAMESPACE, Keep, read_index
+from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE, Keep, read_index
 from fmrec.encoding.rows import resolve
 from fmrec.encoding.side_features import (
     ENTRIES,
@@ -41,9 +42,21 @@ def context_fields(dataset: Dataset) -> dict[str, str]:
     }
 
 
+def context_texts(dataset: Dataset) -> dict[int, Column]:
+    """Return the interactions' texts that features are made of, by the ordinal of the feature's namespace."""
+    texts = {}
+    for ordinal, feature in enumerate(dataset.features, start=FIRST_ORDINAL):
+        if feature.kind == "date-part" and feature.of == "interaction":
+            texts[ordinal] = Measured(feature).token(F.col("timestamp"))
+        elif feature.of == "interaction":
+            text = F.col(_context(ordinal - FIRST_ORDINAL))
+            texts[ordinal] = F.when(F.trim(text) != "", F.trim(text))
+    return texts
+
+
 @dataclass(frozen=True)
 class _Owned:
-    """A feature's entries by what owns them: a user, an item, or a context's token."""
+    """A feature's entries by what owns them: a user, an item, or a text of context."""
 
     ordinal: int
     measured: Measured
@@ -55,8 +68,9 @@ class SideFeatures:
 
     Parameters
     ----------
-    good : DataFrame
-        Interactions, with the columns of ``context_fields``.
+    texts : DataFrame
+        The interactions' texts as ``chunks.distinct_texts`` returns them, with those of
+        ``context_texts`` among them.
     ids : DataFrame
         ``NAMESPACE`` (0 users, 1 items) and ``NAME`` of all ids that are indexed.
     """
@@ -66,7 +80,7 @@ class SideFeatures:
         spark: SparkSession,
         dataset: Dataset,
         raw_uri: str,
-        good: DataFrame,
+        texts: DataFrame,
         ids: DataFrame,
         *,
         partitions: int,
@@ -84,14 +98,14 @@ class SideFeatures:
             table = keep(read_attributes(spark, attributes, path, features).join(known, OWNER, "left_semi"))
             for ordinal, feature in numbered:
                 if feature.of == side:
-                    measured = measure(table, feature, as_text(feature), partitions, keep)
+                    measured = measure(table, feature, as_text(feature), F.lit(1), partitions, keep)
                     entries = measured.entries(measured.token(as_text(feature))).alias(ENTRIES)
                     self._owned[side].append(_Owned(ordinal, measured, table.select(OWNER, entries)))
         for ordinal, feature in numbered:
             if feature.of == "interaction":
-                text = _context_text(ordinal, feature)
-                measured = measure(good, feature, text, partitions, keep)
-                self._owned["interaction"].append(_Owned(ordinal, measured, _tokens(good, measured, text)))
+                counted = texts.where(F.col(NAMESPACE) == ordinal).groupBy(F.col(NAME).alias(OWNER))
+                frame = counted.agg(F.sum(COUNT).alias("_times"))
+                self._owned["interaction"].append(_contexts(frame, ordinal, feature, partitions, keep))
 
     def names(self) -> list[DataFrame]:
         """Return each namespace's names for the index."""
@@ -123,25 +137,26 @@ class SideFeatures:
             known = F.coalesce("_known", F.lit(0.0))
         return _pack_table(whole.select("owner_column", known.alias("known"), *_concatenated(lists)), stop)
 
-    def with_context(self, rows: DataFrame, index_uri: str) -> DataFrame:
-        """Add ``extra_columns`` and ``extra_values``: the non-zeros of each row's context."""
-        lists: list[tuple[Column, Column]] = []
+    @property
+    def contexts(self) -> list[int]:
+        """The ordinals of the namespaces that texts of context are in."""
+        return [owned.ordinal for owned in self._owned["interaction"]]
+
+    def of_texts(self, index_uri: str) -> DataFrame:
+        """Return what stands for each id and text of context: what ``chunks.pack_columns`` takes."""
+        frames = [
+            read_index(self._spark, index_uri, side).select(
+                F.lit(ordinal).alias(NAMESPACE),
+                NAME,
+                F.array("column").alias("columns"),
+                F.array(F.lit(1.0).cast("float")).alias("values"),
+            )
+            for ordinal, side in enumerate(SIDES)
+        ]
         for owned in self._owned["interaction"]:
-            feature = owned.measured.feature
-            text = _context_text(owned.ordinal, feature)
-            if feature.kind == "numeric":
-                column = read_index(self._spark, index_uri, feature.name).head()
-                weights = F.transform(owned.measured.entries(text), lambda entry: entry["weight"])
-                number = -1 if column is None else column["column"]
-                columns = F.array_repeat(F.lit(number).cast("bigint"), F.size(weights))
-                lists.append((columns, weights))
-                continue
-            found = self._looked_up(owned, index_uri, f"_{owned.ordinal}")
-            token = f"_{owned.ordinal}_token"
-            rows = rows.withColumn(token, owned.measured.token(text))
-            rows = rows.join(found.withColumnRenamed(OWNER, token), token, "left")
-            lists.append((F.col(f"_{owned.ordinal}_columns"), F.col(f"_{owned.ordinal}_values")))
-        return rows.select("*", *_concatenated(lists)) if lists else rows
+            found = self._looked_up(owned, index_uri, "_")
+            frames.append(found.select(F.lit(owned.ordinal).alias(NAMESPACE), OWNER, "__columns", "__values"))
+        return reduce(DataFrame.unionAll, frames)
 
     def _looked_up(self, owned: _Owned, index_uri: str, prefix: str) -> DataFrame:
         index = read_index(self._spark, index_uri, owned.measured.feature.name)
@@ -152,24 +167,15 @@ def _context(at: int) -> str:
     return f"context_{at}"
 
 
-def _context_text(ordinal: int, feature: Feature) -> Column:
-    return F.col("timestamp" if feature.kind == "date-part" else _context(ordinal - FIRST_ORDINAL))
-
-
-def _tokens(good: DataFrame, measured: Measured, text: Column) -> DataFrame:
-    """Return each different token of a context feature once, with its entries and how often it occurs."""
-    if measured.feature.kind == "numeric":
-        # Every number has its own weight, but all have one name.
-        used = good.where(F.size(measured.entries(text)) > 0).agg(F.count(F.lit(1)).alias("_times"))
-        one = F.array(
-            F.struct(F.lit(measured.feature.name).alias("name"), F.lit(0.0).cast("float").alias("weight"))
-        )
-        return used.where("_times > 0").select(
-            F.lit(None).cast("string").alias(OWNER), one.alias(ENTRIES), "_times"
-        )
-    tokens = good.select(measured.token(text).alias(OWNER)).where(F.col(OWNER).isNotNull())
-    counted = tokens.groupBy(OWNER).agg(F.count(F.lit(1)).alias("_times"))
-    return counted.select(OWNER, measured.entries(F.col(OWNER)).alias(ENTRIES), "_times")
+def _contexts(frame: DataFrame, ordinal: int, feature: Feature, partitions: int, keep: Keep) -> _Owned:
+    """Return each different text of a context feature once, with its entries and how often it occurs."""
+    text = F.col(OWNER)
+    if feature.kind == "date-part":  # whose text is a token already
+        measured = Measured(feature)
+        return _Owned(ordinal, measured, frame.select(OWNER, measured.entries(text).alias(ENTRIES), "_times"))
+    measured = measure(frame, feature, text, F.col("_times"), partitions, keep)
+    entries = measured.entries(measured.token(text)).alias(ENTRIES)
+    return _Owned(ordinal, measured, frame.select(OWNER, entries, "_times"))
 
 
 def _concatenated(lists: list[tuple[Column, Column]]) -> tuple[Column, Column]:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 import numpy as np
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
-from fmrec.dataset import Dataset
-from fmrec.encoding.checks import FILE, GOOD, NO_ROW, STATE, Problem, check_rows
+from fmrec.dataset import Dataset, ImplicitLabel
+from fmrec.encoding.checks import FILE, NO_ROW, STATE, Problem, check_rows
+from fmrec.encoding.chunks import bad_rows, distinct_texts, piece_counts, to_chunks
 from fmrec.encoding.feature_space import Keep
-from fmrec.encoding.feature_tables import context_fields
+from fmrec.encoding.feature_tables import SIDES, context_fields, context_texts
 from fmrec.encoding.rows import PATH, POSITION, RAW, START, Piece, number_pieces, read_rows, resolve
 from fmrec.encoding.stages import RowNumbers
 from fmrec.errors import InputError
@@ -23,20 +24,21 @@ from fmrec.errors import InputError
 class Intake:
     """What was read, as the driver knows it.
 
-    ``checked`` has every row as ``checks.check_rows`` returns it; ``rows`` counts them without headers
+    ``chunks`` has the rows as ``chunks.to_chunks`` packs them; ``rows`` counts them without headers
     and blank lines, ``bad`` those that can't be used by reason, ``files`` all by file; ``pieces`` are
     the files' pieces with what makes positions row and line numbers.
     """
 
-    checked: DataFrame
+    chunks: DataFrame
     rows: int
     bad: Counter[str]
     files: dict[str, dict[str, int]]
     pieces: list[tuple[Piece, int, int]]
 
     @property
-    def good(self) -> DataFrame:
-        return self.checked.where(F.col(STATE) == GOOD)
+    def texts(self) -> DataFrame:
+        """Each chunk's distinct ids and texts of context, as ``chunks.distinct_texts`` returns them."""
+        return distinct_texts(self.chunks)
 
     @property
     def good_count(self) -> int:
@@ -64,15 +66,37 @@ def take_in(spark: SparkSession, dataset: Dataset, raw_uri: str, quarantine_uri:
     context = context_fields(dataset)
     rows = read_rows(spark, interactions.source, path, interactions.columns | context)
     checked, problems = check_rows(rows, dataset, context)
-    intake = _count(keep(checked), rows, problems)
+    context_columns = context_texts(dataset)
+    texts = dict(enumerate(SIDES)) | {ordinal: f"_text_{ordinal}" for ordinal in context_columns}
+    timed = "timestamp" in interactions.columns
+    chunks = checked.select(
+        *SIDES,
+        _value(dataset).alias("value"),
+        (F.col("timestamp") if timed else F.lit(0.0)).alias("timestamp"),
+        *[text.alias(texts[ordinal]) for ordinal, text in context_columns.items()],
+        *(FILE, START, POSITION, STATE, RAW),
+    )
+    intake = _count(keep(to_chunks(chunks, texts)), rows, problems)
     _write_quarantine(spark, intake, problems, quarantine_uri)
     _check_usable(intake, path, dataset.quarantine.max_share, quarantine_uri)
     return intake
 
 
-def _count(checked: DataFrame, rows: DataFrame, problems: dict[int, Problem]) -> Intake:
+def _value(dataset: Dataset) -> Column:
+    """Return the value that a label is made of: as read or, under implicit feedback, the row's weight."""
+    zero = F.lit(0.0)
+    value = F.col("value") if "value" in dataset.interactions.columns else zero
+    label = dataset.label
+    if not isinstance(label, ImplicitLabel):
+        return value
+    weights = [F.lit(part) for pair in label.event_weights.items() for part in pair]
+    weight = F.coalesce(F.create_map(*weights)[F.col("event")], zero) if weights else F.lit(1.0)
+    return weight if label.threshold is None else F.when(value >= label.threshold, weight).otherwise(zero)
+
+
+def _count(chunks: DataFrame, rows: DataFrame, problems: dict[int, Problem]) -> Intake:
     """Count rows by file, piece and problem."""
-    found = checked.groupBy(FILE, START, STATE).agg(F.min(POSITION), F.count(F.lit(1))).collect()
+    found = piece_counts(chunks)
     paths = _paths_by_hash(rows, {row[0] for row in found})
     pieces: dict[tuple[int, int], Piece] = {}
     files: dict[str, dict[str, int]] = {}
@@ -87,7 +111,7 @@ def _count(checked: DataFrame, rows: DataFrame, problems: dict[int, Problem]) ->
             bad[problems[state].reason] += lines
             counts["quarantined"] += lines
     read = sum(file["read"] for file in files.values())
-    return Intake(checked, read, bad, dict(sorted(files.items())), number_pieces(list(pieces.values())))
+    return Intake(chunks, read, bad, dict(sorted(files.items())), number_pieces(list(pieces.values())))
 
 
 def _check_usable(intake: Intake, path: str, limit: float, quarantine_uri: str) -> None:
@@ -114,7 +138,7 @@ def _write_quarantine(spark: SparkSession, intake: Intake, problems: dict[int, P
         reasons = [(number, problem.column, problem.reason) for number, problem in problems.items()]
         names = spark.createDataFrame(reasons, f"{STATE} int, column string, reason string")
         bad = (
-            intake.checked.where(F.col(STATE) > GOOD)
+            bad_rows(intake.chunks)
             .join(F.broadcast(pieces.withColumn(FILE, F.xxhash64("file"))), [FILE, START])
             .join(F.broadcast(names), STATE)
             .select(
@@ -139,9 +163,7 @@ def _paths_by_hash(rows: DataFrame, hashes: set[int]) -> dict[int, str]:
         names |= {file, unquote(file)}
         names |= {name.replace("file:///", "file:/", 1) for name in (file, unquote(file))}
     listed = rows.sparkSession.createDataFrame([(name,) for name in sorted(names)], f"{PATH} string")
-    found: dict[int, str] = {}
-    for frame in (listed, rows):
-        found = dict(frame.groupBy(F.xxhash64(PATH)).agg(F.first(PATH)).collect())
-        if hashes <= set(found):
-            break
+    found = dict(listed.select(F.xxhash64(PATH), PATH).collect())
+    if not hashes <= set(found):
+        found = dict(rows.groupBy(F.xxhash64(PATH)).agg(F.first(PATH)).collect())
     return {file: found[file] for file in hashes}

@@ -25,22 +25,22 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that everybody k
 
 from fmrec import objectstore
 from fmrec.dataset import BinaryLabel, Dataset, ImplicitLabel, LeaveFirstN, LeaveLastN, NoSplit, RandomSplit
+from fmrec.encoding.chunks import pack_columns
 from fmrec.encoding.datasource import FORMAT, RecordIOProtobuf
 from fmrec.encoding.exchange import HELDOUT, SEEN, TALLY, TEST, TRAIN, read_tally
-from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE, Keep, read_index, write_index
+from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE, Keep, write_index
 from fmrec.encoding.feature_tables import SIDES, SideFeatures
 from fmrec.encoding.intake import Intake, take_in
 from fmrec.encoding.negatives import ItemRange
-from fmrec.encoding.rows import POSITION
 from fmrec.encoding.stages import (
     Buckets,
     Order,
     Stop,
     attach,
     decide_by_user,
-    to_batches,
     to_pairs,
     to_records,
+    to_rows,
 )
 from fmrec.errors import FormatError, InputError
 from fmrec.manifest import Channel, Manifest, Rows
@@ -152,16 +152,15 @@ class _Job:
 
         self.tell("reading", None)
         read = take_in(self.spark, self.dataset, self.raw_uri, self._output("quarantine/"), self.keep)
-        good = read.good
 
         self.tell("indexing", read.rows)
         partitions = max(1, math.ceil(read.rows / PARTITION_ROWS))
         index_uri = self._output("feature_index/")
-        ids = self._ids(good)
+        ids = self._ids(read.texts)
         if self.dataset.features:
             ids = self.keep(ids)
         features = SideFeatures(
-            self.spark, self.dataset, self.raw_uri, good, ids, partitions=partitions, keep=self.keep
+            self.spark, self.dataset, self.raw_uri, read.texts, ids, partitions=partitions, keep=self.keep
         )
         namespaces = ["user", "item", *(feature.name for feature in self.dataset.features)]
         names = reduce(DataFrame.unionAll, features.names(), ids)
@@ -181,8 +180,9 @@ class _Job:
         routes = [*(stop.route for stop in stops), order.route]
         label = self.dataset.label
         popularity = isinstance(label, ImplicitLabel) and label.sampling == "popularity"
-        columns = self._to_columns(good, features, index_uri)
-        packed = by_user.exchange(to_batches(columns, read.numbers, by_user, users[1]))
+        columns = pack_columns(read.texts, features.of_texts(index_uri))
+        rows = to_rows(read.chunks, columns, features.contexts, read.numbers, by_user, users[1], partitions)
+        packed = by_user.exchange(rows)
         decided = self.keep(decide_by_user(packed, self.dataset, ItemRange(*items, popularity), routes[0]))
         tally = _tally(decided)
 
@@ -217,45 +217,13 @@ class _Job:
                     f"interactions: lower minimum_interactions.{namespace}"
                 )
 
-    def _ids(self, good: DataFrame) -> DataFrame:
+    def _ids(self, texts: DataFrame) -> DataFrame:
         """Every id that is met often enough, with how often."""
-        minimum = self.dataset.minimum_interactions
-        frames = [
-            good.groupBy(F.col(namespace).alias(NAME))
-            .agg(F.count(F.lit(1)).alias(COUNT))
-            .where(F.col(COUNT) >= least)
-            .select(F.lit(ordinal).alias(NAMESPACE), NAME, COUNT)
-            for ordinal, (namespace, least) in enumerate((("user", minimum.user), ("item", minimum.item)))
-        ]
-        return frames[0].unionAll(frames[1])
-
-    def _to_columns(self, good: DataFrame, features: SideFeatures, index_uri: str) -> DataFrame:
-        """Replace ids by columns."""
-        rows = features.with_context(good, index_uri)
-        for namespace in ("user", "item"):
-            columns = read_index(self.spark, index_uri, namespace)
-            columns = columns.toDF(namespace, f"{namespace}_column")
-            rows = rows.join(columns, namespace, "left")
-        zero = F.lit(0.0)
-        value = F.col("value") if "value" in self.dataset.interactions.columns else zero
-        label = self.dataset.label
-        if isinstance(label, ImplicitLabel):
-            weights = [F.lit(part) for pair in label.event_weights.items() for part in pair]
-            weight = F.coalesce(F.create_map(*weights)[F.col("event")], zero) if weights else F.lit(1.0)
-            value = (
-                weight
-                if label.threshold is None
-                else F.when(value >= label.threshold, weight).otherwise(zero)
-            )
-        timed = "timestamp" in self.dataset.interactions.columns
-        return rows.select(
-            "user_column",
-            "item_column",
-            value.alias("value"),
-            (F.col("timestamp") if timed else zero).alias("timestamp"),
-            F.col(POSITION).alias("position"),
-            *(name for name in rows.columns if name in ("extra_columns", "extra_values")),
+        least = self.dataset.minimum_interactions
+        counted = (
+            texts.where(F.col(NAMESPACE) < len(SIDES)).groupBy(NAMESPACE, NAME).agg(F.sum(COUNT).alias(COUNT))
         )
+        return counted.where(F.col(COUNT) >= F.when(F.col(NAMESPACE) == 0, least.user).otherwise(least.item))
 
     def _order(self, rows: int, users: int) -> Order:
         """Plan the parts from what can be expected: rows, negatives, and the share held out."""

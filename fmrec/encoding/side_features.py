@@ -99,16 +99,21 @@ def as_text(feature: Feature) -> Column:
     return seconds_of(F.col(f"`{feature.name}`"), str(feature.timestamp_format))
 
 
-def measure(frame: DataFrame, feature: Feature, text: Column, partitions: int, keep: Keep) -> Measured:
-    """Measure what a feature needs to know of all its values."""
+def measure(
+    frame: DataFrame, feature: Feature, text: Column, times: Column, partitions: int, keep: Keep
+) -> Measured:
+    """Measure what a feature needs to know of all its values, each of which occurs so many times."""
     if feature.kind == "numeric":
         number = _number(text)
-        found = frame.agg(F.avg(number), F.stddev_pop(number)).head()
-        mean, deviation = (found[0] or 0.0, found[1] or 0.0) if found is not None else (0.0, 0.0)
+        weight = F.when(number.isNotNull(), times)
+        first = frame.agg(F.sum(number * times) / F.sum(weight)).head()
+        mean = (first[0] if first is not None else None) or 0.0
+        second = frame.agg(F.sqrt(F.sum((number - mean) ** 2 * times) / F.sum(weight))).head()
+        deviation = (second[0] if second is not None else None) or 0.0
         # Sums depend on the order in which tasks end, in the last digits.
         return Measured(feature, float(f"{mean:.9g}"), float(f"{deviation:.9g}"))
     if feature.kind == "bucket":
-        return Measured(feature, boundaries=_quantiles(frame, text, feature.buckets or 1, partitions, keep))
+        return Measured(feature, boundaries=_quantiles(frame, text, times, feature, partitions, keep))
     return Measured(feature)
 
 
@@ -148,10 +153,12 @@ def _number(text: Column) -> Column:
 
 
 def _quantiles(
-    frame: DataFrame, text: Column, buckets: int, partitions: int, keep: Keep
+    frame: DataFrame, text: Column, times: Column, feature: Feature, partitions: int, keep: Keep
 ) -> tuple[float, ...]:
     """Return the exact inner quantiles, at most ``buckets - 1``: values are counted, sorted and summed."""
-    counts = frame.select(_number(text).alias("x")).where("x IS NOT NULL").groupBy("x").count()
+    buckets = feature.buckets or 1
+    numbers = frame.select(_number(text).alias("x"), times.alias("_times")).where("x IS NOT NULL")
+    counts = numbers.groupBy("x").agg(F.sum("_times").alias("count"))
     ordered = keep(
         counts.repartitionByRange(partitions, "x").withColumn("_partition", F.spark_partition_id())
     )

@@ -1,7 +1,6 @@
 """The stages that run as NumPy in Spark's tasks, between the JVM's joins and the data source.
 
-``to_batches`` takes rows whose ids are columns already; ``decide_by_user`` runs ``by_user`` on each
-bucket of users; ``to_records`` orders a bucket's rows and encodes them.
+``to_rows`` replaces texts by columns; ``decide_by_user`` runs ``by_user`` on each bucket of users; ``to_records`` orders a bucket's rows and encodes them.
 """
 
 from __future__ import annotations
@@ -14,10 +13,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec.dataset import Dataset
 from fmrec.encoding.batches import UNKNOWN, Batch, Ragged, hashes, in_order, units
 from fmrec.encoding.by_user import Pairs, decide
+from fmrec.encoding.chunks import Columns
 from fmrec.encoding.exchange import (
     HELDOUT,
     ROWS,
@@ -115,24 +116,57 @@ class RowNumbers:
         return np.asarray(positions + self.to_row[piece])
 
 
-def to_batches(rows: DataFrame, numbers: RowNumbers, buckets: Buckets, users: int) -> DataFrame:
-    """Pack joined rows by bucket of users; rows without a column are dropped and counted.
+def to_rows(
+    chunks: DataFrame,
+    columns: DataFrame,
+    contexts: list[int],
+    numbers: RowNumbers,
+    buckets: Buckets,
+    users: int,
+    partitions: int,
+) -> DataFrame:
+    """Replace texts by columns and pack rows by bucket of users; rows without a column are dropped and counted.
 
     Parameters
     ----------
-    rows : DataFrame
-        ``user_column`` and ``item_column`` (bigint, null if left out of the index), ``value`` and
-        ``timestamp`` (double), ``position`` (bigint) and, with context features, ``extra_columns``
-        (array of bigint) and ``extra_values`` (array of float).
+    chunks : DataFrame
+        As ``chunks.to_chunks`` makes them.
+    columns : DataFrame
+        What stands for their texts, as ``chunks.pack_columns`` packs it.
+    contexts : list of int
+        Namespaces of the texts after user and item.
     """
+    rows = chunks.where(F.col("kind") == ROWS).select("bucket", "kind", "data")
+    together = rows.unionAll(columns).repartition(partitions, "bucket")
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[Packed]:
         tally: Counter[str] = Counter()
-        for batch in gathered(_kept(_to_batch(found, numbers), tally) for found in batches):
+        for batch in gathered(_replaced(batches, contexts, numbers, tally)):
             yield from pack(batch, buckets.of(batch.user, 0, users), ROWS)
         yield from pack_tally(tally)
 
-    return map_packed(rows, run)
+    return map_packed(together.sortWithinPartitions("bucket", "kind"), run)
+
+
+def _replaced(
+    batches: Iterable[pa.RecordBatch], contexts: list[int], numbers: RowNumbers, tally: Counter[str]
+) -> Iterator[Batch]:
+    for _, chunk in each_bucket(batches):
+        tables: list[Batch] = []
+        columns: Columns | None = None
+        for kind, data in chunk:
+            batch = Batch.from_bytes(data)
+            if kind == TABLE:  # they come before rows
+                tables.append(batch)
+                continue
+            if columns is None:
+                columns = Columns(tables)
+            extra = Ragged.empty(len(batch))
+            places = batch.extra.columns.reshape(len(batch), -1)
+            for at, namespace in enumerate(contexts):
+                extra = extra.beside(columns.several(namespace, places[:, at]))
+            user, item = columns.one_each(0, batch.user), columns.one_each(1, batch.item)
+            yield _kept(batch.with_(user=user, item=item, row=numbers.of(batch.row), extra=extra), tally)
 
 
 def decide_by_user(
@@ -278,28 +312,6 @@ def _encode(batch: Batch, feature_dim: int) -> memoryview:
         rows = rows.beside(batch.extra).sorted()
     indptr = np.concatenate(([0], np.cumsum(rows.lengths)))
     return encode_csr(indptr, rows.columns, rows.values, feature_dim, batch.value.astype(np.float32)).data
-
-
-def _to_batch(found: pa.RecordBatch, numbers: RowNumbers) -> Batch:
-    def column(name: str, missing: float) -> NDArray[np.generic]:
-        values = found.column(found.schema.get_field_index(name))
-        if values.null_count:
-            values = values.fill_null(missing)
-        return np.asarray(values.to_numpy(zero_copy_only=False))
-
-    extra = Ragged.empty(found.num_rows)
-    if "extra_columns" in found.schema.names:
-        extra = Ragged.from_arrow(
-            *(found.column(found.schema.get_field_index(name)) for name in ("extra_columns", "extra_values"))
-        )
-    return Batch(
-        column("user_column", UNKNOWN).astype(np.int64, copy=False),
-        column("item_column", UNKNOWN).astype(np.int64, copy=False),
-        column("value", 0.0).astype(np.float64, copy=False),
-        column("timestamp", 0.0).astype(np.float64, copy=False),
-        numbers.of(column("position", 0).astype(np.int64, copy=False)),
-        extra,
-    )
 
 
 def _kept(batch: Batch, tally: Counter[str]) -> Batch:

@@ -1,0 +1,259 @@
+"""The job's only look at the raw rows: they become chunks of numbers, with each chunk's texts beside them.
+
+A chunk is a run of rows that one task reads. Ids and context are replaced by their place among the
+chunk's distinct texts, so that from here on rows are packed numbers, and what the JVM counts, sorts and
+joins are distinct texts, of which there are far fewer than rows. In the same pass rows are counted by
+file, piece and problem, and bad ones set aside.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
+
+from fmrec.encoding.batches import UNKNOWN, Batch, Ragged
+from fmrec.encoding.checks import FILE, GOOD, STATE
+from fmrec.encoding.exchange import ROWS, TABLE, Packed, map_packed, pack
+from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE
+from fmrec.encoding.rows import POSITION, RAW, START
+
+CHUNK_ROWS = 1_000_000
+"""Rows that share a list of texts: more make fewer texts in all, and take more memory."""
+BLOB_ROWS = 131_072
+"""Rows or texts in one packed row."""
+CHUNK, PLACE = "bucket", "place"
+PIECES, TEXTS, BAD = 100, 101, 102
+"""Kinds beside those of ``exchange``: counts of rows as JSON; distinct texts; rows for the quarantine."""
+_BAD_TYPE = pa.struct(
+    [(FILE, pa.int64()), (START, pa.int64()), (POSITION, pa.int64()), (STATE, pa.int32()), (RAW, pa.string())]
+)
+_SCHEMA = (
+    f"{CHUNK} bigint, kind int, data binary, {NAMESPACE} int, first bigint, texts array<string>, "
+    f"counts array<bigint>, bad array<struct<{FILE}: bigint, {START}: bigint, {POSITION}: bigint, "
+    f"{STATE}: int, {RAW}: string>>"
+)
+_ARROW_SCHEMA = pa.schema(
+    [
+        (CHUNK, pa.int64()),
+        ("kind", pa.int32()),
+        ("data", pa.binary()),
+        (NAMESPACE, pa.int32()),
+        ("first", pa.int64()),
+        ("texts", pa.list_(pa.string())),
+        ("counts", pa.list_(pa.int64())),
+        ("bad", pa.list_(_BAD_TYPE)),
+    ]
+)
+PieceCount = tuple[int, int, int, int, int]
+"""A file's hash, a piece's first byte, a state, the lowest position with it, and how many rows have it."""
+
+
+def to_chunks(checked: DataFrame, texts: Mapping[int, str]) -> DataFrame:
+    """Make chunks of checked rows.
+
+    Parameters
+    ----------
+    checked : DataFrame
+        ``value`` and ``timestamp`` (double); ``FILE``, ``START``, ``POSITION``, ``STATE`` and ``RAW`` as
+        ``checks.check_rows`` returns them; and columns of text.
+    texts : mapping of int to str
+        The columns of text, by the ordinal of their namespace.
+    """
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        pieces: dict[tuple[int, int, int], tuple[int, int]] = {}
+        pending: list[pa.RecordBatch] = []
+        rows = 0
+        for batch in batches:
+            states = np.asarray(batch.column(STATE))
+            _count_pieces(pieces, batch, states)
+            good = batch
+            if states.any():
+                if (states > GOOD).any():
+                    yield _bad_rows(batch.filter(pa.array(states > GOOD)))
+                good = batch.filter(pa.array(states == GOOD))
+            pending.append(good)
+            rows += len(good)
+            if rows >= CHUNK_ROWS:
+                yield from _chunk(pending, texts)
+                pending, rows = [], 0
+        if rows:
+            yield from _chunk(pending, texts)
+        if pieces:
+            counts = [(*key, *found) for key, found in pieces.items()]
+            yield _row(kind=PIECES, data=json.dumps(counts).encode())
+
+    return checked.mapInArrow(run, _SCHEMA)
+
+
+def piece_counts(chunks: DataFrame) -> list[PieceCount]:
+    """Return how many rows of each state every piece of a file has."""
+    found = chunks.where(F.col("kind") == PIECES).select("data").collect()
+    return [tuple(count) for row in found for count in json.loads(bytes(row[0]))]
+
+
+def bad_rows(chunks: DataFrame) -> DataFrame:
+    """Return the rows that can't be used: ``FILE``, ``START``, ``POSITION``, ``STATE`` and ``RAW``."""
+    return chunks.where(F.col("kind") == BAD).select(F.inline("bad"))
+
+
+def distinct_texts(chunks: DataFrame) -> DataFrame:
+    """Return each chunk's texts: ``CHUNK``, ``NAMESPACE``, ``PLACE``, ``NAME`` and ``COUNT`` in the chunk."""
+    entries = F.posexplode(F.arrays_zip("texts", "counts")).alias("at", "entry")
+    return (
+        chunks.where(F.col("kind") == TEXTS)
+        .select(CHUNK, NAMESPACE, "first", entries)
+        .select(
+            CHUNK,
+            NAMESPACE,
+            (F.col("first") + F.col("at")).alias(PLACE),
+            F.col("entry.texts").alias(NAME),
+            F.col("entry.counts").alias(COUNT),
+        )
+    )
+
+
+def pack_columns(texts: DataFrame, columns: DataFrame) -> DataFrame:
+    """Pack what stands for each chunk's texts, for ``Columns`` to look up.
+
+    Parameters
+    ----------
+    texts : DataFrame
+        As ``distinct_texts`` returns them.
+    columns : DataFrame
+        ``NAMESPACE``, ``NAME``, ``columns`` (array of bigint) and ``values`` (array of float): the
+        non-zeros that stand for a text. A text that is missing here has none.
+    """
+    found = texts.join(columns, [NAMESPACE, NAME]).select(CHUNK, NAMESPACE, PLACE, "columns", "values")
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[Packed]:
+        for batch in batches:
+            chunk, namespace, place = (np.asarray(batch.column(at)).astype(np.int64) for at in range(3))
+            none = np.zeros(len(place))
+            extra = Ragged.from_arrow(batch.column(3), batch.column(4))
+            yield from pack(Batch(place, namespace, none, none, place, extra), chunk, TABLE)
+
+    return map_packed(found, run)
+
+
+class Columns:
+    """What stands for the texts of one chunk, as ``pack_columns`` packed it."""
+
+    def __init__(self, tables: Iterable[Batch]) -> None:
+        table = Batch.concatenate(tables)
+        self._found: dict[int, Ragged] = {}
+        for namespace in np.unique(table.item).tolist():
+            mine = table.take(table.item == namespace)
+            mine = mine.take(np.argsort(mine.user))
+            lengths = np.zeros(mine.user[-1] + 2, np.int64)  # one more, for texts that nothing stands for
+            lengths[mine.user] = mine.extra.lengths
+            self._found[namespace] = Ragged(lengths, mine.extra.columns, mine.extra.values)
+
+    def one_each(self, namespace: int, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the column that stands for each text, or ``UNKNOWN``."""
+        if namespace not in self._found:
+            return np.full(len(places), UNKNOWN)
+        found = self._found[namespace]
+        columns = np.full(len(found.lengths), UNKNOWN)
+        columns[found.lengths == 1] = found.columns
+        return np.asarray(columns[self._inside(found, places)])
+
+    def several(self, namespace: int, places: NDArray[np.int64]) -> Ragged:
+        """Return the non-zeros that stand for each text; none where ``places`` is ``UNKNOWN``."""
+        if namespace not in self._found:
+            return Ragged.empty(len(places))
+        return self._found[namespace].take(self._inside(self._found[namespace], places))
+
+    @staticmethod
+    def _inside(found: Ragged, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        last = len(found.lengths) - 1
+        return np.where((places >= 0) & (places < last), places, last)
+
+
+def _count_pieces(
+    pieces: dict[tuple[int, int, int], tuple[int, int]], batch: pa.RecordBatch, states: NDArray[np.int32]
+) -> None:
+    file, start, position = (np.asarray(batch.column(name)) for name in (FILE, START, POSITION))
+    changes = np.flatnonzero((file[1:] != file[:-1]) | (start[1:] != start[:-1])) + 1
+    for begin, end in zip([0, *changes.tolist()], [*changes.tolist(), len(file)], strict=True):
+        if begin == end:
+            continue
+        here = states[begin:end]
+        for state in np.unique(here).tolist() if here.any() else [GOOD]:
+            places = np.flatnonzero(here == state)
+            key = (int(file[begin]), int(start[begin]), state)
+            first, count = pieces.get(key, (int(position[begin + places[0]]), 0))
+            pieces[key] = (first, count + len(places))
+
+
+def _chunk(batches: list[pa.RecordBatch], texts: Mapping[int, str]) -> Iterator[pa.RecordBatch]:
+    """Yield a chunk's packed rows and its texts."""
+    table = pa.Table.from_batches(batches)
+    positions = _numbers(table, POSITION, np.int64)
+    chunk = int(positions[0])
+    places: list[NDArray[np.int64]] = []
+    for namespace, column in texts.items():
+        encoded = table.column(column).combine_chunks().dictionary_encode()
+        found = np.asarray(encoded.indices.fill_null(UNKNOWN)).astype(np.int64)
+        counts = np.bincount(found[found >= 0], minlength=len(encoded.dictionary))
+        places.append(found)
+        for first in range(0, len(counts), BLOB_ROWS):
+            yield _row(
+                chunk,
+                TEXTS,
+                namespace=namespace,
+                first=first,
+                texts=encoded.dictionary[first : first + BLOB_ROWS],
+                counts=pa.array(counts[first : first + BLOB_ROWS], pa.int64()),
+            )
+    user, item, *context = places
+    extra = Ragged.empty(len(table))
+    if context:
+        entries = np.stack(context, axis=1).reshape(-1)
+        lengths = np.full(len(table), len(context), np.int64)
+        extra = Ragged(lengths, entries, np.zeros(len(entries), np.float32))
+    value, time = _numbers(table, "value", np.float64), _numbers(table, "timestamp", np.float64)
+    whole = Batch(user, item, value, time, positions, extra)
+    for start in range(0, len(whole), BLOB_ROWS):
+        end = min(start + BLOB_ROWS, len(whole))
+        entries_of = slice(start * len(context), end * len(context))
+        yield _row(chunk, ROWS, data=whole.slice(start, end, entries_of).to_bytes())
+
+
+def _numbers(table: pa.Table, name: str, dtype: Any) -> NDArray[Any]:
+    return np.asarray(table.column(name)).astype(dtype, copy=False)
+
+
+def _bad_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
+    names = [field.name for field in _BAD_TYPE]
+    rows = pa.StructArray.from_arrays([batch.column(name) for name in names], fields=list(_BAD_TYPE))
+    return _row(kind=BAD, bad=rows)
+
+
+def _row(
+    chunk: int = 0,
+    kind: int = ROWS,
+    *,
+    data: bytes | None = None,
+    namespace: int | None = None,
+    first: int | None = None,
+    texts: pa.Array | None = None,
+    counts: pa.Array | None = None,
+    bad: pa.Array | None = None,
+) -> pa.RecordBatch:
+    values = (chunk, kind, data, namespace, first)
+    arrays = [pa.array([value], field.type) for value, field in zip(values, _ARROW_SCHEMA, strict=False)]
+    for field, items in zip(list(_ARROW_SCHEMA)[len(values) :], (texts, counts, bad), strict=True):
+        arrays.append(
+            pa.nulls(1, field.type)
+            if items is None
+            else pa.ListArray.from_arrays(pa.array([0, len(items)], pa.int32()), items)
+        )
+    return pa.RecordBatch.from_arrays(arrays, schema=_ARROW_SCHEMA)
