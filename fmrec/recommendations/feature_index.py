@@ -6,11 +6,12 @@ and ``interactions``, how many rows name it (docs/contracts.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fmrec.errors import FormatError
 from fmrec.recommendations.sorted_parquet import SortedParquet
@@ -48,6 +49,23 @@ class FeatureIndex:
     def stream(self, start: int, end: int) -> Iterator[pa.Array]:
         """The names in pieces, in constant memory. Raises as `names`."""
         return self._rows(start, end, "name")
+
+    def columns(self, names: Collection[str], start: int, end: int) -> dict[str, int]:
+        """The columns of names among ``[start, end)``; names that are not there are left out.
+
+        The names are read in constant memory until all are found. Raises as `names`.
+        """
+        wanted = pa.array(list(names), pa.string())
+        found: dict[str, int] = {}
+        column = start
+        for piece in self.stream(start, end):
+            places = pc.index_in(piece, value_set=wanted)
+            for place in pc.indices_nonzero(pc.is_valid(places)).to_pylist():
+                found[piece[place].as_py()] = column + place
+            if len(found) == len(set(names)):
+                break
+            column += len(piece)
+        return found
 
     def _rows(self, start: int, end: int, wanted: str) -> Iterator[pa.Array]:
         if wanted not in self._files.schema.names:
