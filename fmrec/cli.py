@@ -29,6 +29,7 @@ COMMANDS = {
     "quotas": Command("show what quotas the account has against what the settings need", "fmrec.instances.command", "add_quotas_arguments", "run_quotas"),
     "run": Command("start the deployed workflow and follow it", "fmrec.run_command"),
     "recommend": Command("print a user's recommendations as the table serves them", "fmrec.recommendations.command"),
+    "predict": Command("ask the scoring endpoint whether a user will like items", "fmrec.predictions.command"),
 }  # fmt: skip
 
 
