@@ -33,11 +33,14 @@ def test_pairs_are_answered_as_the_model_and_the_decision_say(served: Any, endpo
     run, decision, record = served
     items = ["i3", *(f"i{item}" for item in range(29, -1, -1))]
 
-    predictions = predict(record, "u17", items, endpoint.client)
+    # Somebody whose likings are mixed.
+    everybody = run.machine.linear[:40]
+    user = int(np.argsort(everybody)[32])
+    predictions = predict(record, f"u{user}", items, endpoint.client)
 
     rows = scipy.sparse.lil_matrix((31, 70))
     for row, item in enumerate(items):
-        rows[row, [17, 40 + int(item[1:])]] = 1
+        rows[row, [user, 40 + int(item[1:])]] = 1
     expected = run.machine.predict(rows.tocsr())
     np.testing.assert_allclose([p.score for p in predictions], expected, rtol=1e-6)
     assert [p.item_id for p in predictions] == items
@@ -45,9 +48,8 @@ def test_pairs_are_answered_as_the_model_and_the_decision_say(served: Any, endpo
     assert len({p.yes for p in predictions}) == 2
     fitted = decision["calibration"]
     logits = fitted["slope"] * np.log(expected / (1 - expected)) + fitted["intercept"]
-    np.testing.assert_allclose(
-        [float(p.probability) for p in predictions], 1 / (1 + np.exp(-logits)), rtol=1e-5
-    )
+    answered = np.array([p.probability for p in predictions], np.float64)
+    np.testing.assert_allclose(answered, 1 / (1 + np.exp(-logits)), rtol=1e-5)
     assert len(endpoint.requests) == 1
 
 
