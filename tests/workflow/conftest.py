@@ -28,7 +28,7 @@ SMALL_INPUT: dict[str, Any] = {
             "header": True,
             "columns": {"user": "user_id", "item": "item_id", "value": "rating", "timestamp": "timestamp"},
         },
-        "label": {"mode": "binary", "threshold": 4},
+        "label": {"mode": "implicit", "threshold": 4, "negatives_per_positive": 4},
         "split": {"method": "leave-first-n", "n": 4},
     },
     "hyperparameters": {
