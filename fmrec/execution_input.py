@@ -60,25 +60,22 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]
     dict
         ``run``, ``task``, ``thresholds`` (the task's), ``dataset`` (a document with every default spelled out, or an ``s3://`` URI of one, which
         the encoding reads), ``encoded`` (the run whose encoding is to be used, then ``dataset`` is None;
-        or None), ``hyperparameters`` (strings, as SageMaker takes them), ``serving``.
+        or None), ``hyperparameters`` (strings, as SageMaker takes them), ``serving``, ``promotion`` (None: that is
+        `fmrec.registry.promotion`'s).
 
     Raises
     ------
     InputError, SettingsError
         What was found and what was expected.
     """
-    if not RUN_NAME.fullmatch(run):
-        raise InputError(
-            f"the execution is named {run!r}: expected 1 to 40 letters, digits and single hyphens between "
-            "them, because SageMaker's job names begin with it; start it again under another name"
-        )
+    check_name(run)
     if not isinstance(given, Mapping):
         raise InputError(f"the execution input is {given!r}: expected a JSON object, such as {{}}")
     unknown = [key for key in given if key not in KEYS]
     if unknown:
         raise InputError(
             f"the execution input has {', '.join(map(repr, unknown))}: expected only {', '.join(KEYS)}, "
-            "each of them optional"
+            "each of them optional, or else promote or rollback"
         )
     name, tasks = given.get("task") or defaults["task"], defaults["tasks"]
     if name not in TASKS:
@@ -99,7 +96,17 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]
         "serving": serving(
             {"exclude_seen": name == "recommend"}, defaults["serving"], given.get("serving") or {}
         ),
+        "promotion": None,
     }
+
+
+def check_name(run: str) -> None:
+    """Raise InputError unless jobs can be named after an execution."""
+    if not RUN_NAME.fullmatch(run):
+        raise InputError(
+            f"the execution is named {run!r}: expected 1 to 40 letters, digits and single hyphens between "
+            "them, because SageMaker's job names begin with it; start it again under another name"
+        )
 
 
 def labelled(document: Mapping[str, Any], label: Mapping[str, Any]) -> dict[str, Any]:

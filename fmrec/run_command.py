@@ -21,6 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="{}",
         help="execution input: JSON text, or a file that holds it (default: {}, the deployed defaults)",
     )
+    add_execution_arguments(parser)
+
+
+def add_execution_arguments(parser: argparse.ArgumentParser) -> None:
+    """What every command takes that starts an execution and follows it."""
     parser.add_argument(
         "--name", help="name of the execution: letters, digits and hyphens, at most 40 (default: a UUID)"
     )
@@ -40,9 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Return 0 if the execution succeeded, 1 if not."""
+    return execute(arguments, read_input(arguments.input))
+
+
+def execute(arguments: argparse.Namespace, execution_input: dict[str, Any]) -> int:
+    """Start an execution and follow it; return 0 if it succeeded, 1 if not."""
     import boto3
 
-    execution_input = read_input(arguments.input)
     session = boto3.Session()
     state_machine = stack_outputs(session.client("cloudformation"), arguments.stack)["StateMachineArn"]
     client = session.client("stepfunctions")

@@ -82,7 +82,9 @@ def _time(found: Any) -> float | None:
 def subject(report: Mapping[str, Any]) -> str:
     """One line: which run, and what it brought about."""
     users = report["published"]["users"]
-    brought = f"{users:,} users have recommendations" if users else "its model scores pairs, it makes no lists"
+    brought = (
+        f"{users:,} users have recommendations" if users else "its model scores pairs, it makes no lists"
+    )
     return f"Run {report['run']} succeeded: {brought}"[:SUBJECT_CHARACTERS]
 
 
@@ -92,6 +94,7 @@ def message(report: Mapping[str, Any], uri: str) -> str:
         subject(report) + ".",
         "",
         report["verdict"]["sentence"],
+        _registration(report["model_package"]),
         *_publication(report["published"]),
         *([report["decision"]["sentence"]] if report["decision"] else []),
         _endpoint(report["endpoint"]),
@@ -101,6 +104,10 @@ def message(report: Mapping[str, Any], uri: str) -> str:
         f"The whole report: {uri}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _registration(package: Mapping[str, Any]) -> str:
+    return f"The model is version {package['version']} of {package['group']} in SageMaker Model Registry."
 
 
 def _publication(published: Mapping[str, Any]) -> list[str]:

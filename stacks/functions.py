@@ -11,9 +11,20 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from fmrec.execution_input import TASKS
 from fmrec.instances.permissions import INCREASE_ACTIONS, READ_ACTIONS
+from fmrec.registry.packages import group_name
 from stacks import bundles
-from stacks.access import Permission, grant, read_objects, use_key, without_resource, write_objects
+from stacks.access import (
+    Permission,
+    grant,
+    read_objects,
+    sagemaker_names,
+    use_key,
+    without_resource,
+    write_objects,
+)
+from stacks.images import AlgorithmImages
 from stacks.log_groups import log_group
 from stacks.settings import Settings
 from stacks.storage import StorageStack
@@ -39,11 +50,17 @@ class FunctionSettings:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def function_settings(settings: Settings, data_bucket: str) -> dict[str, FunctionSettings]:
-    """Return each function's settings by the name of its folder."""
+def function_settings(settings: Settings, data_bucket: str, models_arn: str) -> dict[str, FunctionSettings]:
+    """Return each function's settings by the name of its folder.
+
+    `models_arn` is the model package group of the models that make lists.
+    """
     data = settings.functions.memory_mb
     return {
-        "check_input": FunctionSettings("Checks an execution's input and fills in the defaults"),
+        "check_input": FunctionSettings(
+            "Checks an execution's input, fills in the defaults, finds the model to promote",
+            environment={"DATA_URI": f"s3://{data_bucket}", "MODEL_GROUP_ARN": models_arn},
+        ),
         "choose_instances": FunctionSettings(
             "Chooses the instances to try by memory, quota and price",
             memory_mb=1024,
@@ -57,6 +74,7 @@ def function_settings(settings: Settings, data_bucket: str) -> dict[str, Functio
             "Ranks all items for held-out users and judges the lists", memory_mb=data, timeout_seconds=900
         ),
         "check_quality": FunctionSettings("Compares with thresholds, popularity and the champion"),
+        "register_model": FunctionSettings("Registers a judged model in SageMaker Model Registry"),
         "export_embeddings": FunctionSettings(
             "Turns a model into k-NN's items and queries",
             memory_mb=data,
@@ -90,10 +108,17 @@ class Functions(Construct):
     """All functions, each with a role and a log group of its own."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, settings: Settings, storage: StorageStack
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: Settings,
+        storage: StorageStack,
+        images: AlgorithmImages,
     ) -> None:
         super().__init__(scope, construct_id)
         self._settings = settings
+        self._image_arn = images.repository_arn("factorization-machines")
         self._layer = lambda_.LayerVersion(
             self,
             "Dependencies",
@@ -104,7 +129,9 @@ class Functions(Construct):
         )
         self.roles: dict[str, iam.Role] = {}
         self.functions: dict[str, lambda_.Function] = {}
-        for name, own in function_settings(settings, storage.data.bucket_name).items():
+        for name, own in function_settings(
+            settings, storage.data.bucket_name, self._models_arn(TASKS[0])
+        ).items():
             self._add(name, own)
         self._permit(storage)
 
@@ -139,13 +166,37 @@ class Functions(Construct):
         self.functions[name] = function
 
     def _permit(self, storage: StorageStack) -> None:
-        """What each function may do; check_input and check_quality need nothing."""
+        """What each function may do; check_quality needs nothing."""
         key, table = storage.key, storage.table.table_arn
         ranks, scores = (
             Stack.of(self).format_arn(service="sagemaker", resource="endpoint", resource_name=name)
             for name in (self._settings.endpoint_name, self._settings.scoring_endpoint_name)
         )
+        groups = [self._models_arn(task) for task in TASKS]
         for name, permissions in {
+            "check_input": [
+                *read_objects(storage, "encoded/", "embeddings/", "evaluations/", CHAMPION),
+                use_key(key),
+                self._model_packages("DescribeModelPackage"),
+            ],
+            "register_model": [
+                Permission(
+                    [
+                        f"sagemaker:{call}"
+                        for call in (
+                            *("CreateModelPackageGroup", "DescribeModelPackageGroup"),
+                            "CreateModelPackage",
+                        )
+                    ],
+                    groups,
+                ),
+                self._model_packages("CreateModelPackage", "UpdateModelPackage"),
+                # SageMaker looks at what is registered in the caller's name.
+                *read_objects(storage, "models/"),
+                Permission(["ecr:BatchGetImage", "ecr:DescribeImages"], [self._image_arn]),
+                write_objects(storage, "evaluations/"),
+                use_key(key, write=True),
+            ],
             "choose_instances": [
                 *read_objects(storage, "encoded/", CACHE),
                 write_objects(storage, CACHE),
@@ -192,7 +243,11 @@ class Functions(Construct):
                 use_key(key),
                 Permission(["sagemaker:InvokeEndpoint"], [scores]),
             ],
-            "write_report": [write_objects(storage, "runs/", CHAMPION), use_key(key, write=True)],
+            "write_report": [
+                *read_objects(storage, CHAMPION),
+                write_objects(storage, "runs/", CHAMPION),
+                use_key(key, write=True),
+            ],
         }.items():
             grant(self.roles[name], *permissions)
         if self._settings.instances.request_quota_increases:
@@ -200,6 +255,19 @@ class Functions(Construct):
                 self.roles["explain_failure"],
                 without_resource(*INCREASE_ACTIONS, why="The quota that stops a run isn't known before."),
             )
+
+    def _models_arn(self, task: str) -> str:
+        """The model package group of a task's models."""
+        return Stack.of(self).format_arn(
+            service="sagemaker",
+            resource="model-package-group",
+            resource_name=group_name(self._settings.prefix, task),
+        )
+
+    def _model_packages(self, *calls: str) -> Permission:
+        return sagemaker_names(
+            self, self._settings.prefix, ("model-package",), [f"sagemaker:{call}" for call in calls]
+        )
 
 
 def pascal_case(name: str) -> str:

@@ -10,7 +10,7 @@ import json
 from importlib.metadata import files
 from typing import Any, Literal
 
-from aws_cdk import Aws, CfnMapping
+from aws_cdk import Aws, CfnMapping, Stack
 from constructs import Construct
 
 Algorithm = Literal["factorization-machines", "knn"]
@@ -69,6 +69,12 @@ class AlgorithmImages(Construct):
         """Return a token for the image's URI."""
         suffix = self._mapping.find_in_map(Aws.REGION, "Suffix")
         return f"{self.account(algorithm)}.dkr.ecr.{Aws.REGION}.{suffix}/{algorithm}:{VERSION}"
+
+    def repository_arn(self, algorithm: Algorithm) -> str:
+        """Return the ARN of the repository in its owner's account."""
+        return Stack.of(self).format_arn(
+            service="ecr", account=self.account(algorithm), resource="repository", resource_name=algorithm
+        )
 
 
 def _key(algorithm: Algorithm) -> str:

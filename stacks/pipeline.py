@@ -7,6 +7,7 @@ from typing import Any
 from aws_cdk import CfnOutput, Stack
 from constructs import Construct
 
+from fmrec.registry.packages import GROUP_OUTPUTS, group_name
 from stacks.encoding import EncodingJob
 from stacks.functions import Functions
 from stacks.images import AlgorithmImages
@@ -32,7 +33,7 @@ class PipelineStack(Stack):
         super().__init__(scope, construct_id, **kwargs)
         images = AlgorithmImages(self, "Images")
         encoding = EncodingJob(self, "Encoding", settings=settings, storage=storage)
-        functions = Functions(self, "Functions", settings=settings, storage=storage)
+        functions = Functions(self, "Functions", settings=settings, storage=storage, images=images)
         sagemaker_role = SageMakerRole(self, "SageMakerRole", storage=storage, images=images)
         workflow = PipelineStateMachine(
             self,
@@ -54,6 +55,10 @@ class PipelineStack(Stack):
                 "Starts a run on the deployed defaults; `fmrec run` starts one and follows it.",
             ),
             ("EndpointName", settings.endpoint_name, "The k-NN endpoint, of a `recommend` run."),
+            *(
+                (name, group_name(settings.prefix, task), f"Model package group of the {task} models.")
+                for task, name in GROUP_OUTPUTS.items()
+            ),
             (
                 "FmEndpointName",
                 settings.scoring_endpoint_name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
@@ -34,16 +33,7 @@ class SageMakerRole(iam.Role):
         self, scope: Construct, construct_id: str, *, storage: StorageStack, images: AlgorithmImages
     ) -> None:
         super().__init__(scope, construct_id, assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
-        stack = Stack.of(self)
-        repositories = [
-            stack.format_arn(
-                service="ecr",
-                account=images.account(algorithm),
-                resource="repository",
-                resource_name=algorithm,
-            )
-            for algorithm in ALGORITHMS
-        ]
+        repositories = [images.repository_arn(algorithm) for algorithm in ALGORITHMS]
         grant(
             self,
             *read_objects(storage, "encoded/", "embeddings/", "models/"),

@@ -106,6 +106,7 @@ class PipelineStateMachine(Construct):
             self._sagemaker(jobs[:1], "CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob"),
             self._sagemaker(jobs[1:], "CreateTransformJob", "DescribeTransformJob", "StopTransformJob"),
             self._sagemaker(("model",), "CreateModel"),
+            self._sagemaker(("model-package",), "UpdateModelPackage"),
             self._sagemaker(("endpoint-config",), "CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint"),
             Permission(
                 [f"sagemaker:{call}Endpoint" for call in ("Create", "Update", "Describe", "Delete")],

@@ -1,18 +1,31 @@
 """Check an execution's name and input, and fill in the deployed defaults."""
 
+import os
 from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from fmrec import execution_input
+from fmrec.registry import promotion, service
 
 logger = Logger(service="check_input")
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Answer run, dataset, encoded, hyperparameters and serving as resolved."""
-    resolved = execution_input.resolve(event["run"], event["input"], event["defaults"])
+    """Answer run, dataset, encoded, hyperparameters, serving and promotion as resolved."""
+    run, given, defaults = event["run"], event["input"], event["defaults"]
+    if promotion.is_wanted(given):
+        resolved = promotion.resolve(
+            run,
+            given,
+            defaults,
+            root=os.environ["DATA_URI"],
+            group=os.environ["MODEL_GROUP_ARN"],
+            registry=service.ModelRegistry(service.connect()),
+        )
+    else:
+        resolved = execution_input.resolve(run, given, defaults)
     logger.info("checked the input", extra=resolved)
     return resolved

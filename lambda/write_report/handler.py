@@ -18,7 +18,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:
     """Answer the report's ``uri``, and a ``subject`` and ``message`` for people."""
     written = run_report.write(event["report"], event["report_uri"])
     if event["champion"] is not None:
-        champion.write(Champion(**event["champion"]), event["champion_uri"])
+        serves = dict(event["champion"])
+        previous = serves.pop("previous", None)
+        champion.crown(Champion(**serves), event["champion_uri"], previous=previous)
     if event["served"] is not None:
         served.write(Served(**event["served"]), event["served_uri"])
     logger.info(written["subject"])

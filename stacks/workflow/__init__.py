@@ -1,10 +1,11 @@
 """The state machine, from raw interactions to published recommendations.
 
 `definition` is a pure function of the settings. Its fragments: `training` (check the input, encode,
-choose instances, train), `retrieval` (embeddings, k-NN, batch transform, publish), `judging` (ranking,
-thresholds, popularity, the champion), `scoring` (held-out pairs, the decision threshold), `serving` and
-`asking` (the endpoint), `outcome` (report, messages, the one failure path); `candidates` is the loop over
-instances and `transforming` the batch transform that they share, and `states` builds single states.
+choose instances, train), `judging` (ranking, thresholds, popularity, the champion), `registry` (SageMaker
+Model Registry, promotions), `retrieval` (embeddings, k-NN, batch transform, publish), `scoring` (held-out
+pairs, the decision threshold), `serving` and `asking` (the endpoint), `outcome` (report, messages, the one
+failure path); `candidates` is the loop over instances and `transforming` the batch transform that they
+share, and `states` builds single states.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from fmrec.instances.policy import Policy
 from stacks.settings import Settings
-from stacks.workflow import judging, outcome, retrieval, scoring, serving, training
+from stacks.workflow import judging, outcome, registry, retrieval, scoring, serving, training
 from stacks.workflow.candidates import choose
 from stacks.workflow.states import INTEGRATIONS, merge
 
@@ -21,7 +22,14 @@ SUBSTITUTIONS = (
     *INTEGRATIONS,
     *("DataBucket", "Key", "Table", "Topic", "SageMakerRole", "EncodingJob"),
     *("FactorizationMachinesImage", "KnnImage"),
-    *("CheckInput", "ChooseInstances", "EvaluateRanking", "CheckQuality", "ExportEmbeddings"),
+    *(
+        "CheckInput",
+        "ChooseInstances",
+        "EvaluateRanking",
+        "CheckQuality",
+        "ExportEmbeddings",
+        "RegisterModel",
+    ),
     *("PublishRecommendations", "PublishPopular", "AskEndpoint", "ChooseThreshold", "AskForScore"),
     *("WriteReport", "ExplainFailure"),
 )
@@ -39,16 +47,19 @@ def definition(settings: Settings) -> dict[str, Any]:
             training.begin(settings),
             training.check_input(settings),
             training.encode(settings),
-            choose(training.CHOOSE, next_state=training.FM.take),
+            choose(training.CHOOSE, next_state=registry.TRAINED),
+            registry.skip_training(trained=retrieval.KNN.take, otherwise=training.FM.take),
             training.train(settings, policy, next_state=judging.PURPOSE),
             retrieval.export(next_state=judging.MEASURE),
-            judging.judge(lists=retrieval.KNN.take, scores=scoring.MODEL),
+            registry.register(settings, next_state=judging.GOOD_ENOUGH),
+            judging.judge(judged=registry.REGISTER, lists=retrieval.KNN.take, scores=scoring.MODEL),
             retrieval.index(settings, policy),
             retrieval.model(settings),
             retrieval.rank(settings),
             retrieval.publish(settings, next_state=serving.WANTED),
             scoring.score(settings, next_state=serving.WANTED),
-            serving.endpoint(settings, next_state=outcome.REPORT),
+            serving.endpoint(settings, next_state=registry.BY_HAND),
+            registry.approve(next_state=outcome.REPORT),
             outcome.success(),
             outcome.failure_path(),
         ),

@@ -22,11 +22,13 @@ CHAMPION = f"{DATA}/champion/model.json"
 """Where the model that serves is recorded (`fmrec.champion`)."""
 
 
-def judge(*, lists: str, scores: str) -> States:
+def judge(*, judged: str, lists: str, scores: str) -> States:
     """All states between a trained model and what is made of it.
 
     Parameters
     ----------
+    judged
+        The state between the verdict and what follows from it, `GOOD_ENOUGH`.
     lists, scores
         The states that follow for a model that is good enough: of `recommend`, of `predict-rating`.
     """
@@ -53,7 +55,7 @@ def judge(*, lists: str, scores: str) -> States:
                 "thresholds": jsonata("$thresholds"),
             },
             assign={"verdict": jsonata("$states.result.Payload")},
-            next_state=GOOD_ENOUGH,
+            next_state=judged,
         ),
         decide(
             GOOD_ENOUGH,

@@ -26,10 +26,15 @@ SNS_SUBJECT = 100
 CHAMPION_FIELDS = ", ".join(
     f"'{name}': ${variable}"
     for name, variable in {
-        **{name: name for name in ("run", "task", "model_version", "model_uri", "manifest_uri")},
+        **{name: name for name in ("task", "model_version", "model_uri", "manifest_uri", "execution_arn")},
         "embeddings_uri": "embeddings.uri",
+        "model_package_arn": "model_package.arn",
+        "previous": "promotion.previous",
     }.items()
 )
+
+MODEL_RUN = "$exists($promotion.run) ? $promotion.run : $run"
+"""The run that trained the model: a promotion has trained none."""
 
 SERVED = f"{DATA}/champion/predict-rating.json"
 """Where it is recorded what the scoring endpoint answers with (`fmrec.predictions.served`)."""
@@ -58,6 +63,8 @@ def success() -> States:
             "embeddings",
             "model_version",
             "model_uri",
+            "model_package",
+            "promotion",
         ),
         *("published", "decision", "endpoint"),
     )
@@ -68,7 +75,7 @@ def success() -> States:
             {
                 "report": {name: jsonata(f"${name}") for name in names},
                 "report_uri": jsonata("$report_uri"),
-                "champion": jsonata(f"{FOR_LISTS} ? {{{CHAMPION_FIELDS}}} : null"),
+                "champion": jsonata(f"{FOR_LISTS} ? {{'run': {MODEL_RUN}, {CHAMPION_FIELDS}}} : null"),
                 "champion_uri": CHAMPION,
                 "served": jsonata(f"{SCORES_PAIRS} ? {{{SERVED_FIELDS}}} : null"),
                 "served_uri": SERVED,

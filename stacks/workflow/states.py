@@ -32,6 +32,7 @@ INTEGRATIONS = {
     "CreateServerlessConfig": "aws-sdk:sagemaker:createEndpointConfig",
     "DescribeEndpoint": "aws-sdk:sagemaker:describeEndpoint",
     "DeleteEndpoint": "aws-sdk:sagemaker:deleteEndpoint",
+    "UpdateModelPackage": "aws-sdk:sagemaker:updateModelPackage",
     "PublishMessage": "sns:publish",
 }
 """What a task may call: the name that stands for its ARN, which differs by partition, and the

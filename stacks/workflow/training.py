@@ -85,7 +85,7 @@ def check_input(settings: Settings) -> States:
         },
         assign={
             name: jsonata(f"$states.result.Payload.{name}")
-            for name in ("task", "thresholds", "dataset", "encoded", "hyperparameters", "serving")
+            for name in ("task", "thresholds", "dataset", "encoded", "hyperparameters", "serving", "promotion")
         },
         next_state=ENCODED,
     )

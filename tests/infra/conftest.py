@@ -441,6 +441,16 @@ def answers(endpoint: dict[str, Any], task_error: Any) -> dict[str, Any]:
         "Train the factorization machine": trained,
         "Measure the ranking": lambda a: {"Payload": {"k": 10, "model": {"metrics": {"ndcg_at_10": 0.3}}}},
         "Check the quality": lambda a: {"Payload": {"passed": True, "sentence": "Good enough."}},
+        "Register the model": lambda a: {
+            "Payload": {
+                "group": a["Payload"]["group"],
+                "version": 1,
+                "arn": ARN.format("sagemaker", f"model-package/{a['Payload']['group']}/1"),
+                "status": "Approved",
+                "record_uri": a["Payload"]["record_uri"],
+            }
+        },
+        "Approve the promoted model": lambda a: {"ModelPackageArn": a["ModelPackageArn"]},
         "Export the embeddings": lambda a: {
             "Payload": {
                 "uri": a["Payload"]["output_uri"] + "embeddings.json",

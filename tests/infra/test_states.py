@@ -40,6 +40,7 @@ ACTIONS = {
     "UpdateEndpoint": {"sagemaker:UpdateEndpoint"},
     "DescribeEndpoint": {"sagemaker:DescribeEndpoint"},
     "DeleteEndpoint": {"sagemaker:DeleteEndpoint"},
+    "UpdateModelPackage": {"sagemaker:UpdateModelPackage"},
     "PublishMessage": {"sns:Publish", "kms:Decrypt", "kms:GenerateDataKey"},
 }
 """What the state machine's role needs for each integration (Step Functions developer guide)."""
@@ -180,7 +181,8 @@ def test_the_role_has_every_action_that_the_machine_takes_and_no_other(synthesis
 
 
 FUNCTIONS = {
-    "CheckInput": {},
+    "CheckInput": {"s3:GetObject": {"encoded/*", "embeddings/*", "evaluations/*", "champion/*"}},
+    "RegisterModel": {"s3:GetObject": {"models/*"}, "s3:PutObject": {"evaluations/*"}},
     "CheckQuality": {},
     "ExplainFailure": {},
     "ChooseInstances": {
@@ -203,9 +205,18 @@ FUNCTIONS = {
         "s3:GetObject": {"encoded/*", "embeddings/*", "champion/*"},
         "s3:PutObject": {"evaluations/*"},
     },
-    "WriteReport": {"s3:PutObject": {"runs/*", "champion/*"}},
+    "WriteReport": {"s3:GetObject": {"champion/*"}, "s3:PutObject": {"runs/*", "champion/*"}},
 }
 OTHER_ACTIONS = {
+    "CheckInput": {"sagemaker:DescribeModelPackage"},
+    "RegisterModel": {
+        "sagemaker:CreateModelPackageGroup",
+        "sagemaker:DescribeModelPackageGroup",
+        "sagemaker:CreateModelPackage",
+        "sagemaker:UpdateModelPackage",
+        "ecr:BatchGetImage",
+        "ecr:DescribeImages",
+    },
     "PublishRecommendations": {"dynamodb:BatchWriteItem"},
     "PublishPopular": {"dynamodb:BatchWriteItem"},
     "AskEndpoint": {"dynamodb:GetItem", "sagemaker:InvokeEndpoint"},

@@ -287,6 +287,8 @@ def test_a_run_that_has_published_is_the_champion_from_then_on(run: Any) -> None
         "model_uri": "s3://b/models/fmrec-run-1-fm-1/output/model.tar.gz",
         "manifest_uri": "s3://fmrecstorage-data/encoded/run-1/manifest.json",
         "embeddings_uri": "s3://fmrecstorage-data/embeddings/run-1/embeddings.json",
+        "execution_arn": "arn:aws:states:eu-west-1:000000000000:execution:machine:run-1",
+        "model_package_arn": "arn:aws:sagemaker:eu-west-1:000000000000:model-package/fmrec-recommend/1",
     }
     (popular,) = calls(started, "Publish what is popular")
     assert popular["Payload"]["per_user"] == 10

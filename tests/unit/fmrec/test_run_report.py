@@ -38,6 +38,7 @@ REPORT = {
         {"step": "batch_transform", "instance_type": "ml.m5.large", "cause": "limit 0"},
     ],
     "verdict": {"sentence": "The model is good enough."},
+    "model_package": {"group": "fmrec-recommend", "version": 3},
     "published": {"users": 943, "recommendations": 9430, "table": "T"},
     "decision": None,
     "endpoint": {"name": "e", "status": "InService", "answer": {"sentence": "The same."}},

@@ -57,11 +57,12 @@ print(json.dumps(answer, allow_nan=False))
 
 @dataclass
 class SmallCloud:
-    """DynamoDB and an endpoint; every other call is denied."""
+    """DynamoDB, an endpoint and a model registry; every other call is denied."""
 
     items: dict[str, Any] = field(default_factory=dict)
     neighbours: dict[str, Any] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    packages: list[dict[str, Any]] = field(default_factory=list)
 
     def answer(self, path: str, target: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         self.asked.append(target or path)
@@ -74,9 +75,25 @@ class SmallCloud:
         if target.endswith("GetItem"):
             item = self.items.get(body["Key"]["user_id"]["S"])
             return 200, {"Item": item} if item else {}
+        if target.startswith("SageMaker.") and "ModelPackage" in target:
+            return self._registry(target.rpartition(".")[2], body)
         if path.endswith("/invocations"):
             return 200, {"predictions": [self.neighbours]}
         return 400, {"__type": "AccessDeniedException", "message": "not today"}
+
+    def _registry(self, operation: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        if operation.startswith("Describe"):
+            missing = body.get("ModelPackageName") or body["ModelPackageGroupName"]
+            return 400, {"__type": "ValidationException", "message": f"{missing} does not exist."}
+        if operation == "CreateModelPackageGroup":
+            return 200, {"ModelPackageGroupArn": "arn:group"}
+        if operation == "CreateModelPackage":
+            self.packages.append(body)
+        else:
+            self.packages[-1].update(body)
+        return 200, {
+            "ModelPackageArn": "arn:aws:sagemaker:eu-west-1:000000000000:model-package/fmrec-recommend/4"
+        }
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The handlers, each in its own bundle and with nothing that a Lambda function lacks."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -258,6 +259,7 @@ def test_write_report_writes_and_answers_with_a_message(invoke: Any, small_run: 
         "jobs": {},
         "refusals": [],
         "verdict": {"sentence": "Good enough."},
+        "model_package": {"group": "fmrec-recommend", "version": 3},
         "published": {"users": 7, "recommendations": 14, "table": "t"},
         "decision": None,
         "endpoint": {"name": "e", "status": "NotWanted", "why": "serving.endpoint is false."},
@@ -269,13 +271,15 @@ def test_write_report_writes_and_answers_with_a_message(invoke: Any, small_run: 
         "model_uri": "s3://b/m",
         "manifest_uri": "s3://b/e",
         "embeddings_uri": "s3://b/v",
+        "model_package_arn": "arn:aws:sagemaker:eu-west-1:000000000000:model-package/fmrec-recommend/3",
+        "execution_arn": "arn:aws:states:eu-west-1:000000000000:execution:m:r-1",
     }
     answer = invoke(
         "write_report",
         {
             "report": report,
             "report_uri": small_run.uri("runs/report.json"),
-            "champion": champion,
+            "champion": champion | {"previous": "champion/history/before.json"},
             "champion_uri": small_run.uri("champion/model.json"),
             "served": None,
             "served_uri": small_run.uri("champion/predict-rating.json"),
@@ -283,9 +287,59 @@ def test_write_report_writes_and_answers_with_a_message(invoke: Any, small_run: 
     )
 
     assert not (small_run.folder / "champion/predict-rating.json").exists()
-    assert json.loads((small_run.folder / "champion/model.json").read_text()) == champion
+    crowned = json.loads((small_run.folder / "champion/model.json").read_text())
+    assert {name: crowned[name] for name in champion} == champion
+    assert crowned["previous"] == "champion/history/before.json"
+    assert json.loads(Path(crowned["kept_at"]).read_text()) == crowned
     assert answer["subject"] == "Run r-1 succeeded: 7 users have recommendations"
     assert json.loads((small_run.folder / "runs/report.json").read_text())["run"] == "r-1"
+
+
+def test_register_model_makes_a_version_and_keeps_its_record(invoke: Any, cloud: Any, small_run: Any) -> None:
+    record_uri = small_run.uri("evaluations/r-1/model.json")
+    answer = invoke(
+        "register_model",
+        {
+            "model": {
+                "run": "r-1",
+                "task": "recommend",
+                "model_version": "fm-1",
+                "model_uri": "s3://b/models/fm-1/output/model.tar.gz",
+                "manifest_uri": small_run.uri("encoded/manifest.json"),
+                "embeddings_uri": None,
+                "hyperparameters": {"num_factors": "3"},
+                "serving": {"recommendations_per_user": 2},
+                "execution_arn": "arn:aws:states:eu-west-1:000000000000:execution:m:r-1",
+            },
+            "verdict": {"passed": False, "sentence": "Popularity is better.", "metrics": {"ndcg_at_10": 0.1}},
+            "group": "fmrec-recommend",
+            "image": "factorization-machines:1",
+            "record_uri": record_uri,
+            "evaluation_uri": None,
+        },
+    )
+
+    assert (answer["version"], answer["status"]) == (4, "Rejected")
+    (package,) = cloud[0].packages
+    assert package["ModelApprovalStatus"] == "Rejected"
+    assert package["ApprovalDescription"] == "Popularity is better."
+    assert json.loads(Path(record_uri).read_text())["model_package_arn"] == answer["arn"]
+
+
+def test_check_input_finds_the_model_to_promote(invoke: Any, cloud: Any, small_run: Any) -> None:
+    group = "arn:aws:sagemaker:eu-west-1:000000000000:model-package-group/fmrec-recommend"
+    answer = invoke(
+        "check_input",
+        {"run": "r-2", "input": {"promote": 9}, "defaults": DEFAULTS},
+        DATA_URI=str(small_run.folder),
+        MODEL_GROUP_ARN=group,
+    )
+
+    assert answer["errorType"] == "InputError"
+    assert (
+        "there is no model package arn:aws:sagemaker:eu-west-1:000000000000:model-package/fmrec-recommend/9"
+        in (answer["errorMessage"])
+    )
 
 
 @pytest.mark.parametrize("allowed", [True, False])

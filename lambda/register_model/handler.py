@@ -1,0 +1,20 @@
+"""Register a judged model in SageMaker Model Registry, and keep what serving it later needs."""
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from fmrec.registry import service
+from fmrec.registry.registration import register
+
+logger = Logger(service="register_model")
+registry = service.ModelRegistry(service.connect())
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer the version: group, version, arn, status, and where its record is."""
+    answer = register(registry, **event)
+    logger.info("registered the model", extra=answer)
+    return answer

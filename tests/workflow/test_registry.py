@@ -1,0 +1,188 @@
+"""Registering, rolling back and promoting models through the deployed workflow and the command line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fmrec.execution import Execution
+
+ROOT = Path(__file__).resolve().parents[2]
+USERS, ITEMS, RATED, HELD_OUT, WANTED = 80, 40, 12, 4, 5
+INPUT: dict[str, Any] = {
+    "task": "recommend",
+    "dataset": {
+        "interactions": {"path": "registry/", "format": "csv", "header": True},
+        "split": {"method": "leave-first-n", "n": HELD_OUT},
+    },
+    "hyperparameters": {
+        "num_factors": 4,
+        "epochs": 15,
+        "mini_batch_size": 100,
+        "linear_lr": 0.02,
+        "factors_lr": 0.05,
+        "factors_init_sigma": 0.1,
+    },
+    "serving": {"recommendations_per_user": WANTED, "endpoint": False},
+}
+
+
+def ratings() -> str:
+    """CSV: users pick items of their own half, by chance."""
+    chance = random.Random(3)  # noqa: S311 - data, not secrets
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["user_id", "item_id", "rating", "timestamp"])
+    for user in range(USERS):
+        half = [item for item in range(ITEMS) if item % 2 == user % 2]
+        for at, item in enumerate(chance.sample(half, RATED)):
+            writer.writerow([user + 1, item + 1, 5, 1_000_000 + at])
+    return text.getvalue()
+
+
+def read(pipeline: Any, key: str) -> Any:
+    body = pipeline.cloud.client("s3").get_object(Bucket=pipeline.outputs["DataBucket"], Key=key)["Body"]
+    return json.loads(body.read())
+
+
+def lists(pipeline: Any) -> dict[str, Any]:
+    """What the table serves to this test's users: model version and items in their order."""
+    table, client = pipeline.outputs["RecommendationsTable"], pipeline.cloud.client("dynamodb")
+    found = {}
+    for user in range(1, USERS + 1):
+        item = client.get_item(TableName=table, Key={"user_id": {"S": str(user)}})["Item"]
+        items = [entry["M"]["item_id"]["S"] for entry in item["recommendations"]["L"]]
+        found[str(user)] = (item["model_version"]["S"], items)
+    return found
+
+
+def package(pipeline: Any, arn: str) -> Any:
+    return pipeline.cloud.client("sagemaker").describe_model_package(ModelPackageName=arn)
+
+
+def fmrec(pipeline: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command line, as a person calls it."""
+    return subprocess.run(
+        [sys.executable, "-m", "fmrec", *arguments],
+        cwd=ROOT,
+        env=pipeline.cloud.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(pipeline: Any) -> dict[str, Any]:
+    """Two runs that were good enough, then one that wasn't, with the lists that each left."""
+    pipeline.upload("raw/registry/ratings.csv", ratings())
+    first: Execution = pipeline.run(INPUT)
+    assert first.status == "SUCCEEDED", first.cause
+    found: dict[str, Any] = {"first": first, "lists of first": lists(pipeline)}
+    again = {key: value for key, value in INPUT.items() if key != "dataset"} | {"encoded": first.name}
+    found["second"] = pipeline.run(again | {"hyperparameters": INPUT["hyperparameters"] | {"num_factors": 6}})
+    assert found["second"].status == "SUCCEEDED", found["second"].cause
+    found["lists of second"] = lists(pipeline)
+    found["bad"] = pipeline.run(
+        again | {"hyperparameters": INPUT["hyperparameters"] | {"epochs": 1, "factors_lr": 1e-6}}
+    )
+    return found
+
+
+@pytest.fixture(scope="module")
+def arns(pipeline: Any, runs: dict[str, Any]) -> dict[str, str]:
+    """Each run's model package."""
+    return {
+        which: read(pipeline, f"evaluations/{runs[which].name}/model.json")["model_package_arn"]
+        for which in ("first", "second", "bad")
+    }
+
+
+def test_judged_models_are_versions_with_their_metrics_whether_they_passed_or_not(
+    pipeline: Any, runs: Any, arns: Any
+) -> None:
+    assert (runs["bad"].status, runs["bad"].error) == ("FAILED", "QualityError")
+    for which, status in (("first", "Approved"), ("second", "Approved"), ("bad", "Rejected")):
+        version = package(pipeline, arns[which])
+        ranking = read(pipeline, f"evaluations/{runs[which].name}/ranking.json")
+        properties = version["CustomerMetadataProperties"]
+        assert version["ModelApprovalStatus"] == status
+        assert version["ModelPackageGroupName"] == "fmrec-recommend"
+        assert properties["run"] == runs[which].name
+        measured = ranking["model"]["metrics"]["ndcg_at_10"]
+        assert float(properties["ndcg_at_10"]) == pytest.approx(measured, rel=1e-5)
+        where = version["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"]
+        assert where.endswith(f"/evaluations/{runs[which].name}/ranking.json")
+        (container,) = version["InferenceSpecification"]["Containers"]
+        assert f"fmrec-{runs[which].name}-fm-1/" in container["ModelDataUrl"]
+    assert "popularity's NDCG@10" in package(pipeline, arns["bad"])["ApprovalDescription"]
+    report = read(pipeline, f"runs/{runs['second'].name}/report.json")
+    assert report["model_package"]["arn"] == arns["second"]
+    assert read(pipeline, "champion/model.json")["model_package_arn"] == arns["second"]
+
+
+def test_rolling_back_serves_the_first_models_lists_and_endpoint_and_promoting_the_seconds(
+    pipeline: Any, runs: Any, arns: Any
+) -> None:
+    first, second = runs["lists of first"], runs["lists of second"]
+    assert lists(pipeline) == second != first
+
+    rolled_back = fmrec(pipeline, "rollback", "--json", "--name", "back-to-the-first")
+    assert rolled_back.returncode == 0, rolled_back.stderr
+    output = json.loads(rolled_back.stdout)
+    assert output["model_version"] == f"fmrec-{runs['first'].name}-fm-1"
+    assert output["endpoint"]["status"] == "InService"
+    assert output["endpoint"]["answer"]["passed"]
+    assert output["endpoint"]["model"] == "fmrec-back-to-the-first-knn"
+    assert lists(pipeline) == first
+    champion = read(pipeline, "champion/model.json")
+    assert (champion["run"], champion["model_package_arn"]) == (runs["first"].name, arns["first"])
+    assert "back-to-the-first" in package(pipeline, arns["first"])["ApprovalDescription"]
+
+    version = arns["second"].rpartition("/")[2]
+    promoted = fmrec(pipeline, "promote", version, "--json")
+    assert promoted.returncode == 0, promoted.stderr
+    assert lists(pipeline) == second
+    assert json.loads(promoted.stdout)["endpoint"]["answer"]["passed"]
+    assert read(pipeline, "champion/model.json")["run"] == runs["second"].name
+
+    listed = json.loads(fmrec(pipeline, "models", "--json").stdout)
+    mine = {each["run"]: each for each in listed if each["arn"] in arns.values()}
+    assert [run for run, each in mine.items() if each["serves"]] == [runs["second"].name]
+    assert mine[runs["bad"].name]["status"] == "Rejected"
+    table = fmrec(pipeline, "models", "--limit", "3").stdout.splitlines()
+    assert len(table) == 4
+    assert [line.split()[1] for line in table if line.endswith("serves")] == [runs["second"].name]
+
+
+def test_a_model_that_the_gate_rejected_serves_when_a_person_says_so(
+    pipeline: Any, runs: Any, arns: Any
+) -> None:
+    promoted = pipeline.run({"promote": runs["bad"].name, "serving": {"endpoint": False}})
+
+    assert promoted.status == "SUCCEEDED", promoted.cause
+    version = package(pipeline, arns["bad"])
+    assert version["ModelApprovalStatus"] == "Approved"
+    assert f"by the execution {promoted.name}" in version["ApprovalDescription"]
+    assert "was rejected by the gate" in version["ApprovalDescription"]
+    assert {model for model, _ in lists(pipeline).values()} == {f"fmrec-{runs['bad'].name}-fm-1"}
+
+
+def test_what_is_not_there_any_more_is_refused_with_a_sentence(pipeline: Any, runs: Any) -> None:
+    lost = f"embeddings/{runs['first'].name}/items/part-00000.pbr"
+    pipeline.cloud.client("s3").delete_object(Bucket=pipeline.outputs["DataBucket"], Key=lost)
+    gone = fmrec(pipeline, "promote", runs["first"].name)
+    unknown = fmrec(pipeline, "promote", "nobody")
+
+    assert gone.returncode == unknown.returncode == 1
+    assert "InputError" in gone.stderr
+    assert lost in gone.stderr
+    assert "there is no model of run 'nobody'" in unknown.stderr
