@@ -38,7 +38,9 @@ def test_the_decision_is_written_and_answered(make_run: Any) -> None:
     decision = decide(**run.arguments)
 
     curve = threshold_curve(run.scores, run.labels)
-    assert decision["threshold"] == curve.best()[0]
+    fitted = decision["calibration"]
+    even = -fitted["intercept"] / fitted["slope"]
+    assert decision["threshold"] == pytest.approx(1 / (1 + np.exp(-even)))
     assert decision["curve"] == curve.to_document()
     assert len(decision["curve"]["threshold"]) == 101
     assert decision["rows"] == {"scored": 800, "yes": int(run.labels.sum()), "chosen_on": 800}
