@@ -88,7 +88,9 @@ def collect(
             "users": len(lists),
             "per_user": min(len(recommended.items) for recommended in lists.values()),
         },
-        "endpoint": _endpoint(cloud, outputs["EndpointName"]),
+        "endpoint": _endpoint(cloud, lists_run.report["endpoint"]["name"]),
+        "decision": rating_run.report["decision"],
+        "rating_endpoint": _endpoint(cloud, rating_run.report["endpoint"]["name"]),
         "execution": lists_run.document(),
         "rating_execution": rating_run.document(),
         "instances": results.instances(lists_run.report),
@@ -152,6 +154,9 @@ def _plots(
             document["learning_curve"]["train:binary_classification_cross_entropy"],
             document["metrics"]["binary_classification_cross_entropy"],
             "cross entropy",
+        ),
+        "Predicting ratings: where to say yes": plots.decision_curve(
+            document["decision"]["curve"], document["decision"]["threshold"]
         ),
         "Films by what the recommending model learned of them": plots.item_map(
             recommend.model.factors[first_item:end],

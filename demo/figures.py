@@ -22,6 +22,7 @@ def print_figures(report: Report) -> None:
     say("\nTask predict-rating: test metrics      this run    published")
     for name, reference in PUBLISHED.items():
         say(f"  {LABELS[name]:<34}{document['metrics'][name]:>11.4f}{reference:>13.4f}")
+    _print_decision(document["decision"])
     _print_ranking(document["ranking"])
     say("\nInstances")
     for row in document["instances"]:
@@ -37,8 +38,8 @@ def print_figures(report: Report) -> None:
     say()
     for check in document["checks"]:
         say(f"{'passed' if check['passed'] else 'FAILED'}: {check['sentence']}")
-    endpoint = document["endpoint"]
-    say(f"endpoint {endpoint['name']} is {endpoint['status']} on {endpoint['instance_type']}")
+    for endpoint in (document["endpoint"], document["rating_endpoint"]):
+        say(f"endpoint {endpoint['name']} is {endpoint['status']} on {endpoint['instance_type']}")
     say(
         f"deploy {document['deploy_seconds']:.0f} s, recommend {document['execution']['seconds']:.0f} s, "
         f"predict-rating {document['rating_execution']['seconds']:.0f} s, "
@@ -55,6 +56,17 @@ def _print_dataset(dataset: Mapping[str, Any]) -> None:
         ("train bytes", dataset["train_bytes"], "5,796,480"),
     ):
         say(f"  {name:<34}{value:>11,}{published:>13}")
+
+
+def _print_decision(decision: Mapping[str, Any]) -> None:
+    judged = decision["judged"]
+    usual, chosen = judged["usual"]["accuracy"], judged["chosen"]["accuracy"]
+    say(
+        f"  a score of at least {decision['threshold']:.3f} means yes: accuracy {chosen:.4f}, against {usual:.4f} at 0.5"
+    )
+    say(
+        f"  probabilities' cross entropy {judged['cross_entropy']['probability']:.4f}, each half of the users judged by the other"
+    )
 
 
 def _print_ranking(ranking: Mapping[str, Any]) -> None:
@@ -79,4 +91,6 @@ def print_how_to_use(cloud: Cloud, bucket: str) -> None:
         say(f"  export {name}={cloud.environment[name]}")
     say(f"  aws s3 ls s3://{bucket}/")
     say("  .venv/bin/python -m fmrec recommend 42")
+    say("  .venv/bin/python -m fmrec predict 42 50 100")
+    say("  .venv/bin/python -m fmrec models")
     say("  .venv/bin/python -m fmrec run")

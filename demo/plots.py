@@ -32,6 +32,19 @@ def learning_curve(epochs: Sequence[float], test: float, name: str) -> str:
     return _svg(figure)
 
 
+def decision_curve(curve: Mapping[str, Sequence[float]], threshold: float) -> str:
+    """Accuracy, precision and recall of every cut of the scores, and the one that was chosen."""
+    figure, axes = _axes(6.4, 3.2)
+    for name, colour in zip(("accuracy", "precision", "recall"), (ACCENT, *PALETTE[1:3]), strict=True):
+        axes.plot(curve["threshold"], curve[name], color=colour, linewidth=2, label=name)
+    axes.axvline(threshold, color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)))
+    axes.text(threshold, 0.02, f" {threshold:.3f}", color=INK, fontsize=9)
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("scores from here up mean yes")
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), labelcolor=INK)
+    return _svg(figure)
+
+
 def item_map(
     vectors: NDArray[np.float32], genres: Sequence[Sequence[str]], ratings: NDArray[np.int64]
 ) -> str:

@@ -75,6 +75,13 @@ def test_the_page_shows_figures_lists_and_failed_checks_and_needs_nothing_else(
     assert 'src="http' not in page
 
 
+def test_the_decision_s_plot_names_the_cut() -> None:
+    curve = {"threshold": [0.1, 0.5, 0.9], "accuracy": [0.5, 0.7, 0.6], "precision": [0.5, 0.7, 0.9]}
+    svg = plots.decision_curve(curve | {"recall": [1.0, 0.8, 0.2]}, 0.473)
+    for text in ("0.473", "accuracy", "precision", "recall"):
+        assert text in svg, text
+
+
 def test_a_map_of_items_draws_every_item_once() -> None:
     vectors = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
     genres = [["Comedy"]] * 10 + [["Action", "Drama"]] * 10 + [["Drama"]] * 10
