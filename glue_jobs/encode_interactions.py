@@ -1,7 +1,8 @@
 """The Glue job that encodes raw interactions: arguments in, ``fmrec.encoding`` does it.
 
 Arguments (docs/contracts.md): ``--dataset`` (a data set document as JSON, or the s3:// URI of one),
-``--raw``, ``--output`` and ``--run``; Glue adds its own, which are left alone.
+``--raw``, ``--output`` and ``--run``, optionally ``--validation true`` (rows to choose hyperparameters by, in
+place of test rows); Glue adds its own, which are left alone.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -31,10 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     for name in ("dataset", "raw", "output", "run"):
         parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--validation", choices=("true", "false"), default="false")
     known, _ = parser.parse_known_args(arguments)
     spark = SparkSession.builder.getOrCreate()
     progress = ProgressLines()
     dataset = Dataset.from_document(read_document(known.dataset))
+    if known.validation == "true":
+        dataset = replace(dataset, validation=True)
     manifest = encode(spark, dataset, known.raw, known.output, known.run, progress=progress)
     progress.close()
     print(closing_table(manifest), flush=True)

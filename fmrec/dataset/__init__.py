@@ -64,6 +64,9 @@ class Dataset:
     interactions: Interactions
     label: Label = field(default_factory=BinaryLabel)
     split: Split = field(default_factory=LeaveFirstN)
+    validation: bool = False
+    """Choose hyperparameters: what the split holds out for test is dropped and counted, and the rest is split
+    once more (`for_validation`), so that the test channel has validation rows."""
     users: Attributes | None = None
     items: Attributes | None = None
     features: tuple[Feature, ...] = ()
@@ -95,6 +98,7 @@ class Dataset:
             interactions=Interactions.take(whole.section("interactions")),
             label=take_label(whole.section("label")),
             split=take_split(whole.section("split")),
+            validation=whole.flag("validation", False),
             users=Attributes.take(whole.section("users"), "user_id") if "users" in whole else None,
             items=Attributes.take(whole.section("items"), "item_id") if "items" in whole else None,
             features=take_features(whole.take("features", []), "features"),
@@ -125,6 +129,8 @@ class Dataset:
             "seed": self.seed,
             "parts": self.parts,
         }
+        if self.validation:
+            document["validation"] = True
         for key, attributes in (("users", self.users), ("items", self.items)):
             if attributes is not None:
                 document[key] = attributes.to_document()

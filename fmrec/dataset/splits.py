@@ -8,6 +8,8 @@ from typing import Any
 
 from fmrec.dataset.section import Section
 
+VALIDATION_SEED = 1 << 20
+
 METHODS = ("leave-first-n", "leave-last-n", "time-cut", "random", "none")
 
 
@@ -57,6 +59,24 @@ class NoSplit:
 
 
 Split = LeaveFirstN | LeaveLastN | TimeCut | RandomSplit | NoSplit
+
+
+def for_validation(split: Split) -> Split:
+    """How what a split leaves for training is split once more, into rows to fit and rows to choose by.
+
+    The same way as test rows were held out, where that can be done twice. After a cut in time each user's
+    latest interaction is the nearest to what is to be foretold; where nothing was held out it is a tenth.
+    """
+    match split:
+        case TimeCut():
+            return LeaveLastN(1)
+        case RandomSplit(share, seed):
+            # With another seed: the same one would find the same pairs, which are gone.
+            return RandomSplit(share, seed + VALIDATION_SEED)
+        case NoSplit():
+            return RandomSplit()
+        case _:
+            return split
 
 
 def take_split(section: Section) -> Split:

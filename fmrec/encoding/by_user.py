@@ -23,7 +23,7 @@ from fmrec.dataset import (
     TimeCut,
 )
 from fmrec.dataset.labels import Label
-from fmrec.dataset.splits import Split
+from fmrec.dataset.splits import Split, for_validation
 from fmrec.encoding.batches import Batch, hashes, in_order, units
 from fmrec.encoding.negatives import ItemRange, sample_negatives
 from fmrec.encoding.packing import pack, unpack
@@ -33,6 +33,7 @@ SPLIT_SALT, WEIGHT_SALT, TRAIN_SALT, TEST_SALT = 1, 2, 3, 4
 DUPLICATE = "duplicate of a later interaction"
 COPY = 1 << 40
 """What is added to row numbers from copy to copy, so that the order of training puts copies apart."""
+FOR_TEST = "held out for test"
 NOT_PICKED = "met, but not picked"
 
 
@@ -93,6 +94,10 @@ def decide(batch: Batch, dataset: Dataset, items: ItemRange) -> Decided:
     batch = batch.take(in_order(batch.user, batch.row))
     batch = _without_duplicates(batch, dataset.duplicates, tally)
     test = is_test(batch, dataset.split)
+    if dataset.validation:
+        tally[f"dropped {FOR_TEST}"] += int(test.sum())
+        batch = batch.take(~test)
+        test = is_test(batch, for_validation(dataset.split))
     label = dataset.label
     seen, heldout = _pairs(batch.take(~test), label), _pairs(batch.take(test), label)
     if not isinstance(label, ImplicitLabel):

@@ -60,6 +60,32 @@ def test_every_row_lands_on_one_side_whatever_order_rows_arrive_in(
         assert together == sorted(set(pairs(side)))
 
 
+@given(rows, st.sampled_from(SPLITS), st.sampled_from(["binary", "implicit"]))
+def test_rows_to_choose_hyperparameters_by_are_cut_from_training_rows_and_test_rows_are_dropped(
+    found: list[tuple[int, int, int, int]], split: dict[str, Any], mode: str
+) -> None:
+    label = {"mode": mode} if mode == "binary" else {"mode": mode, "negatives_per_positive": 0}
+    usual = decide(batch(found), dataset(split=split, label=label), ITEMS)
+    tuning = decide(batch(found), dataset(split=split, label=label, validation=True), ITEMS)
+
+    # As sets: an implicit weight repeats training rows.
+    assert {*tuning.train.row, *tuning.test.row} == {*usual.train.row}
+    assert not {*tuning.train.row} & {*tuning.test.row}
+    assert tuning.tally["dropped held out for test"] == len(usual.test)
+    assert not set(zip(tuning.heldout.user, tuning.heldout.item, strict=True)) - set(
+        zip(usual.seen.user, usual.seen.item, strict=True)
+    )
+
+
+@pytest.mark.parametrize("split", SPLITS, ids=lambda split: split["method"])
+def test_every_way_of_splitting_leaves_rows_to_choose_hyperparameters_by(split: dict[str, Any]) -> None:
+    found = [(user, 100 + place, 5, 10 * place) for user in range(20) for place in range(12)]
+    tuning = decide(batch(found), dataset(split=split, validation=True), ITEMS)
+
+    assert len(tuning.test) > 0
+    assert len(tuning.train) > len(tuning.test)
+
+
 @given(rows)
 def test_leave_first_n_holds_out_each_users_first_rows(found: list[tuple[int, int, int, int]]) -> None:
     decided = decide(batch(found), dataset(split={"method": "leave-first-n", "n": 2}), ITEMS)

@@ -108,3 +108,10 @@ def test_nothing_heavy_is_imported() -> None:
 
     code = "import sys, fmrec.dataset; print({'numpy', 'pyspark', 'boto3', 'pyarrow'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
+
+
+def test_validation_is_kept_in_the_document_where_it_was_asked_for() -> None:
+    assert "validation" not in Dataset.from_document({}).to_document()
+    asked = Dataset.from_document({"validation": True})
+    assert asked.to_document()["validation"] is True
+    assert Dataset.from_document(asked.to_document()) == asked
