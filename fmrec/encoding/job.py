@@ -28,7 +28,7 @@ from fmrec.dataset import BinaryLabel, Dataset, ImplicitLabel, LeaveFirstN, Leav
 from fmrec.encoding.chunks import pack_columns
 from fmrec.encoding.datasource import FORMAT, RecordIOProtobuf
 from fmrec.encoding.exchange import HELDOUT, SEEN, TALLY, TEST, TRAIN, read_tally
-from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE, Keep, write_index
+from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE, Keep, Spread, read_spread, write_index
 from fmrec.encoding.feature_tables import SIDES, SideFeatures
 from fmrec.encoding.intake import Intake, take_in
 from fmrec.encoding.negatives import ItemRange
@@ -53,6 +53,8 @@ FEATURE_BYTES = 12
 """What a side feature adds to a row, about."""
 BUCKET_ROWS = 250_000
 """Rows that a task holds at once, about: a bucket of users, or of training rows."""
+RANGES_PER_BUCKET = 8
+"""Ranges of users whose interactions are summed, to cut buckets of like size."""
 PARTITION_ROWS = 2_000_000
 Progress = Callable[[str, int | None], None]
 """Told about each step that begins, and the number of rows that it works on, once known."""
@@ -169,12 +171,16 @@ class _Job:
 
         self.tell("deciding", read.rows)
         users, items = ranges["user"], ranges["item"]
-        by_user = Buckets(max(1, math.ceil(read.rows / BUCKET_ROWS)), partitions)
-        order = self._order(read.good_count, users[1])
+        buckets = max(1, math.ceil(read.rows / BUCKET_ROWS))
+        spread = None
+        if buckets > 1:  # the busiest users fill many times the buckets of others
+            spread = read_spread(self.spark, index_uri, "user", users, buckets * RANGES_PER_BUCKET)
+        by_user, by_item = Buckets(buckets, partitions, spread), Buckets(buckets, partitions)
+        order = self._order(read.good_count, users[1], spread)
         # Where rows pass by, once it is decided what they become, to be given side features.
         stops = [
-            Stop(side, by_user, ranges[side], self.dataset.unknown)
-            for side in SIDES
+            Stop(side, buckets_of, ranges[side], self.dataset.unknown)
+            for side, buckets_of in zip(SIDES, (by_user, by_item), strict=True)
             if features.describes(side) or self.dataset.unknown != "index"
         ]
         routes = [*(stop.route for stop in stops), order.route]
@@ -187,9 +193,9 @@ class _Job:
         tally = _tally(decided)
 
         self.tell("writing", tally["encoded train"] + tally["encoded test"])
-        met = to_pairs(by_user.exchange(decided.where(F.col("kind") == SEEN))).drop("value")
+        met = to_pairs(decided.where(F.col("kind") == SEEN)).drop("value")
         met.write.mode("overwrite").parquet(self._output("seen/"))
-        heldout = to_pairs(by_user.exchange(decided.where(F.col("kind") == HELDOUT)))
+        heldout = to_pairs(decided.where(F.col("kind") == HELDOUT))
         heldout.write.mode("overwrite").parquet(self._output("heldout/"))
         tables = [self.keep(features.table(stop, index_uri, met)) for stop in stops]
         channels = []
@@ -225,7 +231,7 @@ class _Job:
         )
         return counted.where(F.col(COUNT) >= F.when(F.col(NAMESPACE) == 0, least.user).otherwise(least.item))
 
-    def _order(self, rows: int, users: int) -> Order:
+    def _order(self, rows: int, users: int, spread: Spread | None) -> Order:
         """Plan the parts from what can be expected: rows, negatives, and the share held out."""
         split, label = self.dataset.split, self.dataset.label
         held_out = rows
@@ -241,14 +247,14 @@ class _Job:
 
         row_bytes = ROW_BYTES + FEATURE_BYTES * len(self.dataset.features)
 
-        def buckets(expected: int, parts: int | None) -> Buckets:
+        def buckets(expected: int, parts: int | None, spread: Spread | None) -> Buckets:
             parts = parts or max(1, math.ceil(expected * row_bytes / PART_BYTES))
-            return Buckets(parts * max(1, math.ceil(expected / parts / BUCKET_ROWS)), parts)
+            return Buckets(parts * max(1, math.ceil(expected / parts / BUCKET_ROWS)), parts, spread)
 
         return Order(
             self.dataset.seed,
-            buckets(rows * factor * copies, self.dataset.parts),
-            buckets(held_out * factor, None),
+            buckets(rows * factor * copies, self.dataset.parts, None),
+            buckets(held_out * factor, None, spread),
             users,
         )
 

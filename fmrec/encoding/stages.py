@@ -36,6 +36,7 @@ from fmrec.encoding.exchange import (
     pack_tally,
     read_tally,
 )
+from fmrec.encoding.feature_space import Spread
 from fmrec.encoding.negatives import ItemRange
 from fmrec.recordio import encode_csr
 
@@ -49,10 +50,15 @@ class Buckets:
 
     count: int
     partitions: int
+    spread: Spread | None = None
+    """How rows spread over the columns that are cut; evenly, if not known."""
 
     def of(self, columns: NDArray[np.int64], first: int, end: int) -> NDArray[np.int64]:
-        """Bucket of each column in ``[first, end)``; the first one's if unknown."""
+        """Bucket of each column in ``[first, end)``, ascending; the first one's if unknown."""
         place = np.maximum(columns - first, 0)
+        if self.spread is not None:
+            buckets = (self.spread.shares * self.count).astype(np.int64)
+            return np.asarray(buckets[place // self.spread.width])
         return np.asarray(place * self.count // max(end - first, 1), dtype=np.int64)
 
     def exchange(self, packed: DataFrame) -> DataFrame:
