@@ -58,7 +58,7 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]
     Returns
     -------
     dict
-        ``run``, ``task``, ``thresholds`` (the task's), ``dataset`` (a document with every default spelled out, or an ``s3://`` URI of one, which
+        ``run``, ``task``, ``thresholds`` (the task's; none for another kind of predictor than the task's), ``dataset`` (a document with every default spelled out, or an ``s3://`` URI of one, which
         the encoding reads), ``encoded`` (the run whose encoding is to be used, then ``dataset`` is None;
         or None), ``hyperparameters`` (strings, as SageMaker takes them), ``serving``, ``promotion`` (None: that is
         `fmrec.registry.promotion`'s).
@@ -83,13 +83,15 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]
     task = tasks[name]
     encoded = _encoded(given)
     dataset = None if encoded else _dataset(given.get("dataset") or defaults["dataset"], task["label"])
-    chosen = hyperparameters.resolve(task["hyperparameters"], given.get("hyperparameters") or {})
+    usual = task["hyperparameters"]
+    chosen = hyperparameters.resolve(usual, given.get("hyperparameters") or {})
     if isinstance(dataset, Mapping):
         check_predictor(dataset["label"]["mode"], chosen["predictor_type"])
     return {
         "run": run,
         "task": name,
-        "thresholds": task["thresholds"],
+        # No metric of the one kind of predictor is reported by the other.
+        "thresholds": task["thresholds"] if chosen["predictor_type"] == usual["predictor_type"] else {},
         "dataset": dataset,
         "encoded": encoded,
         "hyperparameters": chosen,

@@ -121,6 +121,15 @@ def test_a_task_brings_its_label_hyperparameters_thresholds_and_leaves_out_what_
     assert resolve({})["thresholds"] == {"rmse": 1.0}
 
 
+def test_thresholds_of_a_classifier_are_not_asked_of_a_regressor() -> None:
+    regressor = {
+        "dataset": {"label": {"mode": "regression"}},
+        "hyperparameters": {"predictor_type": "regressor"},
+    }
+    assert resolve(regressor)["thresholds"] == {}
+    assert resolve(regressor)["hyperparameters"]["predictor_type"] == "regressor"
+
+
 def test_a_label_in_the_data_set_document_wins_over_the_tasks() -> None:
     resolved = resolve({"task": "recommend", "dataset": {"label": {"mode": "binary", "threshold": 3}}})
 
