@@ -217,3 +217,31 @@ def test_a_person_asks_for_a_pair_by_its_ids(
     assert answer["yes"] == pair["predicted"]
     assert cli.main(["predict", "nobody", pair["item_id"]]) == 2
     assert "doesn't know the user 'nobody'" in capsys.readouterr().err
+
+
+def test_a_regressor_says_how_likely_a_high_rating_is_and_without_an_endpoint_what_serves_stays(
+    pipeline: Any, scored: Execution, ratings_input: dict[str, Any]
+) -> None:
+    dataset = ratings_input["dataset"] | {"label": {"mode": "regression", "threshold": 4}}
+    hyperparameters = ratings_input["hyperparameters"] | {"predictor_type": "regressor", "bias_lr": 0.05}
+    serving = {"endpoint": False}
+    run = pipeline.run(
+        {
+            **ratings_input,
+            "dataset": dataset,
+            "hyperparameters": hyperparameters,
+            "serving": serving,
+        }
+    )
+
+    assert run.status == "SUCCEEDED", run.cause
+    decision = json.loads(read(pipeline, f"predictions/{run.name}/decision.json"))
+    (part,) = keys(pipeline, f"predictions/{run.name}/pairs/")
+    pairs = pq.read_table(io.BytesIO(read(pipeline, part))).to_pandas()
+    assert (decision["predictor_type"], decision["level"]) == ("regressor", 4.0)
+    assert set(pairs["label"]) == {1.0, 5.0}
+    high = pairs["label"] >= 4
+    assert pairs["probability"][high].mean() > 0.8 > 0.2 > pairs["probability"][~high].mean()
+    assert decision["judged"]["chosen"]["accuracy"] > 0.85
+    assert 1 < decision["threshold"] < 5
+    assert json.loads(read(pipeline, "champion/predict-rating.json"))["run"] == scored.name
