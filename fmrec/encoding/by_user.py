@@ -26,7 +26,6 @@ from fmrec.dataset.labels import Label
 from fmrec.dataset.splits import Split, for_validation
 from fmrec.encoding.batches import Batch, hashes, in_order, units
 from fmrec.encoding.negatives import ItemRange, sample_negatives
-from fmrec.encoding.packing import pack, unpack
 
 Mask = NDArray[np.bool_]
 SPLIT_SALT, WEIGHT_SALT, TRAIN_SALT, TEST_SALT = 1, 2, 3, 4
@@ -57,14 +56,6 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.user)
-
-    def to_bytes(self) -> bytes:
-        return pack((self.user, self.item, self.relevant.astype(np.int64), self.value))
-
-    @classmethod
-    def from_bytes(cls, data: bytes | memoryview) -> Pairs:
-        user, item, relevant, value = unpack(data)
-        return cls(user, item, relevant == 1, value)
 
 
 @dataclass(frozen=True)
@@ -98,6 +89,8 @@ def decide(batch: Batch, dataset: Dataset, items: ItemRange) -> Decided:
         tally[f"dropped {FOR_TEST}"] += int(test.sum())
         batch = batch.take(~test)
         test = is_test(batch, for_validation(dataset.split))
+    # From here on a time only says that a row is no negative; what is all the same packs well.
+    batch = batch.with_(time=np.zeros(len(batch)))
     label = dataset.label
     seen, heldout = _pairs(batch.take(~test), label), _pairs(batch.take(test), label)
     if not isinstance(label, ImplicitLabel):

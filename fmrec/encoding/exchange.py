@@ -15,25 +15,26 @@ from itertools import groupby
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
+from pyspark.sql import Column, DataFrame
 
 from fmrec.encoding.batches import Batch, by_bucket
 
 SCHEMA = "bucket bigint, kind int, data binary"
 ARROW_SCHEMA = pa.schema([("bucket", pa.int64()), ("kind", pa.int32()), ("data", pa.binary())])
-TALLY, TABLE, ROWS, TRAIN, TEST, SEEN, HELDOUT = range(7)
-"""Kinds: counts as JSON; side features of users or items; interactions; and what becomes of them."""
-FLUSH_ROWS = 1_000_000
+TALLY, STORED, MET, TABLE, ROWS, TRAIN, TEST = range(7)
+"""Kinds: counts, and parts that were written, both as JSON; what train met of users and items, and their side
+features; interactions; and what they become."""
+FLUSH_ROWS = 500_000
 """Rows to gather before they are packed by bucket: more rows a bucket make fewer packed rows."""
+FLUSH_BYTES = 4 << 20
+"""Packed rows that go to the JVM at once, about."""
 
 Packed = tuple[int, int, bytes]
 Bucket = Iterator[tuple[int, memoryview]]
 
 
-def exchange(packed: DataFrame, buckets: int, partitions: int) -> DataFrame:
-    """Bring buckets to partitions: each gets a range of them, in order, tables before rows."""
-    partition = F.floor(F.col("bucket") * partitions / buckets).cast("int")
+def exchange(packed: DataFrame, partition: Column, partitions: int) -> DataFrame:
+    """Bring buckets to partitions, each gets its own in order, tables before rows."""
     return packed.repartitionById(partitions, partition).sortWithinPartitions("bucket", "kind")
 
 
@@ -43,13 +44,16 @@ def map_packed(
     """Apply a function to each partition's Arrow batches; it yields packed rows."""
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for bucket, kind, data in function(batches):
-            arrays = [
-                pa.array([bucket], pa.int64()),
-                pa.array([kind], pa.int32()),
-                pa.array([data], pa.binary()),
-            ]
-            yield pa.RecordBatch.from_arrays(arrays, schema=ARROW_SCHEMA)
+        waiting: list[Packed] = []
+        size = 0
+        for row in function(batches):
+            waiting.append(row)
+            size += len(row[2])
+            if size >= FLUSH_BYTES:
+                yield _to_arrow(waiting)
+                waiting, size = [], 0
+        if waiting:
+            yield _to_arrow(waiting)
 
     return frame.mapInArrow(run, SCHEMA)
 
@@ -87,6 +91,14 @@ def gathered(batches: Iterable[Batch], rows: int = FLUSH_ROWS) -> Iterator[Batch
             pending, count = [], 0
     if count:
         yield Batch.concatenate(pending)
+
+
+def _to_arrow(rows: list[Packed]) -> pa.RecordBatch:
+    arrays = [
+        pa.array(column, field.type)
+        for column, field in zip(zip(*rows, strict=True), ARROW_SCHEMA, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=ARROW_SCHEMA)
 
 
 def _packed(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, int, memoryview]]:

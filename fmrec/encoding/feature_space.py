@@ -9,10 +9,7 @@ a partition, whatever the number of names.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
@@ -91,38 +88,6 @@ def read_index(spark: SparkSession, uri: str, namespace: str) -> DataFrame:
     """Return one namespace of a written index: ``name`` and ``column``."""
     index = spark.read.schema("column bigint, namespace string, name string").parquet(uri)
     return index.where(F.col("namespace") == namespace).select("name", "column")
-
-
-@dataclass(frozen=True)
-class Spread:
-    """How interactions spread over a namespace's columns.
-
-    Parameters
-    ----------
-    width : int
-        Columns in each of the ranges that the namespace is cut into.
-    shares : float64 array (ranges,)
-        Share of the interactions that belong to the ranges before each, from 0 on, below 1.
-    """
-
-    width: int
-    shares: NDArray[np.float64]
-
-
-def read_spread(
-    spark: SparkSession, uri: str, namespace: str, columns: tuple[int, int], ranges: int
-) -> Spread:
-    """Measure how interactions spread over a namespace's columns, cut into at most so many ranges."""
-    first, end = columns
-    width = max(1, -(-(end - first) // ranges))
-    index = spark.read.schema(f"column bigint, namespace string, {COUNT} bigint").parquet(uri)
-    place = F.floor((F.col("column") - first) / width)
-    sums = index.where(F.col("namespace") == namespace).groupBy(place).agg(F.sum(COUNT)).collect()
-    counts = np.zeros(-(-(end - first) // width))
-    for at, count in sums:
-        counts[at] = count
-    before = np.cumsum(counts) - counts
-    return Spread(width, before / counts.sum())
 
 
 def _column(ordered: DataFrame) -> Column:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 
-import numpy as np
-import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec.dataset import Dataset, Feature
-from fmrec.encoding.batches import Batch, Ragged
-from fmrec.encoding.exchange import TABLE, Packed, map_packed, pack
 from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE, Keep, read_index
 from fmrec.encoding.rows import resolve
 from fmrec.encoding.side_features import (
@@ -26,7 +21,6 @@ from fmrec.encoding.side_features import (
     read_attributes,
     to_columns,
 )
-from fmrec.encoding.stages import Stop
 
 SIDES = ("user", "item")
 FIRST_ORDINAL = 2
@@ -114,28 +108,28 @@ class SideFeatures:
     def describes(self, side: str) -> bool:
         return bool(self._owned[side])
 
-    def table(self, stop: Stop, index_uri: str, met: DataFrame) -> DataFrame:
-        """Pack one side's features by bucket of its columns: what ``stages.attach`` looks up.
+    def rows(self, side: str, index_uri: str, trained: DataFrame | None = None) -> DataFrame:
+        """Return all features of one side: ``column`` (bigint), ``columns`` and ``values``, the own column first.
 
         Parameters
         ----------
-        met : DataFrame
-            ``user_column`` and ``item_column`` of every pair met in train.
+        trained : DataFrame or None
+            ``column`` of all that train met: the others' own columns, which no training row has, are left
+            out. None to leave out none.
         """
-        side = stop.side
         index = read_index(self._spark, index_uri, side)
-        whole = index.select(F.col(NAME).alias(OWNER), F.col("column").alias("owner_column"))
-        lists: list[tuple[Column, Column]] = []
+        whole = index.select(F.col(NAME).alias(OWNER), "column")
+        own = F.array("column"), F.array(F.lit(1.0).cast("float"))
+        if trained is not None:
+            whole = whole.join(trained.withColumn("_known", F.lit(True)), "column", "left")
+            own = F.when(F.col("_known"), own[0]), F.when(F.col("_known"), own[1])
+        lists: list[tuple[Column, Column]] = [own]
         for owned in self._owned[side]:
             found = self._looked_up(owned, index_uri, f"_{owned.ordinal}")
             whole = whole.join(found, OWNER, "left")
             lists.append((F.col(f"_{owned.ordinal}_columns"), F.col(f"_{owned.ordinal}_values")))
-        known = F.lit(1.0)
-        if stop.unknown != "index":
-            trained = met.select(F.col(f"{side}_column").alias("owner_column")).distinct()
-            whole = whole.join(trained.withColumn("_known", known), "owner_column", "left")
-            known = F.coalesce("_known", F.lit(0.0))
-        return _pack_table(whole.select("owner_column", known.alias("known"), *_concatenated(lists)), stop)
+        columns, values = _concatenated(lists)
+        return whole.select("column", columns.alias("columns"), values.alias("values"))
 
     @property
     def contexts(self) -> list[int]:
@@ -182,16 +176,4 @@ def _concatenated(lists: list[tuple[Column, Column]]) -> tuple[Column, Column]:
     no_columns, no_values = F.array().cast("array<bigint>"), F.array().cast("array<float>")
     columns = F.concat(no_columns, *[F.coalesce(columns, no_columns) for columns, _ in lists])
     values = F.concat(no_values, *[F.coalesce(values, no_values) for _, values in lists])
-    return columns.alias("extra_columns"), values.alias("extra_values")
-
-
-def _pack_table(table: DataFrame, stop: Stop) -> DataFrame:
-    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[Packed]:
-        for found in batches:
-            owner = np.asarray(found.column(0)).astype(np.int64)
-            known = np.asarray(found.column(1)).astype(np.float64)
-            extra = Ragged.from_arrow(found.column(2), found.column(3))
-            table = Batch(owner, owner, known, np.zeros(len(owner)), owner, extra)
-            yield from pack(table, stop.buckets.of(owner, *stop.columns), TABLE)
-
-    return map_packed(table, run)
+    return columns, values

@@ -163,7 +163,7 @@ def _paths_by_hash(rows: DataFrame, hashes: set[int]) -> dict[int, str]:
         names |= {file, unquote(file)}
         names |= {name.replace("file:///", "file:/", 1) for name in (file, unquote(file))}
     listed = rows.sparkSession.createDataFrame([(name,) for name in sorted(names)], f"{PATH} string")
-    found = dict(listed.select(F.xxhash64(PATH), PATH).collect())
+    found: dict[int, str] = dict(listed.select(F.xxhash64(PATH), PATH).collect())
     if not hashes <= set(found):
         found = dict(rows.groupBy(F.xxhash64(PATH)).agg(F.first(PATH)).collect())
     return {file: found[file] for file in hashes}

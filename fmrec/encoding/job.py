@@ -1,10 +1,10 @@
 """The encoding job: raw interactions to recordIO-protobuf parts, a feature index and a manifest.
 
-Files are parsed once and ids never leave the JVM; from the join that turns them into columns on, only
-packed batches of numbers move. Rows are gathered by user (for duplicates, split, negatives and what a
+Files are parsed once; from then on only packed batches of numbers move, and distinct ids. Rows are gathered by user (for duplicates, split, negatives and what a
 user has seen) and then spread by a seeded hash, so that the order of training rows is random, yet the
-same whatever the cluster does. The driver holds counts by file, piece, partition and reason, never
-rows, users or items.
+same whatever the cluster does. Tasks store the parts themselves, and the driver makes them appear when
+all counts add up. The driver holds counts by file, piece, partition, bucket and reason, never rows, users
+or items.
 """
 
 from __future__ import annotations
@@ -18,30 +18,26 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import reduce
+from typing import Any
 
+import numpy as np
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec import objectstore
 from fmrec.dataset import BinaryLabel, Dataset, ImplicitLabel, LeaveFirstN, LeaveLastN, NoSplit, RandomSplit
 from fmrec.encoding.chunks import pack_columns
-from fmrec.encoding.datasource import FORMAT, RecordIOProtobuf
-from fmrec.encoding.exchange import HELDOUT, SEEN, TALLY, TEST, TRAIN, read_tally
-from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE, Keep, Spread, read_spread, write_index
+from fmrec.encoding.exchange import MET
+from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE, Keep, write_index
 from fmrec.encoding.feature_tables import SIDES, SideFeatures
 from fmrec.encoding.intake import Intake, take_in
 from fmrec.encoding.negatives import ItemRange
-from fmrec.encoding.stages import (
-    Buckets,
-    Order,
-    Stop,
-    attach,
-    decide_by_user,
-    to_pairs,
-    to_records,
-    to_rows,
-)
+from fmrec.encoding.part_files import SUFFIX, Output, open_output
+from fmrec.encoding.routes import Buckets, Order, Stop, balanced_buckets
+from fmrec.encoding.side_tables import SideTable, pack_table, write_side_table
+from fmrec.encoding.stages import attach, decide_by_user, to_parts, to_rows, trained_columns
+from fmrec.encoding.storing import StoredPart, Told, collect_told, store_no_pairs
 from fmrec.errors import FormatError, InputError
 from fmrec.manifest import Channel, Manifest, Rows
 
@@ -51,10 +47,11 @@ ROW_BYTES = 64
 """A two-hot row with a label in recordIO-protobuf, about."""
 FEATURE_BYTES = 12
 """What a side feature adds to a row, about."""
+PARQUET = ".parquet"
+OUTPUTS = {"seen": PARQUET, "heldout": PARQUET, "train": SUFFIX, "test": SUFFIX}
+"""What tasks store, in folders of these names, and how the parts' names end."""
 BUCKET_ROWS = 250_000
 """Rows that a task holds at once, about: a bucket of users, or of training rows."""
-RANGES_PER_BUCKET = 8
-"""Ranges of users whose interactions are summed, to cut buckets of like size."""
 PARTITION_ROWS = 2_000_000
 Progress = Callable[[str, int | None], None]
 """Told about each step that begins, and the number of rows that it works on, once known."""
@@ -101,7 +98,6 @@ def encode(
     FormatError
         The counts don't add up.
     """
-    spark.dataSource.register(RecordIOProtobuf)
     with _settings(spark), contextlib.ExitStack() as caches:
 
         def keep(frame: DataFrame) -> DataFrame:
@@ -169,48 +165,110 @@ class _Job:
         ranges = write_index(names, namespaces, index_uri, partitions, self.keep)
         self._check_ranges(ranges)
 
-        self.tell("deciding", read.rows)
-        users, items = ranges["user"], ranges["item"]
-        buckets = max(1, math.ceil(read.rows / BUCKET_ROWS))
-        spread = None
-        if buckets > 1:  # the busiest users fill many times the buckets of others
-            spread = read_spread(self.spark, index_uri, "user", users, buckets * RANGES_PER_BUCKET)
-        by_user, by_item = Buckets(buckets, partitions, spread), Buckets(buckets, partitions)
-        order = self._order(read.good_count, users[1], spread)
-        # Where rows pass by, once it is decided what they become, to be given side features.
-        stops = [
-            Stop(side, buckets_of, ranges[side], self.dataset.unknown)
-            for side, buckets_of in zip(SIDES, (by_user, by_item), strict=True)
-            if features.describes(side) or self.dataset.unknown != "index"
-        ]
-        routes = [*(stop.route for stop in stops), order.route]
-        label = self.dataset.label
-        popularity = isinstance(label, ImplicitLabel) and label.sampling == "popularity"
-        columns = pack_columns(read.texts, features.of_texts(index_uri))
-        rows = to_rows(read.chunks, columns, features.contexts, read.numbers, by_user, users[1], partitions)
-        packed = by_user.exchange(rows)
-        decided = self.keep(decide_by_user(packed, self.dataset, ItemRange(*items, popularity), routes[0]))
-        tally = _tally(decided)
-
-        self.tell("writing", tally["encoded train"] + tally["encoded test"])
-        met = to_pairs(decided.where(F.col("kind") == SEEN)).drop("value")
-        met.write.mode("overwrite").parquet(self._output("seen/"))
-        heldout = to_pairs(decided.where(F.col("kind") == HELDOUT))
-        heldout.write.mode("overwrite").parquet(self._output("heldout/"))
-        tables = [self.keep(features.table(stop, index_uri, met)) for stop in stops]
-        channels = []
-        for kind, prefix in ((TRAIN, "train/"), (TEST, "test/")):
-            packed = decided.where(F.col("kind") == kind)
-            for stop, table, route in zip(stops, tables, routes[1:], strict=True):
-                packed = attach(stop.buckets.exchange(packed.unionAll(table)), stop, route)
-            if stops and self.dataset.unknown == "drop":
-                packed = self.keep(packed)
-                tally.update(_tally(packed))
-                packed = packed.where(F.col("kind") == kind)
-            channels.append(self._write_channel(packed, order, kind, prefix, ranges))
-        manifest = self._manifest(run, read, tally, ranges, channels)
+        self.tell("encoding", read.rows)
+        with self._outputs() as outputs:
+            told, tables = self._encode_rows(read, features, ranges, partitions, outputs)
+            train, nonzeros = self._channel("train", told)
+            test, _ = self._channel("test", told)
+            nnz_per_row = round(nonzeros / max(train.rows, 1), 6)
+            manifest = self._manifest(run, read, told.tally, ranges, train, test, nnz_per_row, tables)
+            for name, output in outputs.items():
+                parts = [stored.part for stored in told.parts.get(name, [])]
+                if not parts and OUTPUTS[name] == PARQUET:
+                    parts = [store_no_pairs(output)]
+                output.commit(parts, overwrite=True)
         objectstore.write_bytes(self._output("manifest.json"), manifest.to_json().encode("utf-8"))
         return manifest
+
+    def _encode_rows(
+        self,
+        read: Intake,
+        features: SideFeatures,
+        ranges: dict[str, tuple[int, int]],
+        partitions: int,
+        outputs: dict[str, Output],
+    ) -> tuple[Told, dict[str, SideTable]]:
+        """Store train, test, seen and heldout; return what tasks told, and the side features by side."""
+        index_uri = self._output("feature_index/")
+        policy = self.dataset.unknown
+        described = [side for side in SIDES if features.describes(side)]
+        tables: dict[str, SideTable] = {}
+        if policy == "index":
+            tables = {side: self._write_side_table(features, side, ranges, None) for side in described}
+        by_user = balanced_buckets(
+            self.spark, index_uri, ranges["user"], read.good_count, BUCKET_ROWS, partitions
+        )
+        # Where rows pass by, once it is decided what they become, to be given side features.
+        stops = [
+            Stop(
+                side,
+                by_user if side == "user" else Buckets.even(ranges[side], by_user.count, by_user.partitions),
+                policy,
+            )
+            for side in SIDES
+            if policy != "index" or (side in tables and not tables[side].small)
+        ]
+        order = self._order(read.good_count, ranges["user"], index_uri)
+        routes = [*(stop.route for stop in stops), order.route]
+        columns = pack_columns(read.texts, features.of_texts(index_uri))
+        found = to_rows(read.chunks, columns, features.contexts, read.numbers, by_user, partitions)
+        popularity = (
+            isinstance(self.dataset.label, ImplicitLabel) and self.dataset.label.sampling == "popularity"
+        )
+        rows = decide_by_user(
+            by_user.exchange(found),
+            self.dataset,
+            ItemRange(*ranges["item"], popularity),
+            (outputs["seen"], outputs["heldout"]),
+            routes[0],
+            tell_met=policy != "index",
+        )
+        trained: dict[str, DataFrame] = {}
+        if policy != "index":
+            decided = self.keep(rows)
+            rows = decided.where(F.col("kind") != MET)
+            trained = {
+                side: self.keep(trained_columns(decided.where(F.col("kind") == MET), side)) for side in SIDES
+            }
+            own = trained if policy == "features-only" else {}
+            tables = {
+                side: self._write_side_table(features, side, ranges, own.get(side)) for side in described
+            }
+        for stop, route in zip(stops, routes[1:], strict=True):
+            table = pack_table(
+                self.spark, stop, ranges[stop.side], tables.get(stop.side), trained.get(stop.side)
+            )
+            rows = attach(stop.buckets.exchange(rows.unionAll(table)), stop, route)
+        read_whole = (
+            [] if stops and policy != "index" else [table for table in tables.values() if table.small]
+        )
+        feature_dim = max(end for _, end in ranges.values())
+        records = {name: outputs[name] for name in ("train", "test")}
+        return collect_told(to_parts(order.exchange(rows), order, records, read_whole, feature_dim)), tables
+
+    def _write_side_table(
+        self,
+        features: SideFeatures,
+        side: str,
+        ranges: dict[str, tuple[int, int]],
+        trained: DataFrame | None,
+    ) -> SideTable:
+        rows = features.rows(side, self._output("feature_index/"), trained)
+        feature_dim = max(end for _, end in ranges.values())
+        return write_side_table(rows, side, self._output(f"{side}_features/"), ranges[side], feature_dim)
+
+    @contextlib.contextmanager
+    def _outputs(self) -> Iterator[dict[str, Output]]:
+        """What tasks store to; nothing of it stays, unless it was committed."""
+        outputs: dict[str, Output] = {}
+        try:
+            for name, suffix in OUTPUTS.items():
+                outputs[name] = open_output(self._output(f"{name}/"), overwrite=True, suffix=suffix)
+            yield outputs
+        except BaseException:
+            for output in outputs.values():
+                output.abort()
+            raise
 
     def _output(self, name: str) -> str:
         return objectstore.join(self.output_uri, name)
@@ -231,12 +289,12 @@ class _Job:
         )
         return counted.where(F.col(COUNT) >= F.when(F.col(NAMESPACE) == 0, least.user).otherwise(least.item))
 
-    def _order(self, rows: int, users: int, spread: Spread | None) -> Order:
+    def _order(self, rows: int, users: tuple[int, int], index_uri: str) -> Order:
         """Plan the parts from what can be expected: rows, negatives, and the share held out."""
         split, label = self.dataset.split, self.dataset.label
         held_out = rows
         if isinstance(split, LeaveFirstN | LeaveLastN):
-            held_out = min(rows, users * split.n)
+            held_out = min(rows, (users[1] - users[0]) * split.n)
         elif isinstance(split, RandomSplit):
             held_out = math.ceil(rows * split.share)
         elif isinstance(split, NoSplit):
@@ -244,43 +302,33 @@ class _Job:
         factor, copies = 1, 1
         if isinstance(label, ImplicitLabel):
             factor, copies = 1 + label.negatives_per_positive, label.copies
-
         row_bytes = ROW_BYTES + FEATURE_BYTES * len(self.dataset.features)
 
-        def buckets(expected: int, parts: int | None, spread: Spread | None) -> Buckets:
+        def cut(expected: int, parts: int | None) -> tuple[int, int]:
             parts = parts or max(1, math.ceil(expected * row_bytes / PART_BYTES))
-            return Buckets(parts * max(1, math.ceil(expected / parts / BUCKET_ROWS)), parts, spread)
+            return parts * max(1, math.ceil(expected / parts / BUCKET_ROWS)), parts
 
-        return Order(
-            self.dataset.seed,
-            buckets(rows * factor * copies, self.dataset.parts, None),
-            buckets(held_out * factor, None, spread),
-            users,
-        )
+        buckets, parts = cut(rows * factor * copies, self.dataset.parts)
+        train = Buckets(np.arange(buckets, dtype=np.int64), parts)
+        buckets, parts = cut(held_out * factor, None)
+        if isinstance(split, LeaveFirstN | LeaveLastN | NoSplit):
+            test = Buckets.even(users, buckets, parts)
+        else:
+            bucket_rows = max(1, math.ceil(rows / buckets))
+            test = balanced_buckets(self.spark, index_uri, users, rows, bucket_rows, parts)
+        return Order(self.dataset.seed, train, test)
 
-    def _write_channel(
-        self,
-        packed: DataFrame,
-        order: Order,
-        kind: int,
-        prefix: str,
-        ranges: dict[str, tuple[int, int]],
-    ) -> tuple[Channel, int]:
-        """Write train/ or test/; return what it holds and its number of non-zeros."""
-        uri = self._output(prefix)
-        buckets = order.train if kind == TRAIN else order.test
-        feature_dim = max(end for _, end in ranges.values())
-        written = Observation()
-        to_records(buckets.exchange(packed), order, kind, feature_dim).observe(
-            written, *(F.sum(name).alias(name) for name in ("rows", "positives", "nonzeros"))
-        ).write.format(FORMAT).mode("overwrite").option("records", "records").save(uri)
-        rows, positives, nonzeros = (
-            int(written.get[name] or 0) for name in ("rows", "positives", "nonzeros")
-        )
-        stored = objectstore.list_objects(uri)
+    def _channel(self, name: str, told: Told) -> tuple[Channel, int]:
+        """Return what train or test holds, and its number of non-zeros."""
+        parts: list[StoredPart] = told.parts.get(name, [])
+        rows = sum(stored.rows for stored in parts)
+        expected = sum(told.tally[f"{kind} {name}"] for kind in ("encoded", "repeated", "negatives"))
+        if rows != expected:
+            raise FormatError(f"{rows} rows were written to {name}/, but {expected} were expected")
         binary = isinstance(self.dataset.label, BinaryLabel | ImplicitLabel)
-        share = positives / rows if binary and rows else None
-        return Channel(prefix, rows, len(stored), sum(part.size for part in stored), share), nonzeros
+        share = sum(stored.positives for stored in parts) / rows if binary and rows else None
+        size = sum(stored.part.bytes for stored in parts)
+        return Channel(f"{name}/", rows, len(parts), size, share), sum(stored.nonzeros for stored in parts)
 
     def _manifest(
         self,
@@ -288,7 +336,10 @@ class _Job:
         read: Intake,
         tally: Counter[str],
         ranges: dict[str, tuple[int, int]],
-        written: list[tuple[Channel, int]],
+        train: Channel,
+        test: Channel,
+        nnz_per_row: float,
+        tables: dict[str, SideTable],
     ) -> Manifest:
         dropped = {
             name.removeprefix("dropped "): count
@@ -304,19 +355,19 @@ class _Job:
             dropped=sum(dropped.values()),
         )
         rows.reconcile()
-        (train, nonzeros), (test, _) = written
-        for channel, name in zip((train, test), ("train", "test"), strict=True):
-            expected = sum(tally[f"{kind} {name}"] for kind in ("encoded", "repeated", "negatives"))
-            if channel.rows != expected:
-                raise FormatError(
-                    f"{channel.rows} rows were written to {name}/, but {expected} were expected"
-                )
+        details: dict[str, Any] = {
+            "files": read.files,
+            "negatives": {name: tally[f"negatives {name}"] for name in ("train", "test")},
+            "repeated": {"train": tally["repeated train"]},
+        }
+        if tables:
+            details["side_features"] = {side: f"{side}_features/" for side in tables}
         return Manifest(
             run=run,
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             dataset=self.dataset.to_document(),
             feature_dim=max(end for _, end in ranges.values()),
-            nnz_per_row=round(nonzeros / max(train.rows, 1), 6),
+            nnz_per_row=nnz_per_row,
             users=ranges["user"][1],
             items=ranges["item"][1] - ranges["item"][0],
             ranges=ranges,
@@ -326,17 +377,5 @@ class _Job:
             quarantine_reasons=dict(sorted(read.bad.items())),
             dropped_reasons=dropped,
             seconds=round(time.monotonic() - self.started, 3),
-            details={
-                "files": read.files,
-                "negatives": {name: tally[f"negatives {name}"] for name in ("train", "test")},
-                "repeated": {"train": tally["repeated train"]},
-            },
+            details=details,
         )
-
-
-def _tally(packed: DataFrame) -> Counter[str]:
-    """Add up what tasks counted."""
-    tally: Counter[str] = Counter()
-    for row in packed.where(F.col("kind") == TALLY).select("data").collect():
-        tally.update(read_tally(row[0]))
-    return tally

@@ -1,4 +1,4 @@
-"""Part files that appear all at once: what ``recordio-protobuf`` writes to, on S3 or on disk.
+"""Part files that appear all at once: what the data source and the encoding job write to, on S3 or on disk.
 
 Tasks write parts that nobody can see yet; ``Output.commit`` makes exactly those appear whose tasks
 reported success, and removes everything that failed, killed or speculative attempts left:
@@ -22,7 +22,7 @@ from typing import Any
 
 from fmrec.errors import InputError
 
-PART_NAME = re.compile(r"part-(\d{5,})(?:-\d{3,})?\.pbr$")
+SUFFIX = ".pbr"
 TEMPORARY = "_temporary"
 UPLOAD_PART_BYTES = 8 << 20
 """Bytes of a multipart upload's first parts (S3 asks for at least 5 MiB)."""
@@ -61,6 +61,15 @@ class Output(ABC):
 
     first_part: int = 0
     """Number of the first part, above those that an append found."""
+    suffix: str = SUFFIX
+
+    def number(self, name: str) -> int | None:
+        """Return the number of the part with this name, or None if it isn't one."""
+        found = re.fullmatch(rf"part-(\d{{5,}})[^/]*{re.escape(self.suffix)}", name)
+        return int(found[1]) if found else None
+
+    @abstractmethod
+    def names(self) -> list[str]: ...
 
     @abstractmethod
     def open(self, name: str) -> PartFile: ...
@@ -72,8 +81,8 @@ class Output(ABC):
     def abort(self) -> None: ...
 
 
-def open_output(path: str, overwrite: bool) -> Output:
-    """Prepare a folder for one write.
+def open_output(path: str, overwrite: bool, suffix: str = SUFFIX) -> Output:
+    """Prepare a folder for one write of parts whose names end with ``suffix``.
 
     Raises
     ------
@@ -90,8 +99,9 @@ def open_output(path: str, overwrite: bool) -> Output:
         output = LocalOutput(str(Path(local).absolute()), uuid.uuid4().hex)
     else:
         raise InputError(f"path is {path!r}: expected s3://bucket/folder, file:///folder or a local folder")
+    output.suffix = suffix
     if not overwrite:
-        numbers = [int(match[1]) for name in output.names() if (match := PART_NAME.fullmatch(name))]
+        numbers = [number for name in output.names() if (number := output.number(name)) is not None]
         output.first_part = max(numbers, default=-1) + 1
     return output
 
@@ -117,7 +127,7 @@ class LocalOutput(Output):
         if overwrite:
             kept = {part.name for part in parts}
             for name in self.names():
-                if PART_NAME.fullmatch(name) and name not in kept:
+                if self.number(name) is not None and name not in kept:
                     Path(self._folder, name).unlink()
         self.abort()
 
@@ -174,7 +184,7 @@ class S3Output(Output):
             stale = [
                 {"Key": key}
                 for key in self._keys()
-                if key not in kept and PART_NAME.fullmatch(key.removeprefix(self._prefix))
+                if key not in kept and self.number(key.removeprefix(self._prefix)) is not None
             ]
             for start in range(0, len(stale), 1000):
                 client.delete_objects(
@@ -190,7 +200,7 @@ class S3Output(Output):
         )
         for page in pages:
             for upload in page.get("Uploads", []):
-                if PART_NAME.fullmatch(upload["Key"].removeprefix(self._prefix)):
+                if self.number(upload["Key"].removeprefix(self._prefix)) is not None:
                     client.abort_multipart_upload(
                         Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
                     )

@@ -1,6 +1,8 @@
-"""The stages that run as NumPy in Spark's tasks, between the JVM's joins and the data source.
+"""The stages that run as NumPy in Spark's tasks, between the JVM's joins and the parts.
 
-``to_rows`` replaces texts by columns; ``decide_by_user`` runs ``by_user`` on each bucket of users; ``to_records`` orders a bucket's rows and encodes them.
+``to_rows`` replaces texts by columns; ``decide_by_user`` runs ``by_user`` on each
+bucket of users and stores its pairs; ``attach`` gives rows side features from tables in the same bucket;
+``to_parts`` orders a bucket's rows, encodes and stores them.
 """
 
 from __future__ import annotations
@@ -12,102 +14,39 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pyspark import TaskContext
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec.dataset import Dataset
-from fmrec.encoding.batches import UNKNOWN, Batch, Ragged, hashes, in_order, units
-from fmrec.encoding.by_user import Pairs, decide
+from fmrec.encoding.batches import UNKNOWN, Batch, Ragged
+from fmrec.encoding.by_user import decide
 from fmrec.encoding.chunks import Columns
 from fmrec.encoding.exchange import (
-    HELDOUT,
+    MET,
     ROWS,
-    SEEN,
+    STORED,
     TABLE,
     TALLY,
     TEST,
     TRAIN,
     Packed,
     each_bucket,
-    exchange,
     gathered,
     map_packed,
     pack,
     pack_tally,
     read_tally,
 )
-from fmrec.encoding.feature_space import Spread
 from fmrec.encoding.negatives import ItemRange
+from fmrec.encoding.part_files import Output
+from fmrec.encoding.routes import Buckets, Order, Stop
+from fmrec.encoding.side_tables import SideTable
+from fmrec.encoding.storing import PairsSeries, RecordsSeries
 from fmrec.recordio import encode_csr
 
 ENCODE_ROWS = 65_536
 BELOW_MINIMUM = {"user": "user below the minimum", "item": "item below the minimum"}
-
-
-@dataclass(frozen=True)
-class Buckets:
-    """How finely a stage cuts its rows, and how many tasks take the buckets."""
-
-    count: int
-    partitions: int
-    spread: Spread | None = None
-    """How rows spread over the columns that are cut; evenly, if not known."""
-
-    def of(self, columns: NDArray[np.int64], first: int, end: int) -> NDArray[np.int64]:
-        """Bucket of each column in ``[first, end)``, ascending; the first one's if unknown."""
-        place = np.maximum(columns - first, 0)
-        if self.spread is not None:
-            buckets = (self.spread.shares * self.count).astype(np.int64)
-            return np.asarray(buckets[place // self.spread.width])
-        return np.asarray(place * self.count // max(end - first, 1), dtype=np.int64)
-
-    def exchange(self, packed: DataFrame) -> DataFrame:
-        return exchange(packed, self.count, self.partitions)
-
-
-@dataclass(frozen=True)
-class Stop:
-    """Where rows are gathered by user or by item to be given side features."""
-
-    side: str
-    buckets: Buckets
-    columns: tuple[int, int]
-    unknown: str = "index"
-    """What becomes of rows whose user or item train never met: a policy of the data set document."""
-
-    def route(self, batch: Batch, kind: int) -> Iterator[Packed]:
-        where = batch.user if self.side == "user" else batch.item
-        yield from pack(batch, self.buckets.of(where, *self.columns), kind)
-
-
-@dataclass(frozen=True)
-class Order:
-    """Where each encoded row goes: training rows at random, test rows by user."""
-
-    seed: int
-    train: Buckets
-    test: Buckets
-    users: int
-
-    def route(self, batch: Batch, kind: int) -> Iterator[Packed]:
-        if kind == TRAIN:
-            bucket = (units(self._key(batch)) * self.train.count).astype(np.int64)
-        else:
-            bucket = self.test.of(batch.user, 0, self.users)
-        yield from pack(batch, bucket, kind)
-
-    def sort(self, batch: Batch, kind: int) -> Batch:
-        if kind == TEST:
-            return batch.take(in_order(batch.user, batch.row, batch.item))
-        key = self._key(batch)
-        order = np.argsort(key)
-        ordered = key[order]
-        if (ordered[1:] == ordered[:-1]).any():
-            order = np.lexsort((batch.item, batch.user, batch.row, key))
-        return batch.take(order)
-
-    def _key(self, batch: Batch) -> NDArray[np.uint64]:
-        return hashes(self.seed, batch.user, batch.item, batch.row)
 
 
 @dataclass(frozen=True)
@@ -128,7 +67,6 @@ def to_rows(
     contexts: list[int],
     numbers: RowNumbers,
     buckets: Buckets,
-    users: int,
     partitions: int,
 ) -> DataFrame:
     """Replace texts by columns and pack rows by bucket of users; rows without a column are dropped and counted.
@@ -148,7 +86,7 @@ def to_rows(
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[Packed]:
         tally: Counter[str] = Counter()
         for batch in gathered(_replaced(batches, contexts, numbers, tally)):
-            yield from pack(batch, buckets.of(batch.user, 0, users), ROWS)
+            yield from pack(batch, buckets.of(batch.user), ROWS)
         yield from pack_tally(tally)
 
     return map_packed(together.sortWithinPartitions("bucket", "kind"), run)
@@ -176,26 +114,48 @@ def _replaced(
 
 
 def decide_by_user(
-    packed: DataFrame, dataset: Dataset, items: ItemRange, route: Callable[[Batch, int], Iterator[Packed]]
+    packed: DataFrame,
+    dataset: Dataset,
+    items: ItemRange,
+    outputs: tuple[Output, Output],
+    route: Callable[[Batch, int], Iterator[Packed]],
+    *,
+    tell_met: bool,
 ) -> DataFrame:
-    """Decide about each bucket of users, and send what is encoded where ``route`` says."""
+    """Decide about each bucket of users, store its pairs, and send what is encoded where ``route`` says.
+
+    Parameters
+    ----------
+    outputs : tuple of Output
+        Where pairs met in train, and pairs held out, are stored: one part a partition.
+    tell_met : bool
+        Whether to send on which users and items train met, too.
+    """
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[Packed]:
         tally: Counter[str] = Counter()
-        for bucket, rows in each_bucket(batches):
-            found: list[Batch] = []
-            for kind, data in rows:
-                if kind == TALLY:
-                    tally.update(read_tally(data))
-                else:
-                    found.append(Batch.from_bytes(data))
-            decided = decide(Batch.concatenate(found), dataset, items)
-            tally.update(decided.tally)
-            yield from route(decided.train, TRAIN)
-            yield from route(decided.test, TEST)
-            for kind, pairs in ((SEEN, decided.seen), (HELDOUT, decided.heldout)):
-                if len(pairs):
-                    yield bucket, kind, pairs.to_bytes()
+        number = _partition()
+        with (
+            PairsSeries("seen", outputs[0], number) as seen,
+            PairsSeries("heldout", outputs[1], number) as heldout,
+        ):
+            for bucket, rows in each_bucket(batches):
+                found: list[Batch] = []
+                for kind, data in rows:
+                    if kind == TALLY:
+                        tally.update(read_tally(data))
+                    else:
+                        found.append(Batch.from_bytes(data))
+                decided = decide(Batch.concatenate(found), dataset, items)
+                tally.update(decided.tally)
+                yield from route(decided.train, TRAIN)
+                yield from route(decided.test, TEST)
+                seen.write(decided.seen)
+                heldout.write(decided.heldout)
+                if tell_met:
+                    yield bucket, MET, pack_met(decided.seen.user, decided.seen.item)
+            for stored in (*seen.finish(), *heldout.finish()):
+                yield 0, STORED, stored.to_bytes()
         yield from pack_tally(tally)
 
     return map_packed(packed, run)
@@ -216,6 +176,8 @@ def attach(packed: DataFrame, stop: Stop, route: Callable[[Batch, int], Iterator
             for kind, data in rows:
                 if kind == TALLY:
                     tally.update(read_tally(data))
+                elif kind == STORED:
+                    yield 0, STORED, bytes(data)
                 elif kind == TABLE:  # they come before rows
                     tables.append(Batch.from_bytes(data))
                 else:
@@ -249,57 +211,77 @@ def _described(batch: Batch, kind: int, table: Batch, stop: Stop, tally: Counter
     return batch.take(known)
 
 
-def to_records(packed: DataFrame, order: Order, kind: int, feature_dim: int) -> DataFrame:
-    """Order each bucket's rows and encode them.
+def to_parts(
+    packed: DataFrame,
+    order: Order,
+    outputs: dict[str, Output],
+    tables: list[SideTable],
+    feature_dim: int,
+) -> DataFrame:
+    """Order each bucket's rows, give them the features of ``tables``, encode and store them.
 
     Returns
     -------
     DataFrame
-        ``records`` (binary), and how many they are (``rows``), hold (``nonzeros``)
-        and have label 1 (``positives``).
+        Packed rows that are for the driver: counts, and what parts were stored.
     """
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[Packed]:
+        channel, number = order.part(_partition())
+        loaded = [table.load() for table in tables]
+        with RecordsSeries(channel, outputs[channel], number) as series:
+            for _, rows in each_bucket(batches):
+                found: list[Batch] = []
+                for kind, data in rows:
+                    if kind in (TALLY, STORED):
+                        yield 0, kind, bytes(data)
+                    else:
+                        found.append(Batch.from_bytes(data))
+                batch = order.sort(Batch.concatenate(found), channel)
+                for start in range(0, len(batch), ENCODE_ROWS):
+                    chunk = batch.take(np.arange(start, min(start + ENCODE_ROWS, len(batch))))
+                    for table in loaded:
+                        chunk = table.beside(chunk)
+                    series.write(
+                        _encode(chunk, feature_dim),
+                        len(chunk),
+                        _nonzeros(chunk),
+                        int((chunk.value == 1).sum()),
+                    )
+            for stored in series.finish():
+                yield 0, STORED, stored.to_bytes()
+
+    return map_packed(packed, run)
+
+
+def trained_columns(packed: DataFrame, side: str) -> DataFrame:
+    """Return the columns of the users or items that train met, each once: ``column`` (bigint)."""
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for _, rows in each_bucket(batches):
-            batch = order.sort(Batch.concatenate(Batch.from_bytes(data) for _, data in rows), kind)
-            for start in range(0, len(batch), ENCODE_ROWS):
-                chunk = batch.take(np.arange(start, min(start + ENCODE_ROWS, len(batch))))
-                yield pa.RecordBatch.from_pydict(
-                    {
-                        "records": pa.array([_encode(chunk, feature_dim)], pa.binary()),
-                        "rows": pa.array([len(chunk)], pa.int64()),
-                        "nonzeros": pa.array([_nonzeros(chunk)], pa.int64()),
-                        "positives": pa.array([int((chunk.value == 1).sum())], pa.int64()),
-                    }
-                )
+            for kind, data in rows:
+                if kind == MET:
+                    users, items = unpack_met(data)
+                    yield pa.RecordBatch.from_pydict({"column": users if side == "user" else items})
 
-    return packed.mapInArrow(run, "records binary, rows bigint, nonzeros bigint, positives bigint")
+    return packed.mapInArrow(run, "column bigint").distinct()
 
 
-def to_pairs(packed: DataFrame) -> DataFrame:
-    """Unpack pairs, in the order of both columns.
+def pack_met(users: NDArray[np.int64], items: NDArray[np.int64]) -> bytes:
+    users, items = np.unique(users), np.unique(items)
+    return np.concatenate(([len(users)], users, items)).astype(np.int64).tobytes()
 
-    Returns
-    -------
-    DataFrame
-        ``user_column`` and ``item_column`` (bigint), ``value`` (float, as read, null if it isn't known)
-        and ``relevant`` (boolean).
-    """
 
-    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for _, rows in each_bucket(batches):
-            for _, data in rows:
-                pairs = Pairs.from_bytes(data)
-                yield pa.RecordBatch.from_pydict(
-                    {
-                        "user_column": pairs.user,
-                        "item_column": pairs.item,
-                        "value": pa.array(pairs.value.astype(np.float32), from_pandas=True),
-                        "relevant": pairs.relevant,
-                    }
-                )
+def unpack_met(data: bytes | memoryview) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    numbers = np.frombuffer(data, np.int64)
+    return numbers[1 : 1 + numbers[0]], numbers[1 + numbers[0] :]
 
-    return packed.mapInArrow(run, "user_column bigint, item_column bigint, value float, relevant boolean")
+
+def _partition() -> int:
+    context = TaskContext.get()
+    if context is None:
+        raise RuntimeError("parts are stored by Spark's tasks only")
+    return context.partitionId()
 
 
 def _nonzeros(batch: Batch) -> int:
@@ -308,12 +290,10 @@ def _nonzeros(batch: Batch) -> int:
 
 
 def _encode(batch: Batch, feature_dim: int) -> memoryview:
-    columns = np.stack([batch.user, batch.item], axis=1).reshape(-1)
-    lengths = np.full(len(batch), 2, np.int64)
-    known = columns != UNKNOWN
-    if not known.all():
-        columns, lengths = columns[known], known.reshape(-1, 2).sum(axis=1)
-    rows = Ragged(lengths, columns, np.ones(len(columns), np.float32))
+    ids = np.stack([batch.user, batch.item], axis=1)
+    known = ids != UNKNOWN
+    columns = ids[known]
+    rows = Ragged(known.sum(axis=1), columns, np.ones(len(columns), np.float32))
     if len(batch.extra.columns):
         rows = rows.beside(batch.extra).sorted()
     indptr = np.concatenate(([0], np.cumsum(rows.lengths)))

@@ -1,0 +1,171 @@
+"""Parts that tasks store themselves, unseen, and what they tell the driver, which then makes them appear.
+
+Rows that went back to the JVM to be written would be copied four times on their way.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
+
+from fmrec.encoding.by_user import Pairs
+from fmrec.encoding.exchange import STORED, TALLY, read_tally
+from fmrec.encoding.part_files import Output, PartFile, WrittenPart
+
+PAIRS_SCHEMA = pa.schema(
+    [
+        ("user_column", pa.int64()),
+        ("item_column", pa.int64()),
+        ("value", pa.float32()),
+        ("relevant", pa.bool_()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class StoredPart:
+    """A part that a task stored, and what it holds."""
+
+    output: str
+    part: WrittenPart
+    rows: int = 0
+    nonzeros: int = 0
+    positives: int = 0
+
+    def to_bytes(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes | memoryview) -> StoredPart:
+        found = json.loads(bytes(data))
+        return cls(**(found | {"part": WrittenPart(**found["part"])}))
+
+
+@dataclass
+class Told:
+    """What tasks told: their counts, and their parts by output."""
+
+    tally: Counter[str] = field(default_factory=Counter)
+    parts: dict[str, list[StoredPart]] = field(default_factory=dict)
+
+
+def collect_told(packed: DataFrame) -> Told:
+    """Run the tasks and gather what they tell."""
+    told = Told()
+    for row in packed.where(F.col("kind").isin(TALLY, STORED)).select("kind", "data").collect():
+        if row[0] == TALLY:
+            told.tally.update(read_tally(row[1]))
+        else:
+            stored = StoredPart.from_bytes(row[1])
+            told.parts.setdefault(stored.output, []).append(stored)
+    return told
+
+
+class _Series:
+    """One partition's part, made when there is something to write; left by an exception, it is discarded."""
+
+    suffix = ""
+
+    def __init__(self, name: str, output: Output, number: int) -> None:
+        self._name = name
+        self._output = output
+        self._number = number
+        self._file: PartFile | None = None
+        self._rows = 0
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.discard()
+
+    def _opened(self) -> PartFile:
+        if self._file is None:
+            self._file = self._output.open(f"part-{self._number:05d}{self._output.suffix}")
+        return self._file
+
+    def _stored(self, **counts: int) -> Iterator[StoredPart]:
+        if self._file is not None:
+            part = self._file.finish()
+            self._file = None
+            yield StoredPart(self._name, part, self._rows, **counts)
+
+
+class RecordsSeries(_Series):
+    """A part of records."""
+
+    def __init__(self, name: str, output: Output, number: int) -> None:
+        super().__init__(name, output, number)
+        self._nonzeros = self._positives = 0
+
+    def write(self, data: memoryview, rows: int, nonzeros: int, positives: int) -> None:
+        self._opened().write(data)
+        self._rows += rows
+        self._nonzeros += nonzeros
+        self._positives += positives
+
+    def finish(self) -> Iterator[StoredPart]:
+        return self._stored(nonzeros=self._nonzeros, positives=self._positives)
+
+
+class PairsSeries(_Series):
+    """A part of pairs as Parquet, a row group a bucket."""
+
+    def __init__(self, name: str, output: Output, number: int) -> None:
+        super().__init__(name, output, number)
+        self._writer: Any = None
+
+    def write(self, pairs: Pairs) -> None:
+        if len(pairs):
+            self._write(pairs)
+
+    def finish(self) -> Iterator[StoredPart]:
+        if self._writer is not None:
+            self._writer.close()
+        return self._stored()
+
+    def _write(self, pairs: Pairs) -> None:
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(pa.PythonFile(_Stream(self._opened()), mode="w"), PAIRS_SCHEMA)
+        value = pa.array(pairs.value.astype(np.float32), from_pandas=True)
+        arrays = [pairs.user, pairs.item, value, pairs.relevant]
+        self._writer.write_table(
+            pa.Table.from_arrays([pa.array(array) for array in arrays], schema=PAIRS_SCHEMA)
+        )
+        self._rows += len(pairs)
+
+
+class _Stream(io.RawIOBase):
+    """A part as Arrow writes to it."""
+
+    def __init__(self, file: PartFile) -> None:
+        self._file = file
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data)
+        self._file.write(view)
+        return view.nbytes
+
+
+def store_no_pairs(output: Output) -> WrittenPart:
+    """Store a part without pairs: a reader finds its columns there, when nothing else was stored."""
+    part = output.open(f"part-00000{output.suffix}")
+    pq.write_table(PAIRS_SCHEMA.empty_table(), pa.PythonFile(_Stream(part), mode="w"))
+    return part.finish()
