@@ -51,8 +51,10 @@ def export(
         Users a part has at most. Batch transform spreads parts over instances and answers each with one
         file, which is then published at once.
     item_rows, user_rows
-        SciPy CSR matrices (items or users, feature_dim) of all features that an item or a user brings, its
-        own column among them; None where it has no side features.
+        Matrices (items or users, feature_dim) of all features that an item or a user brings, its own column
+        among them: SciPy's CSR, or ``fmrec.side_rows.SideRows``, of which ranges of rows are read one after
+        the other. None where there are no side features. Context of interactions is in neither: it has no
+        value when lists are made.
 
     Returns
     -------

@@ -8,6 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from fmrec import embeddings, objectstore
 from fmrec.manifest import Manifest
 from fmrec.model import FactorizationMachine
+from fmrec.side_rows import read_side_rows
 
 logger = Logger(service="export_embeddings")
 
@@ -17,7 +18,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer where embeddings.json is, and its sizes; the parts stay there, however many they are."""
     manifest = Manifest.from_json(objectstore.read_bytes(event["manifest_uri"]))
     model = FactorizationMachine.load(event["model_uri"])
-    exported = embeddings.export(model, manifest, event["output_uri"])
+    exported = embeddings.export(
+        model,
+        manifest,
+        event["output_uri"],
+        item_rows=read_side_rows(manifest, event["manifest_uri"], "item"),
+        user_rows=read_side_rows(manifest, event["manifest_uri"], "user"),
+    )
     answer = {
         "uri": objectstore.join(event["output_uri"], "embeddings.json"),
         "dim": exported["dim"],
