@@ -10,11 +10,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from fmrec import hyperparameters
+from fmrec import hyperparameters, tuning
 from fmrec.dataset import Dataset
 from fmrec.errors import InputError, SettingsError
 
-KEYS = ("task", "dataset", "encoded", "hyperparameters", "serving")
+KEYS = ("task", "dataset", "encoded", "hyperparameters", "serving", "tuning")
 RUN_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,39}")
 """SageMaker's job names begin with the run's, so it may have what they may have."""
 
@@ -61,7 +61,7 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]
         ``run``, ``task``, ``thresholds`` (the task's; none for another kind of predictor than the task's), ``dataset`` (a document with every default spelled out, or an ``s3://`` URI of one, which
         the encoding reads), ``encoded`` (the run whose encoding is to be used, then ``dataset`` is None;
         or None), ``hyperparameters`` (strings, as SageMaker takes them), ``serving``, ``promotion`` (None: that is
-        `fmrec.registry.promotion`'s).
+        `fmrec.registry.promotion`'s), ``tuning`` (`fmrec.tuning.resolve`'s, or None).
 
     Raises
     ------
@@ -99,6 +99,7 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]
             {"exclude_seen": name == "recommend"}, defaults["serving"], given.get("serving") or {}
         ),
         "promotion": None,
+        "tuning": _tuning(given, defaults.get("tuning"), chosen),
     }
 
 
@@ -197,6 +198,19 @@ def _encoded(given: Mapping[str, Any]) -> str | None:
             f"train on what the run {found} encoded, or 'encoded' to encode anew"
         )
     return found
+
+
+def _tuning(given: Mapping[str, Any], deployed: Any, chosen: Mapping[str, str]) -> dict[str, Any] | None:
+    """What tuning is to try; nothing on what was encoded before, where no validation rows were cut."""
+    wanted = given.get("tuning", deployed)
+    if not given.get("encoded"):
+        return tuning.resolve(wanted, chosen)
+    if given.get("tuning") is not None:
+        raise InputError(
+            "the execution input has both 'tuning' and 'encoded': tuning needs rows for validation, which are cut "
+            "when the data is encoded; leave out 'encoded'"
+        )
+    return None
 
 
 def _dataset(found: Any, label: Mapping[str, Any]) -> Any:

@@ -94,6 +94,7 @@ def message(report: Mapping[str, Any], uri: str) -> str:
         subject(report) + ".",
         "",
         report["verdict"]["sentence"],
+        *_tuning(report["tuned"]),
         _registration(report["model_package"]),
         *_publication(report["published"]),
         *([report["decision"]["sentence"]] if report["decision"] else []),
@@ -104,6 +105,20 @@ def message(report: Mapping[str, Any], uri: str) -> str:
         f"The whole report: {uri}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _tuning(tuned: Mapping[str, Any] | None) -> list[str]:
+    if tuned is None:
+        return []
+    limits = tuned["limits"]
+    fewer = (
+        "" if limits["jobs"] == limits["wanted_jobs"] else f" (of {limits['wanted_jobs']} that were wanted)"
+    )
+    return [
+        f"Tuning chose {', '.join(f'{name} {value}' for name, value in tuned['hyperparameters'].items())} on "
+        f"validation rows, with {tuned['objective']} {tuned['value']}. It was held to {limits['jobs']} jobs{fewer} "
+        f"of at most {limits['seconds_per_job']} seconds, {limits['usd_at_most']} of {limits['maximum_usd']} dollars."
+    ]
 
 
 def _registration(package: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from fmrec import execution_input, hyperparameters, quality
+from fmrec import execution_input, hyperparameters, quality, tuning
 from fmrec.dataset import Dataset
 from fmrec.errors import FmrecError, SettingsError
 from fmrec.instances.policy import Policy
@@ -129,6 +129,17 @@ class Task(Section):
     """What a model must reach: SageMaker's metrics for `predict-rating`, ranking metrics for `recommend`."""
 
 
+class Tuning(Section):
+    """Hyperparameter tuning before every training; what isn't given is as in `fmrec.tuning.DEFAULTS`."""
+
+    maximum_jobs: int | None = None
+    parallel_jobs: int | None = None
+    maximum_usd: float | None = None
+    """What the training jobs of one tuning may cost together, by the instance's hourly price."""
+    ranges: dict[str, list[int | float]] | None = None
+    objective: str | None = None
+
+
 class LastResorts(Section):
     """What a run does when no instance is left for a step."""
 
@@ -215,6 +226,8 @@ class Settings(Section):
     """What a run trains for, unless its input says otherwise."""
     tasks: dict[TaskName, Task] = {}
     """Each task's label, hyperparameters and thresholds; what isn't given is as in `DEFAULT_TASKS`."""
+    tuning: Tuning | None = None
+    """Whether hyperparameters are tuned before a run trains, unless its input says otherwise."""
     dataset: dict[str, Any] = DEFAULT_DATASET
     """The data set document; its `label`, if it has one, holds for both tasks."""
     instances: Instances = Instances()
@@ -241,6 +254,8 @@ class Settings(Section):
             label = Dataset.from_document(document).label
             predictor_type = task.hyperparameters["predictor_type"]
             execution_input.check_predictor(label.mode, predictor_type)
+            if self.tuning is not None:
+                tuning.resolve(self.tuning.model_dump(), task.hyperparameters)
             for metric in task.thresholds:
                 known = quality.is_ranking_metric(metric)
                 if name == "recommend" and not known:

@@ -25,6 +25,7 @@ LONGEST = Duration.days(14)
 MANAGED_RULES = (
     "StepFunctionsGetEventsForSageMakerTrainingJobsRule",
     "StepFunctionsGetEventsForSageMakerTransformJobsRule",
+    "StepFunctionsGetEventsForSageMakerTuningJobsRule",
 )
 """EventBridge rules through which Step Functions hears that a SageMaker job has ended (``.sync``)."""
 
@@ -88,7 +89,7 @@ class PipelineStateMachine(Construct):
         self, storage: StorageStack, encoding: EncodingJob, functions: Functions, sagemaker_role: iam.Role
     ) -> None:
         stack = Stack.of(self)
-        jobs = ("training-job", "transform-job")
+        jobs = ("training-job", "transform-job", "hyper-parameter-tuning-job")
         endpoints = [
             stack.format_arn(service="sagemaker", resource="endpoint", resource_name=name)
             for name in self._endpoint_names
@@ -104,7 +105,11 @@ class PipelineStateMachine(Construct):
                 [encoding.job.job_arn],
             ),
             self._sagemaker(jobs[:1], "CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob"),
-            self._sagemaker(jobs[1:], "CreateTransformJob", "DescribeTransformJob", "StopTransformJob"),
+            self._sagemaker(jobs[1:2], "CreateTransformJob", "DescribeTransformJob", "StopTransformJob"),
+            self._sagemaker(
+                jobs[2:],
+                *(f"{call}HyperParameterTuningJob" for call in ("Create", "Describe", "Stop")),
+            ),
             self._sagemaker(("model",), "CreateModel"),
             self._sagemaker(("model-package",), "UpdateModelPackage"),
             self._sagemaker(("endpoint-config",), "CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint"),

@@ -99,6 +99,7 @@ def resolve(
         "encoded": wanted.manifest_uri.rsplit("/", 2)[1],
         "hyperparameters": wanted.hyperparameters,
         "serving": _serving(wanted, defaults["serving"], given.get("serving") or {}),
+        "tuning": None,
         "promotion": {
             "kind": kind,
             "run": wanted.run,

@@ -1,7 +1,7 @@
 """The state machine, from raw interactions to published recommendations.
 
 `definition` is a pure function of the settings. Its fragments: `training` (check the input, encode,
-choose instances, train), `judging` (ranking, thresholds, popularity, the champion), `registry` (SageMaker
+choose instances, train), `tuning` (hyperparameters by validation rows), `judging` (ranking, thresholds, popularity, the champion), `registry` (SageMaker
 Model Registry, promotions), `retrieval` (embeddings, k-NN, batch transform, publish), `scoring` (held-out
 pairs, the decision threshold), `serving` and `asking` (the endpoint), `outcome` (report, messages, the one
 failure path); `candidates` is the loop over instances and `transforming` the batch transform that they
@@ -14,7 +14,7 @@ from typing import Any
 
 from fmrec.instances.policy import Policy
 from stacks.settings import Settings
-from stacks.workflow import judging, outcome, registry, retrieval, scoring, serving, training
+from stacks.workflow import judging, outcome, registry, retrieval, scoring, serving, training, tuning
 from stacks.workflow.candidates import choose
 from stacks.workflow.states import INTEGRATIONS, merge
 
@@ -46,7 +46,8 @@ def definition(settings: Settings) -> dict[str, Any]:
         "States": merge(
             training.begin(settings),
             training.check_input(settings),
-            training.encode(settings),
+            training.encode(settings, next_state=tuning.WANTED),
+            tuning.tune(settings, policy),
             choose(training.CHOOSE, next_state=registry.TRAINED),
             registry.skip_training(trained=retrieval.KNN.take, otherwise=training.FM.take),
             training.train(settings, policy, next_state=judging.PURPOSE),

@@ -65,6 +65,7 @@ def success() -> States:
             "model_uri",
             "model_package",
             "promotion",
+            "tuned",
         ),
         *("published", "decision", "endpoint"),
     )

@@ -23,6 +23,7 @@ INTEGRATIONS = {
     "InvokeFunction": "lambda:invoke",
     "RunGlueJob": "glue:startJobRun.sync",
     "RunTrainingJob": "sagemaker:createTrainingJob.sync",
+    "RunTuningJob": "sagemaker:createHyperParameterTuningJob.sync",
     "RunTransformJob": "sagemaker:createTransformJob.sync",
     "CreateModel": "sagemaker:createModel",
     "CreateEndpointConfig": "sagemaker:createEndpointConfig",

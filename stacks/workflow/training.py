@@ -64,6 +64,7 @@ def begin(settings: Settings) -> States:
             "scores_uri": jsonata(f"'{DATA}/scores/' & {run} & '/'"),
             "predictions_uri": jsonata(f"'{DATA}/predictions/' & {run} & '/'"),
             "decision": None,
+            "tuned": None,
         },
         next_state=CHECK_INPUT,
     )
@@ -81,18 +82,31 @@ def check_input(settings: Settings) -> States:
                 "tasks": {name: task.model_dump() for name, task in settings.tasks.items()},
                 "dataset": settings.dataset,
                 "serving": settings.serving.model_dump(),
+                "tuning": settings.tuning.model_dump() if settings.tuning else None,
             },
         },
         assign={
             name: jsonata(f"$states.result.Payload.{name}")
-            for name in ("task", "thresholds", "dataset", "encoded", "hyperparameters", "serving", "promotion")
+            for name in (
+                "task",
+                "thresholds",
+                "dataset",
+                "encoded",
+                "hyperparameters",
+                "serving",
+                "promotion",
+                "tuning",
+            )
         },
         next_state=ENCODED,
     )
 
 
-def encode(settings: Settings) -> States:
-    """Encode, unless the input names an encoding: then all that follows reads that one."""
+def encode(settings: Settings, *, next_state: str) -> States:
+    """Encode, unless the input names an encoding: then all that follows reads that one.
+
+    `next_state` follows an encoding of the run's own.
+    """
     return merge(
         decide(
             ENCODED,
@@ -106,21 +120,41 @@ def encode(settings: Settings) -> States:
             ),
             otherwise=ENCODE,
         ),
-        _encoding_job(settings),
+        encoding_job(ENCODE, settings, output="$encoded_uri", record="encoding", next_state=next_state),
     )
 
 
-def _encoding_job(settings: Settings) -> States:
+def encoding_job(
+    state: str,
+    settings: Settings,
+    *,
+    output: str,
+    record: str,
+    next_state: str,
+    validation: bool = False,
+) -> States:
+    """A run of the Glue job.
+
+    Parameters
+    ----------
+    output
+        Expression of the prefix that it writes to.
+    record
+        Its name among the run's jobs.
+    validation
+        Hold out rows to choose hyperparameters by, in place of the test rows.
+    """
     return task(
-        ENCODE,
+        state,
         "RunGlueJob",
         {
             "JobName": "${EncodingJob}",
             "Arguments": {
                 "--dataset": jsonata("$string($dataset)"),
                 "--raw": f"{DATA}/raw/",
-                "--output": jsonata("$encoded_uri"),
+                "--output": jsonata(output),
                 "--run": jsonata("$run"),
+                **({"--validation": "true"} if validation else {}),
             },
         },
         retries=[
@@ -136,13 +170,13 @@ def _encoding_job(settings: Settings) -> States:
         timeout_seconds=settings.glue.timeout_minutes * 60 + QUEUE_SECONDS,
         assign={
             "jobs": jsonata(
-                "$merge([$jobs, {'encoding': {'name': $states.result.JobName, 'id': $states.result.Id, "
+                f"$merge([$jobs, {{'{record}': {{'name': $states.result.JobName, 'id': $states.result.Id, "
                 "'seconds': $states.result.ExecutionTime}}])"
             )
         },
         log="glue",
         log_name="${EncodingJob}",
-        next_state=CHOOSE,
+        next_state=next_state,
     )
 
 
@@ -211,15 +245,20 @@ def training_job(
         "HyperParameters": hyperparameters,
         "InputDataConfig": channels,
         "OutputDataConfig": {"S3OutputPath": f"{DATA}/models/", "KmsKeyId": "${Key}"},
-        "ResourceConfig": {
-            "InstanceType": jsonata("$candidate.instance_type"),
-            "InstanceCount": jsonata("$candidate.instance_count"),
-            "VolumeSizeInGB": jsonata("$candidate.volume_size_gb"),
-            "VolumeKmsKeyId": "${Key}",
-        },
+        "ResourceConfig": resources(),
         "StoppingCondition": stopping,
         **({"EnableManagedSpotTraining": True} if policy.spot_training else {}),
         "Tags": tags(),
+    }
+
+
+def resources() -> State:
+    """The candidate at hand, its volume encrypted."""
+    return {
+        "InstanceType": jsonata("$candidate.instance_type"),
+        "InstanceCount": jsonata("$candidate.instance_count"),
+        "VolumeSizeInGB": jsonata("$candidate.volume_size_gb"),
+        "VolumeKmsKeyId": "${Key}",
     }
 
 

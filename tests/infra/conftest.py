@@ -451,6 +451,21 @@ def answers(endpoint: dict[str, Any], task_error: Any) -> dict[str, Any]:
             }
         },
         "Approve the promoted model": lambda a: {"ModelPackageArn": a["ModelPackageArn"]},
+        "Encode rows for validation": lambda a: {"JobName": a["JobName"], "Id": "jr_2", "ExecutionTime": 50},
+        "Choose instances for tuning": lambda a: _planned(),
+        "Tune the hyperparameters": lambda a: {
+            "HyperParameterTuningJobName": a["HyperParameterTuningJobName"],
+            "HyperParameterTuningJobStatus": "Completed",
+            "TrainingJobStatusCounters": {"Completed": 2, "NonRetryableError": 0},
+            "BestTrainingJob": {
+                "TrainingJobName": f"{a['HyperParameterTuningJobName']}-002-abcdef12",
+                "TunedHyperParameters": {"factors_lr": "0.0123"},
+                "FinalHyperParameterTuningJobObjectiveMetric": {
+                    "MetricName": "test:binary_classification_cross_entropy",
+                    "Value": 0.53,
+                },
+            },
+        },
         "Export the embeddings": lambda a: {
             "Payload": {
                 "uri": a["Payload"]["output_uri"] + "embeddings.json",

@@ -30,6 +30,7 @@ def promotion(kind: str, previous: str | None) -> Any:
                 "run": arguments["Payload"]["run"],
                 "task": "recommend",
                 "thresholds": {},
+                "tuning": None,
                 "dataset": None,
                 "encoded": "sunday",
                 "hyperparameters": {"num_factors": "64", "predictor_type": "binary_classifier"},

@@ -171,6 +171,15 @@ def test_a_registry_has_the_domain_of_its_partition(region: Any, suffix: Any) ->
     assert domain_suffix(region) == suffix
 
 
+def test_tuning_is_off_until_it_is_asked_for_and_checked_at_synth() -> None:
+    assert Settings().tuning is None
+    asked = from_context({"fmrec.tuning": '{"maximum_jobs": 5, "ranges": {"epochs": [2, 9]}}'})
+    assert asked.tuning is not None
+    assert asked.tuning.ranges == {"epochs": [2, 9]}
+    with pytest.raises(SettingsError, match="num_factors can't be tuned"):
+        from_context({"fmrec.tuning": '{"ranges": {"num_factors": [8, 64]}}'})
+
+
 def test_settings_cannot_be_changed_after_they_were_checked() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings().name = "Other"

@@ -28,6 +28,11 @@ ACTIONS = {
         "kms:CreateGrant",
         "kms:DescribeKey",
     },
+    "RunTuningJob": {
+        "sagemaker:CreateHyperParameterTuningJob",
+        "sagemaker:DescribeHyperParameterTuningJob",
+        "sagemaker:StopHyperParameterTuningJob",
+    },
     "RunTransformJob": {
         "sagemaker:CreateTransformJob",
         "sagemaker:DescribeTransformJob",

@@ -38,6 +38,7 @@ REPORT = {
         {"step": "batch_transform", "instance_type": "ml.m5.large", "cause": "limit 0"},
     ],
     "verdict": {"sentence": "The model is good enough."},
+    "tuned": None,
     "model_package": {"group": "fmrec-recommend", "version": 3},
     "published": {"users": 943, "recommendations": 9430, "table": "T"},
     "decision": None,
@@ -102,6 +103,25 @@ def test_a_model_of_ratings_says_what_its_scores_mean_and_nothing_of_lists() -> 
     assert message.startswith("Run r-1 succeeded: its model scores pairs, it makes no lists.")
     assert "A score of 0.4700 or more means yes." in message
     assert "the table T" not in message
+
+
+def test_a_tuned_run_says_what_was_chosen_and_what_it_could_cost() -> None:
+    tuned = {
+        "objective": "test:rmse",
+        "value": 0.91,
+        "hyperparameters": {"factors_lr": "0.004", "epochs": "7"},
+        "limits": {
+            "wanted_jobs": 10,
+            "jobs": 6,
+            "seconds_per_job": 300,
+            "usd_at_most": 0.0575,
+            "maximum_usd": 0.06,
+        },
+    }
+    message = run_report.message({**REPORT, "tuned": tuned}, "u")
+
+    assert "Tuning chose factors_lr 0.004, epochs 7 on validation rows, with test:rmse 0.91." in message
+    assert "6 jobs (of 10 that were wanted) of at most 300 seconds, 0.0575 of 0.06 dollars" in message
 
 
 def test_a_run_without_an_endpoint_says_why() -> None:

@@ -259,6 +259,7 @@ def test_write_report_writes_and_answers_with_a_message(invoke: Any, small_run: 
         "jobs": {},
         "refusals": [],
         "verdict": {"sentence": "Good enough."},
+        "tuned": None,
         "model_package": {"group": "fmrec-recommend", "version": 3},
         "published": {"users": 7, "recommendations": 14, "table": "t"},
         "decision": None,

@@ -1,0 +1,193 @@
+"""Hyperparameter tuning before the training, where the input or the settings ask for it.
+
+A second encoding of the same interactions cuts validation rows from the training rows, so that test rows
+choose nothing; a SageMaker tuning job trains on the rest with drawn hyperparameters, on an instance that is
+chosen as for the training itself; the best job's values go over the run's. Dollars are held by two limits that
+SageMaker keeps: how many jobs, and how long each may run, at the price of the instance that was found.
+"""
+
+from __future__ import annotations
+
+from fmrec.instances.policy import Policy
+from stacks.settings import Settings
+from stacks.workflow.candidates import Candidates, choose
+from stacks.workflow.states import (
+    EXPLAIN,
+    SAGEMAKER_ERRORS,
+    State,
+    States,
+    decide,
+    jsonata,
+    merge,
+    retry,
+    task,
+)
+from stacks.workflow.training import (
+    CHOOSE,
+    DATA,
+    RECORDIO,
+    SPOT_SECONDS,
+    encoding_job,
+    resources,
+    tags,
+)
+
+WANTED = "Is tuning wanted?"
+CUT = "Encode rows for validation"
+PLAN = "Choose instances for tuning"
+BUDGET = "Does the budget allow tuning?"
+TUNE = "Tune the hyperparameters"
+
+LEAST_SECONDS = 300
+"""A training job that may run for less is not worth starting: fewer jobs are made instead."""
+LONGEST_DAYS = 7
+
+TUNING = Candidates("fm_training", "tuning")
+
+
+def tune(settings: Settings, policy: Policy) -> States:
+    """All states between the encoding and the choice of instances for the training."""
+    resorts = settings.instances.last_resort
+    # SageMaker takes 32 characters here, so the run's name has no room: the millisecond of its start stands in.
+    name = jsonata(
+        f"'{settings.prefix}-t-' & $substring($replace($started, /[^0-9]/, ''), 0, 17) & '-' & $string($attempt)"
+    )
+    return merge(
+        decide(WANTED, ("$type($tuning) = 'object'", CUT), otherwise=CHOOSE),
+        encoding_job(
+            CUT,
+            settings,
+            output="$encoded_uri & 'tuning/'",
+            record="tuning_encoding",
+            validation=True,
+            next_state=PLAN,
+        ),
+        choose(PLAN, next_state=TUNING.take),
+        TUNING.states(attempt=BUDGET, exhausted=TUNING.exhausted(resorts.training)),
+        _budget(settings, policy),
+        task(
+            TUNE,
+            "RunTuningJob",
+            _tuning_job(name, policy),
+            retries=[retry(*SAGEMAKER_ERRORS)],
+            timeout_seconds=LONGEST_DAYS * 24 * 3600,
+            assign={
+                "hyperparameters": jsonata(
+                    "$merge([$hyperparameters, $states.result.BestTrainingJob.TunedHyperParameters])"
+                ),
+                "tuned": {
+                    "job": jsonata("$states.result.HyperParameterTuningJobName"),
+                    "best_job": jsonata("$states.result.BestTrainingJob.TrainingJobName"),
+                    "objective": jsonata("$tuning.objective.MetricName"),
+                    "value": jsonata(
+                        "$states.result.BestTrainingJob.FinalHyperParameterTuningJobObjectiveMetric.Value"
+                    ),
+                    "hyperparameters": jsonata("$states.result.BestTrainingJob.TunedHyperParameters"),
+                    "jobs": jsonata("$states.result.TrainingJobStatusCounters"),
+                    "limits": jsonata("$tuning_limits"),
+                    "instance_type": jsonata("$candidate.instance_type"),
+                    "instance_count": jsonata("$candidate.instance_count"),
+                },
+            },
+            catches=TUNING.catches(TUNE, "training", name),
+            log="training",
+            log_name=name,
+            next_state=CHOOSE,
+        ),
+        TUNING.capacity_states(),
+        TUNING.last_resort_states(resorts.training, resorts.wait_minutes),
+    )
+
+
+def _budget(settings: Settings, policy: Policy) -> States:
+    """As many jobs, each as long, as the dollars allow on the instance at hand."""
+    longest = SPOT_SECONDS if policy.spot_training else settings.instances.maximum_training_hours * 3600
+    paid = "$tuning.maximum_usd / $candidate.usd_per_hour * 3600"
+    return decide(
+        BUDGET,
+        (
+            f"$type($candidate.usd_per_hour) = 'number' ? {paid} >= {LEAST_SECONDS} : false",
+            TUNE,
+            {
+                "tuning_limits": jsonata(
+                    f"( $paid := {paid}; "
+                    f"$jobs := $min([$tuning.maximum_jobs, $floor($paid / {LEAST_SECONDS})]); "
+                    f"$seconds := $min([{longest}, $floor($paid / $jobs)]); "
+                    "{ 'wanted_jobs': $tuning.maximum_jobs, 'jobs': $jobs, "
+                    "'parallel_jobs': $min([$tuning.parallel_jobs, $jobs]), 'seconds_per_job': $seconds, "
+                    "'maximum_usd': $tuning.maximum_usd, "
+                    "'usd_at_most': $round($jobs * $seconds / 3600 * $candidate.usd_per_hour, 4) } )"
+                )
+            },
+        ),
+        otherwise=EXPLAIN,
+        assign={
+            "failure": {
+                "state": BUDGET,
+                "log": "",
+                "name": "",
+                "error": {
+                    "Error": "TuningBudgetError",
+                    "Cause": jsonata(
+                        "'tuning may cost ' & $string($tuning.maximum_usd) & ' dollars, and ' & "
+                        "$candidate.instance_type & ' costs ' & "
+                        "($type($candidate.usd_per_hour) = 'number' ? $string($candidate.usd_per_hour) : "
+                        "'an unknown number of') & ' dollars an hour: expected enough for one job of "
+                        f"{LEAST_SECONDS} seconds; raise tuning.maximum_usd, or leave tuning out'"
+                    ),
+                },
+            }
+        },
+    )
+
+
+def _tuning_job(name: str, policy: Policy) -> State:
+    """Arguments of CreateHyperParameterTuningJob for the candidate at hand."""
+    seconds = jsonata("$tuning_limits.seconds_per_job")
+    return {
+        "HyperParameterTuningJobName": name,
+        "HyperParameterTuningJobConfig": {
+            "Strategy": "Bayesian",
+            "HyperParameterTuningJobObjective": jsonata("$tuning.objective"),
+            "ResourceLimits": {
+                "MaxNumberOfTrainingJobs": jsonata("$tuning_limits.jobs"),
+                "MaxParallelTrainingJobs": jsonata("$tuning_limits.parallel_jobs"),
+            },
+            "ParameterRanges": jsonata("$tuning.ranges"),
+            "TrainingJobEarlyStoppingType": "Auto",
+        },
+        "TrainingJobDefinition": {
+            "RoleArn": "${SageMakerRole}",
+            "AlgorithmSpecification": {
+                "TrainingImage": "${FactorizationMachinesImage}",
+                "TrainingInputMode": policy.input_mode,
+            },
+            "StaticHyperParameters": jsonata(
+                "$merge([$tuning.static, {'feature_dim': $string($sizes.feature_dim)}])"
+            ),
+            "InputDataConfig": [
+                {
+                    "ChannelName": channel,
+                    "ContentType": RECORDIO,
+                    "DataSource": {
+                        "S3DataSource": {
+                            "S3DataType": "S3Prefix",
+                            "S3Uri": jsonata(f"$encoded_uri & 'tuning/{channel}/'"),
+                            "S3DataDistributionType": policy.data_distribution
+                            if channel == "train"
+                            else "FullyReplicated",
+                        }
+                    },
+                }
+                for channel in ("train", "test")
+            ],
+            "OutputDataConfig": {"S3OutputPath": f"{DATA}/models/", "KmsKeyId": "${Key}"},
+            "ResourceConfig": resources(),
+            "StoppingCondition": {
+                "MaxRuntimeInSeconds": seconds,
+                **({"MaxWaitTimeInSeconds": seconds} if policy.spot_training else {}),
+            },
+            **({"EnableManagedSpotTraining": True} if policy.spot_training else {}),
+        },
+        "Tags": tags(),
+    }
