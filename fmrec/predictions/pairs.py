@@ -1,7 +1,7 @@
 """What the scoring endpoint says of a user and some items: by ids, as the interactions have them.
 
-A pair is encoded as training rows are: 1 in the user's column and 1 in the item's. Models with side features
-need those of the pair too, which the encoding joins from their files; such pairs are scored in batch.
+A pair is encoded as training rows are: 1 in the user's column and 1 in the item's, and the side features of
+both as the encoding keeps them (`fmrec.side_rows`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fmrec import objectstore
 from fmrec.errors import FormatError, InputError
@@ -21,7 +22,12 @@ from fmrec.predictions.served import Served
 from fmrec.recommendations.encoded import EncodedRun, open_encoded
 from fmrec.recordio import Rows
 from fmrec.recordio.encode import tensor_type
+from fmrec.side_rows import read_side_rows
 
+Features = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
+
+CONTEXT = "interaction"
+"""The owner of features that are neither of users nor of items."""
 MAXIMUM_PAIRS = 10_000
 """A request's body may have 6 MiB, and a pair takes some 100 bytes."""
 
@@ -50,7 +56,7 @@ def predict(served: Served, user: str, items: Sequence[str], runtime: Any = None
     Raises
     ------
     InputError
-        The model doesn't know the user or an item, or it was trained with side features.
+        The model doesn't know the user or an item, or it was trained with the context of interactions.
     ServiceError
         The endpoint refused or failed.
     FormatError
@@ -74,36 +80,59 @@ def predict(served: Served, user: str, items: Sequence[str], runtime: Any = None
 
 
 def encode_pairs(encoded: EncodedRun, user: str, items: Sequence[str]) -> Rows:
-    """One two-hot row an item. Raises InputError as `predict`."""
+    """One sparse row an item, as the encoding would write it. Raises as `predict`."""
     manifest = encoded.manifest
-    others = [name for name in manifest.ranges if name not in ("user", "item")]
-    if others:
+    context = [
+        feature["name"] for feature in manifest.dataset.get("features", []) if feature["of"] == CONTEXT
+    ]
+    if context:
         raise InputError(
-            f"the model of run {manifest.run} was trained with side features ({', '.join(others)}), and a pair's "
-            "are not known here: score such pairs in batch, or build requests with their columns from the feature "
-            "index (docs/quality.md)"
+            f"the model of run {manifest.run} was trained with the context of interactions ({', '.join(context)}), "
+            "which a user and an item don't have by themselves: ask the endpoint with rows of your own, or score "
+            "such pairs in batch (docs/quality.md)"
         )
     if not 0 < len(items) <= MAXIMUM_PAIRS:
         raise InputError(f"{len(items)} items were given: expected 1 to {MAXIMUM_PAIRS:,}")
-    columns: dict[str, dict[str, int]] = {}
-    for namespace, wanted in (("user", [user]), ("item", list(items))):
-        columns[namespace] = encoded.feature_index.columns(wanted, *manifest.ranges[namespace])
-        missing = [name for name in wanted if name not in columns[namespace]]
-        if missing:
-            raise InputError(
-                f"the model doesn't know the {namespace} {missing[0]!r}: it is not in the interactions that run "
-                f"{manifest.run} encoded"
-            )
-    keys = [key for item in items for key in (columns["user"][user], columns["item"][item])]
+    (own,) = _side(encoded, "user", [user]).values()
+    of_items = _side(encoded, "item", items)
+    keys, values = ([half for item in items for half in (own[at], of_items[item][at])] for at in (0, 1))
     return Rows(
-        counts=np.full(len(items), 2, np.int64),
-        values=np.ones(len(keys), np.float32),
+        counts=np.array([len(own[0]) + len(of_items[item][0]) for item in items], np.int64),
+        values=np.concatenate(values),
         value_type=tensor_type(np.dtype(np.float32), "values"),
-        keys=np.array(keys, np.int64),
+        keys=np.concatenate(keys),
         feature_dim=manifest.feature_dim,
         labels=None,
         label_type=None,
     )
+
+
+def _side(encoded: EncodedRun, side: str, wanted: Sequence[str]) -> dict[str, Features]:
+    """Columns and values of all features that each user or item brings, by id."""
+    manifest = encoded.manifest
+    start, end = manifest.ranges[side]
+    columns = encoded.feature_index.columns(set(wanted), start, end)
+    missing = [name for name in wanted if name not in columns]
+    if missing:
+        raise InputError(
+            f"the model doesn't know the {side} {missing[0]!r}: it is not in the interactions that run "
+            f"{manifest.run} encoded"
+        )
+    described = any(feature["of"] == side for feature in manifest.dataset.get("features", []))
+    rows = read_side_rows(manifest, encoded.manifest_uri, side)
+    if rows is None and described:
+        raise InputError(
+            f"the encoding of run {manifest.run} doesn't keep the {side} features that the model was trained with: "
+            "encode the data again"
+        )
+    found: dict[str, Features] = {}
+    for name, column in columns.items():
+        if rows is None:
+            found[name] = np.array([column], np.int64), np.ones(1, np.float32)
+        else:
+            row = rows[column - start : column - start + 1]
+            found[name] = row.indices.astype(np.int64), row.data.astype(np.float32)
+    return found
 
 
 def read_decision(served: Served, encoded: EncodedRun) -> Decision:

@@ -3,6 +3,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import scipy.sparse
 
@@ -75,11 +77,58 @@ def test_who_is_unknown_is_named(served: Any, endpoint: Any, user: str, item: st
     assert not endpoint.requests
 
 
-def test_models_with_side_features_are_refused_with_what_to_do(make_run: Any, endpoint: Any) -> None:
+@pytest.fixture
+def described(make_run: Any, rewrite_manifest: Any, endpoint: Any) -> Any:
+    """A run whose items have genres, kept as the encoding keeps them, and its endpoint."""
     run = make_run()
-    record = Served("r1", "m1", "m", run.arguments["manifest_uri"], "", "fmrec-fm")
+    features = [{"name": "genre", "of": "item"}]
+    folder = run.folder / "encoded/item_features"
+    folder.mkdir()
+    pq.write_table(
+        pa.table(
+            {
+                "column": pa.array(range(40, 70), pa.int64()),
+                "columns": pa.array([[40 + item, 70 + item % 3] for item in range(30)], pa.list_(pa.int64())),
+                "values": pa.array([[1.0, 0.5]] * 30, pa.list_(pa.float32())),
+            }
+        ),
+        folder / "part-00000.parquet",
+    )
+    rewrite_manifest(
+        run,
+        dataset=run.manifest.dataset | {"features": features},
+        details={"side_features": {"item": "item_features/"}},
+    )
+    endpoint.machine = run.machine
+    return run, Served("r1", "m1", "m", run.arguments["manifest_uri"], "", "fmrec-fm")
 
-    with pytest.raises(InputError, match=r"side features \(genre\).* in batch"):
+
+def test_pairs_bring_their_side_features(described: Any, endpoint: Any) -> None:
+    run, record = described
+    pairs = [0, 300, 799]
+    expected = run.machine.predict(run.rows[pairs])
+
+    for pair, score in zip(pairs, expected, strict=True):
+        (answer,) = predict(record, f"u{run.users[pair]}", [f"i{run.items[pair]}"], endpoint.client)
+        assert answer.score == pytest.approx(score)
+
+
+def test_an_encoding_that_keeps_no_side_features_is_refused(
+    described: Any, rewrite_manifest: Any, endpoint: Any
+) -> None:
+    run, record = described
+    rewrite_manifest(run, details={})
+    with pytest.raises(InputError, match=r"doesn't keep the item features .* encode the data again"):
+        predict(record, "u1", ["i1"], endpoint.client)
+
+
+def test_models_of_context_are_refused_with_what_to_do(
+    described: Any, rewrite_manifest: Any, endpoint: Any
+) -> None:
+    run, record = described
+    features = [{"name": "device", "of": "interaction"}]
+    rewrite_manifest(run, dataset=run.manifest.dataset | {"features": features})
+    with pytest.raises(InputError, match=r"the context of interactions \(device\).* in batch"):
         predict(record, "u1", ["i1"], endpoint.client)
 
 
