@@ -253,7 +253,7 @@ def test_explain_failure_says_what_and_where(invoke: Any) -> None:
 
 
 def test_write_report_writes_and_answers_with_a_message(invoke: Any, small_run: Any) -> None:
-    report = {
+    report: dict[str, Any] = {
         "run": "r-1",
         "chosen": {},
         "jobs": {},
