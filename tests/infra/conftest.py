@@ -19,7 +19,9 @@ import jsonata  # type: ignore[import-untyped]  # the emulator's engine comes wi
 import pytest
 
 from fmrec.execution_input import resolve
+from stacks.settings import Settings
 from stacks.workflow import SUBSTITUTIONS
+from stacks.workflow import definition as workflow_definition
 from stacks.workflow.states import INTEGRATIONS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -518,5 +520,18 @@ def run(definition: Any, machine: Any, answers: Any, endpoint: Any) -> Any:
         started = machine(definition, {**answers, **{k.replace("_", " "): v for k, v in changed.items()}})
         outcome = started.run({} if given is None else given)
         return started, outcome
+
+    return start
+
+
+@pytest.fixture
+def run_with(machine: Any, answers: Any, endpoint: Any) -> Any:
+    """Run the definition of other settings."""
+
+    def start(last_resort: Any, status: Any = None, **changed: Any) -> Any:
+        endpoint.update(status=status, config="old" if status else None)
+        settings = Settings.model_validate({"instances": {"last_resort": last_resort}})
+        started = machine(workflow_definition(settings), {**answers, **changed})
+        return started, started.run({})
 
     return start

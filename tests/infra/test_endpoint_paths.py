@@ -1,0 +1,260 @@
+"""The endpoint's ways: made, updated, removed, refused, rolled back, without instances, or left out."""
+
+import json
+from typing import Any
+
+import pytest
+
+REFUSAL = (
+    "The account-level service limit '{quota}' is {limit} Instances, with current utilization of {used} "
+    "Instances and a request delta of 1 Instances. Please use AWS Service Quotas to request an increase "
+    "for this quota."
+)
+
+
+def calls(started: Any, state: Any) -> Any:
+    return [arguments for name, arguments in started.calls if name == state]
+
+
+def quota_refusal(task_error: Any, quota: Any, limit: Any = 0, used: Any = 0) -> Any:
+    return task_error(
+        "SageMaker.ResourceLimitExceededException", REFUSAL.format(quota=quota, limit=limit, used=used)
+    )
+
+
+def failure_of(outcome: Any) -> Any:
+    status, output = outcome
+    assert status == "FAILED"
+    return json.loads(output["Cause"])
+
+
+def test_an_existing_endpoint_is_updated(run: Any) -> None:
+    started, (status, output) = run({}, status="InService")
+
+    assert status == "SUCCEEDED"
+    assert "Update the endpoint" in started.visited
+    assert "Create the endpoint" not in started.visited
+    assert output["endpoint"]["config"] == "fmrec-run-1-endpoint-1"
+
+
+def test_a_failed_endpoint_is_removed_and_made_anew(run: Any) -> None:
+    started, (status, _) = run({}, status="Failed")
+
+    assert status == "SUCCEEDED"
+    assert started.visited.count("Remove the failed endpoint") == 1
+    assert "Create the endpoint" in started.visited
+
+
+def test_an_endpoint_under_change_is_waited_for(run: Any) -> None:
+    looks = []
+
+    def look(arguments: Any) -> Any:
+        looks.append(1)
+        return {"EndpointStatus": "Updating" if len(looks) < 4 else "InService", "EndpointConfigName": "old"}
+
+    started, (status, _) = run({}, status="InService", **{"Look for the endpoint": look})
+
+    assert status == "SUCCEEDED"
+    assert started.visited.count("Wait for the endpoint's own change") == 3
+
+
+def test_throttling_while_looking_for_the_endpoint_is_sat_out(
+    run: Any, answers: Any, task_error: Any
+) -> None:
+    refused = iter([task_error("SageMaker.SageMakerException", "Rate exceeded (Service: SageMaker)")] * 3)
+
+    def look(arguments: Any) -> Any:
+        for error in refused:
+            raise error
+        return answers["Look for the endpoint"](arguments)
+
+    started, (status, output) = run({}, **{"Look for the endpoint": look})
+
+    assert status == "SUCCEEDED"
+    assert output["endpoint"]["status"] == "InService"
+    assert started.visited.count("Wait for the endpoint's own change") == 3
+
+
+def test_an_endpoint_that_never_settles_ends_the_run_within_an_hour(run: Any) -> None:
+    started, outcome = run(
+        {}, **{"Look for the endpoint": lambda a: {"EndpointStatus": "Updating", "EndpointConfigName": "old"}}
+    )
+
+    assert "has been Updating" in failure_of(outcome)["error"]["Cause"]
+    assert started.waited <= 3600
+
+
+@pytest.mark.parametrize("existing", [None, "InService"])
+def test_a_quota_refused_for_the_endpoint_moves_on_to_the_next_candidate(
+    run: Any, answers: Any, task_error: Any, existing: Any
+) -> None:
+    state = "Update the endpoint" if existing else "Create the endpoint"
+    deploy = answers[state]
+    tried = []
+
+    def refuse_once(arguments: Any) -> Any:
+        tried.append(arguments["EndpointConfigName"])
+        if len(tried) == 1:
+            raise quota_refusal(task_error, "ml.m5.large for endpoint usage")
+        return deploy(arguments)
+
+    _, (status, output) = run({}, status=existing, **{state: refuse_once})
+
+    assert status == "SUCCEEDED"
+    assert tried == ["fmrec-run-1-endpoint-1", "fmrec-run-1-endpoint-2"]
+    assert output["endpoint"]["instance_type"] == "ml.m5.xlarge"
+
+
+def test_an_endpoint_that_found_no_capacity_is_removed_and_the_next_type_tried(
+    run: Any, endpoint: Any
+) -> None:
+    created = []
+
+    def create(arguments: Any) -> Any:
+        created.append(arguments["EndpointConfigName"])
+        endpoint.update(
+            status="Failed" if len(created) == 1 else "InService", config=arguments["EndpointConfigName"]
+        )
+        return {}
+
+    def see(arguments: Any) -> Any:
+        reason = {"FailureReason": "Unable to provision requested ML compute capacity due to X"}
+        found = {"EndpointStatus": endpoint["status"], "EndpointConfigName": endpoint["config"]}
+        return found | (reason if endpoint["status"] == "Failed" else {})
+
+    started, (status, output) = run({}, **{"Create the endpoint": create, "See how the endpoint is": see})
+
+    assert status == "SUCCEEDED"
+    assert created == ["fmrec-run-1-endpoint-1", "fmrec-run-1-endpoint-2"]
+    assert started.visited.count("Remove the failed endpoint") == 1
+    assert output["endpoint"]["instance_type"] == "ml.m5.xlarge"
+
+
+def test_an_update_that_was_rolled_back_for_capacity_tries_the_next_type_without_removing_what_serves(
+    run: Any, endpoint: Any
+) -> None:
+    updated = []
+
+    def update(arguments: Any) -> Any:
+        updated.append(arguments["EndpointConfigName"])
+        if len(updated) == 2:
+            endpoint.update(config=arguments["EndpointConfigName"])
+        return {}
+
+    def see(arguments: Any) -> Any:
+        reason = {"FailureReason": "Unable to provision requested ML compute capacity"}
+        found = {"EndpointStatus": "InService", "EndpointConfigName": endpoint["config"]}
+        return found | (reason if len(updated) == 1 else {})
+
+    started, (status, _) = run(
+        {}, status="InService", **{"Update the endpoint": update, "See how the endpoint is": see}
+    )
+
+    assert status == "SUCCEEDED"
+    assert len(updated) == 2
+    assert "Remove the failed endpoint" not in started.visited
+
+
+def test_an_endpoint_that_fails_for_another_reason_is_explained(run: Any) -> None:
+    def see(arguments: Any) -> Any:
+        return {
+            "EndpointStatus": "Failed",
+            "EndpointConfigName": "fmrec-run-1-endpoint-1",
+            "FailureReason": "The primary container did not pass the ping health check",
+        }
+
+    _, outcome = run({}, **{"See how the endpoint is": see})
+
+    failure = failure_of(outcome)
+    assert failure["name"] == "fmrec-knn"
+    assert "did not pass the ping health check" in failure["error"]["Cause"]
+
+
+def test_an_endpoint_that_answers_otherwise_than_published_fails_the_run(run: Any) -> None:
+    answer = {"Payload": {"passed": False, "sentence": "rank 1 differs"}}
+    _, outcome = run({}, **{"Ask the endpoint one question": lambda a: answer})
+
+    assert failure_of(outcome)["error"]["Cause"] == "rank 1 differs"
+
+
+@pytest.mark.parametrize(("items", "memory"), [(1682, 2048), (4_000_000, 3072), (8_000_000, 5120)])
+def test_an_endpoint_without_instances_has_memory_for_twice_the_index(
+    run_with: Any, answers: Any, items: Any, memory: Any, planned: Any
+) -> None:
+    def export(arguments: Any) -> Any:
+        answer = answers["Export the embeddings"](arguments)
+        answer["Payload"]["items"] = items
+        return answer
+
+    started, (status, output) = run_with(
+        {"endpoint": "serverless"},
+        **{
+            "Choose instances": lambda a: planned(knn_endpoint={"candidates": []}),
+            "Export the embeddings": export,
+            "Configure a serverless endpoint": lambda a: {"EndpointConfigArn": "arn:x"},
+        },
+    )
+
+    (configured,) = calls(started, "Configure a serverless endpoint")
+    serverless = configured["ProductionVariants"][0]["ServerlessConfig"]
+    assert serverless == {"MemorySizeInMB": memory, "MaxConcurrency": 5}
+    assert status == "SUCCEEDED"
+    assert output["endpoint"]["instance_type"] == "serverless"
+
+
+@pytest.mark.parametrize(
+    ("items", "existing"), [(100_000_000, None), (1682, "InService")], ids=["too large", "on instances"]
+)
+def test_an_endpoint_that_cannot_be_serverless_fails_with_the_quota(
+    run_with: Any, answers: Any, items: Any, existing: Any, planned: Any
+) -> None:
+    def export(arguments: Any) -> Any:
+        answer = answers["Export the embeddings"](arguments)
+        answer["Payload"]["items"] = items
+        return answer
+
+    _, outcome = run_with(
+        {"endpoint": "serverless"},
+        status=existing,
+        **{
+            "Choose instances": lambda a: planned(knn_endpoint={"candidates": []}),
+            "Export the embeddings": export,
+        },
+    )
+
+    assert failure_of(outcome)["step"] == "knn_endpoint"
+
+
+def test_a_refused_serverless_endpoint_is_not_tried_twice(
+    run_with: Any, task_error: Any, planned: Any
+) -> None:
+    def refuse(arguments: Any) -> None:
+        raise quota_refusal(task_error, "Maximum number of serverless endpoints", limit=1, used=1)
+
+    started, outcome = run_with(
+        {"endpoint": "serverless"},
+        **{
+            "Choose instances": lambda a: planned(knn_endpoint={"candidates": []}),
+            "Configure a serverless endpoint": lambda a: {},
+            "Create the endpoint": refuse,
+        },
+    )
+
+    assert [r["instance_type"] for r in failure_of(outcome)["refused"]] == ["serverless"]
+    assert len(calls(started, "Configure a serverless endpoint")) == 1
+
+
+@pytest.mark.parametrize("existing", [None, "InService"])
+def test_batch_only_goes_on_without_an_endpoint_and_says_so(
+    run_with: Any, existing: Any, planned: Any
+) -> None:
+    started, (status, output) = run_with(
+        {"endpoint": "batch-only"},
+        status=existing,
+        **{"Choose instances": lambda a: planned(knn_endpoint={"candidates": []})},
+    )
+
+    assert status == "SUCCEEDED"
+    assert output["endpoint"]["status"] == "BatchOnly"
+    assert "no instance was left" in output["endpoint"]["why"]
+    assert "Ask the endpoint one question" not in started.visited
