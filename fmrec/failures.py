@@ -222,6 +222,14 @@ def _training(described: Mapping[str, Any], name: str, place: Place) -> str:
     )
 
 
+def _tuning(described: Mapping[str, Any], name: str, place: Place) -> str:
+    job = described.get("HyperParameterTuningJobName") or name
+    return (
+        f"the training jobs of tuning job {job}, log group /aws/sagemaker/TrainingJobs, streams {job}-…, "
+        f"{place.console('sagemaker', f'/hyper-tuning-jobs/{job}')}"
+    )
+
+
 def _transform(described: Mapping[str, Any], name: str, place: Place) -> str:
     job = described.get("TransformJobName") or name
     return (
@@ -250,6 +258,7 @@ def _function(described: Mapping[str, Any], name: str, place: Place) -> str:
 
 LOGS: dict[str, Callable[[Mapping[str, Any], str, Place], str]] = {
     "training": _training,
+    "tuning": _tuning,
     "transform": _transform,
     "endpoint": _endpoint,
     "glue": _glue,

@@ -117,6 +117,22 @@ def test_a_refused_quota_tries_the_next_instance_under_a_new_name(
     assert trained["ResourceConfig"]["InstanceType"] == "ml.m5.large"
 
 
+@pytest.mark.parametrize(
+    "broken", ["Encode rows for validation", "Choose instances for tuning", "Tune the hyperparameters"]
+)
+def test_a_failure_of_tuning_is_told_by_its_own_state_and_nothing_is_trained(
+    run: Any, task_error: Any, broken: str
+) -> None:
+    def fail(arguments: Any) -> None:
+        raise task_error("States.TaskFailed", '{"FailureReason": "All training jobs failed."}')
+
+    started, (status, output) = run({"tuning": TUNING}, **{broken.replace(" ", "_"): fail})
+
+    assert status == "FAILED"
+    assert f'"state": "{broken}"' in output["Cause"]
+    assert "Train the factorization machine" not in started.visited
+
+
 def test_spot_jobs_wait_no_longer_than_they_may_run(machine: Any, answers: Any) -> None:
     settings = Settings.model_validate(
         {"instances": {"policy": {"spot_training": True}}, "tuning": {"maximum_usd": 100.0}}

@@ -52,6 +52,11 @@ def test_a_failed_training_job_is_named_with_its_reason_its_log_and_its_page() -
             {"TransformJobName": "t-1", "FailureReason": "x"},
             "log group /aws/sagemaker/TransformJobs",
         ),
+        (
+            "tuning",
+            {"HyperParameterTuningJobName": "h-1", "FailureReason": "All training jobs failed."},
+            "sagemaker/home?region=eu-west-1#/hyper-tuning-jobs/h-1",
+        ),
         ("glue", {"Id": "jr_1", "ErrorMessage": "no rows"}, "run jr_1 of Glue job n"),
         ("function", {"errorMessage": "no such object"}, "the log of the function n"),
         ("endpoint", {}, "log group /aws/sagemaker/Endpoints/n"),
