@@ -30,6 +30,21 @@ def test_a_record_may_be_larger_than_what_is_read_at_once() -> None:
     assert (matrix == array).all()
 
 
+def test_rows_come_as_plain_arrays_block_by_block() -> None:
+    chance = np.random.default_rng(2)
+    matrix = sparse.random(60_000, 50, 0.1, format="csr", dtype=np.float32, random_state=chance)
+    labels = chance.random(60_000, np.float32)
+
+    blocks = list(recordio.read_rows(io.BytesIO(written(matrix, labels))))
+
+    assert len(blocks) > 1
+    assert np.concatenate([block.counts for block in blocks]).tolist() == np.diff(matrix.indptr).tolist()
+    np.testing.assert_array_equal(np.concatenate([block.keys for block in blocks]), matrix.indices)
+    np.testing.assert_array_equal(np.concatenate([block.values for block in blocks]), matrix.data)
+    np.testing.assert_array_equal(np.concatenate([block.labels for block in blocks]), labels)
+    assert {block.feature_dim for block in blocks} == {50}
+
+
 class Stream(io.RawIOBase):
     """Gives a few bytes at a time and can't be sought, like a pipe."""
 

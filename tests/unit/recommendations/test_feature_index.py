@@ -31,6 +31,14 @@ def test_names_come_in_column_order_from_any_files_and_row_groups(index_folder: 
     assert index.names(5, 5).to_pylist() == []
 
 
+def test_columns_are_found_by_name_within_a_range_only(index_folder: Any) -> None:
+    index = FeatureIndex(index_folder([(range(40, 60), {"row_group_size": 7}), (range(40), {})]))
+
+    assert index.columns(["name 41", "name 3", "name 3", "nobody"], 0, 60) == {"name 3": 3, "name 41": 41}
+    assert index.columns(["name 41"], 0, 40) == {}
+    assert index.columns([], 0, 60) == {}
+
+
 def test_only_row_groups_that_the_range_touches_are_read(
     index_folder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
