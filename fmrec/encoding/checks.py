@@ -12,11 +12,11 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec.dataset import Dataset
-from fmrec.encoding.rows import BROKEN, PATH, POSITION, RAW, SKIP, START
+from fmrec.encoding.rows import BROKEN, FILE, POSITION, RAW, SKIP, START
 from fmrec.encoding.times import seconds_of
 
-FILE, STATE = "_file", "_state"
-"""A hash of the row's file; and what the row is: ``GOOD``, ``NO_ROW``, or the number of its problem."""
+STATE = "_state"
+"""What the row is: ``GOOD``, ``NO_ROW``, or the number of its problem."""
 GOOD, NO_ROW = 0, -1
 LARGEST_FLOAT32 = 3.4028234663852886e38
 
@@ -65,8 +65,7 @@ def check_rows(
     checked = rows.select(
         *[F.col(f"_{role}").alias(role) for role in parsed],
         *context,
-        F.xxhash64(PATH).alias(FILE),
-        *(START, POSITION, RAW),
+        *(FILE, START, POSITION, RAW),
         F.when(F.col(SKIP), F.lit(NO_ROW)).otherwise(state).alias(STATE),
     )
     return checked.withColumn(RAW, F.when(F.col(STATE) > GOOD, F.col(RAW))), problems
@@ -98,7 +97,7 @@ def _problems(dataset: Dataset, names: dict[str, str]) -> list[Problem]:
     if "timestamp" in names:
         seconds = F.col("_timestamp")
         # NaN is above every number.
-        inside = (seconds >= _epoch(limits.earliest)) & (seconds < _epoch(limits.latest))
+        inside = (seconds >= epoch(limits.earliest)) & (seconds < epoch(limits.latest))
         found += [
             Problem("missing timestamp", names["timestamp"], _missing("timestamp")),
             Problem("timestamp is not a time", names["timestamp"], seconds.isNull()),
@@ -111,5 +110,6 @@ def _missing(role: str) -> Column:
     return F.col(role).isNull() | (F.trim(role) == "")
 
 
-def _epoch(iso8601: str) -> float:
+def epoch(iso8601: str) -> float:
+    """Return a time of the data set document in seconds since 1970."""
     return datetime.datetime.fromisoformat(iso8601).timestamp()

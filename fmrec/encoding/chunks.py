@@ -9,7 +9,7 @@ file, piece and problem, and bad ones set aside.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,18 +19,21 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec.encoding.batches import UNKNOWN, Batch, Ragged
-from fmrec.encoding.checks import FILE, GOOD, STATE
+from fmrec.encoding.checks import GOOD, STATE
 from fmrec.encoding.exchange import ROWS, TABLE, Packed, map_packed, pack
 from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE
-from fmrec.encoding.rows import POSITION, RAW, START
+from fmrec.encoding.rows import FILE, LINE, PATH, POSITION, RAW, START
 
 CHUNK_ROWS = 1_000_000
 """Rows that share a list of texts: more make fewer texts in all, and take more memory."""
 BLOB_ROWS = 131_072
 """Rows or texts in one packed row."""
 CHUNK, PLACE = "bucket", "place"
-PIECES, TEXTS, BAD = 100, 101, 102
-"""Kinds beside those of ``exchange``: counts of rows as JSON; distinct texts; rows for the quarantine."""
+PIECES, TEXTS, BAD, ODD = 100, 101, 102, 103
+"""Kinds beside those of ``exchange``: counts of rows as JSON; distinct texts; rows for the quarantine; and
+lines that take more than a look at whole columns."""
+UNDECIDED = -2
+"""The state of odd lines."""
 _BAD_TYPE = pa.struct(
     [(FILE, pa.int64()), (START, pa.int64()), (POSITION, pa.int64()), (STATE, pa.int32()), (RAW, pa.string())]
 )
@@ -55,42 +58,55 @@ PieceCount = tuple[int, int, int, int, int]
 """A file's hash, a piece's first byte, a state, the lowest position with it, and how many rows have it."""
 
 
-def to_chunks(checked: DataFrame, texts: Mapping[int, str]) -> DataFrame:
-    """Make chunks of checked rows.
+Take = Callable[[pa.RecordBatch], pa.RecordBatch]
+
+
+def as_checked(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Take rows as they are: they were checked in the JVM."""
+    return batch
+
+
+def to_chunks(rows: DataFrame, texts: Mapping[int, str], take: Take = as_checked) -> DataFrame:
+    """Make chunks of rows.
 
     Parameters
     ----------
-    checked : DataFrame
-        ``value`` and ``timestamp`` (double); ``FILE``, ``START``, ``POSITION``, ``STATE`` and ``RAW`` as
-        ``checks.check_rows`` returns them; and columns of text.
+    rows : DataFrame
+        What ``take`` takes.
     texts : mapping of int to str
         The columns of text, by the ordinal of their namespace.
+    take : callable
+        Returns a batch's rows with ``value`` and ``timestamp`` (double), columns of text, and ``FILE``,
+        ``START``, ``POSITION``, ``STATE`` and ``RAW`` as ``checks.check_rows`` returns them. Odd
+        lines have the state ``UNDECIDED`` and the line in ``RAW``.
     """
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         pieces: dict[tuple[int, int, int], tuple[int, int]] = {}
         pending: list[pa.RecordBatch] = []
-        rows = 0
-        for batch in batches:
+        count = 0
+        for found in batches:
+            batch = take(found)
             states = np.asarray(batch.column(STATE))
             _count_pieces(pieces, batch, states)
             good = batch
             if states.any():
-                if (states > GOOD).any():
-                    yield _bad_rows(batch.filter(pa.array(states > GOOD)))
+                for kind, aside in ((BAD, states > GOOD), (ODD, states == UNDECIDED)):
+                    if aside.any():
+                        yield _aside(kind, batch.filter(pa.array(aside)))
                 good = batch.filter(pa.array(states == GOOD))
             pending.append(good)
-            rows += len(good)
-            if rows >= CHUNK_ROWS:
+            count += len(good)
+            if count >= CHUNK_ROWS:
                 yield from _chunk(pending, texts)
-                pending, rows = [], 0
-        if rows:
+                pending, count = [], 0
+        if count:
             yield from _chunk(pending, texts)
         if pieces:
             counts = [(*key, *found) for key, found in pieces.items()]
             yield _row(kind=PIECES, data=json.dumps(counts).encode())
 
-    return checked.mapInArrow(run, _SCHEMA)
+    return rows.mapInArrow(run, _SCHEMA)
 
 
 def piece_counts(chunks: DataFrame) -> list[PieceCount]:
@@ -102,6 +118,13 @@ def piece_counts(chunks: DataFrame) -> list[PieceCount]:
 def bad_rows(chunks: DataFrame) -> DataFrame:
     """Return the rows that can't be used: ``FILE``, ``START``, ``POSITION``, ``STATE`` and ``RAW``."""
     return chunks.where(F.col("kind") == BAD).select(F.inline("bad"))
+
+
+def odd_lines(chunks: DataFrame) -> DataFrame:
+    """Return the lines that were not decided about, as ``rows.open_rows`` returns lines."""
+    found = chunks.where(F.col("kind") == ODD).select(F.inline("bad"))
+    no_path = F.lit(None).cast("string").alias(PATH)
+    return found.select(F.col(RAW).alias(LINE), no_path, FILE, START, POSITION)
 
 
 def distinct_texts(chunks: DataFrame) -> DataFrame:
@@ -231,10 +254,10 @@ def _numbers(table: pa.Table, name: str, dtype: Any) -> NDArray[Any]:
     return np.asarray(table.column(name)).astype(dtype, copy=False)
 
 
-def _bad_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
+def _aside(kind: int, batch: pa.RecordBatch) -> pa.RecordBatch:
     names = [field.name for field in _BAD_TYPE]
     rows = pa.StructArray.from_arrays([batch.column(name) for name in names], fields=list(_BAD_TYPE))
-    return _row(kind=BAD, bad=rows)
+    return _row(kind=kind, bad=rows)
 
 
 def _row(

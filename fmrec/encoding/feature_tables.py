@@ -36,6 +36,11 @@ def context_fields(dataset: Dataset) -> dict[str, str]:
     }
 
 
+def context_field(ordinal: int) -> str:
+    """Return the name in ``context_fields`` of what a context feature is made of, if it isn't a date part."""
+    return _context(ordinal - FIRST_ORDINAL)
+
+
 def context_texts(dataset: Dataset) -> dict[int, Column]:
     """Return the interactions' texts that features are made of, by the ordinal of the feature's namespace."""
     texts = {}
@@ -43,7 +48,7 @@ def context_texts(dataset: Dataset) -> dict[int, Column]:
         if feature.kind == "date-part" and feature.of == "interaction":
             texts[ordinal] = Measured(feature).token(F.col("timestamp"))
         elif feature.of == "interaction":
-            text = F.col(_context(ordinal - FIRST_ORDINAL))
+            text = F.col(context_field(ordinal))
             texts[ordinal] = F.when(F.trim(text) != "", F.trim(text))
     return texts
 

@@ -11,11 +11,32 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec.dataset import Dataset, ImplicitLabel
-from fmrec.encoding.checks import FILE, NO_ROW, STATE, Problem, check_rows
-from fmrec.encoding.chunks import bad_rows, distinct_texts, piece_counts, to_chunks
+from fmrec.encoding.checks import NO_ROW, STATE, Problem, check_rows
+from fmrec.encoding.chunks import (
+    UNDECIDED,
+    PieceCount,
+    bad_rows,
+    distinct_texts,
+    odd_lines,
+    piece_counts,
+    to_chunks,
+)
 from fmrec.encoding.feature_space import Keep
-from fmrec.encoding.feature_tables import SIDES, context_fields, context_texts
-from fmrec.encoding.rows import PATH, POSITION, RAW, START, Piece, number_pieces, read_rows, resolve
+from fmrec.encoding.feature_tables import SIDES, context_field, context_fields, context_texts
+from fmrec.encoding.plain import PlainLines
+from fmrec.encoding.rows import (
+    FILE,
+    LINE,
+    PATH,
+    POSITION,
+    RAW,
+    START,
+    Opened,
+    Piece,
+    number_pieces,
+    open_rows,
+    resolve,
+)
 from fmrec.encoding.stages import RowNumbers
 from fmrec.errors import InputError
 
@@ -64,22 +85,44 @@ def take_in(spark: SparkSession, dataset: Dataset, raw_uri: str, quarantine_uri:
     interactions = dataset.interactions
     path = resolve(raw_uri, interactions.source.path)
     context = context_fields(dataset)
-    rows = read_rows(spark, interactions.source, path, interactions.columns | context)
-    checked, problems = check_rows(rows, dataset, context)
-    context_columns = context_texts(dataset)
-    texts = dict(enumerate(SIDES)) | {ordinal: f"_text_{ordinal}" for ordinal in context_columns}
-    timed = "timestamp" in interactions.columns
-    chunks = checked.select(
-        *SIDES,
-        _value(dataset).alias("value"),
-        (F.col("timestamp") if timed else F.lit(0.0)).alias("timestamp"),
-        *[text.alias(texts[ordinal]) for ordinal, text in context_columns.items()],
-        *(FILE, START, POSITION, STATE, RAW),
-    )
-    intake = _count(keep(to_chunks(chunks, texts)), rows, problems)
+    source = open_rows(spark, interactions.source, path, interactions.columns | context)
+    problems = check_rows(source.rows, dataset, context)[1]
+    chunks, counts = _to_chunks(source, dataset, context, keep)
+    intake = _count(chunks, counts, source.rows, problems)
     _write_quarantine(spark, intake, problems, quarantine_uri)
     _check_usable(intake, path, dataset.quarantine.max_share, quarantine_uri)
     return intake
+
+
+def _to_chunks(
+    source: Opened, dataset: Dataset, context: dict[str, str], keep: Keep
+) -> tuple[DataFrame, list[PieceCount]]:
+    """Make chunks of all rows, as whole columns where that is possible, and count them."""
+    context_columns = context_texts(dataset)
+    texts = dict(enumerate(SIDES)) | {ordinal: f"_text_{ordinal}" for ordinal in context_columns}
+    timed = "timestamp" in dataset.interactions.columns
+
+    def checked(rows: DataFrame) -> DataFrame:
+        return check_rows(rows, dataset, context)[0].select(
+            *SIDES,
+            _value(dataset).alias("value"),
+            (F.col("timestamp") if timed else F.lit(0.0)).alias("timestamp"),
+            *[text.alias(texts[ordinal]) for ordinal, text in context_columns.items()],
+            *(FILE, START, POSITION, STATE, RAW),
+        )
+
+    roles = {side: side for side in SIDES} | {texts[at]: context_field(at) for at in context_columns}
+    plain = PlainLines.of(source.layout, dataset, roles)
+    if plain is None:
+        chunks = keep(to_chunks(checked(source.rows), texts))
+        return chunks, piece_counts(chunks)
+    chunks = keep(to_chunks(source.lines.select(LINE, FILE, START, POSITION), texts, plain))
+    counts = piece_counts(chunks)
+    decided = [count for count in counts if count[2] != UNDECIDED]
+    if len(decided) < len(counts):
+        rest = keep(to_chunks(checked(source.parse(odd_lines(chunks))), texts))
+        chunks, decided = chunks.unionAll(rest), decided + piece_counts(rest)
+    return chunks, decided
 
 
 def _value(dataset: Dataset) -> Column:
@@ -94,9 +137,10 @@ def _value(dataset: Dataset) -> Column:
     return weight if label.threshold is None else F.when(value >= label.threshold, weight).otherwise(zero)
 
 
-def _count(chunks: DataFrame, rows: DataFrame, problems: dict[int, Problem]) -> Intake:
+def _count(
+    chunks: DataFrame, found: list[PieceCount], rows: DataFrame, problems: dict[int, Problem]
+) -> Intake:
     """Count rows by file, piece and problem."""
-    found = piece_counts(chunks)
     paths = _paths_by_hash(rows, {row[0] for row in found})
     pieces: dict[tuple[int, int], Piece] = {}
     files: dict[str, dict[str, int]] = {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pyspark.errors import AnalysisException
@@ -21,17 +21,52 @@ from fmrec import objectstore
 from fmrec.dataset import Source
 from fmrec.errors import InputError
 
-PATH, START, POSITION = "_path", "_start", "_position"
-"""Provenance: the file, the first byte of the piece of it, a number that grows in the piece."""
+PATH, FILE, START, POSITION = "_path", "_file", "_start", "_position"
+"""Provenance: the file and a hash of its name, the first byte of the piece, a number that grows in it."""
+LINE = "value"
 RAW, SKIP, BROKEN = "_raw", "_skip", "_broken"
 """The row as read; whether it is no row at all (a header or a blank line); why it can't be taken apart."""
 _CORRUPT = "_corrupt"
 _SAMPLE_LINES = 100
+NO_QUOTE = "\0"
+"""Stands for none: a letter that no text has."""
 _DELIMITERS = (",", "\t", ";", "|", "::", " ")
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How a line without quotes is taken apart: where each of the fields to take stands in it."""
+
+    delimiter: str
+    quote: str
+    fields: int
+    taken: Mapping[str, int]
+    header: str | None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A source's files, as lines where they are text, and how to make rows of those.
+
+    ``layout`` is None where lines are not delimited, or some of the first have quotes.
+    """
+
+    lines: DataFrame
+    parse: Callable[[DataFrame], DataFrame]
+    layout: Layout | None = None
+
+    @property
+    def rows(self) -> DataFrame:
+        return self.parse(self.lines)
+
+
 def read_rows(spark: SparkSession, source: Source, path: str, fields: Mapping[str, str]) -> DataFrame:
-    """Read a source's files into text columns.
+    """Read a source's files into text columns, as ``open_rows`` does."""
+    return open_rows(spark, source, path, fields).rows
+
+
+def open_rows(spark: SparkSession, source: Source, path: str, fields: Mapping[str, str]) -> Opened:
+    """Look at a source's files and say how to read them into text columns.
 
     Parameters
     ----------
@@ -42,8 +77,8 @@ def read_rows(spark: SparkSession, source: Source, path: str, fields: Mapping[st
 
     Returns
     -------
-    DataFrame
-        ``fields``' keys as strings, and the columns of provenance and state above.
+    Opened
+        Whose ``rows`` have ``fields``' keys as strings, and the columns of provenance and state above.
 
     Raises
     ------
@@ -52,7 +87,7 @@ def read_rows(spark: SparkSession, source: Source, path: str, fields: Mapping[st
     """
     try:
         if source.format == "parquet":
-            return _read_parquet(spark, path, fields)
+            return Opened(_read_parquet(spark, path, fields), lambda rows: rows)
         lines = spark.read.text(path).select("value", *_provenance())
         sample = spark.read.text(path).select("value", F.col("_metadata.file_path")).head(_SAMPLE_LINES)
     except AnalysisException as error:
@@ -66,8 +101,10 @@ def read_rows(spark: SparkSession, source: Source, path: str, fields: Mapping[st
         raise InputError(f"{path} is empty: expected rows")
     file, texts = sample[0][1], [row[0] for row in sample]
     if source.format == "jsonl":
-        return _parse_json(lines, texts, file, fields)
-    return _parse_delimited(lines, source, texts[0], file, fields)
+        return Opened(lines, _json_parser(texts, file, fields))
+    layout = _layout(source, texts[0], file, fields)
+    quoted = any(layout.quote in text for text in texts)
+    return Opened(lines, _delimited_parser(source, layout), None if quoted else layout)
 
 
 def resolve(raw_uri: str, path: str) -> str:
@@ -106,14 +143,14 @@ def _provenance() -> list[Column]:
     return [
         # Unlike the same in _metadata, these are not copied into every row that is read.
         F.input_file_name().alias(PATH),
+        F.xxhash64(F.input_file_name()).alias(FILE),
         F.input_file_block_start().alias(START),
         F.monotonically_increasing_id().alias(POSITION),
     ]
 
 
-def _parse_delimited(
-    lines: DataFrame, source: Source, first_line: str, file: str, fields: Mapping[str, str]
-) -> DataFrame:
+def _layout(source: Source, first_line: str, file: str, fields: Mapping[str, str]) -> Layout:
+    """Return where the fields stand in a line."""
     found = _split(source, first_line.lstrip("\ufeff"))
     names = list(source.fields) or found
     if len(found) != len(names):
@@ -122,17 +159,22 @@ def _parse_delimited(
             f"({', '.join(names)}){_hint(source, first_line)}"
         )
     _check_columns(fields, names, file, _hint(source, first_line))
-    blank = F.length(F.trim("value")) == 0
-    skip = blank | (F.col("value") == F.lit(first_line)) if source.header else blank
+    taken = {name: names.index(column) for name, column in fields.items()}
+    header = first_line if source.header else None
+    return Layout(source.delimiter, source.quote or NO_QUOTE, len(names), taken, header)
+
+
+def _delimited_parser(source: Source, layout: Layout) -> Callable[[DataFrame], DataFrame]:
+    blank = F.length(F.trim(LINE)) == 0
+    skip = blank if layout.header is None else blank | (F.col(LINE) == F.lit(layout.header))
     broken = F.lit("wrong number of fields")
     if source.quote:
-        quotes = F.length("value") - F.length(F.replace(F.col("value"), F.lit(source.quote), F.lit("")))
+        quotes = F.length(LINE) - F.length(F.replace(F.col(LINE), F.lit(source.quote), F.lit("")))
         broken = F.when(quotes % 2 == 1, "unbalanced quotes").otherwise(broken)
-    parsed = F.col("_parsed")
-    taken = {name: F.nullif(F.get(parsed, names.index(column)), F.lit("")) for name, column in fields.items()}
-    return _rows(
-        lines, _fields(source, len(names)), taken, skip, F.when(F.size(parsed) != len(names), broken)
-    )
+    fields, found = _fields(source, layout.fields), F.col("_parsed")
+    taken = {name: F.nullif(F.get(found, at), F.lit("")) for name, at in layout.taken.items()}
+    reason = F.when(F.size(found) != layout.fields, broken)
+    return lambda lines: _rows(lines, fields, taken, skip, reason)
 
 
 def _fields(source: Source, count: int) -> Column:
@@ -156,7 +198,7 @@ def _fields(source: Source, count: int) -> Column:
     return F.when(F.contains("value", F.lit(source.quote)), whole).otherwise(plain)
 
 
-def _parse_json(lines: DataFrame, texts: list[str], file: str, fields: Mapping[str, str]) -> DataFrame:
+def _json_parser(texts: list[str], file: str, fields: Mapping[str, str]) -> Callable[[DataFrame], DataFrame]:
     found: dict[str, None] = {}
     for text in texts:
         try:
@@ -170,10 +212,10 @@ def _parse_json(lines: DataFrame, texts: list[str], file: str, fields: Mapping[s
     schema = ", ".join(f"`{name.replace('`', '``')}` STRING" for name in (*columns, _CORRUPT))
     parsed = F.from_json("value", schema, {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": _CORRUPT})
     blank = F.length(F.trim("value")) == 0
-    found = F.col("_parsed")
-    taken = {name: found.getField(column) for name, column in fields.items()}
-    broken = F.when(found.getField(_CORRUPT).isNotNull(), "not a JSON object")
-    return _rows(lines, parsed, taken, blank, broken)
+    fields_of = F.col("_parsed")
+    taken = {name: fields_of.getField(column) for name, column in fields.items()}
+    broken = F.when(fields_of.getField(_CORRUPT).isNotNull(), "not a JSON object")
+    return lambda lines: _rows(lines, parsed, taken, blank, broken)
 
 
 def _rows(
@@ -184,7 +226,7 @@ def _rows(
     rows = lines.withColumn("_parsed", parsed).withColumn(SKIP, skip)
     return rows.select(
         *[field.alias(name) for name, field in taken.items()],
-        *(PATH, START, POSITION, SKIP),
+        *(PATH, FILE, START, POSITION, SKIP),
         F.make_valid_utf8("value").alias(RAW),
         reason.alias(BROKEN),
     )
