@@ -1,4 +1,6 @@
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,3 +117,23 @@ def test_validation_is_kept_in_the_document_where_it_was_asked_for() -> None:
     asked = Dataset.from_document({"validation": True})
     assert asked.to_document()["validation"] is True
     assert Dataset.from_document(asked.to_document()) == asked
+
+
+def test_the_documentation_s_documents_are_valid_and_say_what_they_seem_to() -> None:
+    text = (Path(__file__).parents[3] / "docs/datasets.md").read_text(encoding="utf-8")
+    blocks = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL)]
+    movielens, clicks, shop = (Dataset.from_document(block) for block in blocks)
+    assert [feature.name for feature in movielens.features] == [
+        "age",
+        "gender",
+        "occupation",
+        "genre",
+        "year",
+    ]
+    assert isinstance(clicks.label, ImplicitLabel)
+    assert clicks.label.event_weights == {"view": 0.2, "cart": 1, "purchase": 3}
+    assert isinstance(clicks.split, TimeCut)
+    assert isinstance(shop.split, LeaveLastN)
+    assert (shop.interactions.columns["item"], shop.duplicates) == ("sku", "sum")
+    for dataset in (movielens, clicks, shop):
+        assert Dataset.from_document(dataset.to_document()) == dataset

@@ -69,10 +69,20 @@ def test_the_default_document_gives_the_published_figures(
     assert list(index.column) == list(range(2625))
     assert list(index.name) == [str(user) for user in range(1, 944)] + [str(item) for item in range(1, 1683)]
     assert list(index.interactions[943:]) == list(ratings.item_id.value_counts().sort_index())
-    seen = pads.dataset(tmp_path / "seen").to_table().to_pandas()
-    train = ratings[~ratings.test].sort_values(["user_id", "item_id"])
-    assert list(seen.user_column) == list(train.user_id - 1)
-    assert list(seen.item_column) == list(train.item_id + 942)
+    for name, test in (("seen", False), ("heldout", True)):
+        pairs = pads.dataset(tmp_path / name).to_table()
+        assert dict(zip(pairs.schema.names, map(str, pairs.schema.types), strict=True)) == {
+            "user_column": "int64", "item_column": "int64", "value": "float", "relevant": "bool",
+        }  # fmt: skip
+        side = ratings[ratings.test == test].sort_values(["user_id", "item_id"])
+        wanted = {
+            "user_column": side.user_id - 1,
+            "item_column": side.item_id + 942,
+            "value": side.rating,
+            "relevant": side.rating >= 4,
+        }
+        for column, values in wanted.items():
+            assert pairs.column(column).to_pylist() == values.tolist()
 
 
 def test_training_rows_are_shuffled_and_the_same_however_spark_cuts_the_file(
@@ -170,6 +180,11 @@ def test_implicit_feedback_pairs_each_pick_with_items_that_the_user_never_met(
     assert manifest.train.rows == 4 * manifest.rows.train
     assert manifest.train.positive_share == 0.25
     assert manifest.details["negatives"] == {"train": 3 * manifest.rows.train, "test": 3 * manifest.rows.test}
+    heldout = pads.dataset(tmp_path / "heldout").to_table()
+    judged = ratings[ratings.test].sort_values(["user_id", "item_id"])
+    assert heldout.column("item_column").to_pylist() == (judged.item_id + 942).tolist()
+    assert heldout.column("relevant").to_pylist() == (judged.rating >= 4).tolist()
+    assert heldout.column("value").null_count == len(judged), "it has become a weight"
     for name, wanted, known in (
         ("train", picked[~picked.test], ratings[~ratings.test]),
         ("test", picked[picked.test], ratings),
