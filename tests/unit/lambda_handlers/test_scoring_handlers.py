@@ -102,6 +102,7 @@ def test_write_report_records_what_serves_pairs_and_no_champion(invoke: Any, sma
         "jobs": {},
         "refusals": [],
         "verdict": {"sentence": "Good enough."},
+        "tuned": None,
         "model_package": {"group": "fmrec-predict-rating", "version": 1},
         "published": {"users": 0, "recommendations": 0, "table": "t"},
         "decision": {"sentence": "A score of 0.5 or more means yes."},
