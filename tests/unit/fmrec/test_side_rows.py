@@ -1,5 +1,7 @@
 """Rows of side features against SciPy, and exported vectors of side features against the model."""
 
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -70,6 +72,7 @@ def manifest(**side_features: str) -> Manifest:
     )
 
 
+@settings(deadline=None)  # SciPy's first product takes its time
 @given(st.integers(0, 9), st.floats(0, 1), st.integers(0, 2**32 - 1), st.data())
 def test_compressed_rows_multiply_and_are_cut_as_scipy_s(
     count: int, density: float, seed: int, data: st.DataObject
@@ -148,6 +151,33 @@ def test_products_and_offsets_are_the_model_s_scores_with_all_features(
     scores = queries.astype(float) @ items.T.astype(float) + offsets[:, None]
     assert scores.ravel() == pytest.approx(model.scores(pairs), abs=1e-5)
     assert len(document["query_parts"]) == 4
+
+
+def test_memory_does_not_grow_with_users(tmp_path: Path) -> None:
+    peaks = []
+    for users in (30_000, 120_000):
+        folder = tmp_path / str(users)
+        folder.mkdir()
+        own = np.arange(users, dtype=np.int64)
+        columns = np.stack([own, users + own % 10], axis=1).ravel()
+        offsets = pa.array(np.arange(users + 1) * 2, pa.int32())
+        lists = [
+            pa.ListArray.from_arrays(offsets, pa.array(values))
+            for values in (columns, np.ones(2 * users, np.float32))
+        ]
+        table = pa.Table.from_arrays([pa.array(own), *lists], names=["column", "columns", "values"])
+        pq.write_table(table, folder / "part-00000.snappy.parquet", row_group_size=10_000)
+        ranges = {"user": (0, users), "item": (users, users + 10), "side": (users + 10, users + 20)}
+        known = replace(manifest(), feature_dim=users + 20, users=users, items=10, ranges=ranges)
+        random = np.random.default_rng(0)
+        factors = random.random((users + 20, 16), np.float32)
+        FactorizationMachine(0.0, factors[:, 0], factors, "regressor").save(folder / "model.tar.gz")
+        tracemalloc.start()
+        model = FactorizationMachine.load(folder / "model.tar.gz")
+        export(model, known, str(folder), user_rows=SideRows(str(folder), (0, users), users + 20))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0]
 
 
 def test_without_side_features_there_is_nothing_to_read(tmp_path: Path) -> None:
