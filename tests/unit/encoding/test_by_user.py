@@ -2,7 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmrec.dataset import Dataset
@@ -43,6 +43,7 @@ def pairs(batch: Batch) -> list[tuple[int, int]]:
     return list(zip(batch.user.tolist(), batch.item.tolist(), strict=True))
 
 
+@settings(deadline=None)
 @given(rows, st.sampled_from(SPLITS), st.randoms(use_true_random=False))
 def test_every_row_lands_on_one_side_whatever_order_rows_arrive_in(
     found: list[tuple[int, int, int, int]], split: dict[str, Any], random: Any
@@ -60,6 +61,7 @@ def test_every_row_lands_on_one_side_whatever_order_rows_arrive_in(
         assert together == sorted(set(pairs(side)))
 
 
+@settings(deadline=None)
 @given(rows, st.sampled_from(SPLITS), st.sampled_from(["binary", "implicit"]))
 def test_rows_to_choose_hyperparameters_by_are_cut_from_training_rows_and_test_rows_are_dropped(
     found: list[tuple[int, int, int, int]], split: dict[str, Any], mode: str
@@ -86,6 +88,7 @@ def test_every_way_of_splitting_leaves_rows_to_choose_hyperparameters_by(split: 
     assert len(tuning.train) > len(tuning.test)
 
 
+@settings(deadline=None)
 @given(rows)
 def test_leave_first_n_holds_out_each_users_first_rows(found: list[tuple[int, int, int, int]]) -> None:
     decided = decide(batch(found), dataset(split={"method": "leave-first-n", "n": 2}), ITEMS)
@@ -94,6 +97,7 @@ def test_leave_first_n_holds_out_each_users_first_rows(found: list[tuple[int, in
         assert sorted(decided.test.row[decided.test.user == user].tolist()) == mine[:2]
 
 
+@settings(deadline=None)
 @given(rows)
 def test_leave_last_n_holds_out_each_users_latest_rows(found: list[tuple[int, int, int, int]]) -> None:
     decided = decide(batch(found), dataset(split={"method": "leave-last-n", "n": 1}), ITEMS)
@@ -145,6 +149,7 @@ def test_duplicates_are_kept_or_reduced_to_the_latest(
 implicit = {"mode": "implicit", "negatives_per_positive": 3}
 
 
+@settings(deadline=None)
 @given(rows, st.sampled_from(["uniform", "popularity"]), st.sampled_from(SPLITS))
 def test_negatives_are_items_that_the_user_never_met(
     found: list[tuple[int, int, int, int]], sampling: str, split: dict[str, Any]
@@ -268,6 +273,7 @@ def test_hashes_are_splitmix64_of_each_column_in_turn_and_well_mixed() -> None:
     assert np.histogram(shares, 10, (0, 1))[0] == pytest.approx(np.full(10, 10_000), rel=0.05)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.lists(st.tuples(st.integers(0, 9), st.floats(0, 1, width=32)), max_size=3), max_size=8),
     st.data(),
