@@ -58,9 +58,13 @@ class Cloud:
         )
 
 
-def start(state: Path, quotas: str) -> Cloud:
-    """Start a fresh local cloud whose state lies in ``state``; return when it answers."""
-    _localcloud("start", "--state", str(state), "--quotas", quotas)
+def start(state: Path, quotas: str, *, owned: bool = False) -> Cloud:
+    """Start a fresh local cloud whose state lies in ``state``; return when it answers.
+
+    An ``owned`` one stops when this process ends, however it ends.
+    """
+    owner = ("--owner", str(os.getpid())) if owned else ()
+    _localcloud("start", "--state", str(state), "--quotas", quotas, *owner)
     return running(state)
 
 
@@ -101,7 +105,7 @@ def cloud(state: Path, quotas: str, keep_running: bool) -> Iterator[Cloud]:
     """Start a local cloud and stop it at the end, unless it is to be kept and nobody interrupted."""
     keep = keep_running
     try:
-        yield start(state, quotas)
+        yield start(state, quotas, owned=not keep)
     except KeyboardInterrupt:
         keep = False
         raise
