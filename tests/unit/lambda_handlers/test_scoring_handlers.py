@@ -96,7 +96,7 @@ def test_write_report_records_what_serves_pairs_and_no_champion(invoke: Any, sma
         "decision_uri": "s3://b/d",
         "endpoint_name": "fmrec-fm",
     }
-    report = {
+    report: dict[str, Any] = {
         "run": "r-1",
         "chosen": {},
         "jobs": {},
