@@ -31,7 +31,7 @@ SPLIT_ARGUMENTS: dict[str, tuple[str, type]] = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--input", required=True, help="file, folder or glob of interactions; or with --dataset the folder that its paths are relative to")  # fmt: skip
-    parser.add_argument("--output", required=True, help="folder to write train/, test/, feature_index/, seen/, quarantine/ and manifest.json to")  # fmt: skip
+    parser.add_argument("--output", required=True, help="folder to write train/, test/, feature_index/, seen/, heldout/, quarantine/ and manifest.json to")  # fmt: skip
     parser.add_argument("--dataset", metavar="FILE", help="a data set document (JSON); the options below change single settings of it")  # fmt: skip
     parser.add_argument("--format", choices=("csv", "tsv", "jsonl", "parquet"), help="default csv")
     parser.add_argument("--delimiter", help=r"between fields, default a comma; \t is a tab")
