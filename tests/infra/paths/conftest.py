@@ -1,0 +1,208 @@
+"""The workflow on scripted answers: what each state is answered with, unless a test says otherwise."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fmrec.execution_input import resolve
+from stacks.settings import Settings
+from stacks.workflow import definition as workflow_definition
+
+STEPS = ("fm_training", "knn_training", "batch_transform", "knn_endpoint", "fm_transform", "fm_endpoint")
+
+
+def _candidates(*types: Any) -> Any:
+    return [
+        {
+            "instance_type": kind,
+            "instance_count": 1,
+            "volume_size_gb": 30,
+            "usd_per_hour": 0.115,
+            "why": f"{kind} is cheap",
+        }
+        for kind in types
+    ]
+
+
+def _planned(**steps: Any) -> Any:
+    """A plan in which every step has the same three candidates, unless told otherwise."""
+    plan = {
+        step: {
+            "needed": True,
+            "needs": {},
+            "candidates": _candidates("ml.m5.large", "ml.m5.xlarge", "ml.c5.xlarge"),
+            "rejected": [],
+            "no_candidate": None,
+            "quota_increase": None,
+        }
+        for step in STEPS
+    }
+    for step, changes in steps.items():
+        plan[step] |= changes
+    sizes = {"feature_dim": 2625, "users": 943, "items": 1682, "rows": 90570, "test_rows": 9430}
+    return {
+        "Payload": {
+            "sizes": sizes,
+            "steps": plan,
+            "neighbours": 10,
+            "cost": {"total_usd": 0.12},
+            "notes": [],
+        }
+    }
+
+
+@pytest.fixture
+def planned() -> Callable[..., Any]:
+    """Make a plan in which every step has the same three candidates, with changes by step."""
+    return _planned
+
+
+@pytest.fixture
+def endpoint() -> dict[str, Any]:
+    """The endpoint as AWS has it: not there yet."""
+    return {"status": None, "config": None}
+
+
+@pytest.fixture
+def answers(endpoint: dict[str, Any], task_error: Any) -> dict[str, Any]:
+    """What AWS answers in a run without trouble, by state."""
+
+    def describe_endpoint(arguments: Any) -> Any:
+        return {"EndpointStatus": endpoint["status"], "EndpointConfigName": endpoint["config"]}
+
+    def look(arguments: Any) -> Any:
+        if endpoint["status"] is None:
+            raise task_error("SageMaker.SageMakerException", 'Could not find endpoint "arn:x".')
+        return describe_endpoint(arguments)
+
+    def deploy(arguments: Any) -> Any:
+        endpoint.update(status="InService", config=arguments["EndpointConfigName"])
+        return {"EndpointArn": "arn:x"}
+
+    def remove(arguments: Any) -> Any:
+        endpoint.update(status=None, config=None)
+        return {}
+
+    def trained(arguments: Any) -> Any:
+        name = arguments["TrainingJobName"]
+        return {
+            "TrainingJobName": name,
+            "TrainingJobStatus": "Completed",
+            "ModelArtifacts": {"S3ModelArtifacts": f"s3://b/models/{name}/output/model.tar.gz"},
+            "FinalMetricDataList": [
+                {"MetricName": "test:binary_classification_accuracy", "Value": 0.71, "Timestamp": 1.0},
+                {"MetricName": "test:binary_f_beta", "Value": 0.76, "Timestamp": 1.0},
+            ],
+            "TrainingTimeInSeconds": 61,
+            "BillableTimeInSeconds": 61,
+        }
+
+    def check_input(arguments: Any) -> Any:
+        event = arguments["Payload"]
+        return {"Payload": resolve(event["run"], event["input"], event["defaults"])}
+
+    return {
+        "Check the input": check_input,
+        "Encode the interactions": lambda a: {"JobName": a["JobName"], "Id": "jr_1", "ExecutionTime": 60},
+        "Choose instances": lambda a: _planned(),
+        "Train the factorization machine": trained,
+        "Measure the ranking": lambda a: {"Payload": {"k": 10, "model": {"metrics": {"ndcg_at_10": 0.3}}}},
+        "Check the quality": lambda a: {"Payload": {"passed": True, "sentence": "Good enough."}},
+        "Register the model": lambda a: {
+            "Payload": {
+                "group": a["Payload"]["group"],
+                "version": 1,
+                "arn": "arn:aws:sagemaker:eu-west-1:000000000000:model-package/"
+                + a["Payload"]["group"]
+                + "/1",
+                "status": "Approved",
+                "record_uri": a["Payload"]["record_uri"],
+            }
+        },
+        "Approve the promoted model": lambda a: {"ModelPackageArn": a["ModelPackageArn"]},
+        "Encode rows for validation": lambda a: {"JobName": a["JobName"], "Id": "jr_2", "ExecutionTime": 50},
+        "Choose instances for tuning": lambda a: _planned(),
+        "Tune the hyperparameters": lambda a: {
+            "HyperParameterTuningJobName": a["HyperParameterTuningJobName"],
+            "HyperParameterTuningJobStatus": "Completed",
+            "TrainingJobStatusCounters": {"Completed": 2, "NonRetryableError": 0},
+            "BestTrainingJob": {
+                "TrainingJobName": f"{a['HyperParameterTuningJobName']}-002-abcdef12",
+                "TunedHyperParameters": {"factors_lr": "0.0123"},
+                "FinalHyperParameterTuningJobObjectiveMetric": {
+                    "MetricName": "test:binary_classification_cross_entropy",
+                    "Value": 0.53,
+                },
+            },
+        },
+        "Export the embeddings": lambda a: {
+            "Payload": {
+                "uri": a["Payload"]["output_uri"] + "embeddings.json",
+                "dim": 65,
+                "users": 943,
+                "items": 1682,
+                "item_parts": 1,
+                "query_parts": 1,
+            }
+        },
+        "Build the k-NN index": trained,
+        "Create the k-NN model": lambda a: {"ModelArn": "arn:x"},
+        "Find the best items for every user": lambda a: {"TransformJobName": a["TransformJobName"]},
+        "Create the scoring model": lambda a: {"ModelArn": "arn:x"},
+        "Score the held-out pairs": lambda a: {"TransformJobName": a["TransformJobName"]},
+        "Choose the decision threshold": lambda a: {
+            "Payload": {
+                "threshold": 0.47,
+                "sentence": "A score of 0.47 or more means yes.",
+                "uri": a["Payload"]["output_uri"] + "decision.json",
+            }
+        },
+        "Publish some of the users": lambda a: {"Payload": {"users": 943, "recommendations": 9430}},
+        "Publish what is popular": lambda a: {"Payload": {"lists": 1}},
+        "Look for the endpoint": look,
+        "Configure the endpoint": lambda a: {"EndpointConfigArn": "arn:x"},
+        "Create the endpoint": deploy,
+        "Update the endpoint": deploy,
+        "Remove the failed endpoint": remove,
+        "See how the endpoint is": describe_endpoint,
+        "Ask the endpoint one question": lambda a: {"Payload": {"passed": True, "sentence": "The same."}},
+        "Ask the endpoint for one score": lambda a: {"Payload": {"passed": True, "sentence": "The same."}},
+        "Write the run report": lambda a: {
+            "Payload": {"uri": a["Payload"]["report_uri"], "subject": "S", "message": "M"}
+        },
+        "Tell that the run succeeded": lambda a: {},
+        "Explain the failure": lambda a: {
+            "Payload": {"error": "Explained", "sentence": json.dumps(a["Payload"]["failure"]), "subject": "S"}
+        },
+        "Tell that the run failed": lambda a: {},
+    }
+
+
+@pytest.fixture
+def run(definition: Any, machine: Any, answers: Any, endpoint: Any) -> Any:
+    """Run the deployed definition with these answers in place of some of the usual ones."""
+
+    def start(given: Any = None, status: Any = None, **changed: Any) -> Any:
+        endpoint.update(status=status, config="old" if status else None)
+        started = machine(definition, {**answers, **{k.replace("_", " "): v for k, v in changed.items()}})
+        outcome = started.run({} if given is None else given)
+        return started, outcome
+
+    return start
+
+
+@pytest.fixture
+def run_with(machine: Any, answers: Any, endpoint: Any) -> Any:
+    """Run the definition of other settings."""
+
+    def start(last_resort: Any, status: Any = None, **changed: Any) -> Any:
+        endpoint.update(status=status, config="old" if status else None)
+        settings = Settings.model_validate({"instances": {"last_resort": last_resort}})
+        started = machine(workflow_definition(settings), {**answers, **changed})
+        return started, started.run({})
+
+    return start
