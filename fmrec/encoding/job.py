@@ -53,6 +53,7 @@ OUTPUTS = {"seen": PARQUET, "heldout": PARQUET, "train": SUFFIX, "test": SUFFIX}
 BUCKET_ROWS = 250_000
 """Rows that a task holds at once, about: a bucket of users, or of training rows."""
 PARTITION_ROWS = 2_000_000
+PIECES_PER_CORE = 4
 Progress = Callable[[str, int | None], None]
 """Told about each step that begins, and the number of rows that it works on, once known."""
 SETTINGS = {
@@ -120,8 +121,11 @@ def encode(
 @contextlib.contextmanager
 def _settings(spark: SparkSession) -> Iterator[None]:
     """What the job relies on, whatever the session was started with; put back afterwards."""
-    before = {key: spark.conf.get(key, None) for key in SETTINGS}
-    for key, value in SETTINGS.items():
+    # Files are cut finely enough that no core is left waiting for the last piece.
+    pieces = PIECES_PER_CORE * spark.sparkContext.defaultParallelism
+    settings = SETTINGS | {"spark.sql.files.minPartitionNum": str(pieces)}
+    before = {key: spark.conf.get(key, None) for key in settings}
+    for key, value in settings.items():
         spark.conf.set(key, value)
     try:
         yield
