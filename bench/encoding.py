@@ -103,7 +103,9 @@ class PeakMemory(threading.Thread):
                     resident = int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
                     if name == "java":
                         self.jvm = max(self.jvm, resident)
-                    else:
+                    elif name.startswith(
+                        "python"
+                    ):  # a process that the JVM is about to start looks as large as it
                         self.worker = max(self.worker, resident)
             time.sleep(0.2)
 
