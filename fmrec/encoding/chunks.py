@@ -95,7 +95,7 @@ def to_chunks(rows: DataFrame, texts: Mapping[int, str], take: Take = as_checked
                     if aside.any():
                         yield _aside(kind, batch.filter(pa.array(aside)))
                 good = batch.filter(pa.array(states == GOOD))
-            pending.append(good)
+            pending.append(_compact(good, texts))
             count += len(good)
             if count >= CHUNK_ROWS:
                 yield from _chunk(pending, texts)
@@ -214,6 +214,13 @@ def _count_pieces(
             key = (int(file[begin]), int(start[begin]), state)
             first, count = pieces.get(key, (int(position[begin + places[0]]), 0))
             pieces[key] = (first, count + len(places))
+
+
+def _compact(batch: pa.RecordBatch, texts: Mapping[int, str]) -> pa.RecordBatch:
+    """Return what a chunk is made of, in memory of its own: what was read lies in one piece, lines and all."""
+    names = [*texts.values(), "value", "timestamp", POSITION]
+    places = pa.array(np.arange(len(batch)))
+    return pa.RecordBatch.from_pydict({name: batch.column(name).take(places) for name in names})
 
 
 def _chunk(batches: list[pa.RecordBatch], texts: Mapping[int, str]) -> Iterator[pa.RecordBatch]:
