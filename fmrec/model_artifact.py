@@ -216,7 +216,11 @@ def _unpack(file: BinaryIO, unpacked: IO[bytes]) -> None:
         return
     if head != b"\x1f\x8b":
         raise FormatError(f"it starts with {head!r}: expected model.tar.gz, or the ZIP {MODEL_FILE} in it")
-    with tarfile.open(fileobj=file, mode="r|gz") as archive:
+    # tarfile's own decompression leaks errors of other kinds on damage in some releases of Python 3.11.
+    with (
+        gzip.GzipFile(fileobj=file, mode="rb") as decompressed,
+        tarfile.open(fileobj=decompressed, mode="r|") as archive,
+    ):
         names = []
         for member in archive:
             names.append(member.name)
