@@ -142,7 +142,7 @@ def test_an_account_with_enough_of_everything_gives_each_step_its_first_choice(
     written = report(pipeline, run(pipeline, with_endpoint(encoded_input)))
 
     assert written["refusals"] == []
-    steps = {name: step for name, step in written["plan"]["steps"].items() if name != "fm_endpoint"}
+    steps = {name: step for name, step in written["plan"]["steps"].items() if step["needed"]}
     assert written["chosen"] == {name: step["candidates"][0] for name, step in steps.items()}
     assert {chosen["instance_type"] for chosen in written["chosen"].values()} == {"ml.m5.large"}
     assert written["endpoint"]["status"] == "InService"
