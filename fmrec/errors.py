@@ -31,3 +31,7 @@ class NoInstanceError(FmrecError):
 
 class ServiceError(FmrecError):
     """An AWS service refused or failed a call; the message carries its own words."""
+
+
+class ThrottledError(ServiceError):
+    """An AWS service had too many requests: the same call may succeed a little later."""

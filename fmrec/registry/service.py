@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from fmrec.errors import ThrottledError
 from fmrec.registry import packages
 from fmrec.registry.packages import ApprovalStatus
 
@@ -12,12 +14,15 @@ EXISTS, MISSING = "already exists", "does not exist"
 """Told by the words: the API has one code, ValidationException, for both."""
 
 
+THROTTLED = ("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded")
+
+
 def connect() -> Any:
-    """A client that sits out throttling."""
+    """A client that repeats a little by itself; the workflow sits out longer throttling."""
     import boto3
     from botocore.config import Config
 
-    return boto3.client("sagemaker", config=Config(retries={"mode": "standard", "total_max_attempts": 8}))
+    return boto3.client("sagemaker", config=Config(retries={"mode": "standard", "total_max_attempts": 4}))
 
 
 class ModelRegistry:
@@ -45,18 +50,30 @@ class ModelRegistry:
         description
             Why it is approved or rejected.
         """
-        self._ensure_group(creation["ModelPackageGroupName"])
-        arn: str = self._client.create_model_package(**creation)["ModelPackageArn"]
+        with self._telling_throttling():
+            self._ensure_group(creation["ModelPackageGroupName"])
+            arn: str = self._client.create_model_package(**creation)["ModelPackageArn"]
         self.judge(arn, creation["ModelApprovalStatus"], description)
         return arn
 
     def judge(self, arn: str, status: ApprovalStatus, description: str) -> None:
         """Set whether a version may serve, and why."""
-        self._client.update_model_package(
-            ModelPackageArn=arn,
-            ModelApprovalStatus=status,
-            ApprovalDescription=packages.one_line(description),
-        )
+        with self._telling_throttling():
+            self._client.update_model_package(
+                ModelPackageArn=arn,
+                ModelApprovalStatus=status,
+                ApprovalDescription=packages.one_line(description),
+            )
+
+    @contextmanager
+    def _telling_throttling(self) -> Iterator[None]:
+        """Raise what the workflow repeats: a function's errors are told apart by their class alone."""
+        try:
+            yield
+        except self._error as error:
+            if error.response["Error"]["Code"] in THROTTLED:
+                raise ThrottledError(str(error)) from error
+            raise
 
     def describe(self, arn: str) -> dict[str, Any] | None:
         """All that the registry knows of a version; None if there is none of that ARN."""

@@ -8,7 +8,7 @@ from typing import Any
 import botocore.session
 import pytest
 
-from fmrec.errors import FormatError, InputError
+from fmrec.errors import FormatError, InputError, ThrottledError
 from fmrec.registry import packages, record
 from fmrec.registry.record import ModelRecord
 from fmrec.registry.registration import register
@@ -178,6 +178,15 @@ def test_what_the_registry_refuses_is_not_taken_for_missing(calls: Any) -> None:
     assert registry.describe(ARN) is None
     with pytest.raises(Exception, match="not today"):
         registry.describe(ARN)
+
+
+def test_throttling_is_told_in_the_error_s_class_which_is_all_that_the_workflow_sees(
+    calls: Any,
+) -> None:
+    stubber, registry = calls
+    stubber.add_client_error("update_model_package", "ThrottlingException", "Rate exceeded")
+    with pytest.raises(ThrottledError, match="Rate exceeded"):
+        registry.judge(ARN, "Approved", "good enough")
 
 
 def test_a_damaged_record_is_refused_with_what_to_do(tmp_path: Path) -> None:
