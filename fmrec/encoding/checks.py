@@ -30,9 +30,7 @@ class Problem:
     found: Column
 
 
-def check_rows(
-    rows: DataFrame, dataset: Dataset, context: Iterable[str]
-) -> tuple[DataFrame, dict[int, Problem]]:
+def check_rows(rows: DataFrame, dataset: Dataset, context: Iterable[str]) -> DataFrame:
     """Type the fields and find what is wrong with them.
 
     Parameters
@@ -44,10 +42,10 @@ def check_rows(
 
     Returns
     -------
-    tuple of (DataFrame, dict)
+    DataFrame
         ``user``, ``item`` and ``event`` (string), ``value`` (double), ``timestamp`` (double, seconds
-        since 1970), where the data has them; ``FILE``, ``START``, ``POSITION`` and ``STATE``; ``RAW``
-        of bad rows. And the problems by their number in ``STATE``, from 1.
+        since 1970), where the data has them; ``FILE``, ``START``, ``POSITION`` and ``STATE``, a number of
+        ``number_problems``, ``GOOD`` or ``NO_ROW``; ``RAW`` of bad rows.
     """
     interactions = dataset.interactions
     names = interactions.columns
@@ -58,9 +56,8 @@ def check_rows(
         parsed["timestamp"] = seconds_of(F.col("timestamp"), interactions.timestamp_format)
     # Parsed values get names of their own first, so that Spark parses them once for all checks.
     rows = rows.withColumns({f"_{role}": column for role, column in parsed.items()})
-    problems = dict(enumerate(_problems(dataset, names), start=1))
     state = F.lit(GOOD)
-    for number, problem in reversed(problems.items()):
+    for number, problem in reversed(number_problems(dataset).items()):
         state = F.when(problem.found, F.lit(number)).otherwise(state)
     checked = rows.select(
         *[F.col(f"_{role}").alias(role) for role in parsed],
@@ -68,12 +65,12 @@ def check_rows(
         *(FILE, START, POSITION, RAW),
         F.when(F.col(SKIP), F.lit(NO_ROW)).otherwise(state).alias(STATE),
     )
-    return checked.withColumn(RAW, F.when(F.col(STATE) > GOOD, F.col(RAW))), problems
+    return checked.withColumn(RAW, F.when(F.col(STATE) > GOOD, F.col(RAW)))
 
 
-def _problems(dataset: Dataset, names: dict[str, str]) -> list[Problem]:
-    """Return what can be wrong, the first that applies first."""
-    limits = dataset.quarantine
+def number_problems(dataset: Dataset) -> dict[int, Problem]:
+    """Return what can be wrong by its number in ``STATE``, from 1: the first that applies counts."""
+    limits, names = dataset.quarantine, dataset.interactions.columns
     found = [
         Problem(reason, None, F.col(BROKEN) == reason)
         for reason in ("invalid UTF-8", "unbalanced quotes", "wrong number of fields", "not a JSON object")
@@ -103,7 +100,7 @@ def _problems(dataset: Dataset, names: dict[str, str]) -> list[Problem]:
             Problem("timestamp is not a time", names["timestamp"], seconds.isNull()),
             Problem("timestamp out of range", names["timestamp"], ~inside),
         ]
-    return found
+    return dict(enumerate(found, start=1))
 
 
 def _missing(role: str) -> Column:

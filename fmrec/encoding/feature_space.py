@@ -1,14 +1,16 @@
 """Names to columns: an index that is contiguous, reproducible and never gathered in one place.
 
 A name is a user's or item's id, or a value of a side feature, each in a namespace of its own. Names
-are sorted across the cluster (numerically, if all of a namespace are numbers); each sorted partition
-numbers its own names, and the driver adds how many the partitions before it hold. That is one number
-a partition, whatever the number of names.
+are sorted across the cluster (integers first, as numbers, then the others as texts); each sorted
+partition numbers its own names, and the driver adds how many the partitions before it hold. That is one
+number a partition and namespace, whatever the number of names.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from itertools import accumulate
 
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
@@ -41,31 +43,22 @@ def write_index(
     InputError
         What was written is not contiguous, because a machine was lost between counting and writing.
     """
-    names = keep(names)
-    found = {
-        row[0]: (int(row[1]), bool(row[2]))
-        for row in names.groupBy(NAMESPACE)
-        .agg(F.count(F.lit(1)), F.bool_and(F.col(NAME).rlike(_INTEGER)))
-        .collect()
-    }
+    number = F.when(F.col(NAME).rlike(_INTEGER), F.col(NAME).try_cast("decimal(38,0)"))
+    order = [F.col(NAMESPACE), number.asc_nulls_last(), F.col(NAME)]
+    # Finding the ranges of several partitions takes a look of its own.
+    placed = names.coalesce(1) if partitions == 1 else keep(names).repartitionByRange(partitions, *order)
+    ordered = keep(placed.sortWithinPartitions(*order).withColumn("_id", F.monotonically_increasing_id()))
+    sizes = _sizes(ordered)
     ranges: dict[str, tuple[int, int]] = {}
     first = 0
     for ordinal, namespace in enumerate(namespaces):
-        count = found.get(ordinal, (0, False))[0]
+        count = sum(size for (_, of), size in sizes.items() if of == ordinal)
         ranges[namespace] = (first, first + count)
         first += count
-    numeric = [ordinal for ordinal, (_, is_numeric) in found.items() if is_numeric]
-    number = F.when(F.col(NAMESPACE).isin(numeric), F.col(NAME).try_cast("decimal(38,0)"))
-    order = [F.col(NAMESPACE), number, F.col(NAME)]
-    ordered = keep(
-        names.repartitionByRange(partitions, *order)
-        .sortWithinPartitions(*order)
-        .withColumn("_id", F.monotonically_increasing_id())
-    )
     labels = F.get(F.array(*[F.lit(namespace) for namespace in namespaces]), F.col(NAMESPACE))
     written = Observation()
     ordered.select(
-        _column(ordered).alias("column"), labels.alias("namespace"), F.col(NAME), F.col(COUNT)
+        _column(sizes).alias("column"), labels.alias("namespace"), F.col(NAME), F.col(COUNT)
     ).observe(
         written,
         F.count("column").alias("count"),
@@ -90,13 +83,21 @@ def read_index(spark: SparkSession, uri: str, namespace: str) -> DataFrame:
     return index.where(F.col("namespace") == namespace).select("name", "column")
 
 
-def _column(ordered: DataFrame) -> Column:
-    partition = F.shiftright("_id", _POSITION_BITS)
-    counts = sorted((int(row[0]), int(row[1])) for row in ordered.groupBy(partition).count().collect())
-    offsets = [0] * (counts[-1][0] + 1 if counts else 1)
-    total = 0
-    for number, count in counts:
-        offsets[number] = total
-        total += count
-    offset = F.element_at(F.lit(offsets).cast("array<bigint>"), (partition + 1).cast("int"))
+def _sizes(ordered: DataFrame) -> Counter[tuple[int, int]]:
+    """Return how many names there are by partition and namespace."""
+    counted = ordered.groupBy(_partition(), NAMESPACE).count().collect()
+    return Counter({(int(row[0]), int(row[1])): int(row[2]) for row in counted})
+
+
+def _column(sizes: Counter[tuple[int, int]]) -> Column:
+    """Return a name's column: its place in its partition, after those of all partitions before."""
+    lengths = [0] * (1 + max((partition for partition, _ in sizes), default=0))
+    for (partition, _), size in sizes.items():
+        lengths[partition] += size
+    offsets = list(accumulate(lengths, initial=0))
+    offset = F.element_at(F.lit(offsets).cast("array<bigint>"), (_partition() + 1).cast("int"))
     return F.col("_id").bitwiseAND((1 << _POSITION_BITS) - 1) + offset
+
+
+def _partition() -> Column:
+    return F.shiftright("_id", _POSITION_BITS)

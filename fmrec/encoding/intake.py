@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
+from fmrec import objectstore
 from fmrec.dataset import Dataset, ImplicitLabel
-from fmrec.encoding.checks import NO_ROW, STATE, Problem, check_rows
+from fmrec.encoding.checks import GOOD, NO_ROW, STATE, Problem, check_rows, number_problems
 from fmrec.encoding.chunks import (
     UNDECIDED,
     PieceCount,
@@ -39,6 +42,16 @@ from fmrec.encoding.rows import (
 )
 from fmrec.encoding.stages import RowNumbers
 from fmrec.errors import InputError
+
+QUARANTINE_SCHEMA = pa.schema(
+    [
+        ("file", pa.string()),
+        ("row", pa.int64()),
+        ("raw", pa.string()),
+        ("column", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -86,9 +99,9 @@ def take_in(spark: SparkSession, dataset: Dataset, raw_uri: str, quarantine_uri:
     path = resolve(raw_uri, interactions.source.path)
     context = context_fields(dataset)
     source = open_rows(spark, interactions.source, path, interactions.columns | context)
-    problems = check_rows(source.rows, dataset, context)[1]
     chunks, counts = _to_chunks(source, dataset, context, keep)
-    intake = _count(chunks, counts, source.rows, problems)
+    problems = number_problems(dataset) if any(state > GOOD for _, _, state, _, _ in counts) else {}
+    intake = _count(chunks, counts, source.lines, problems)
     _write_quarantine(spark, intake, problems, quarantine_uri)
     _check_usable(intake, path, dataset.quarantine.max_share, quarantine_uri)
     return intake
@@ -103,7 +116,7 @@ def _to_chunks(
     timed = "timestamp" in dataset.interactions.columns
 
     def checked(rows: DataFrame) -> DataFrame:
-        return check_rows(rows, dataset, context)[0].select(
+        return check_rows(rows, dataset, context).select(
             *SIDES,
             _value(dataset).alias("value"),
             (F.col("timestamp") if timed else F.lit(0.0)).alias("timestamp"),
@@ -138,22 +151,22 @@ def _value(dataset: Dataset) -> Column:
 
 
 def _count(
-    chunks: DataFrame, found: list[PieceCount], rows: DataFrame, problems: dict[int, Problem]
+    chunks: DataFrame, found: list[PieceCount], lines: DataFrame, problems: dict[int, Problem]
 ) -> Intake:
     """Count rows by file, piece and problem."""
-    paths = _paths_by_hash(rows, {row[0] for row in found})
+    paths = _paths_by_hash(lines, {row[0] for row in found})
     pieces: dict[tuple[int, int], Piece] = {}
     files: dict[str, dict[str, int]] = {}
     bad: Counter[str] = Counter()
-    for file, start, state, first, lines in found:
+    for file, start, state, first, count in found:
         path = paths[file]
         piece = pieces.get((file, start), Piece(path, start, first, 0))
-        pieces[file, start] = Piece(path, start, min(first, piece.first), piece.lines + lines)
+        pieces[file, start] = Piece(path, start, min(first, piece.first), piece.lines + count)
         counts = files.setdefault(path, {"read": 0, "quarantined": 0, "skipped": 0})
-        counts["skipped" if state == NO_ROW else "read"] += lines
+        counts["skipped" if state == NO_ROW else "read"] += count
         if state in problems:
-            bad[problems[state].reason] += lines
-            counts["quarantined"] += lines
+            bad[problems[state].reason] += count
+            counts["quarantined"] += count
     read = sum(file["read"] for file in files.values())
     return Intake(chunks, read, bad, dict(sorted(files.items())), number_pieces(list(pieces.values())))
 
@@ -174,40 +187,57 @@ def _check_usable(intake: Intake, path: str, limit: float, quarantine_uri: str) 
 
 
 def _write_quarantine(spark: SparkSession, intake: Intake, problems: dict[int, Problem], uri: str) -> None:
-    schema = "file string, row bigint, raw string, column string, reason string"
-    bad = spark.createDataFrame([], schema)
-    if intake.bad:
-        lines = [(piece.file, piece.start, to_line) for piece, _, to_line in intake.pieces]
-        pieces = spark.createDataFrame(lines, f"file string, {START} bigint, to_line bigint")
-        reasons = [(number, problem.column, problem.reason) for number, problem in problems.items()]
-        names = spark.createDataFrame(reasons, f"{STATE} int, column string, reason string")
-        bad = (
-            bad_rows(intake.chunks)
-            .join(F.broadcast(pieces.withColumn(FILE, F.xxhash64("file"))), [FILE, START])
-            .join(F.broadcast(names), STATE)
-            .select(
-                "file",
-                (F.col(POSITION) + F.col("to_line")).alias("row"),
-                F.col(RAW).alias("raw"),
-                "column",
-                "reason",
-            )
+    if not intake.bad:
+        for earlier in objectstore.list_objects(uri):
+            objectstore.delete(earlier.uri)
+        with objectstore.open_output(objectstore.join(uri, "part-00000.parquet")) as file:
+            pq.write_table(QUARANTINE_SCHEMA.empty_table(), file)
+        return
+    pieces = spark.createDataFrame(
+        pa.table(
+            {
+                "file": [piece.file for piece, _, _ in intake.pieces],
+                START: [piece.start for piece, _, _ in intake.pieces],
+                "to_line": [to_line for _, _, to_line in intake.pieces],
+            }
         )
+    )
+    names = spark.createDataFrame(
+        pa.table(
+            {
+                STATE: pa.array(problems, pa.int32()),
+                "column": pa.array([problem.column for problem in problems.values()], pa.string()),
+                "reason": [problem.reason for problem in problems.values()],
+            }
+        )
+    )
+    bad = (
+        bad_rows(intake.chunks)
+        .join(F.broadcast(pieces.withColumn(FILE, F.xxhash64("file"))), [FILE, START])
+        .join(F.broadcast(names), STATE)
+        .select(
+            "file",
+            (F.col(POSITION) + F.col("to_line")).alias("row"),
+            F.col(RAW).alias("raw"),
+            "column",
+            "reason",
+        )
+    )
     bad.write.mode("overwrite").parquet(uri)
 
 
-def _paths_by_hash(rows: DataFrame, hashes: set[int]) -> dict[int, str]:
+def _paths_by_hash(lines: DataFrame, hashes: set[int]) -> dict[int, str]:
     """Return the files that rows come from, as rows name them, by the hash in ``FILE``.
 
     Carrying names along in every row would cost more than all the numbers. A listing may name a file
     a little otherwise than rows do; where no way to write it fits, rows are read again for the name.
     """
     names: set[str] = set()
-    for file in rows.inputFiles():
+    for file in lines.inputFiles():
         names |= {file, unquote(file)}
         names |= {name.replace("file:///", "file:/", 1) for name in (file, unquote(file))}
-    listed = rows.sparkSession.createDataFrame([(name,) for name in sorted(names)], f"{PATH} string")
+    listed = lines.sparkSession.createDataFrame(pa.table({PATH: sorted(names)}))
     found: dict[int, str] = dict(listed.select(F.xxhash64(PATH), PATH).collect())
     if not hashes <= set(found):
-        found = dict(rows.groupBy(F.xxhash64(PATH)).agg(F.first(PATH)).collect())
+        found = dict(lines.groupBy(F.xxhash64(PATH)).agg(F.first(PATH)).collect())
     return {file: found[file] for file in hashes}
