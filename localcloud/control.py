@@ -29,6 +29,7 @@ class Control:
         faults: Faults,
         quotas: Quotas,
         processes: Callable[[], list[dict[str, Any]]],
+        take_jvm: Callable[[Any], dict[str, Any]],
     ) -> None:
         self._home = home
         self._routes: dict[tuple[str, str], Callable[[bytes], Any]] = {
@@ -38,6 +39,7 @@ class Control:
             ("PUT", "faults"): lambda body: faults.put(_document(body)),
             ("GET", "quotas"): lambda body: quotas.as_dict(),
             ("PUT", "quotas"): lambda body: quotas.put(_document(body)),
+            ("POST", "glue/jvms"): lambda body: take_jvm(_document(body)),
         }
 
     def handle(self, method: str, path: str, body: bytes) -> Response:

@@ -11,13 +11,15 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import IO, Any
 
 from localcloud import roles
-from localcloud.glue import spark
+from localcloud.glue.jvms import Jvm, JvmError, Jvms
 from localcloud.home import Home, Record, client_environment
 from localcloud.processes import end_marked
 
@@ -38,19 +40,6 @@ _FOR_GLUE = (
     "--class",
     "--job-language",
 )
-_LOG_CONFIGURATION = """\
-rootLogger.level = warn
-rootLogger.appenderRef.stderr.ref = stderr
-appender.stderr.type = Console
-appender.stderr.name = stderr
-appender.stderr.target = SYSTEM_ERR
-appender.stderr.layout.type = PatternLayout
-appender.stderr.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
-logger.native.name = org.apache.hadoop.util.NativeCodeLoader
-logger.native.level = error
-logger.utils.name = org.apache.spark.util.Utils
-logger.utils.level = error
-"""
 
 
 class DriverError(Exception):
@@ -69,15 +58,20 @@ class Driver:
     """
 
     def __init__(
-        self, home: Home, record: Record, job: dict[str, Any], run: dict[str, Any], log: Path
+        self, home: Home, record: Record, jvms: Jvms, job: dict[str, Any], run: dict[str, Any], log: Path
     ) -> None:
         self._record = record
+        self._jvms = jvms
         self._job = job
         self._run = run
         self._log = log
         self._folder = home.glue / str(run["Id"])
         self._error_file = self._folder / "error.txt"
+        self._clean_file = self._folder / "clean"
         self._process: subprocess.Popen[bytes] | None = None
+        self._jvm: Jvm | None = None
+        self._killed = False
+        self._lock = threading.Lock()
         self._credentials = roles.credentials(job["Role"], "GlueJobRunnerSession")
 
     @property
@@ -95,11 +89,19 @@ class Driver:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         self._folder.mkdir(parents=True)
         arguments = self._arguments()
-        with self._log.open("wb") as log:
+        with self._log.open("ab") as log:
             libraries = self._fetch_libraries(arguments, log)
             script = self._fetch(self._job["Command"]["ScriptLocation"], self._folder / "script", "script")
-            self._write_spark_configuration(arguments)
-            settings = {"mirror": str(self._mirror()), "error_file": str(self._error_file)}
+            self._working_folder().mkdir()
+            environment = self._environment(libraries)
+            settings = {
+                "run": self._run["Id"],
+                "control": self._record.endpoint_url,
+                "mirror": str(self._mirror()),
+                "error_file": str(self._error_file),
+                "clean_file": str(self._clean_file),
+                "spark": self._spark_settings(arguments, environment),
+            }
             settings_file = self._folder / "settings.json"
             settings_file.write_text(json.dumps(settings), encoding="utf-8")
             self._process = subprocess.Popen(
@@ -111,7 +113,7 @@ class Driver:
                     *self._argv(arguments),
                 ],
                 cwd=self._working_folder(),
-                env=self._environment(libraries),
+                env={**self._inherited(), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -129,14 +131,42 @@ class Driver:
         except FileNotFoundError:
             return None
 
+    def take_jvm(self, settings: dict[str, Any]) -> Jvm:
+        """Spark's JVM for this run, which has not asked for one before.
+
+        Raises
+        ------
+        JvmError
+            The run has one or has ended.
+        """
+        with self._lock:
+            if self._jvm is not None or self._killed:
+                raise JvmError(f"the run {self._run['Id']} has a JVM already, or has ended")
+            self._jvm = self._jvms.take(settings)
+        self._jvm.write_to(self._log)
+        return self._jvm
+
+    def signal_that_killed_spark(self) -> str | None:
+        """The signal that Spark's JVM died of, if it died of one."""
+        code = self._jvm.returncode() if self._jvm is not None else None
+        return signal.Signals(-code).name if code is not None and code < 0 else None
+
     def kill(self) -> None:
         """End the process with all it started."""
+        with self._lock:
+            self._killed = True
         end_marked(RUN_MARK, self._run["Id"], grace_seconds=0.0)
         if self._process is not None:
             self._process.wait()
+        if self._jvm is not None:
+            self._jvm.end()
 
     def remove(self) -> None:
-        """End what is left of the run and remove its folder; the log stays."""
+        """End what is left of the run and remove its folder; the log stays, and a JVM that can serve again."""
+        jvm = self._jvm
+        if jvm is not None and self.returncode() == 0 and self._clean_file.exists():
+            self._jvm = None
+            self._jvms.give_back(jvm)
         self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -209,16 +239,11 @@ class Driver:
     def _scratch(self) -> Path:
         return self._folder / "scratch"
 
-    def _spark_settings(self) -> Path:
-        return self._folder / "spark.conf"
-
     def _working_folder(self) -> Path:
-        folder = self._folder / "work"
-        folder.mkdir(exist_ok=True)
-        return folder
+        return self._folder / "work"
 
-    def _write_spark_configuration(self, arguments: dict[str, str]) -> None:
-        """Spark's defaults: what Glue 6.0 sets, ``--conf``, and S3 as folders (see ``glue_s3``)."""
+    def _spark_settings(self, arguments: dict[str, str], environment: dict[str, str]) -> dict[str, str]:
+        """Spark's settings: what Glue 6.0 sets, ``--conf``, and S3 as folders (see ``glue_s3``)."""
         from ministack.services import s3
 
         self._scratch().mkdir()
@@ -229,8 +254,7 @@ class Driver:
             "spark.driver.memory": "2g",
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
-            "spark.driver.extraJavaOptions": f"{spark.java_options(self._scratch())} "
-            f"-Dlog4j2.configurationFile={self._spark_settings().with_name('log4j2.properties').as_uri()}",
+            "spark.local.dir": str(self._scratch()),
             "spark.ui.enabled": "false",
             "spark.ui.showConsoleProgress": "false",
             "spark.sql.warehouse.dir": (self._folder / "warehouse").as_uri(),
@@ -245,22 +269,24 @@ class Driver:
             folder = self._mirror() / bucket
             folder.mkdir(parents=True)
             settings[f"spark.hadoop.fs.viewfs.mounttable.{bucket}.linkFallback"] = folder.as_uri()
+        # The JVM may have been there before the run, and its Python workers are the run's.
+        settings |= {f"spark.executorEnv.{name}": value for name, value in environment.items()}
         for entry in re.split(r"\s*--conf\s+", arguments.get("--conf", "").strip()):
             name, separator, value = entry.partition("=")
             if separator:
                 settings[name.strip()] = value.strip()
-        lines = (f"{name} {value}" for name, value in settings.items())
-        self._spark_settings().write_text("\n".join(lines) + "\n", encoding="utf-8")
-        self._spark_settings().with_name("log4j2.properties").write_text(_LOG_CONFIGURATION, encoding="utf-8")
+        return settings
 
-    def _environment(self, libraries: list[str]) -> dict[str, str]:
-        kept = {
+    def _inherited(self) -> dict[str, str]:
+        return {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("AWS_", "SPARK_", "PYSPARK_", "PYTHON"))
         }
+
+    def _environment(self, libraries: list[str]) -> dict[str, str]:
+        """The run's own environment variables."""
         return {
-            **kept,
             **client_environment(self._record),
             **self._credentials,
             RUN_MARK: self._run["Id"],
@@ -268,8 +294,5 @@ class Driver:
             "PYTHONUNBUFFERED": "1",
             "PYSPARK_PYTHON": sys.executable,
             "PYSPARK_DRIVER_PYTHON": sys.executable,
-            "PYSPARK_SUBMIT_ARGS": spark.submit_arguments(self._spark_settings()),
-            "SPARK_LOCAL_IP": "127.0.0.1",
-            "SPARK_LOCAL_DIRS": str(self._scratch()),
             "TZ": "UTC",
         }

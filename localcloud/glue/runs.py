@@ -17,6 +17,7 @@ from typing import Any
 
 from localcloud.faults import ServiceFault
 from localcloud.glue.driver import Driver, DriverError
+from localcloud.glue.jvms import JvmError, Jvms
 from localcloud.glue.logs import ship
 from localcloud.home import Home, Record
 
@@ -43,6 +44,7 @@ class GlueRuns:
     def __init__(self, home: Home, record: Record) -> None:
         self._home = home
         self._record = record
+        self._jvms = Jvms(home, record)
         self._lock = threading.Lock()
         self._active: dict[str, _Active] = {}
 
@@ -117,6 +119,25 @@ class GlueRuns:
             if driver is not None and driver.returncode() is None
         ]
 
+    def take_jvm(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Give a run's driver Spark's JVM: ``port`` and ``secret`` to connect with.
+
+        Raises
+        ------
+        ServiceFault
+            There is no such run, or no JVM to be had.
+        """
+        with self._lock:
+            active = self._active.get(str(request.get("run")))
+        driver = active.driver if active is not None else None
+        if driver is None:
+            raise ServiceFault("NotFound", f"no Glue run {request.get('run')!r} is running", 404)
+        try:
+            port, secret = driver.take_jvm(request["settings"]).connection()
+        except JvmError as error:
+            raise ServiceFault("JvmError", str(error), 500) from error
+        return {"port": port, "secret": secret}
+
     def close(self) -> None:
         """Stop every run."""
         with self._lock:
@@ -125,6 +146,7 @@ class GlueRuns:
             one.stop.set()
         for one in active:
             one.ended.wait(10.0)
+        self._jvms.close()
 
     def _find(self, job_name: str, run_id: str) -> dict[str, Any]:
         from ministack.services import glue
@@ -173,10 +195,10 @@ class GlueRuns:
     def _attempt(self, active: _Active, log: Any) -> tuple[str, str]:
         """Run the driver to its end; returns the run's last state and its ErrorMessage."""
         run = active.run
-        driver = Driver(self._home, self._record, active.job, run, log)
+        driver = Driver(self._home, self._record, self._jvms, active.job, run, log)
         try:
-            driver.start()
             active.driver = driver
+            driver.start()
             if run["JobRunState"] == "STARTING":
                 run["JobRunState"] = "RUNNING"
             deadline = time.monotonic() + float(run["Timeout"]) * 60
@@ -197,6 +219,9 @@ def _verdict(driver: Driver) -> tuple[str, str]:
     if code == 0:
         return "SUCCEEDED", ""
     message = driver.error_message()
+    killed_by = driver.signal_that_killed_spark()
+    if message is not None and killed_by:
+        message = f"Spark's JVM was killed by {killed_by}; the script saw {message}"
     if message is None and code is not None and code < 0:
         name = signal.Signals(-code).name
         message = f"Command failed with exit code {128 - code}: the driver process was killed by {name}"

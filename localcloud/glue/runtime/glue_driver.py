@@ -1,20 +1,23 @@
 """The driver process of a local Glue run: sets Spark's S3 up, runs the script, says how it ended.
 
 ``python glue_driver.py SETTINGS SCRIPT [ARGUMENT …]``; ``SETTINGS`` is a JSON file with ``mirror``
-(folder of the bucket folders) and ``error_file``. The script runs as ``__main__`` with its
-arguments; an exception's last line goes to ``error_file``, where the run's ErrorMessage comes from.
+(folder of the bucket folders), ``spark`` (Spark's settings), ``error_file`` and ``clean_file``. The script
+runs as ``__main__`` with its arguments; an exception's last line goes to ``error_file``, where the run's
+ErrorMessage comes from. When the script first asks for Spark, the local cloud is asked for a JVM, which may have
+served other runs; ``clean_file`` says that nothing of this run is left in it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import importlib
 import json
+import os
 import runpy
-import signal
-import subprocess
 import sys
 import traceback
+import urllib.parse
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +32,14 @@ def main() -> int:
     glue_s3 = importlib.import_module("glue_s3")
     mirror = glue_s3.Mirror(Path(settings["mirror"]), _s3_client)
     glue_s3.install(mirror)
+    properties = _take_jvm_when_needed(settings)
     message = _run(script)
     try:
         mirror.push()
     except Exception as error:  # the run has failed if what it wrote did not arrive
         traceback.print_exc()
         message = message or _last_line(error)
-    _stop_spark()
+    _stop_spark(properties, Path(settings["clean_file"]))
     if message:
         Path(settings["error_file"]).write_text(message, encoding="utf-8")
     return 1 if message else 0
@@ -63,30 +67,70 @@ def _run(script: str) -> str | None:
 
 def _last_line(error: BaseException) -> str:
     """The end of a traceback as Glue reports it: the class without its module, and the message."""
-    line = f"{type(error).__name__}: {error}"
-    killed_by = _signal_that_killed_spark()
-    return f"Spark's JVM was killed by {killed_by}; the script saw {line}" if killed_by else line
+    return f"{type(error).__name__}: {error}"
 
 
-def _signal_that_killed_spark() -> str | None:
-    context = sys.modules.get("pyspark.core.context")
-    gateway = context.SparkContext._gateway if context is not None else None
-    if gateway is None:
-        return None
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        # The script may notice before the kernel has finished with the process.
-        code = gateway.proc.wait(0.5)
-        return signal.Signals(-code).name if code < 0 else None
-    return None
+def _take_jvm_when_needed(settings: dict[str, Any]) -> dict[str, str | None]:
+    """Have PySpark connect to a JVM of the local cloud.
+
+    Returns
+    -------
+    dict
+        Empty until then; what the JVM's properties were, of those that are the run's.
+    """
+    from pyspark import java_gateway
+    from pyspark.core import context
+
+    earlier: dict[str, str | None] = {}
+    connect: Any = java_gateway.launch_gateway
+
+    def launch_gateway(conf: Any = None, popen_kwargs: Any = None) -> Any:
+        given = settings["spark"] | dict((conf.getAll() if conf else None) or ())
+        body = json.dumps({"run": settings["run"], "settings": given}).encode()
+        connection = _ask(settings["control"], "/_localcloud/glue/jvms", body)
+        os.environ["PYSPARK_GATEWAY_PORT"] = str(connection["port"])
+        os.environ["PYSPARK_GATEWAY_SECRET"] = connection["secret"]
+        gateway = connect(conf, popen_kwargs)
+        system = gateway.jvm.java.lang.System
+        earlier.update({name: system.setProperty(name, value) for name, value in given.items()})
+        return gateway
+
+    vars(context)["launch_gateway"] = launch_gateway
+    return earlier
 
 
-def _stop_spark() -> None:
-    if "pyspark" in sys.modules:
-        from pyspark import SparkContext
+def _ask(endpoint_url: str, path: str, body: bytes) -> Any:
+    """Ask the local cloud, past any proxy."""
+    server = http.client.HTTPConnection(urllib.parse.urlsplit(endpoint_url).netloc)
+    server.request("POST", path, body)
+    with server.getresponse() as response:
+        answer = json.load(response)
+    if response.status != http.HTTPStatus.OK:
+        raise RuntimeError(answer["message"])
+    return answer
 
-        with contextlib.suppress(Exception):
-            if SparkContext._active_spark_context is not None:
-                SparkContext._active_spark_context.stop()
+
+def _stop_spark(properties: dict[str, str | None], clean_file: Path) -> None:
+    """Stop the context, and leave the JVM as it was found."""
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
+    with contextlib.suppress(Exception):
+        session = SparkSession._instantiatedSession
+        if session is not None:
+            session.stop()
+        if SparkContext._active_spark_context is not None:
+            SparkContext._active_spark_context.stop()
+        if SparkContext._jvm is None:
+            return
+        for name, value in properties.items():
+            if value is None:
+                SparkContext._jvm.java.lang.System.clearProperty(name)
+            else:
+                SparkContext._jvm.java.lang.System.setProperty(name, value)
+        # The buckets' folders are the run's.
+        SparkContext._jvm.org.apache.hadoop.fs.FileSystem.closeAll()
+        clean_file.touch()
 
 
 if __name__ == "__main__":
