@@ -20,6 +20,8 @@ from fmrec.manifest import Manifest
 from fmrec.model import FactorizationMachine
 
 EXAMPLE_USERS = ("1", "42", "405")
+HIT = " - held out, and liked"
+"""Stands after a recommended film that the user liked, of which the model did not know."""
 BARS = {
     "popularity_ndcg_at_10": "most rated or most liked",
     "explicit_ndcg_at_10": "FM on ratings (predict-rating)",
@@ -175,12 +177,13 @@ def _example(
 ) -> dict[str, Any]:
     """What a user liked, what popularity says, what we say."""
     items = ratings.catalogue()
+    relevant = ratings.held_out_liked(user)
     return {
         "user": user,
         "lists": {
             "liked": [titles[item] for item in ratings.liked(user, 5)],
             "popular": [titles[items[ordinal]] for ordinal in arena.popular(int(user) - 1)],
-            "recommended": [titles[item] for item in lists[user].items],
+            "recommended": [titles[item] + (HIT if item in relevant else "") for item in lists[user].items],
         },
     }
 

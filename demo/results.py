@@ -28,6 +28,8 @@ EPOCH_LOSS = re.compile(
 )
 HELD_OUT = 10
 """Ratings of each user, the first in the file, that the ua split holds out."""
+RELEVANT = 4
+"""The rating from which on a held-out film counts as liked."""
 TIE = 1e-5
 """Scores nearer than this count as a tie: k-NN adds up in float32, the check in float64."""
 
@@ -63,10 +65,15 @@ class Ratings:
         return {user: set(items[HELD_OUT:]) for user, items in found.items()}
 
     def liked(self, user: str, most: int) -> list[str]:
-        """Item ids that the user rated highest, in file order among equals."""
-        mine = np.flatnonzero(self.users == user)
+        """Item ids that the user rated highest in train, in file order among equals."""
+        mine = np.flatnonzero(self.users == user)[HELD_OUT:]
         best = mine[np.argsort(-self.values[mine], kind="stable")][:most]
         return [str(item) for item in self.items[best]]
+
+    def held_out_liked(self, user: str) -> set[str]:
+        """Item ids of the test rows that the user rated at least `RELEVANT`."""
+        mine = np.flatnonzero(self.users == user)[:HELD_OUT]
+        return {str(item) for item in self.items[mine[self.values[mine] >= RELEVANT]]}
 
 
 @dataclass(frozen=True)
