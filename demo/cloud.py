@@ -64,7 +64,7 @@ def start(state: Path, quotas: str, *, owned: bool = False) -> Cloud:
     An ``owned`` one stops when this process ends, however it ends.
     """
     owner = ("--owner", str(os.getpid())) if owned else ()
-    _localcloud("start", "--state", str(state), "--quotas", quotas, *owner)
+    _localcloud("start", "--state", str(state), "--quotas", quotas, "--warm-up", *owner)
     return running(state)
 
 

@@ -76,6 +76,11 @@ def _parser() -> argparse.ArgumentParser:
             "take seconds here (default %(default)s)",
         )
         added.add_argument("--owner", type=int, metavar="PID", help="stop when this process ends")
+        added.add_argument(
+            "--warm-up",
+            action="store_true",
+            help="start Spark right away, in the background, so that the first Glue run is as quick as later ones",
+        )
     stop_parser = command("stop", stop, "Stop a local cloud and every process it started.")
     del stop_parser
     status_parser = command("status", status, "Tell whether it runs, where, and what it runs; exit 3 if not.")
@@ -106,6 +111,8 @@ def start(options: argparse.Namespace) -> int:
         command += ["--port", str(options.port)]
     if options.owner is not None:
         command += ["--owner", str(options.owner)]
+    if options.warm_up:
+        command += ["--warm-up"]
     with home.log_file.open("wb") as log:
         server = subprocess.Popen(
             command,
@@ -148,6 +155,7 @@ def serve(options: argparse.Namespace) -> int:
             quotas=_absolute_if_file(options.quotas),
             wait_scale=options.wait_scale,
             owner=options.owner,
+            warm_up=options.warm_up,
         )
     )
     # Threads that wait for something which won't come any more must not keep the process.

@@ -37,6 +37,7 @@ class Options:
     quotas: str
     wait_scale: float
     owner: int | None
+    warm_up: bool = False
 
 
 def serve(options: Options) -> None:
@@ -73,6 +74,8 @@ async def _serve(options: Options, record: Record, listener: socket.socket) -> N
     from localcloud.cloud import Cloud
 
     cloud = Cloud.build(options.home, record, options.quotas)
+    if options.warm_up:
+        cloud.glue.warm_up()
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from localcloud import roles
-from localcloud.glue.jvms import Jvm, JvmError, Jvms
+from localcloud.glue.jvms import DEFAULTS, Jvm, JvmError, Jvms
 from localcloud.home import Home, Record, client_environment
 from localcloud.processes import end_marked
 
@@ -251,7 +251,7 @@ class Driver:
         settings = {
             "spark.master": "local[2]",
             "spark.app.name": self._job["Name"],
-            "spark.driver.memory": "2g",
+            **DEFAULTS,
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.local.dir": str(self._scratch()),

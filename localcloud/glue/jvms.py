@@ -16,6 +16,7 @@ import select
 import shutil
 import struct
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -32,6 +33,8 @@ JVM_SETTINGS = (
     "spark.driver.extraLibraryPath",
 )
 """Settings that a JVM is started with; all others belong to the context, which each run makes anew."""
+DEFAULTS = {"spark.driver.memory": "2g"}
+"""What a run asks for that asks for nothing else."""
 IDLE_SECONDS = 300.0
 _START_SECONDS = 120.0
 _POLL_SECONDS = 0.02
@@ -188,11 +191,19 @@ class Jvms:
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._idle: list[Jvm] = []
+        self._warm = threading.Event()
+        self._warm.set()
         self._closed = False
+
+    def warm_up(self) -> None:
+        """Have a JVM ready for the first run, in the background; a run that comes earlier waits for it."""
+        self._warm.clear()
+        threading.Thread(target=self._warm_up, daemon=True, name="warm-up").start()
 
     def take(self, settings: Mapping[str, Any]) -> Jvm:
         """A JVM with these of ``JVM_SETTINGS``: one that waits, or a new one. The taker gives it back or ends it."""
         wanted = {name: str(settings[name]) for name in JVM_SETTINGS if name in settings}
+        self._warm.wait(_START_SECONDS)
         with self._lock:
             for jvm in self._idle:
                 if jvm.settings == wanted and jvm.returncode() is None:
@@ -222,6 +233,26 @@ class Jvms:
             idle, self._idle = self._idle, []
         for jvm in idle:
             jvm.end()
+
+    def _warm_up(self) -> None:
+        jvm = Jvm(self._folder / "jvm-0", DEFAULTS, self._environment)
+        try:
+            port, secret = jvm.connection()
+            with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+                done = spark.exercise(
+                    Path(folder), {"PYSPARK_GATEWAY_PORT": str(port), "PYSPARK_GATEWAY_SECRET": secret}
+                )
+        except (JvmError, OSError, subprocess.SubprocessError) as error:
+            print(f"Spark's JVM was not warmed up: {error}", flush=True)
+            jvm.end()
+        else:
+            if done.returncode:
+                print(f"Spark's JVM was not warmed up: {done.stderr.strip()}", flush=True)
+                jvm.end()
+            else:
+                self.give_back(jvm)
+        finally:
+            self._warm.set()
 
     def _end_idle(self, jvm: Jvm, taken: int) -> None:
         with self._lock:

@@ -119,6 +119,10 @@ class GlueRuns:
             if driver is not None and driver.returncode() is None
         ]
 
+    def warm_up(self) -> None:
+        """Make the first run as quick as later ones, in the background."""
+        self._jvms.warm_up()
+
     def take_jvm(self, request: dict[str, Any]) -> dict[str, Any]:
         """Give a run's driver Spark's JVM: ``port`` and ``secret`` to connect with.
 

@@ -7,10 +7,12 @@ its optimising compiler, 28 with Spark's classes in a shared archive besides (``
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from localcloud.home import LocalCloudError
@@ -19,14 +21,14 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 # A short job on few cores is over before C2 or a parallel collector pay.
 _SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData"
 
-# Touches what jobs use: text and Parquet, joins, windows, sorts, Python functions over rows and Arrow.
+# Touches what jobs use: text and Parquet, joins, windows, sorts, caches, Python functions over rows and Arrow.
 _EXERCISE = """
-import sys
-from pyspark import SparkContext
-from pyspark.sql import SparkSession, Window, functions as F
+import json, sys
+from pyspark import SparkContext, StorageLevel
+from pyspark.sql import Observation, SparkSession, Window, functions as F
 
-spark = SparkSession.builder.getOrCreate()
-folder = sys.argv[1]
+folder, settings = sys.argv[1], json.loads(sys.argv[2])
+spark = SparkSession.builder.config(map=settings).getOrCreate()
 spark.range(1000).select(F.concat_ws(",", "id", F.col("id") % 7).alias("value")).write.text(folder + "/text")
 lines = spark.read.text(folder + "/text").select("value", "_metadata.file_path")
 rows = lines.select(F.from_csv("value", "id LONG, kind INT").alias("row"), "file_path").select("row.*", "file_path")
@@ -37,10 +39,20 @@ joined = joined.withColumn("text", F.udf(str)("id")).withColumn("even", F.expr("
 joined.mapInArrow(lambda batches: batches, joined.schema).write.parquet(folder + "/parquet")
 read = spark.read.parquet(folder + "/parquet").cache()
 read.join(counts, "kind", "left_anti").unionByName(read).orderBy("id").limit(5).toPandas()
+lists = read.groupBy("kind").agg(F.collect_list("text").alias("texts"), F.collect_list("id").alias("ids"))
+pairs = lists.select("kind", F.posexplode(F.arrays_zip("texts", "ids")).alias("at", "pair"))
+kept = pairs.select("kind", "at", "pair.*").mapInArrow(lambda batches: batches, "kind int, at int, texts string, ids long")
+kept = kept.persist(StorageLevel.DISK_ONLY)
+kept.groupBy("kind", "texts").agg(F.sum("ids").alias("n")).join(kept, ["kind", "texts"]).count()
+seen = Observation()
+placed = kept.unionAll(kept).coalesce(1).sortWithinPartitions("kind", F.col("texts").try_cast("decimal(38,0)"))
+placed.withColumn("place", F.monotonically_increasing_id()).observe(seen, F.max("place")).write.parquet(folder + "/placed")
+seen.get
 process = SparkContext._gateway.proc
 spark.stop()
-process.stdin.close()
-process.wait()
+if process is not None:
+    process.stdin.close()
+    process.wait()
 """
 
 
@@ -80,19 +92,8 @@ def prepare() -> Path:
         part = Path(folder) / archive.name
         options = f'{_SHORT_LIVED} "-XX:ArchiveClassesAtExit={part}" -Xlog:disable'
         settings = Path(folder) / "spark.conf"
-        settings.write_text(
-            f"spark.master local[2]\nspark.ui.enabled false\nspark.driver.host 127.0.0.1\n"
-            f"spark.driver.bindAddress 127.0.0.1\nspark.sql.shuffle.partitions 2\n"
-            f"spark.local.dir {folder}/scratch\nspark.driver.extraJavaOptions {options}\n",
-            encoding="utf-8",
-        )
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(("SPARK_", "PYSPARK_"))
-        } | {"PYSPARK_PYTHON": sys.executable, "PYSPARK_SUBMIT_ARGS": submit_arguments(settings)}
-        done = subprocess.run(
-            [sys.executable, "-c", _EXERCISE, folder],
-            cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=600,
-        )  # fmt: skip
+        settings.write_text(f"spark.driver.extraJavaOptions {options}\n", encoding="utf-8")
+        done = exercise(Path(folder), {"PYSPARK_SUBMIT_ARGS": submit_arguments(settings)})
         if done.returncode or not part.exists():
             raise LocalCloudError(
                 f"Spark's classes can't be archived; Glue runs work without, and start slower: "
@@ -100,6 +101,30 @@ def prepare() -> Path:
             )
         part.replace(archive)
     return archive
+
+
+def exercise(folder: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run some small Spark jobs of all kinds, whose files go to ``folder``."""
+    settings = {
+        "spark.master": "local[2]",
+        "spark.ui.enabled": "false",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.local.dir": str(folder / "scratch"),
+    }
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("SPARK_", "PYSPARK_"))
+    }
+    return subprocess.run(
+        [sys.executable, "-c", _EXERCISE, str(folder), json.dumps(settings)],
+        cwd=folder,
+        env={**inherited, "PYSPARK_PYTHON": sys.executable, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
 
 
 def submit_arguments(settings: Path) -> str:
