@@ -64,6 +64,16 @@ class MovieLensSplit:
         held = (self.place >= first) & (self.place < first + VALIDATION_PER_USER)
         return np.flatnonzero((self.place >= TEST_PER_USER) & ~held), np.flatnonzero(held)
 
+    def drawn_fold(self, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The same with five ratings of each user drawn from train: users have only two such folds in a row."""
+        train = self.train
+        user = self.columns[train, 0]
+        order = np.lexsort((np.random.default_rng(seed).random(train.size), user))
+        place = np.arange(train.size) - np.searchsorted(user[order], user[order])
+        held = np.zeros(train.size, np.bool_)
+        held[order[place < VALIDATION_PER_USER]] = True
+        return train[~held], train[held]
+
     @property
     def width(self) -> int:
         return USERS + ITEMS
