@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--rows", default="1,4,16", help="millions of rows, ascending")
     parser.add_argument("--cores", default="2")
     parser.add_argument(
-        "--memory", default="1g", help="Java heap: all that is given is used in the end, needed or not"
+        "--memory", default="640m", help="Java heap: all that is given is used in the end, needed or not"
     )
     parser.add_argument("--dataset", type=Path, help="a data set document, but for its interactions")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)

@@ -18,6 +18,8 @@ UNKNOWN = -1
 """Stands for a user or item that has no column."""
 NEGATIVE = float("-inf")
 """Stands for the time of an interaction that never was: a sampled negative."""
+PACKED_ROWS = 65_536
+"""Rows that are packed into one at most: Spark copies packed rows whole, in the JVM and on their way."""
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,7 @@ def by_key(key: NDArray[Any]) -> Iterator[tuple[int, Ints]]:
 
 
 def by_bucket(batch: Batch, buckets: Ints) -> Iterator[tuple[int, Batch]]:
-    """Yield each bucket, ascending, with its rows, in order."""
+    """Yield each bucket, ascending, with its rows, in order, at most ``PACKED_ROWS`` at a time."""
     groups = list(by_key(buckets))
     if not groups:
         return
@@ -238,9 +240,11 @@ def by_bucket(batch: Batch, buckets: Ints) -> Iterator[tuple[int, Batch]]:
     entries = np.concatenate(([0], np.cumsum(batch.extra.lengths))).tolist()
     start = 0
     for bucket, places in groups:
-        end = start + len(places)
-        yield bucket, batch.slice(start, end, slice(entries[start], entries[end]))
-        start = end
+        stop = start + len(places)
+        while start < stop:
+            end = min(start + PACKED_ROWS, stop)
+            yield bucket, batch.slice(start, end, slice(entries[start], entries[end]))
+            start = end
 
 
 def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
-from fmrec.encoding.batches import UNKNOWN, Batch, Ragged
+from fmrec.encoding.batches import PACKED_ROWS, UNKNOWN, Batch, Ragged
 from fmrec.encoding.checks import GOOD, STATE
 from fmrec.encoding.exchange import ROWS, TABLE, Packed, map_packed, pack
 from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE
@@ -26,8 +26,6 @@ from fmrec.encoding.rows import FILE, LINE, PATH, POSITION, RAW, START
 
 CHUNK_ROWS = 1_000_000
 """Rows that share a list of texts: more make fewer texts in all, and take more memory."""
-BLOB_ROWS = 131_072
-"""Rows or texts in one packed row."""
 CHUNK, PLACE = "bucket", "place"
 PIECES, TEXTS, BAD, ODD = 100, 101, 102, 103
 """Kinds beside those of ``exchange``: counts of rows as JSON; distinct texts; rows for the quarantine; and
@@ -234,14 +232,14 @@ def _chunk(batches: list[pa.RecordBatch], texts: Mapping[int, str]) -> Iterator[
         found = np.asarray(encoded.indices.fill_null(UNKNOWN)).astype(np.int64)
         counts = np.bincount(found[found >= 0], minlength=len(encoded.dictionary))
         places.append(found)
-        for first in range(0, len(counts), BLOB_ROWS):
+        for first in range(0, len(counts), PACKED_ROWS):
             yield _row(
                 chunk,
                 TEXTS,
                 namespace=namespace,
                 first=first,
-                texts=encoded.dictionary[first : first + BLOB_ROWS],
-                counts=pa.array(counts[first : first + BLOB_ROWS], pa.int64()),
+                texts=encoded.dictionary[first : first + PACKED_ROWS],
+                counts=pa.array(counts[first : first + PACKED_ROWS], pa.int64()),
             )
     user, item, *context = places
     extra = Ragged.empty(len(table))
@@ -251,8 +249,8 @@ def _chunk(batches: list[pa.RecordBatch], texts: Mapping[int, str]) -> Iterator[
         extra = Ragged(lengths, entries, np.zeros(len(entries), np.float32))
     value, time = _numbers(table, "value", np.float64), _numbers(table, "timestamp", np.float64)
     whole = Batch(user, item, value, time, positions, extra)
-    for start in range(0, len(whole), BLOB_ROWS):
-        end = min(start + BLOB_ROWS, len(whole))
+    for start in range(0, len(whole), PACKED_ROWS):
+        end = min(start + PACKED_ROWS, len(whole))
         entries_of = slice(start * len(context), end * len(context))
         yield _row(chunk, ROWS, data=whole.slice(start, end, entries_of).to_bytes())
 
