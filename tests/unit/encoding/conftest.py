@@ -14,8 +14,20 @@ from fmrec.encoding.datasource import RecordIOProtobuf
 from fmrec.encoding.job import encode
 from fmrec.encoding.session import local_session
 from fmrec.manifest import Manifest
+from localcloud.glue.spark import java_options, submit_arguments
 
 ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _short_lived_jvms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Start JVMs, those of tests' own programs too, as the local cloud does for small jobs."""
+    folder = tmp_path_factory.mktemp("jvm")
+    settings = folder / "spark.conf"
+    settings.write_text(f"spark.driver.extraJavaOptions {java_options(folder)}\n", encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYSPARK_SUBMIT_ARGS", submit_arguments(settings))
+        yield
 
 
 @pytest.fixture(scope="session")
