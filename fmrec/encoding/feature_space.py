@@ -9,7 +9,7 @@ number a partition and namespace, whatever the number of names.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import accumulate
 
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
@@ -77,10 +77,18 @@ def write_index(
     return ranges
 
 
-def read_index(spark: SparkSession, uri: str, namespace: str) -> DataFrame:
-    """Return one namespace of a written index: ``name`` and ``column``."""
+def read_index(spark: SparkSession, uri: str, namespaces: Mapping[str, int]) -> DataFrame:
+    """Return some namespaces of a written index: ``NAMESPACE``, ``NAME`` and ``column``.
+
+    Parameters
+    ----------
+    namespaces : mapping of str to int
+        The ordinals to give them, by their names.
+    """
     index = spark.read.schema("column bigint, namespace string, name string").parquet(uri)
-    return index.where(F.col("namespace") == namespace).select("name", "column")
+    ordinals = F.create_map(*[F.lit(part) for pair in namespaces.items() for part in pair])
+    found = index.where(F.col("namespace").isin(*namespaces))
+    return found.select(ordinals[F.col("namespace")].alias(NAMESPACE), NAME, "column")
 
 
 def _sizes(ordered: DataFrame) -> Counter[tuple[int, int]]:

@@ -12,9 +12,9 @@ from fmrec.dataset import Dataset, Feature
 from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE, Keep, read_index
 from fmrec.encoding.rows import resolve
 from fmrec.encoding.side_features import (
-    ENTRIES,
     OWNER,
     Measured,
+    all_entries,
     as_text,
     measure,
     names_of,
@@ -55,10 +55,10 @@ def context_texts(dataset: Dataset) -> dict[int, Column]:
 
 @dataclass(frozen=True)
 class _Owned:
-    """A feature's entries by what owns them: a user, an item, or a text of context."""
+    """Features' entries by what owns them, a user, an item, or a text of context: ``OWNER`` and ``ENTRIES``."""
 
-    ordinal: int
-    measured: Measured
+    features: dict[int, Feature]
+    """By the ordinals of their namespaces."""
     frame: DataFrame
 
 
@@ -86,35 +86,37 @@ class SideFeatures:
         keep: Keep,
     ) -> None:
         self._spark = spark
-        self._owned: dict[str, list[_Owned]] = {"user": [], "item": [], "interaction": []}
+        self._sides: dict[str, _Owned] = {}
+        self._contexts: list[_Owned] = []
         numbered = list(enumerate(dataset.features, start=FIRST_ORDINAL))
         for side, attributes in (("user", dataset.users), ("item", dataset.items)):
-            features = [feature for _, feature in numbered if feature.of == side]
+            features = {ordinal: feature for ordinal, feature in numbered if feature.of == side}
             if attributes is None or not features:
                 continue
             path = resolve(raw_uri, attributes.source.path)
             known = ids.where(F.col(NAMESPACE) == SIDES.index(side)).select(F.col(NAME).alias(OWNER))
-            table = keep(read_attributes(spark, attributes, path, features).join(known, OWNER, "left_semi"))
-            for ordinal, feature in numbered:
-                if feature.of == side:
-                    measured = measure(table, feature, as_text(feature), F.lit(1), partitions, keep)
-                    entries = measured.entries(measured.token(as_text(feature))).alias(ENTRIES)
-                    self._owned[side].append(_Owned(ordinal, measured, table.select(OWNER, entries)))
+            read = read_attributes(spark, attributes, path, list(features.values()))
+            table = keep(read.join(known, OWNER, "left_semi"))
+            entries = {}
+            for ordinal, feature in features.items():
+                measured = measure(table, feature, as_text(feature), F.lit(1), partitions, keep)
+                entries[ordinal] = measured.entries(measured.token(as_text(feature)))
+            self._sides[side] = _Owned(features, table.select(OWNER, all_entries(entries)))
         for ordinal, feature in numbered:
             if feature.of == "interaction":
                 counted = texts.where(F.col(NAMESPACE) == ordinal).groupBy(F.col(NAME).alias(OWNER))
                 frame = counted.agg(F.sum(COUNT).alias("_times"))
-                self._owned["interaction"].append(_contexts(frame, ordinal, feature, partitions, keep))
+                self._contexts.append(_contexts(frame, ordinal, feature, partitions, keep))
 
     def names(self) -> list[DataFrame]:
         """Return each namespace's names for the index."""
-        return [names_of(owned.frame, owned.ordinal) for all_of in self._owned.values() for owned in all_of]
+        return [names_of(owned.frame) for owned in (*self._sides.values(), *self._contexts)]
 
     def describes(self, side: str) -> bool:
-        return bool(self._owned[side])
+        return side in self._sides
 
     def rows(self, side: str, index_uri: str, trained: DataFrame | None = None) -> DataFrame:
-        """Return all features of one side: ``column`` (bigint), ``columns`` and ``values``, the own column first.
+        """Return all features of a described side: ``column`` (bigint), ``columns`` and ``values``, the own column first.
 
         Parameters
         ----------
@@ -122,44 +124,47 @@ class SideFeatures:
             ``column`` of all that train met: the others' own columns, which no training row has, are left
             out. None to leave out none.
         """
-        index = read_index(self._spark, index_uri, side)
+        index = read_index(self._spark, index_uri, {side: SIDES.index(side)})
         whole = index.select(F.col(NAME).alias(OWNER), "column")
         own = F.array("column"), F.array(F.lit(1.0).cast("float"))
         if trained is not None:
             whole = whole.join(trained.withColumn("_known", F.lit(True)), "column", "left")
             own = F.when(F.col("_known"), own[0]), F.when(F.col("_known"), own[1])
-        lists: list[tuple[Column, Column]] = [own]
-        for owned in self._owned[side]:
-            found = self._looked_up(owned, index_uri, f"_{owned.ordinal}")
-            whole = whole.join(found, OWNER, "left")
-            lists.append((F.col(f"_{owned.ordinal}_columns"), F.col(f"_{owned.ordinal}_values")))
-        columns, values = _concatenated(lists)
+        whole = whole.join(self._looked_up(self._sides[side], index_uri), OWNER, "left")
+        none = F.array().cast("array<bigint>"), F.array().cast("array<float>")
+        columns, values = (
+            F.concat(F.coalesce(first, nothing), F.coalesce(extra, nothing))
+            for first, extra, nothing in zip(own, ("extra_columns", "extra_values"), none, strict=True)
+        )
         return whole.select("column", columns.alias("columns"), values.alias("values"))
 
     @property
     def contexts(self) -> list[int]:
         """The ordinals of the namespaces that texts of context are in."""
-        return [owned.ordinal for owned in self._owned["interaction"]]
+        return [ordinal for owned in self._contexts for ordinal in owned.features]
 
     def of_texts(self, index_uri: str) -> DataFrame:
         """Return what stands for each id and text of context: what ``chunks.pack_columns`` takes."""
+        ids = read_index(self._spark, index_uri, {side: ordinal for ordinal, side in enumerate(SIDES)})
         frames = [
-            read_index(self._spark, index_uri, side).select(
-                F.lit(ordinal).alias(NAMESPACE),
+            ids.select(
+                NAMESPACE,
                 NAME,
                 F.array("column").alias("columns"),
                 F.array(F.lit(1.0).cast("float")).alias("values"),
             )
-            for ordinal, side in enumerate(SIDES)
         ]
-        for owned in self._owned["interaction"]:
-            found = self._looked_up(owned, index_uri, "_")
-            frames.append(found.select(F.lit(owned.ordinal).alias(NAMESPACE), OWNER, "__columns", "__values"))
+        for owned in self._contexts:
+            (ordinal,) = owned.features
+            found = self._looked_up(owned, index_uri)
+            frames.append(
+                found.select(F.lit(ordinal).alias(NAMESPACE), OWNER, "extra_columns", "extra_values")
+            )
         return reduce(DataFrame.unionAll, frames)
 
-    def _looked_up(self, owned: _Owned, index_uri: str, prefix: str) -> DataFrame:
-        index = read_index(self._spark, index_uri, owned.measured.feature.name)
-        return to_columns(owned.frame, index).toDF(OWNER, f"{prefix}_columns", f"{prefix}_values")
+    def _looked_up(self, owned: _Owned, index_uri: str) -> DataFrame:
+        ordinals = {feature.name: ordinal for ordinal, feature in owned.features.items()}
+        return to_columns(owned.frame, read_index(self._spark, index_uri, ordinals))
 
 
 def _context(at: int) -> str:
@@ -170,15 +175,9 @@ def _contexts(frame: DataFrame, ordinal: int, feature: Feature, partitions: int,
     """Return each different text of a context feature once, with its entries and how often it occurs."""
     text = F.col(OWNER)
     if feature.kind == "date-part":  # whose text is a token already
-        measured = Measured(feature)
-        return _Owned(ordinal, measured, frame.select(OWNER, measured.entries(text).alias(ENTRIES), "_times"))
-    measured = measure(frame, feature, text, F.col("_times"), partitions, keep)
-    entries = measured.entries(measured.token(text)).alias(ENTRIES)
-    return _Owned(ordinal, measured, frame.select(OWNER, entries, "_times"))
-
-
-def _concatenated(lists: list[tuple[Column, Column]]) -> tuple[Column, Column]:
-    no_columns, no_values = F.array().cast("array<bigint>"), F.array().cast("array<float>")
-    columns = F.concat(no_columns, *[F.coalesce(columns, no_columns) for columns, _ in lists])
-    values = F.concat(no_values, *[F.coalesce(values, no_values) for _, values in lists])
-    return columns, values
+        measured, token = Measured(feature), text
+    else:
+        measured = measure(frame, feature, text, F.col("_times"), partitions, keep)
+        token = measured.token(text)
+    entries = all_entries({ordinal: measured.entries(token)})
+    return _Owned({ordinal: feature}, frame.select(OWNER, entries, "_times"))

@@ -117,24 +117,37 @@ def measure(
     return Measured(feature)
 
 
-def names_of(owned: DataFrame, ordinal: int) -> DataFrame:
+def all_entries(entries: Mapping[int, Column]) -> Column:
+    """Return the entries of several features, by the ordinals of their namespaces, as ``ENTRIES`` has them."""
+
+    def placed(ordinal: int, found: Column) -> Column:
+        return F.transform(
+            found, lambda entry: F.struct(F.lit(ordinal).alias(NAMESPACE), entry["name"], entry["weight"])
+        )
+
+    return F.concat(*[placed(ordinal, found) for ordinal, found in entries.items()]).alias(ENTRIES)
+
+
+def names_of(owned: DataFrame) -> DataFrame:
     """Return the names that occur in ``ENTRIES``, each with how often."""
-    entry = F.explode(F.col(ENTRIES))
-    weight = F.col("_times") if "_times" in owned.columns else F.lit(1)
+    times = F.col("_times") if "_times" in owned.columns else F.lit(1)
     return (
-        owned.select(weight.alias("_times"), entry.alias("_entry"))
-        .groupBy(F.col("_entry.name").alias(NAME))
+        owned.select(times.alias("_times"), F.inline(ENTRIES))
+        .groupBy(NAMESPACE, NAME)
         .agg(F.sum("_times").alias(COUNT))
-        .select(F.lit(ordinal).alias(NAMESPACE), NAME, COUNT)
     )
 
 
 def to_columns(owned: DataFrame, index: DataFrame) -> DataFrame:
-    """Replace names by columns: ``OWNER``, ``extra_columns`` and ``extra_values``, sorted by column."""
-    entries = owned.select(OWNER, F.explode(ENTRIES).alias("_entry")).select(
-        OWNER, F.col("_entry.name").alias(NAME), F.col("_entry.weight").alias("weight")
-    )
-    found = entries.join(index, NAME).groupBy(OWNER)
+    """Replace names by columns: ``OWNER``, ``extra_columns`` and ``extra_values``, sorted by column.
+
+    Parameters
+    ----------
+    index : DataFrame
+        ``NAMESPACE`` (an ordinal), ``NAME`` and ``column``.
+    """
+    entries = owned.select(OWNER, F.inline(ENTRIES))
+    found = entries.join(index, [NAMESPACE, NAME]).groupBy(OWNER)
     pairs = F.array_sort(F.collect_list(F.struct("column", "weight"))).alias("_pairs")
     return found.agg(pairs).select(
         OWNER,
