@@ -193,6 +193,12 @@ def delete(uri: str) -> None:
         local_path(uri).unlink(missing_ok=True)
 
 
+def delete_folder(prefix_uri: str) -> None:
+    """Delete every object in a folder and below it. Raises as ``list_objects`` and ``delete``."""
+    for stored in list_objects(prefix_uri):
+        delete(stored.uri)
+
+
 def local_path(uri: str) -> Path:
     """Return the path of a local URI.
 

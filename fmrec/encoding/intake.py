@@ -188,8 +188,7 @@ def _check_usable(intake: Intake, path: str, limit: float, quarantine_uri: str) 
 
 def _write_quarantine(spark: SparkSession, intake: Intake, problems: dict[int, Problem], uri: str) -> None:
     if not intake.bad:
-        for earlier in objectstore.list_objects(uri):
-            objectstore.delete(earlier.uri)
+        objectstore.delete_folder(uri)
         with objectstore.open_output(objectstore.join(uri, "part-00000.parquet")) as file:
             pq.write_table(QUARANTINE_SCHEMA.empty_table(), file)
         return

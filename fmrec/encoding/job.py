@@ -181,6 +181,9 @@ class _Job:
                 if not parts and OUTPUTS[name] == PARQUET:
                     parts = [store_no_pairs(output)]
                 output.commit(parts, overwrite=True)
+        for side in SIDES:
+            if side not in tables:  # an earlier run may have had some
+                objectstore.delete_folder(self._output(f"{side}_features/"))
         objectstore.write_bytes(self._output("manifest.json"), manifest.to_json().encode("utf-8"))
         return manifest
 

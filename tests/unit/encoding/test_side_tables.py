@@ -107,6 +107,10 @@ def test_a_user_s_and_an_item_s_rows_make_up_what_is_encoded_and_rank_as_brute_f
     assert found == pytest.approx(expected, abs=1e-5)
     assert np.array_equal(np.argsort(-found, axis=1)[:, :10], np.argsort(-expected, axis=1)[:, :10])
 
+    plain = {key: value for key, value in DOCUMENT.items() if key not in ("users", "items", "features")}
+    assert "side_features" not in encode_document(plain, raw, tmp_path).details
+    assert not [path for path in tmp_path.glob("*_features/*") if path.suffix == ".parquet"]
+
 
 def test_large_tables_meet_rows_in_buckets_and_give_the_same_bytes(
     raw: Path, encode_document: Callable[..., Manifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -114,6 +114,9 @@ def test_listing_is_sorted_recursive_and_stays_in_its_folder(folder: str) -> Non
     assert objectstore.list_objects(objectstore.join(folder, "train")) == expected
     assert objectstore.list_objects(objectstore.join(folder, "train/")) == expected
     assert objectstore.list_objects(objectstore.join(folder, "nothing")) == []
+    objectstore.delete_folder(objectstore.join(folder, "train"))
+    left = [Path(stored.uri).parts[-2] for stored in objectstore.list_objects(folder)]
+    assert left == ["test", "train-old"]
 
 
 def test_listing_goes_past_one_page_and_skips_folder_markers(bucket: str) -> None:
