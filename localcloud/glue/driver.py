@@ -75,8 +75,15 @@ class Driver:
         self._credentials = roles.credentials(job["Role"], "GlueJobRunnerSession")
 
     @property
+    def started(self) -> bool:
+        return self._process is not None
+
+    @property
     def pid(self) -> int:
-        return self._process.pid if self._process is not None else 0
+        """The process's id, once it is started."""
+        if self._process is None:
+            raise RuntimeError("a driver has no process id before it is started")
+        return self._process.pid
 
     def start(self) -> None:
         """Fetch the script and its libraries, and start the process.

@@ -116,7 +116,7 @@ class GlueRuns:
         return [
             {"kind": "glue", "name": run_id, "pid": driver.pid}
             for run_id, driver in drivers
-            if driver is not None and driver.returncode() is None
+            if driver is not None and driver.started and driver.returncode() is None
         ]
 
     def warm_up(self) -> None:
