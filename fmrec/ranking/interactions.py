@@ -43,12 +43,10 @@ class Interactions:
         users, items = np.broadcast_arrays(users, items)
         width = max(int(self.items.max(initial=0)), int(items.max(initial=0))) + 1
         owners = np.repeat(np.arange(self.users), self.counts())
-        keys = owners * width + self.items
+        keys = np.append(owners * width + self.items, -1)  # what is beyond the last equals nothing
         wanted = users * width + items
-        at = np.searchsorted(keys, wanted)
-        found: npt.NDArray[np.bool_] = np.zeros(wanted.shape, bool)
-        inside = (at < len(keys)) & (items >= 0)
-        found[inside] = keys[at[inside]] == wanted[inside]
+        found: npt.NDArray[np.bool_] = keys[np.searchsorted(keys[:-1], wanted)] == wanted
+        found &= items >= 0
         return found
 
 

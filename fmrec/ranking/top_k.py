@@ -131,17 +131,20 @@ class _Ranker:
         self._score(users, start, scores, maxima)
         bound = self._lower_bound(maxima)
         opened = maxima >= bound
-        if np.isneginf(bound).any():  # somebody may get fewer than k items
+        few = bool(np.isneginf(bound).any())  # somebody may get fewer than k items
+        if few:
             opened &= maxima > -np.inf
         if np.count_nonzero(opened) > 4 * self._k * count:
             # Equal scores everywhere (a user without a profile): the first k groups hold the first items.
             tied = (maxima == bound) & opened
             opened = (opened & ~tied) | (tied & (np.cumsum(tied, axis=0, dtype=np.int32) <= self._k))
-        group, user = np.nonzero(opened)
+        # Of flat arrays, NumPy finds what is not zero several times as fast.
+        group, user = np.divmod(np.flatnonzero(opened), count)
         found = scores.reshape(self._groups, GROUP, count)[group, :, user]
         good = found >= bound[user, None]
-        good &= found > -np.inf
-        at, within = np.nonzero(good)
+        if few:
+            good &= found > -np.inf
+        at, within = np.divmod(np.flatnonzero(good), GROUP)
         user, item, score = user[at], group[at] * GROUP + within, found[at, within]
         # lexsort is stable and items ascend for each user, so equal scores stay in the order of items.
         order = np.lexsort((-score, user))
@@ -174,12 +177,14 @@ class _Ranker:
         if self._seen is None:
             return np.zeros(0, np.int64), np.zeros(chunks + 1, np.int64)
         indptr = self._seen.indptr[start : start + count + 1]
-        items = self._seen.items[indptr[0] : indptr[-1]].astype(np.int64)
-        users = np.repeat(np.arange(count), np.diff(indptr))
-        chunk = (items // CHUNK).astype(np.uint16)  # a stable sort of 16 bits is a radix sort
+        items = self._seen.items[indptr[0] : indptr[-1]]
+        # A stable sort of so few bits is a radix sort, of one byte at a time.
+        chunk = (items // CHUNK).astype(np.uint8 if chunks <= 256 else np.uint16)
         order = np.argsort(chunk, kind="stable")
         bounds = np.concatenate([[0], np.cumsum(np.bincount(chunk, minlength=chunks))])
-        return (items * count + users)[order], bounds
+        positions = np.repeat(np.arange(count), np.diff(indptr))
+        positions += np.multiply(items, count, dtype=np.int64)
+        return positions[order], bounds
 
     def _lower_bound(self, maxima: Scores) -> Scores:
         """A score (block users,) that at least k items of each user reach, or -inf."""
