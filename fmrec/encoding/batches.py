@@ -144,6 +144,13 @@ class Batch:
             Ragged(extra.lengths[start:end], extra.columns[entries], extra.values[entries]),
         )
 
+    def cut(self, rows: int) -> Iterator[Batch]:
+        """Yield all rows in order, at most ``rows`` at a time, without copying."""
+        entries = np.concatenate(([0], np.cumsum(self.extra.lengths))).tolist()
+        for start in range(0, len(self), rows):
+            end = min(start + rows, len(self))
+            yield self.slice(start, end, slice(entries[start], entries[end]))
+
     def to_bytes(self) -> bytes:
         extra = self.extra
         plain = (self.user, self.item, self.value, self.time, self.row)
@@ -240,11 +247,10 @@ def by_bucket(batch: Batch, buckets: Ints) -> Iterator[tuple[int, Batch]]:
     entries = np.concatenate(([0], np.cumsum(batch.extra.lengths))).tolist()
     start = 0
     for bucket, places in groups:
-        stop = start + len(places)
-        while start < stop:
-            end = min(start + PACKED_ROWS, stop)
-            yield bucket, batch.slice(start, end, slice(entries[start], entries[end]))
-            start = end
+        end = start + len(places)
+        for rows in batch.slice(start, end, slice(entries[start], entries[end])).cut(PACKED_ROWS):
+            yield bucket, rows
+        start = end
 
 
 def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -249,10 +249,8 @@ def _chunk(batches: list[pa.RecordBatch], texts: Mapping[int, str]) -> Iterator[
         extra = Ragged(lengths, entries, np.zeros(len(entries), np.float32))
     value, time = _numbers(table, "value", np.float64), _numbers(table, "timestamp", np.float64)
     whole = Batch(user, item, value, time, positions, extra)
-    for start in range(0, len(whole), PACKED_ROWS):
-        end = min(start + PACKED_ROWS, len(whole))
-        entries_of = slice(start * len(context), end * len(context))
-        yield _row(chunk, ROWS, data=whole.slice(start, end, entries_of).to_bytes())
+    for rows in whole.cut(PACKED_ROWS):
+        yield _row(chunk, ROWS, data=rows.to_bytes())
 
 
 def _numbers(table: pa.Table, name: str, dtype: Any) -> NDArray[Any]:

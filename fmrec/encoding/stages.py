@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import pyarrow as pa
@@ -238,10 +239,8 @@ def to_parts(
                     else:
                         found.append(Batch.from_bytes(data))
                 batch = order.sort(Batch.concatenate(found), channel)
-                for start in range(0, len(batch), ENCODE_ROWS):
-                    chunk = batch.take(np.arange(start, min(start + ENCODE_ROWS, len(batch))))
-                    for table in loaded:
-                        chunk = table.beside(chunk)
+                for plain in batch.cut(ENCODE_ROWS):
+                    chunk = reduce(lambda batch, table: table.beside(batch), loaded, plain)
                     series.write(
                         _encode(chunk, feature_dim),
                         len(chunk),
