@@ -30,7 +30,7 @@ from algorithms.factorization_machines.train import Trainer
 from bench.movielens_split import ITEMS, USERS, MovieLensSplit, two_hot
 from bench.rating_tasks import PredictRating, SideFeatures
 from bench.trials import BUILD, Result, Task, Trial, Which, choose, report_test
-from fmrec.ranking.interactions import from_pairs
+from fmrec.artifacts.interactions import from_pairs
 from fmrec.ranking.metrics import accuracy_metrics
 from fmrec.ranking.top_k import top_k
 

@@ -22,8 +22,8 @@ from demo import peers, results
 from demo.cloud import ROOT, Cloud, cdk, cloud
 from demo.movielens import MovieLens, fetch
 from demo.peers import Arena
-from fmrec.execution import Execution, follow, stack_outputs, start
-from fmrec.run_command import PIPELINE_STACK, STORAGE_STACK
+from fmrec.commands.run import PIPELINE_STACK, STORAGE_STACK
+from fmrec.execution.state_machine import Execution, follow, stack_outputs, start
 
 SIDES: dict[str, Any] = {
     "task": "predict-rating",

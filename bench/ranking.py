@@ -21,9 +21,9 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from fmrec.artifacts.interactions import Interactions
 from fmrec.ranking.blas import cores, single_threaded_products
 from fmrec.ranking.evaluation import Judge
-from fmrec.ranking.interactions import Interactions
 from fmrec.ranking.popularity import most_popular
 from fmrec.ranking.top_k import BLOCK_BYTES, BLOCK_USERS, CHUNK, top_k
 

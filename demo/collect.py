@@ -15,9 +15,9 @@ from demo.cloud import Cloud
 from demo.movielens import MovieLens
 from demo.peers import Arena
 from demo.report import Report
-from fmrec.execution import Execution
-from fmrec.manifest import Manifest
-from fmrec.model import FactorizationMachine
+from fmrec.artifacts.manifest import Manifest
+from fmrec.execution.state_machine import Execution
+from fmrec.model.factorization_machine import FactorizationMachine
 
 EXAMPLE_USERS = ("1", "42", "405")
 HIT = " - held out, and liked"

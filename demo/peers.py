@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from demo.cloud import Cloud
-from fmrec.model import FactorizationMachine
+from fmrec.artifacts.encoded_run import EncodedRun, open_encoded
+from fmrec.artifacts.interactions import Interactions
+from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.ranking.evaluation import Judge
-from fmrec.ranking.interactions import Interactions
 from fmrec.ranking.popularity import most_popular
 from fmrec.ranking.top_k import top_k
-from fmrec.recommendations.encoded import EncodedRun, open_encoded
 
 K = 10
 ALS_FACTORS, ALS_REGULARIZATION, ALS_ITERATIONS, ALS_CONFIDENCE = 64, 60.0, 15, 10.0

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from demo.cloud import Cloud
 from demo.movielens import MovieLens
+from fmrec.artifacts.manifest import Manifest
 from fmrec.errors import FmrecError
-from fmrec.execution import TRAINING_LOG_GROUP, Execution, JobStarted, log_lines
-from fmrec.manifest import Manifest
-from fmrec.model import FactorizationMachine
+from fmrec.execution.state_machine import TRAINING_LOG_GROUP, Execution, JobStarted, log_lines
+from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.recommendations.table import STRANGERS
 
 FM_REPOSITORY = "factorization-machines"

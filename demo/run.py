@@ -14,9 +14,9 @@ from demo.cloud import ROOT, Cloud, cdk, cloud
 from demo.collect import collect
 from demo.figures import print_figures, print_how_to_use, say
 from demo.movielens import MovieLens, fetch
-from fmrec.execution import Execution, follow, stack_outputs, start
-from fmrec.progress import Progress
-from fmrec.run_command import PIPELINE_STACK, STORAGE_STACK
+from fmrec.commands.run import PIPELINE_STACK, STORAGE_STACK
+from fmrec.execution.progress import Progress
+from fmrec.execution.state_machine import Execution, follow, stack_outputs, start
 
 STATE = ROOT / "out/demo/cloud"
 OUTPUT = ROOT / "out/demo"

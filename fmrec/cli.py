@@ -25,14 +25,14 @@ class Command:
 
 COMMANDS = {
     "encode": Command("encode interactions to recordIO-protobuf on this machine, as the Glue job does", "fmrec.encoding.command"),
-    "plan": Command("print the instances each step would use, why, and what they cost", "fmrec.instances.command", "add_plan_arguments", "run_plan"),
-    "quotas": Command("show what quotas the account has against what the settings need", "fmrec.instances.command", "add_quotas_arguments", "run_quotas"),
-    "run": Command("start the deployed workflow and follow it", "fmrec.run_command"),
-    "models": Command("list the registered models: run, approval, what was measured, and which one serves", "fmrec.registry.command", "add_models_arguments", "run_models"),
-    "promote": Command("make a registered model serve, and follow the workflow that does it", "fmrec.registry.command", "add_promote_arguments", "run_promote"),
-    "rollback": Command("make the model that served before serve again, and follow the workflow that does it", "fmrec.registry.command", "add_rollback_arguments", "run_rollback"),
-    "recommend": Command("print a user's recommendations as the table serves them", "fmrec.recommendations.command"),
-    "predict": Command("ask the scoring endpoint whether a user will like items", "fmrec.predictions.command"),
+    "plan": Command("print the instances each step would use, why, and what they cost", "fmrec.commands.plan", "add_plan_arguments", "run_plan"),
+    "quotas": Command("show what quotas the account has against what the settings need", "fmrec.commands.plan", "add_quotas_arguments", "run_quotas"),
+    "run": Command("start the deployed workflow and follow it", "fmrec.commands.run"),
+    "models": Command("list the registered models: run, approval, what was measured, and which one serves", "fmrec.commands.models", "add_models_arguments", "run_models"),
+    "promote": Command("make a registered model serve, and follow the workflow that does it", "fmrec.commands.models", "add_promote_arguments", "run_promote"),
+    "rollback": Command("make the model that served before serve again, and follow the workflow that does it", "fmrec.commands.models", "add_rollback_arguments", "run_rollback"),
+    "recommend": Command("print a user's recommendations as the table serves them", "fmrec.commands.recommend"),
+    "predict": Command("ask the scoring endpoint whether a user will like items", "fmrec.commands.predict"),
 }  # fmt: skip
 
 

@@ -15,11 +15,11 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from fmrec import objectstore
 from fmrec.dataset import Dataset
 from fmrec.encoding.job import encode
 from fmrec.encoding.report import ProgressLines, closing_table
 from fmrec.errors import SettingsError
+from fmrec.storage import object_store
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -55,7 +55,7 @@ def read_document(dataset: str) -> Any:
     InputError
         There is nothing at the URI.
     """
-    text = dataset if dataset.lstrip().startswith("{") else objectstore.read_text(dataset)
+    text = dataset if dataset.lstrip().startswith("{") else object_store.read_text(dataset)
     try:
         return json.loads(text)
     except ValueError as error:

@@ -11,7 +11,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from fmrec.execution_input import TASKS
+from fmrec.execution.execution_input import TASKS
 from fmrec.instances.permissions import INCREASE_ACTIONS, READ_ACTIONS
 from fmrec.registry.packages import group_name
 from stacks import bundles

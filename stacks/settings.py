@@ -15,9 +15,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from fmrec import execution_input, hyperparameters, quality, tuning
 from fmrec.dataset import Dataset
+from fmrec.dataset.labels import check_predictor
 from fmrec.errors import FmrecError, SettingsError
+from fmrec.execution import execution_input, hyperparameters, quality_gate, tuning
 from fmrec.instances.policy import Policy
 
 CONTEXT_KEY = "fmrec"
@@ -130,7 +131,7 @@ class Task(Section):
 
 
 class Tuning(Section):
-    """Hyperparameter tuning before every training; what isn't given is as in `fmrec.tuning.DEFAULTS`."""
+    """Hyperparameter tuning before every training; what isn't given is as in `fmrec.execution.tuning.DEFAULTS`."""
 
     maximum_jobs: int | None = None
     parallel_jobs: int | None = None
@@ -253,24 +254,24 @@ class Settings(Section):
             document = execution_input.labelled(self.dataset, task.label)
             label = Dataset.from_document(document).label
             predictor_type = task.hyperparameters["predictor_type"]
-            execution_input.check_predictor(label.mode, predictor_type)
+            check_predictor(label.mode, predictor_type)
             if self.tuning is not None:
                 tuning.resolve(self.tuning.model_dump(), task.hyperparameters)
             for metric in task.thresholds:
-                known = quality.is_ranking_metric(metric)
+                known = quality_gate.is_ranking_metric(metric)
                 if name == "recommend" and not known:
                     raise SettingsError(
                         f"tasks.recommend.thresholds.{metric}: lists are judged by ranking metrics, such as "
                         "ndcg_at_10, and nothing else"
                     )
                 if name == "predict-rating" and (
-                    quality.plain_name(metric) not in METRICS_OF_PREDICTOR[predictor_type]
+                    quality_gate.plain_name(metric) not in METRICS_OF_PREDICTOR[predictor_type]
                 ):
                     raise SettingsError(
                         f"tasks.predict-rating.thresholds.{metric}: a {predictor_type} reports "
                         f"{', '.join(METRICS_OF_PREDICTOR[predictor_type])} and nothing else"
                     )
-            quality.check({}, task.thresholds)
+            quality_gate.check({}, task.thresholds)
         return self
 
     @property

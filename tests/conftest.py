@@ -6,6 +6,8 @@ import pytest
 
 from demo.movielens import MovieLens, fetch
 
+pytest_plugins = ["tests.fixtures.dynamodb", "tests.fixtures.model_registry", "tests.fixtures.small_runs"]
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

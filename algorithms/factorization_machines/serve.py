@@ -15,7 +15,7 @@ from algorithms.container.records import read_payload
 from algorithms.container.replies import REPLY_TYPES, encode_reply
 from algorithms.factorization_machines.hyperparameters import CLASSIFIER
 from fmrec.errors import InputError
-from fmrec.model import FactorizationMachine
+from fmrec.model.factorization_machine import FactorizationMachine
 
 THRESHOLD = 0.5
 """``predicted_label`` is 1 from this probability on."""

@@ -30,7 +30,7 @@ from algorithms.factorization_machines.optimizer import (
 )
 from algorithms.factorization_machines.teamwork import new_team
 from fmrec.errors import SettingsError
-from fmrec.model import FactorizationMachine
+from fmrec.model.factorization_machine import FactorizationMachine
 
 ALGORITHM = "factorization-machines"
 CONTENT_TYPES = (RECORDIO,)

@@ -9,6 +9,11 @@ from fmrec.dataset.section import Section
 from fmrec.errors import SettingsError
 
 SAMPLING = ("uniform", "popularity")
+PREDICTOR_OF_LABEL = {
+    "binary": "binary_classifier",
+    "implicit": "binary_classifier",
+    "regression": "regressor",
+}
 
 
 @dataclass(frozen=True)
@@ -100,3 +105,13 @@ def _event_weights(section: Section) -> dict[str, float]:
             f"{section.where('event_weights')} gives every event the weight 0: expected one above 0"
         )
     return found
+
+
+def check_predictor(label_mode: str, predictor_type: str) -> None:
+    """Raise SettingsError unless the kind of label suits the kind of predictor."""
+    expected = PREDICTOR_OF_LABEL[label_mode]
+    if predictor_type != expected:
+        raise SettingsError(
+            f"hyperparameters.predictor_type is {predictor_type!r}, but the data set's label.mode is "
+            f"{label_mode!r}: expected {expected!r}, or another label.mode"
+        )

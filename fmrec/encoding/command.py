@@ -10,11 +10,11 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from fmrec import objectstore
 from fmrec.dataset import Dataset
 from fmrec.dataset.sources import DEFAULT_COLUMNS
 from fmrec.encoding.report import ProgressLines, closing_table
 from fmrec.errors import SettingsError
+from fmrec.storage import object_store
 
 ROLES = {"user": "user", "item": "item", "rating": "value", "value": "value", "timestamp": "timestamp", "event": "event"}  # fmt: skip
 """Words for --columns, and the roles they name."""
@@ -104,7 +104,7 @@ def to_document(args: argparse.Namespace) -> dict[str, Any]:
     document: dict[str, Any] = {}
     if args.dataset:
         try:
-            document = json.loads(objectstore.read_text(args.dataset))
+            document = json.loads(object_store.read_text(args.dataset))
         except ValueError as error:
             raise SettingsError(f"{args.dataset} is not JSON: {error}") from error
     interactions = document.setdefault("interactions", {})
@@ -140,7 +140,7 @@ def _set_label(args: argparse.Namespace, document: dict[str, Any]) -> None:
 
 
 def _absolute(path: str) -> str:
-    return path if "://" in path else str(objectstore.local_path(path).absolute())
+    return path if "://" in path else str(object_store.local_path(path).absolute())
 
 
 def _columns(args: argparse.Namespace, interactions: dict[str, Any]) -> dict[str, Any]:

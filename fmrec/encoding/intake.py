@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
-from fmrec import objectstore
 from fmrec.dataset import Dataset, ImplicitLabel
 from fmrec.encoding.checks import GOOD, NO_ROW, STATE, Problem, check_rows, number_problems
 from fmrec.encoding.chunks import (
@@ -42,6 +41,7 @@ from fmrec.encoding.rows import (
 )
 from fmrec.encoding.stages import RowNumbers
 from fmrec.errors import InputError
+from fmrec.storage import object_store
 
 QUARANTINE_SCHEMA = pa.schema(
     [
@@ -188,8 +188,8 @@ def _check_usable(intake: Intake, path: str, limit: float, quarantine_uri: str) 
 
 def _write_quarantine(spark: SparkSession, intake: Intake, problems: dict[int, Problem], uri: str) -> None:
     if not intake.bad:
-        objectstore.delete_folder(uri)
-        with objectstore.open_output(objectstore.join(uri, "part-00000.parquet")) as file:
+        object_store.delete_folder(uri)
+        with object_store.open_output(object_store.join(uri, "part-00000.parquet")) as file:
             pq.write_table(QUARANTINE_SCHEMA.empty_table(), file)
         return
     pieces = spark.createDataFrame(

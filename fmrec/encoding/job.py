@@ -25,7 +25,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
-from fmrec import objectstore
+from fmrec.artifacts.manifest import Channel, Manifest, Rows
 from fmrec.dataset import BinaryLabel, Dataset, ImplicitLabel, LeaveFirstN, LeaveLastN, NoSplit, RandomSplit
 from fmrec.encoding.chunks import pack_columns
 from fmrec.encoding.exchange import MET
@@ -39,7 +39,7 @@ from fmrec.encoding.side_tables import SideTable, pack_table, write_side_table
 from fmrec.encoding.stages import attach, decide_by_user, to_parts, to_rows, trained_columns
 from fmrec.encoding.storing import StoredPart, Told, collect_told, store_no_pairs
 from fmrec.errors import FormatError, InputError
-from fmrec.manifest import Channel, Manifest, Rows
+from fmrec.storage import object_store
 
 UNREADABLE = re.compile(r"\[FAILED_READ_FILE[^]]*\] Encountered error while reading file (.*?)\.\s")
 PART_BYTES = 32 << 20
@@ -150,7 +150,7 @@ class _Job:
     started: float = field(default_factory=time.monotonic)
 
     def run(self, run: str) -> Manifest:
-        objectstore.delete(self._output("manifest.json"))  # its presence means "complete"
+        object_store.delete(self._output("manifest.json"))  # its presence means "complete"
 
         self.tell("reading", None)
         read = take_in(self.spark, self.dataset, self.raw_uri, self._output("quarantine/"), self.keep)
@@ -183,8 +183,8 @@ class _Job:
                 output.commit(parts, overwrite=True)
         for side in SIDES:
             if side not in tables:  # an earlier run may have had some
-                objectstore.delete_folder(self._output(f"{side}_features/"))
-        objectstore.write_bytes(self._output("manifest.json"), manifest.to_json().encode("utf-8"))
+                object_store.delete_folder(self._output(f"{side}_features/"))
+        object_store.write_bytes(self._output("manifest.json"), manifest.to_json().encode("utf-8"))
         return manifest
 
     def _encode_rows(
@@ -278,7 +278,7 @@ class _Job:
             raise
 
     def _output(self, name: str) -> str:
-        return objectstore.join(self.output_uri, name)
+        return object_store.join(self.output_uri, name)
 
     def _check_ranges(self, ranges: dict[str, tuple[int, int]]) -> None:
         for namespace in ("user", "item"):

@@ -12,9 +12,9 @@ import pyarrow as pa
 from pyspark.sql.datasource import DataSourceReader, InputPartition
 from scipy.sparse import csr_matrix
 
-from fmrec import objectstore
 from fmrec.errors import InputError
 from fmrec.recordio import read_batches
+from fmrec.storage import object_store
 
 SCHEMA = "label float, indices array<bigint>, values array<float>"
 READ_ROWS = 65_536
@@ -40,9 +40,9 @@ class RecordIOReader(DataSourceReader):
         self._path = re.sub("^s3a://", "s3://", path)
 
     def partitions(self) -> list[PartPartition]:
-        if objectstore.exists(self._path):
+        if object_store.exists(self._path):
             return [PartPartition(self._path)]
-        found = [stored.uri for stored in objectstore.list_objects(self._path) if stored.size]
+        found = [stored.uri for stored in object_store.list_objects(self._path) if stored.size]
         parts = [uri for uri in found if not uri.rsplit("/", 1)[-1].startswith(("_", "."))]
         if not parts:
             raise InputError(f"{self._path} holds no file: expected recordIO-protobuf parts")
@@ -51,7 +51,7 @@ class RecordIOReader(DataSourceReader):
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         if not isinstance(partition, PartPartition):
             raise TypeError(f"expected a PartPartition, not {partition!r}")
-        with objectstore.open_input(partition.uri) as file:
+        with object_store.open_input(partition.uri) as file:
             for matrix, labels in read_batches(file, READ_ROWS):
                 yield _to_arrow(matrix, labels)
 

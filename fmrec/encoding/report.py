@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from fmrec.manifest import Manifest
+from fmrec.artifacts.manifest import Manifest
 
 EVERY_SECONDS = 5.0
 

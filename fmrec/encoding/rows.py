@@ -17,9 +17,9 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
-from fmrec import objectstore
 from fmrec.dataset import Source
 from fmrec.errors import InputError
+from fmrec.storage import object_store
 
 PATH, FILE, START, POSITION = "_path", "_file", "_start", "_position"
 """Provenance: the file and a hash of its name, the first byte of the piece, a number that grows in it."""
@@ -109,7 +109,7 @@ def open_rows(spark: SparkSession, source: Source, path: str, fields: Mapping[st
 
 def resolve(raw_uri: str, path: str) -> str:
     """Return a data set document's path as Spark takes it."""
-    return path if "://" in path or path.startswith("/") else objectstore.join(raw_uri, path)
+    return path if "://" in path or path.startswith("/") else object_store.join(raw_uri, path)
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
+from fmrec.artifacts.side_feature_rows import SideRows
 from fmrec.encoding.batches import Batch, Ragged, by_bucket
 from fmrec.encoding.exchange import TABLE, Packed, map_packed
 from fmrec.encoding.routes import Stop
-from fmrec.side_rows import SideRows
 
 SMALL_BYTES = 32 << 20
 """Largest table that every task reads."""

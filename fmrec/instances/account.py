@@ -23,8 +23,8 @@ from fmrec.instances import pricing
 from fmrec.instances import quotas as names
 from fmrec.instances.cache import Cache
 from fmrec.instances.catalogue import Call, Prices, catalogue, table_prices
+from fmrec.instances.quota_increases import Increase
 from fmrec.instances.quotas import Account, Fleet
-from fmrec.instances.requests import Increase
 
 __all__ = ["Account", "Asked", "Clients", "connect", "observe", "request_increase"]
 

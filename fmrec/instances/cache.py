@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from fmrec import objectstore
 from fmrec.errors import FmrecError
 from fmrec.instances.catalogue import CALLS, Call, Prices
 from fmrec.instances.quotas import Account
+from fmrec.storage import object_store
 
 VERSION = 1
 
@@ -37,9 +37,9 @@ class Cache:
         if uri is None:
             return cls(region)
         try:
-            if not objectstore.exists(uri):
+            if not object_store.exists(uri):
                 return cls(region)
-            document = json.loads(objectstore.read_bytes(uri))
+            document = json.loads(object_store.read_bytes(uri))
         except (FmrecError, ValueError) as error:
             return cls(region, notes=(f"the cache of quotas and prices can't be read: {error}",))
         if not isinstance(document, dict) or (document.get("version"), document.get("region")) != (
@@ -55,7 +55,7 @@ class Cache:
             return ()
         document = {**self.document, "version": VERSION, "region": self.region}
         try:
-            objectstore.write_bytes(uri, json.dumps(document, allow_nan=False).encode())
+            object_store.write_bytes(uri, json.dumps(document, allow_nan=False).encode())
         except FmrecError as error:
             return (f"the cache of quotas and prices can't be written: {error}",)
         return ()

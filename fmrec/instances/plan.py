@@ -10,17 +10,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from fmrec.artifacts.manifest import Manifest
 from fmrec.errors import SettingsError
 from fmrec.instances import costs, memory
 from fmrec.instances import quotas as names
 from fmrec.instances.catalogue import Prices, catalogue, largest, table_prices
 from fmrec.instances.chooser import Choice, choose
 from fmrec.instances.policy import OPTIONAL_STEPS, STEPS, STEPS_OF_TASK, Policy
+from fmrec.instances.quota_increases import increase_for
 from fmrec.instances.quotas import Account, Fleet
-from fmrec.instances.requests import increase_for
 from fmrec.instances.steps import workload
 from fmrec.instances.workloads import Request, Sizes, Workload
-from fmrec.manifest import Manifest
 
 ENDPOINT_STEPS = frozenset({"knn_endpoint", "fm_endpoint"})
 

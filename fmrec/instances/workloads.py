@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fmrec.artifacts.manifest import Manifest
 from fmrec.errors import SettingsError
 from fmrec.instances import memory
 from fmrec.instances.catalogue import Call
 from fmrec.instances.memory import MemoryNeed, VolumeNeed
 from fmrec.instances.policy import Policy
 from fmrec.instances.quotas import Fleet
-from fmrec.manifest import Manifest
 
 DEFAULT_NUM_FACTORS = 64
 DEFAULT_MINI_BATCH_SIZE = 1000

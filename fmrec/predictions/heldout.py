@@ -18,12 +18,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.json
 
-from fmrec import objectstore
+from fmrec.artifacts.encoded_run import folder_of
+from fmrec.artifacts.manifest import Manifest
 from fmrec.errors import FormatError
-from fmrec.manifest import Manifest
-from fmrec.recommendations.encoded import folder_of
-from fmrec.recommendations.neighbours import whole_lines
+from fmrec.recommendations.knn_output import whole_lines
 from fmrec.recordio import Rows, read_rows
+from fmrec.storage import object_store
 
 BLOCK_BYTES = 4 << 20
 """Text parsed at a time: some 80,000 scores."""
@@ -66,7 +66,7 @@ class Part:
             The records aren't those that the encoding writes, or the answer has another number of
             scores than there are records, or one that is no number.
         """
-        with objectstore.open_input(self.uri) as records, objectstore.open_input(self.scores_uri) as text:
+        with object_store.open_input(self.uri) as records, object_store.open_input(self.scores_uri) as text:
             scores = _Scores(text, self.scores_uri)
             for rows in read_rows(records):
                 if rows.keys is None or rows.labels is None or rows.feature_dim != self.manifest.feature_dim:
@@ -91,10 +91,10 @@ def parts(manifest: Manifest, manifest_uri: str, scores_uri: str) -> list[Part]:
     scores_uri
         Folder of the batch transform's output.
     """
-    channel = objectstore.join(folder_of(manifest_uri), manifest.test.prefix)
+    channel = object_store.join(folder_of(manifest_uri), manifest.test.prefix)
     return [
-        Part(manifest, found.uri, objectstore.join(scores_uri, found.uri.rsplit("/", 1)[-1] + ".out"))
-        for found in objectstore.list_objects(channel)
+        Part(manifest, found.uri, object_store.join(scores_uri, found.uri.rsplit("/", 1)[-1] + ".out"))
+        for found in object_store.list_objects(channel)
     ]
 
 

@@ -1,7 +1,7 @@
 """What the scoring endpoint says of a user and some items: by ids, as the interactions have them.
 
 A pair is encoded as training rows are: 1 in the user's column and 1 in the item's, and the side features of
-both as the encoding keeps them (`fmrec.side_rows`).
+both as the encoding keeps them (`fmrec.artifacts.side_feature_rows`).
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fmrec import objectstore
+from fmrec.artifacts.encoded_run import EncodedRun, open_encoded
+from fmrec.artifacts.side_feature_rows import read_side_rows
 from fmrec.errors import FormatError, InputError
-from fmrec.predictions.choice import Decision, Question
-from fmrec.predictions.endpoint import JSON, invoke, json_request
-from fmrec.predictions.served import Served
-from fmrec.recommendations.encoded import EncodedRun, open_encoded
+from fmrec.predictions.scoring_smoke_test import JSON, invoke, json_request
+from fmrec.predictions.served_model import Served
+from fmrec.predictions.threshold_choice import Decision, Question
 from fmrec.recordio import Rows
 from fmrec.recordio.encode import tensor_type
-from fmrec.side_rows import read_side_rows
+from fmrec.storage import object_store
 
 Features = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
@@ -146,7 +146,7 @@ def read_decision(served: Served, encoded: EncodedRun) -> Decision:
     if not served.decision_uri:
         question = Question.of(encoded.manifest)
         return Decision(question, question.usual_threshold, None)
-    text = objectstore.read_bytes(served.decision_uri)
+    text = object_store.read_bytes(served.decision_uri)
     try:
         return Decision.from_document(json.loads(text))
     except (ValueError, KeyError, TypeError) as error:

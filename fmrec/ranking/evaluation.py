@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fmrec.artifacts.interactions import Interactions
 from fmrec.errors import InputError
-from fmrec.ranking.interactions import Interactions
 from fmrec.ranking.intervals import bootstrap, paired_bootstrap
 from fmrec.ranking.metrics import PER_USER, accuracy_metrics, coverage, novelty
 from fmrec.ranking.top_k import Top

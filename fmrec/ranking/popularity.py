@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from fmrec.ranking.interactions import Interactions
+from fmrec.artifacts.interactions import Interactions
 from fmrec.ranking.top_k import Top
 
 FIRST_DEPTH = 6

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fmrec.artifacts.interactions import Interactions
 from fmrec.errors import InputError
 from fmrec.ranking.blas import single_threaded_products
-from fmrec.ranking.interactions import Interactions
 
 Scores = npt.NDArray[np.float32]
 Ordinals = npt.NDArray[np.int64]

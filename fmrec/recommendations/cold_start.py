@@ -17,13 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fmrec import objectstore
+from fmrec.artifacts.encoded_run import EncodedRun, open_encoded
+from fmrec.artifacts.interactions import from_pairs
 from fmrec.errors import InputError
-from fmrec.ranking.interactions import from_pairs
 from fmrec.ranking.popularity import most_popular
-from fmrec.recommendations.encoded import EncodedRun, open_encoded
 from fmrec.recommendations.filters import read_rules
-from fmrec.recommendations.neighbours import Neighbours
+from fmrec.recommendations.knn_output import Neighbours
 from fmrec.recommendations.selection import Rules, rank_exactly, select
 from fmrec.recommendations.table import (
     POPULARITY,
@@ -33,9 +32,10 @@ from fmrec.recommendations.table import (
     Writer,
     dynamodb_client,
 )
+from fmrec.storage import object_store
 
 if TYPE_CHECKING:
-    from fmrec.model import FactorizationMachine
+    from fmrec.model.factorization_machine import FactorizationMachine
 
 USERS_AT_A_TIME = 100_000
 
@@ -161,7 +161,7 @@ def _popular(
 def _count_segments(encoded: EncodedRun, segments_uri: str) -> dict[str, npt.NDArray[np.int64]]:
     """How many users of each segment have met each item."""
     manifest = encoded.manifest
-    rows = csv.DictReader(objectstore.read_text(segments_uri).splitlines())
+    rows = csv.DictReader(object_store.read_text(segments_uri).splitlines())
     if rows.fieldnames is None or not {"user_id", "segment"} <= set(rows.fieldnames):
         raise InputError(f"{segments_uri} has the header {rows.fieldnames}, expected user_id,segment")
     segment_of = {row["user_id"]: row["segment"] for row in rows}

@@ -26,12 +26,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fmrec import objectstore
+from fmrec.artifacts.feature_index import FeatureIndex
+from fmrec.artifacts.interactions import Interactions, from_pairs
+from fmrec.artifacts.manifest import Manifest
 from fmrec.errors import SettingsError
-from fmrec.manifest import Manifest
-from fmrec.ranking.interactions import Interactions, from_pairs
-from fmrec.recommendations.feature_index import FeatureIndex
 from fmrec.recommendations.selection import Rules
+from fmrec.storage import object_store
 
 KEYS = ("allow", "deny", "minimum_popularity", "maximum_per_category", "categories")
 
@@ -71,7 +71,7 @@ def read_rules(document: Mapping[str, Any], manifest: Manifest, index: FeatureIn
 
 def _ids(value: Any, rule: str) -> list[str]:
     if isinstance(value, str):
-        return [line.strip() for line in objectstore.read_text(value).splitlines() if line.strip()]
+        return [line.strip() for line in object_store.read_text(value).splitlines() if line.strip()]
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return value
     raise SettingsError(f"filters.{rule} is {value!r}, expected a list of item ids or the URI of one")
@@ -97,7 +97,7 @@ def _categories(uri: Any, item_ids: pa.Array) -> Interactions:
     """Categories of each item, numbered as they appear."""
     if not isinstance(uri, str):
         raise SettingsError(f"filters.categories is {uri!r}, expected the URI of a CSV file")
-    rows = csv.DictReader(objectstore.read_text(uri).splitlines())
+    rows = csv.DictReader(object_store.read_text(uri).splitlines())
     if rows.fieldnames is None or not {"item_id", "category"} <= set(rows.fieldnames):
         raise SettingsError(f"{uri} has the header {rows.fieldnames}, expected item_id,category")
     pairs = [(row["item_id"], row["category"]) for row in rows]

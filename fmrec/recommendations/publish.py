@@ -19,14 +19,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fmrec import objectstore
+from fmrec.artifacts.embedded_run import QueryPart, Run, open_run
+from fmrec.artifacts.feature_index import NameReader
 from fmrec.errors import FormatError, InputError
-from fmrec.recommendations.feature_index import NameReader
 from fmrec.recommendations.filters import read_rules
-from fmrec.recommendations.neighbours import Neighbours, read_neighbours
-from fmrec.recommendations.run import QueryPart, Run, open_run
+from fmrec.recommendations.knn_output import Neighbours, read_neighbours
 from fmrec.recommendations.selection import Rules, rank_exactly, select
 from fmrec.recommendations.table import Recommendation, UserRecommendations, Writer, dynamodb_client
+from fmrec.storage import object_store
 
 PARQUET_SCHEMA = pa.schema(
     [
@@ -103,10 +103,10 @@ def publish(
     )
     generated_at = datetime.now(UTC).isoformat(timespec="seconds")
     counts = {"users": 0, "recommendations": 0, "ranked_exactly": 0}
-    destination = objectstore.join(output_uri, f"part-{part:05d}.parquet")
+    destination = object_store.join(output_uri, f"part-{part:05d}.parquet")
     with (
         Writer(table, dynamodb or dynamodb_client()) as items_out,
-        objectstore.open_output(destination) as file,
+        object_store.open_output(destination) as file,
         pq.ParquetWriter(file, PARQUET_SCHEMA) as parquet,
     ):
         for block in chooser.blocks():
@@ -122,7 +122,7 @@ def publish(
 
 def neighbours_source(neighbours_uri: str, query_key: str) -> str:
     """Where batch transform put the answers to one query object."""
-    return objectstore.join(neighbours_uri, query_key.rsplit("/", 1)[-1] + ".out")
+    return object_store.join(neighbours_uri, query_key.rsplit("/", 1)[-1] + ".out")
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class _Chooser:
         offsets = self.run.offsets(self.queries)
         items = self.run.manifest.items
         done = 0
-        with objectstore.open_input(source) as stream:
+        with object_store.open_input(source) as stream:
             for ranked in read_neighbours(stream, source, items):
                 until = done + len(ranked.items)
                 if until > self.queries.rows:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fmrec.manifest import Manifest
-from fmrec.ranking.interactions import Interactions
+from fmrec.artifacts.interactions import Interactions
+from fmrec.artifacts.manifest import Manifest
 from fmrec.ranking.top_k import top_k
-from fmrec.recommendations.neighbours import Neighbours
+from fmrec.recommendations.knn_output import Neighbours
 
 MAXIMUM_K = 1024
 """k-NN's k is good up to here (its tuning range)."""

@@ -10,12 +10,12 @@ import re
 import uuid
 from typing import Any, Literal
 
-from fmrec.registry.record import ModelRecord
+from fmrec.registry.model_record import ModelRecord
 
 ApprovalStatus = Literal["Approved", "Rejected"]
 
 RECORD = "record_uri"
-"""Key of the metadata under which a version names its `fmrec.registry.record`."""
+"""Key of the metadata under which a version names its `fmrec.registry.model_record`."""
 
 GROUP_OUTPUTS = {"recommend": "RecommendModels", "predict-rating": "PredictRatingModels"}
 """The pipeline stack's outputs that name the model package groups, by task."""

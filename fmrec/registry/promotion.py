@@ -11,11 +11,12 @@ import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from fmrec import champion, execution_input, objectstore
-from fmrec.champion import Champion
 from fmrec.errors import InputError
-from fmrec.registry import packages, record
-from fmrec.registry.record import ModelRecord
+from fmrec.execution import execution_input
+from fmrec.registry import champion, model_record, packages
+from fmrec.registry.champion import Champion
+from fmrec.registry.model_record import ModelRecord
+from fmrec.storage import object_store
 
 KEYS = ("promote", "rollback")
 WITH = ("serving",)
@@ -25,7 +26,7 @@ LIST = "`fmrec models` lists those that there are"
 
 
 class Versions(Protocol):
-    """Of `fmrec.registry.service.ModelRegistry`, what is asked here."""
+    """Of `fmrec.registry.model_registry.ModelRegistry`, what is asked here."""
 
     def describe(self, arn: str) -> dict[str, Any] | None: ...
 
@@ -65,7 +66,7 @@ def resolve(
     Returns
     -------
     dict
-        As `fmrec.execution_input.resolve` answers, and under ``promotion``: ``kind``, ``run``,
+        As `fmrec.execution.execution_input.resolve` answers, and under ``promotion``: ``kind``, ``run``,
         ``model_version``, ``model_uri``, ``model_package``, ``embeddings_uri`` (the folder),
         ``embeddings``, ``metrics``, ``verdict``, ``approval`` (its new description), ``previous`` (for
         a rollback, the record of the champion before that one; otherwise None).
@@ -110,7 +111,7 @@ def resolve(
                 "version": packages.version_of(arn),
                 "arn": arn,
                 "status": "Approved",
-                "record_uri": record.place(root, wanted.run),
+                "record_uri": model_record.place(root, wanted.run),
             },
             "embeddings_uri": wanted.embeddings_uri.removesuffix("embeddings.json"),
             "embeddings": _embeddings(wanted, wanted.embeddings_uri),
@@ -160,13 +161,13 @@ def _asked_for(asked: Any, root: str, group: str, registry: Versions) -> ModelRe
 
 
 def _of_run(root: str, run: str) -> ModelRecord:
-    uri = record.place(root, run)
-    if not objectstore.is_listed(uri):
+    uri = model_record.place(root, run)
+    if not object_store.is_listed(uri):
         raise InputError(
             f"there is no model of run {run!r}: {uri}, which a run writes when its model has been judged, is not "
             f"there; {LIST}"
         )
-    return record.read(uri)
+    return model_record.read(uri)
 
 
 def _of_version(arn: str, registry: Versions) -> ModelRecord:
@@ -179,7 +180,7 @@ def _of_version(arn: str, registry: Versions) -> ModelRecord:
             f"the model package {arn} was not registered by a run: expected the metadata "
             f"{packages.RECORD!r}, which says what serving it needs; {LIST}"
         )
-    return record.read(uri)
+    return model_record.read(uri)
 
 
 def _serving(wanted: ModelRecord, deployed: Mapping[str, Any], own: Any) -> dict[str, Any]:
@@ -216,14 +217,14 @@ def _champion_before(root: str) -> Champion:
 def _embeddings(wanted: ModelRecord, uri: str) -> dict[str, Any]:
     """What export_embeddings answered then, if all that it wrote is still there."""
     folder, encoded = uri.rsplit("/", 1)[0], wanted.manifest_uri.rsplit("/", 1)[0]
-    stored = {found.uri for place in (folder, encoded) for found in objectstore.list_objects(place)}
+    stored = {found.uri for place in (folder, encoded) for found in object_store.list_objects(place)}
     for needed in (uri, wanted.manifest_uri):
         if needed not in stored:
             raise _gone(wanted, needed)
-    document = json.loads(objectstore.read_bytes(uri))
+    document = json.loads(object_store.read_bytes(uri))
     parts = [part["key"] for part in document["item_parts"] + document["query_parts"]]
     parts += [part["offsets_key"] for part in document["query_parts"]]
-    for part in (objectstore.join(folder, key) for key in parts):
+    for part in (object_store.join(folder, key) for key in parts):
         if part not in stored:
             raise _gone(wanted, part)
     for kind in ("feature_index", "seen"):

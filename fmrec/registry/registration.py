@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from fmrec.registry import packages, record
-from fmrec.registry.record import ModelRecord
-from fmrec.registry.service import ModelRegistry
+from fmrec.registry import model_record, packages
+from fmrec.registry.model_record import ModelRecord
+from fmrec.registry.model_registry import ModelRegistry
 
 
 def register(
@@ -29,7 +29,7 @@ def register(
         ``run``, ``task``, ``model_version``, ``model_uri``, ``manifest_uri``, ``embeddings_uri`` (or None),
         ``hyperparameters``, ``serving``, ``execution_arn``.
     verdict
-        ``passed``, ``sentence``, ``metrics``: what `fmrec.quality` made of it.
+        ``passed``, ``sentence``, ``metrics``: what `fmrec.execution.quality_gate` made of it.
     group, image
         The model package group, and the image that serves the artifact.
     record_uri, evaluation_uri
@@ -52,7 +52,7 @@ def register(
         ),
         judged.verdict,
     )
-    record.write(replace(judged, model_package_arn=arn), record_uri)
+    model_record.write(replace(judged, model_package_arn=arn), record_uri)
     return {
         "group": group,
         "version": packages.version_of(arn),

@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from fmrec.predictions.endpoint import ask
+from fmrec.predictions.scoring_smoke_test import ask
 
 logger = Logger(service="ask_for_score")
 

@@ -6,8 +6,8 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from fmrec import execution_input
-from fmrec.registry import promotion, service
+from fmrec.execution import execution_input
+from fmrec.registry import model_registry, promotion
 
 logger = Logger(service="check_input")
 
@@ -23,7 +23,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             defaults,
             root=os.environ["DATA_URI"],
             group=os.environ["MODEL_GROUP_ARN"],
-            registry=service.ModelRegistry(service.connect()),
+            registry=model_registry.ModelRegistry(model_registry.connect()),
         )
     else:
         resolved = execution_input.resolve(run, given, defaults)

@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from fmrec import quality
+from fmrec.execution import quality_gate
 
 logger = Logger(service="check_quality")
 
@@ -15,8 +15,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer the verdict: passed, a sentence, the metrics and each check."""
     evaluation = event["evaluation"]
     if evaluation is None:
-        verdict = quality.check(event["metrics"], event["thresholds"])
+        verdict = quality_gate.check(event["metrics"], event["thresholds"])
     else:
-        verdict = quality.judge(evaluation, event["thresholds"])
+        verdict = quality_gate.judge(evaluation, event["thresholds"])
     logger.info(verdict.sentence)
     return verdict.to_document()

@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from fmrec.predictions.step import decide
+from fmrec.predictions.threshold_step import decide
 
 logger = Logger(service="choose_threshold")
 

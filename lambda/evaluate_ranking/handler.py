@@ -5,8 +5,8 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from fmrec import champion
-from fmrec.ranking.step import evaluate
+from fmrec.ranking.evaluation_step import evaluate
+from fmrec.registry import champion
 
 logger = Logger(service="evaluate_ranking")
 

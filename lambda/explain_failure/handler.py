@@ -6,7 +6,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from fmrec import failures
+from fmrec.execution import failures
 
 logger = Logger(service="explain_failure")
 may_request = os.environ["REQUEST_QUOTA_INCREASES"] == "true"

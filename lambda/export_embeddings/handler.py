@@ -5,10 +5,11 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from fmrec import embeddings, objectstore
-from fmrec.manifest import Manifest
-from fmrec.model import FactorizationMachine
-from fmrec.side_rows import read_side_rows
+from fmrec.artifacts.manifest import Manifest
+from fmrec.artifacts.side_feature_rows import read_side_rows
+from fmrec.model import embeddings
+from fmrec.model.factorization_machine import FactorizationMachine
+from fmrec.storage import object_store
 
 logger = Logger(service="export_embeddings")
 
@@ -16,7 +17,7 @@ logger = Logger(service="export_embeddings")
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer where embeddings.json is, and its sizes; the parts stay there, however many they are."""
-    manifest = Manifest.from_json(objectstore.read_bytes(event["manifest_uri"]))
+    manifest = Manifest.from_json(object_store.read_bytes(event["manifest_uri"]))
     model = FactorizationMachine.load(event["model_uri"])
     exported = embeddings.export(
         model,
@@ -26,7 +27,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         user_rows=read_side_rows(manifest, event["manifest_uri"], "user"),
     )
     answer = {
-        "uri": objectstore.join(event["output_uri"], "embeddings.json"),
+        "uri": object_store.join(event["output_uri"], "embeddings.json"),
         "dim": exported["dim"],
         "users": exported["users"],
         "items": exported["items"],

@@ -5,11 +5,11 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from fmrec.registry import service
+from fmrec.registry import model_registry
 from fmrec.registry.registration import register
 
 logger = Logger(service="register_model")
-registry = service.ModelRegistry(service.connect())
+registry = model_registry.ModelRegistry(model_registry.connect())
 
 
 @logger.inject_lambda_context

@@ -5,10 +5,11 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from fmrec import champion, run_report
-from fmrec.champion import Champion
-from fmrec.predictions import served
-from fmrec.predictions.served import Served
+from fmrec.execution import run_report
+from fmrec.predictions import served_model
+from fmrec.predictions.served_model import Served
+from fmrec.registry import champion
+from fmrec.registry.champion import Champion
 
 logger = Logger(service="write_report")
 
@@ -22,6 +23,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:
         previous = serves.pop("previous", None)
         champion.crown(Champion(**serves), event["champion_uri"], previous=previous)
     if event["served"] is not None:
-        served.write(Served(**event["served"]), event["served_uri"])
+        served_model.write(Served(**event["served"]), event["served_uri"])
     logger.info(written["subject"])
     return written

@@ -14,7 +14,7 @@ from typing import Any
 
 from fmrec.instances.policy import Policy
 from stacks.settings import Settings
-from stacks.workflow import judging, outcome, registry, retrieval, scoring, serving, training, tuning
+from stacks.workflow import outcome, quality_gate, registry, retrieval, scoring, serving, training, tuning
 from stacks.workflow.candidates import choose
 from stacks.workflow.states import INTEGRATIONS, merge
 
@@ -50,10 +50,10 @@ def definition(settings: Settings) -> dict[str, Any]:
             tuning.tune(settings, policy),
             choose(training.CHOOSE, next_state=registry.TRAINED),
             registry.skip_training(trained=retrieval.KNN.take, otherwise=training.FM.take),
-            training.train(settings, policy, next_state=judging.PURPOSE),
-            retrieval.export(next_state=judging.MEASURE),
-            registry.register(settings, next_state=judging.GOOD_ENOUGH),
-            judging.judge(judged=registry.REGISTER, lists=retrieval.KNN.take, scores=scoring.MODEL),
+            training.train(settings, policy, next_state=quality_gate.PURPOSE),
+            retrieval.export(next_state=quality_gate.MEASURE),
+            registry.register(settings, next_state=quality_gate.GOOD_ENOUGH),
+            quality_gate.judge(judged=registry.REGISTER, lists=retrieval.KNN.take, scores=scoring.MODEL),
             retrieval.index(settings, policy),
             retrieval.model(settings),
             retrieval.rank(settings),

@@ -195,7 +195,7 @@ class Candidates:
         )
 
     def none_left(self) -> States:
-        """Fail because no instance is left; `fmrec.failures` finds the quota to ask for."""
+        """Fail because no instance is left; `fmrec.execution.failures` finds the quota to ask for."""
         return remember(
             self.give_up,
             {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stacks.workflow.judging import CHAMPION, FOR_LISTS
+from stacks.workflow.quality_gate import CHAMPION, FOR_LISTS
 from stacks.workflow.states import (
     EXPLAIN,
     LAMBDA_ERRORS,
@@ -37,7 +37,7 @@ MODEL_RUN = "$exists($promotion.run) ? $promotion.run : $run"
 """The run that trained the model: a promotion has trained none."""
 
 SERVED = f"{DATA}/champion/predict-rating.json"
-"""Where it is recorded what the scoring endpoint answers with (`fmrec.predictions.served`)."""
+"""Where it is recorded what the scoring endpoint answers with (`fmrec.predictions.served_model`)."""
 SCORES_PAIRS = "$task = 'predict-rating' and $endpoint.status = 'InService'"
 SERVED_FIELDS = ", ".join(
     f"'{name}': {value}"

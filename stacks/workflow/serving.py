@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 from stacks.settings import Settings
-from stacks.workflow.asking import ASK, ASK_FOR_SCORE, ask
 from stacks.workflow.candidates import NO_CAPACITY, Candidates
+from stacks.workflow.smoke_tests import ASK, ASK_FOR_SCORE, ask
 from stacks.workflow.states import (
     EXPLAIN,
     SAGEMAKER_ERRORS,

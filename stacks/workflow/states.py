@@ -76,7 +76,7 @@ def retry(*errors: str, first_seconds: int = 2, attempts: int = 12, longest_seco
 
 
 def failure(state: str, log: str = "", name: str = "") -> State:
-    """What `fmrec.failures.explain` wants to know of a state that failed with an error."""
+    """What `fmrec.execution.failures.explain` wants to know of a state that failed with an error."""
     return {"state": state, "log": log, "name": name, "error": jsonata("$states.errorOutput")}
 
 
@@ -118,7 +118,7 @@ def task(
     catches
         Catchers that come before the one for every error.
     log, log_name
-        Where the log of what ran is: a key of `fmrec.failures.LOGS` and the name of the job.
+        Where the log of what ran is: a key of `fmrec.execution.failures.LOGS` and the name of the job.
     """
     return {
         state: {

@@ -31,7 +31,7 @@ def test_a_bundle_holds_sources_of_the_handler_and_the_library_and_nothing_else(
     folder = bundles.function_code("check_quality")
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
-    assert {"handler.py", "fmrec/__init__.py", "fmrec/quality.py"} <= names
+    assert {"handler.py", "fmrec/__init__.py", "fmrec/execution/quality_gate.py"} <= names
     assert any(name.startswith("fmrec/instances/") and name.endswith(".csv") for name in names)
     assert not [name for name in names if name.startswith("fmrec/encoding/")]
     assert {name.rsplit(".", 1)[1] for name in names} <= {"py", "csv", "json"}

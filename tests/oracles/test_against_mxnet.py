@@ -11,8 +11,8 @@ import pytest
 from scipy import sparse
 
 from bench.oracles.environments import Oracle
-from fmrec import mxnet_params
-from fmrec.model import FactorizationMachine
+from fmrec.model import mxnet_params
+from fmrec.model.factorization_machine import FactorizationMachine
 
 HEADS = {"binary_classifier": "LogisticRegressionOutput", "regressor": "LinearRegressionOutput"}
 

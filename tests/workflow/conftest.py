@@ -16,8 +16,8 @@ import pytest
 
 from demo import cloud as local
 from demo.cloud import Cloud
-from fmrec.execution import Execution, follow, stack_outputs, start
-from fmrec.run_command import PIPELINE_STACK, STORAGE_STACK
+from fmrec.commands.run import PIPELINE_STACK, STORAGE_STACK
+from fmrec.execution.state_machine import Execution, follow, stack_outputs, start
 
 SMALL_USERS, SMALL_ITEMS = 60, 40
 SMALL_INPUT: dict[str, Any] = {

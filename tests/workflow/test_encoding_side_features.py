@@ -16,8 +16,8 @@ from scipy.sparse import csr_array
 
 from demo import results
 from demo.movielens import MovieLens, fetch
-from fmrec.manifest import Manifest
-from fmrec.model import FactorizationMachine
+from fmrec.artifacts.manifest import Manifest
+from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.recordio import decode
 
 ROOT = Path(__file__).parents[2]

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from fmrec.execution import Execution, follow, start
+from fmrec.execution.state_machine import Execution, follow, start
 from fmrec.instances.catalogue import catalogue
 from stacks.settings import Settings
 from stacks.workflow import definition

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from fmrec import cli
-from fmrec.decision import threshold_curve
-from fmrec.execution import Execution
-from fmrec.model import FactorizationMachine
-from fmrec.predictions.endpoint import compare
+from fmrec.execution.state_machine import Execution
+from fmrec.model.factorization_machine import FactorizationMachine
+from fmrec.predictions.decision import threshold_curve
+from fmrec.predictions.scoring_smoke_test import compare
 from fmrec.recordio import encode_csr, read_matrix
 
 HELD_OUT = 4

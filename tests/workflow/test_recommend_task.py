@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from fmrec.execution import Execution
+from fmrec.execution.state_machine import Execution
 
 USERS, ITEMS, RATED, HELD_OUT, WANTED = 150, 60, 12, 4, 5
 INTERACTIONS = {"path": "groups/", "format": "csv", "header": True}

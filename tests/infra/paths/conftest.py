@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fmrec.execution_input import resolve
+from fmrec.execution.execution_input import resolve
 from stacks.settings import Settings
 from stacks.workflow import definition as workflow_definition
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from fmrec.model import FactorizationMachine
+from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.recordio import decode_label_tensors
 
 REPOSITORY = Path(__file__).parents[3]

@@ -9,11 +9,11 @@ import pytest
 from pyspark.sql import SparkSession
 
 from demo.movielens import MovieLens, fetch
+from fmrec.artifacts.manifest import Manifest
 from fmrec.dataset import Dataset
 from fmrec.encoding.datasource import RecordIOProtobuf
 from fmrec.encoding.job import encode
 from fmrec.encoding.session import local_session
-from fmrec.manifest import Manifest
 from localcloud.glue.spark import java_options, submit_arguments
 
 ROOT = Path(__file__).parents[3]

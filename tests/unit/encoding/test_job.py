@@ -13,8 +13,8 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
 
+from fmrec.artifacts.manifest import Manifest
 from fmrec.errors import InputError
-from fmrec.manifest import Manifest
 from fmrec.recordio import decode
 
 Encode = Callable[..., Manifest]

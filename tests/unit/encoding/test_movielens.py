@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from scipy.sparse import csr_matrix
 
 from demo.movielens import MovieLens
-from fmrec.manifest import Manifest
+from fmrec.artifacts.manifest import Manifest
 from fmrec.recordio import decode
 
 FEATURES: list[dict[str, Any]] = [

@@ -3,8 +3,8 @@ from dataclasses import dataclass
 
 from pyspark.status import SparkStageInfo
 
+from fmrec.artifacts.manifest import Channel, Manifest, Rows
 from fmrec.encoding.report import ProgressLines, closing_table
-from fmrec.manifest import Channel, Manifest, Rows
 
 
 def info(done: int) -> SparkStageInfo:

@@ -9,13 +9,14 @@ import pyarrow.dataset as pads
 import pytest
 from scipy import sparse
 
-from fmrec import objectstore, recordio
-from fmrec.embeddings import export
+from fmrec import recordio
+from fmrec.artifacts.manifest import Manifest
+from fmrec.artifacts.side_feature_rows import read_side_rows
 from fmrec.encoding import side_tables
-from fmrec.manifest import Manifest
-from fmrec.model import FactorizationMachine
+from fmrec.model.embeddings import export
+from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.recordio import decode
-from fmrec.side_rows import read_side_rows
+from fmrec.storage import object_store
 
 USERS, ITEMS = 40, 25
 DOCUMENT: dict[str, Any] = {
@@ -95,7 +96,7 @@ def test_a_user_s_and_an_item_s_rows_make_up_what_is_encoded_and_rank_as_brute_f
     )
 
     def read(key: str) -> Any:
-        with objectstore.open_input(str(tmp_path / "embeddings" / key)) as file:
+        with object_store.open_input(str(tmp_path / "embeddings" / key)) as file:
             return np.load(file) if key.endswith(".npy") else recordio.read_matrix(file)[0]
 
     items, queries = (read(document[name][0]["key"]) for name in ("item_parts", "query_parts"))

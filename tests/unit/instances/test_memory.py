@@ -11,8 +11,8 @@ import scipy.sparse
 from fmrec import recordio
 from fmrec.instances import memory
 from fmrec.instances.catalogue import table_prices
-from fmrec.instances.needs import against_account
 from fmrec.instances.policy import Policy
+from fmrec.instances.quota_check import against_account
 from fmrec.instances.quotas import Account
 from fmrec.instances.steps import workload
 from fmrec.instances.workloads import Request, Sizes

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from fmrec.artifacts.manifest import Channel, Manifest, Rows
 from fmrec.errors import SettingsError
 from fmrec.instances.catalogue import catalogue
 from fmrec.instances.plan import plan
 from fmrec.instances.policy import Policy
 from fmrec.instances.quotas import Account, Fleet
 from fmrec.instances.workloads import Sizes
-from fmrec.manifest import Channel, Manifest, Rows
 
 STEPS = ["fm_training", "knn_training", "batch_transform", "knn_endpoint", "fm_transform", "fm_endpoint"]
 

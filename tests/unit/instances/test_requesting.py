@@ -8,7 +8,7 @@ import pytest
 
 from fmrec.instances.account import request_increase
 from fmrec.instances.permissions import INCREASE_ACTIONS
-from fmrec.instances.requests import increase_for
+from fmrec.instances.quota_increases import increase_for
 
 INCREASE = increase_for("ml.m5.large for endpoint usage", limit=0, used=0, wanted=1, region="eu-west-1")
 HISTORY = "list_requested_service_quota_change_history_by_quota"

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fmrec.manifest import Channel, Manifest, Rows
-from fmrec.model import FactorizationMachine
+from fmrec.artifacts.manifest import Channel, Manifest, Rows
+from fmrec.model.factorization_machine import FactorizationMachine
 from stacks import bundles
 
 USERS, ITEMS, FACTORS = 7, 5, 3

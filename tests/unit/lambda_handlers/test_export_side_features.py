@@ -11,8 +11,8 @@ import pytest
 from scipy import sparse
 
 from fmrec import recordio
-from fmrec.manifest import Channel, Manifest, Rows
-from fmrec.model import FactorizationMachine
+from fmrec.artifacts.manifest import Channel, Manifest, Rows
+from fmrec.model.factorization_machine import FactorizationMachine
 
 USERS, ITEMS, DIM = 6, 4, 15
 TOWNS, COLOURS = (10, 12), (12, 15)

@@ -17,8 +17,8 @@ import scipy.sparse
 
 from algorithms.container.media_types import JSON, JSON_LINES, MediaType
 from algorithms.factorization_machines.serve import ScoringModel
-from fmrec.manifest import Channel, Manifest, Rows
-from fmrec.model import FactorizationMachine
+from fmrec.artifacts.manifest import Channel, Manifest, Rows
+from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.recordio import encode_csr
 
 USERS, ITEMS, GENRES = 40, 30, 3

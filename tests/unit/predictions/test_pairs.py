@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 import scipy.sparse
 
+from fmrec.commands.predict import render
 from fmrec.errors import FormatError, InputError
-from fmrec.model import FactorizationMachine
-from fmrec.predictions.command import render
+from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.predictions.pairs import predict
-from fmrec.predictions.served import Served, read, write
-from fmrec.predictions.step import decide
+from fmrec.predictions.served_model import Served, read, write
+from fmrec.predictions.threshold_step import decide
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fmrec.artifacts.interactions import from_pairs
 from fmrec.ranking import popularity
-from fmrec.ranking.interactions import from_pairs
 from fmrec.ranking.popularity import most_popular
 
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fmrec.artifacts.interactions import from_pairs
 from fmrec.errors import InputError
 from fmrec.ranking import top_k as module
 from fmrec.ranking.blas import _thread_functions, single_threaded_products
-from fmrec.ranking.interactions import from_pairs
 from fmrec.ranking.top_k import top_k
 
 

@@ -6,7 +6,7 @@ import pytest
 from scipy import sparse
 
 from fmrec.errors import InputError
-from fmrec.model import FactorizationMachine
+from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.recommendations.cold_start import publish_popular, rank_by_features
 from fmrec.recommendations.publish import publish
 from fmrec.recommendations.selection import Rules

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
+from fmrec.artifacts.embedded_run import open_run
 from fmrec.errors import SettingsError
 from fmrec.recommendations.filters import read_rules
-from fmrec.recommendations.run import open_run
 
 
 @pytest.fixture

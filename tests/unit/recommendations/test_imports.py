@@ -8,12 +8,12 @@ import pytest
 @pytest.mark.parametrize(
     "module",
     [
-        "fmrec.quality",
-        "fmrec.ranking.step",
+        "fmrec.execution.quality_gate",
+        "fmrec.ranking.evaluation_step",
         "fmrec.recommendations.publish",
-        "fmrec.recommendations.endpoint",
+        "fmrec.recommendations.knn_smoke_test",
         "fmrec.recommendations.cold_start",
-        "fmrec.recommendations.command",
+        "fmrec.commands.recommend",
     ],
 )
 def test_lambdas_need_neither_scipy_nor_pandas_nor_spark(module: Any) -> None:

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from fmrec import objectstore, s3_objects
+from fmrec.artifacts.embedded_run import open_run
 from fmrec.errors import FormatError, InputError
 from fmrec.recommendations.publish import publish
-from fmrec.recommendations.run import open_run
 from fmrec.recommendations.table import fetch
+from fmrec.storage import object_store, s3_objects
 
 
 def publish_part(run: Any, dynamodb: Any, table: Any, part: Any, k: Any = 5, **changes: Any) -> Any:
@@ -75,7 +75,7 @@ def test_publishing_again_replaces_and_does_not_add(small_run: Any, dynamodb: An
 def test_more_users_than_one_block_and_batch(
     small_run: Any, dynamodb: Any, table: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fmrec.recommendations.neighbours.BLOCK_BYTES", 300)
+    monkeypatch.setattr("fmrec.recommendations.knn_output.BLOCK_BYTES", 300)
     monkeypatch.setattr("fmrec.recommendations.table.BATCH_ITEMS", 2)
     assert publish_part(small_run, dynamodb, table, 0)["users"] == 14
     assert dynamodb.scan(TableName=table)["Count"] == 14
@@ -190,9 +190,9 @@ def test_a_run_in_s3_is_published_like_one_on_disk(
         bucket = f"s3://{table.lower()}"
         boto3.client("s3").create_bucket(Bucket=table.lower())
         small_run.write_neighbours(1, small_run.answer(1, 4))
-        for stored in objectstore.list_objects(str(small_run.folder)):
+        for stored in object_store.list_objects(str(small_run.folder)):
             key = Path(stored.uri).relative_to(small_run.folder).as_posix()
-            objectstore.write_bytes(f"{bucket}/{key}", objectstore.read_bytes(stored.uri))
+            object_store.write_bytes(f"{bucket}/{key}", object_store.read_bytes(stored.uri))
         uris = {
             name: f"{bucket}/{Path(uri).relative_to(small_run.folder).as_posix()}"
             for name, uri in small_run.arguments(1).items()
@@ -200,7 +200,7 @@ def test_a_run_in_s3_is_published_like_one_on_disk(
         }
         counts = publish(**(small_run.arguments(1) | uris), table=table, exclude_seen=True)
         rows = pq.read_table(
-            io.BytesIO(objectstore.read_bytes(f"{bucket}/recommendations/r1/part-00001.parquet"))
+            io.BytesIO(object_store.read_bytes(f"{bucket}/recommendations/r1/part-00001.parquet"))
         )
     finally:
         s3_objects.forget_client()

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmrec.manifest import Channel, Manifest, Rows
-from fmrec.ranking.interactions import from_pairs
-from fmrec.recommendations.neighbours import in_order
+from fmrec.artifacts.interactions import from_pairs
+from fmrec.artifacts.manifest import Channel, Manifest, Rows
+from fmrec.recommendations.knn_output import in_order
 from fmrec.recommendations.selection import Rules, neighbours_to_ask, rank_exactly, select
 
 

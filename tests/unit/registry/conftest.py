@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.stub import Stubber
 
-from fmrec.registry import record
-from fmrec.registry.record import ModelRecord
-from fmrec.registry.service import ModelRegistry
+from fmrec.registry import model_record
+from fmrec.registry.model_record import ModelRecord
 
 GROUP = "arn:aws:sagemaker:eu-west-1:000000000000:model-package-group/fmrec-recommend"
 VERSIONS = GROUP.replace("model-package-group", "model-package")
@@ -79,7 +75,7 @@ class Bucket:
         ):
             self.write(name, "x")
         self.write(f"embeddings/{run}/embeddings.json", json.dumps(parts))
-        record.write(kept, record.place(self.root, run))
+        model_record.write(kept, model_record.place(self.root, run))
         return kept
 
     def write(self, name: str, text: str) -> None:
@@ -96,18 +92,6 @@ def bucket(tmp_path: Path, judged: ModelRecord) -> Bucket:
     return Bucket(tmp_path, judged)
 
 
-@pytest.fixture
-def calls() -> Iterator[tuple[Stubber, ModelRegistry]]:
-    """The calls that a test expects, in order, and the registry that makes them."""
-    client = boto3.client(
-        "sagemaker", region_name="eu-west-1", aws_access_key_id="test", aws_secret_access_key="test"
-    )
-    with Stubber(client) as stubber:
-        yield stubber, ModelRegistry(client)
-        stubber.assert_no_pending_responses()
-    client.close()
-
-
 class Versions:
     """The registry's versions by ARN, as `fmrec.registry.promotion` asks for them."""
 
@@ -115,7 +99,7 @@ class Versions:
         self.packages: dict[str, dict[str, Any]] = {}
 
     def add(self, kept: ModelRecord, root: str) -> None:
-        uri = record.place(root, kept.run)
+        uri = model_record.place(root, kept.run)
         self.packages[str(kept.model_package_arn)] = {"CustomerMetadataProperties": {"record_uri": uri}}
 
     def describe(self, arn: str) -> dict[str, Any] | None:

@@ -4,11 +4,10 @@ from typing import Any
 
 import pytest
 
-from fmrec import champion
-from fmrec.champion import Champion
 from fmrec.errors import InputError, SettingsError
-from fmrec.registry import promotion
-from fmrec.registry.record import ModelRecord
+from fmrec.registry import champion, promotion
+from fmrec.registry.champion import Champion
+from fmrec.registry.model_record import ModelRecord
 
 GROUP = "arn:aws:sagemaker:eu-west-1:000000000000:model-package-group/fmrec-recommend"
 SERVING: dict[str, Any] = {

@@ -9,8 +9,8 @@ import botocore.session
 import pytest
 
 from fmrec.errors import FormatError, InputError, ThrottledError
-from fmrec.registry import packages, record
-from fmrec.registry.record import ModelRecord
+from fmrec.registry import model_record, packages
+from fmrec.registry.model_record import ModelRecord
 from fmrec.registry.registration import register
 
 IMAGE = "000000000000.dkr.ecr.eu-west-1.amazonaws.com/factorization-machines:1"
@@ -165,7 +165,7 @@ def test_registering_makes_the_group_if_need_be_and_keeps_the_record(
         "status": "Approved",
         "record_uri": record_uri,
     }
-    assert record.read(record_uri) == replace(judged, model_package_arn=ARN)
+    assert model_record.read(record_uri) == replace(judged, model_package_arn=ARN)
 
 
 def test_what_the_registry_refuses_is_not_taken_for_missing(calls: Any) -> None:
@@ -192,7 +192,7 @@ def test_throttling_is_told_in_the_error_s_class_which_is_all_that_the_workflow_
 def test_a_damaged_record_is_refused_with_what_to_do(tmp_path: Path) -> None:
     place = tmp_path / "model.json"
     with pytest.raises(InputError):
-        record.read(str(place))
+        model_record.read(str(place))
     place.write_text('{"run": "a"}')
     with pytest.raises(FormatError, match="train it again"):
-        record.read(str(place))
+        model_record.read(str(place))

@@ -17,7 +17,7 @@ import boto3
 import pytest
 
 from fmrec.instances import account
-from fmrec.instances.requests import increase_for
+from fmrec.instances.quota_increases import increase_for
 
 SIZES = ["--rows", "100000", "--users", "943", "--items", "1682"]
 

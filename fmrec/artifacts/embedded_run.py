@@ -1,0 +1,153 @@
+"""One embedded run's files as arrays: what `encoded` gives, and vectors.
+
+Places and forms are in docs/contracts.md. Everything about users comes by range, so that memory follows
+the range; everything about items is held whole, as the k-NN index holds it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fmrec.artifacts.encoded_run import EncodedRun, folder_of, open_encoded
+from fmrec.errors import FormatError, InputError
+from fmrec.recordio import decode
+from fmrec.storage import object_store
+
+Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class QueryPart:
+    """One part of the queries, as embeddings.json lists it."""
+
+    key: str
+    offsets_key: str
+    first_user: int
+    rows: int
+    bytes: int
+
+    @property
+    def end_user(self) -> int:
+        return self.first_user + self.rows
+
+
+@dataclass(frozen=True)
+class Run(EncodedRun):
+    """An encoded and embedded run."""
+
+    embeddings_uri: str
+    dim: int
+    item_keys: tuple[str, ...]
+    query_parts: tuple[QueryPart, ...]
+
+    def query_part(self, number: int) -> QueryPart:
+        if not 0 <= number < len(self.query_parts):
+            raise InputError(
+                f"there is no query part {number}: {self.embeddings_uri} lists {len(self.query_parts)}, from 0"
+            )
+        return self.query_parts[number]
+
+    def item_vectors(self) -> Vectors:
+        """``[V_i, w_i]`` of every item, float32 (items, dim)."""
+        vectors = np.full((self.manifest.items, self.dim), np.nan, np.float32)
+        for key in self.item_keys:
+            uri = self._embedded(key)
+            rows, labels = self._decode(uri)
+            ordinals = np.zeros(0, np.int64) if labels is None else labels.astype(np.int64)
+            if len(ordinals) != len(rows) or (
+                len(rows) and not 0 <= ordinals.min() <= ordinals.max() < len(vectors)
+            ):
+                raise FormatError(f"{uri}: labels are no item ordinals below {len(vectors)}")
+            vectors[ordinals] = rows
+        missing = np.flatnonzero(np.isnan(vectors[:, 0]))
+        if len(missing):
+            raise FormatError(f"{self.embeddings_uri}: item {missing[0]} has no vector: export it again")
+        return vectors
+
+    def query_vectors(self, part: QueryPart) -> Vectors:
+        """``[V_u, 1]`` of the part's users, float32 (rows, dim)."""
+        uri = self._embedded(part.key)
+        rows, _ = self._decode(uri)
+        if len(rows) != part.rows:
+            raise FormatError(f"{uri} has {len(rows)} queries, {self.embeddings_uri} says {part.rows}")
+        return rows
+
+    def query_record(self, user: int) -> bytes:
+        """The recordIO-protobuf record of one user's query vector, as the batch transform got it."""
+        part = next((p for p in self.query_parts if p.first_user <= user < p.end_user), None)
+        if part is None:
+            raise InputError(
+                f"there is no user {user}: {self.embeddings_uri} has {self.manifest.users}, from 0"
+            )
+        # Dense records of one dimension are equally long.
+        size = part.bytes // part.rows
+        with object_store.open_input(self._embedded(part.key)) as file:
+            file.seek((user - part.first_user) * size)
+            return file.read(size)
+
+    def offsets(self, part: QueryPart) -> npt.NDArray[np.float64]:
+        """What to add to the products of the part's users, ``w_0 + w_u``: float64 (rows,)."""
+        uri = self._embedded(part.offsets_key)
+        offsets: npt.NDArray[np.float64] = np.load(
+            io.BytesIO(object_store.read_bytes(uri)), allow_pickle=False
+        )
+        if offsets.shape != (part.rows,):
+            raise FormatError(f"{uri} has shape {offsets.shape}, expected ({part.rows},): one offset a user")
+        return offsets
+
+    def scores(
+        self, products: npt.NDArray[np.floating[Any]], offsets: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float64]:
+        """Scores (users, n) of products (users, n) and offsets (users,)."""
+        scores: npt.NDArray[np.float64] = products.astype(np.float64) + offsets[:, None]
+        return sigmoid(scores) if self.binary else scores
+
+    def _decode(self, uri: str) -> tuple[Vectors, npt.NDArray[Any] | None]:
+        matrix, labels = decode(object_store.read_bytes(uri))
+        if not isinstance(matrix, np.ndarray) or matrix.shape[1] != self.dim:
+            raise FormatError(f"{uri} doesn't hold dense vectors of {self.dim} values: export them again")
+        return matrix.astype(np.float32, copy=False), labels
+
+    def _embedded(self, key: str) -> str:
+        return object_store.join(folder_of(self.embeddings_uri), key)
+
+
+def open_run(manifest_uri: str, embeddings_uri: str) -> Run:
+    """Read manifest.json and embeddings.json.
+
+    Raises
+    ------
+    FormatError
+        One of them is not what docs/contracts.md says, or they are of different runs.
+    """
+    encoded = open_encoded(manifest_uri)
+    manifest = encoded.manifest
+    try:
+        document = json.loads(object_store.read_bytes(embeddings_uri))
+        sizes = (int(document["users"]), int(document["items"]))
+        dim = int(document["dim"])
+        items = tuple(str(part["key"]) for part in document["item_parts"])
+        queries = tuple(
+            QueryPart(p["key"], p["offsets_key"], int(p["first_user"]), int(p["rows"]), int(p["bytes"]))
+            for p in document["query_parts"]
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"{embeddings_uri} lacks or misstates something: {error!r}") from error
+    if sizes != (manifest.users, manifest.items):
+        raise FormatError(
+            f"{embeddings_uri} has {sizes[0]} users and {sizes[1]} items, {manifest_uri} has "
+            f"{manifest.users} and {manifest.items}: they are not of the same run"
+        )
+    return Run(manifest, manifest_uri, embeddings_uri, dim, items, queries)
+
+
+def sigmoid(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """1 / (1 + exp(-x)) without overflow; SciPy, which has it too, is not in the Lambda's layer."""
+    small = np.exp(-np.abs(values))
+    return np.where(values >= 0, 1.0, small) / (1.0 + small)

@@ -1,0 +1,98 @@
+"""One encoded run's files as arrays: names, what users have met, what was held out for judging.
+
+Places and forms are in docs/contracts.md. Users and items are ordinals, counted from their first column;
+what is about users comes by range, so that memory follows the range.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from fmrec.artifacts.feature_index import FeatureIndex
+from fmrec.artifacts.interactions import Interactions, from_pairs
+from fmrec.artifacts.manifest import Manifest
+from fmrec.artifacts.sorted_parquet import SortedParquet
+from fmrec.errors import FormatError
+from fmrec.storage import object_store
+
+
+@dataclass(frozen=True)
+class EncodedRun:
+    """A run that the encoding job has finished. Its files are opened when first asked for."""
+
+    manifest: Manifest
+    manifest_uri: str
+
+    @property
+    def binary(self) -> bool:
+        """Whether labels are 0/1, so that a score is a probability."""
+        return self.manifest.train.positive_share is not None
+
+    @functools.cached_property
+    def feature_index(self) -> FeatureIndex:
+        return FeatureIndex(self._encoded("feature_index/"))
+
+    @functools.cached_property
+    def _seen(self) -> SortedParquet:
+        return SortedParquet(self._encoded("seen/"), "user_column", ["item_column"])
+
+    def seen(self, first_user: int, end_user: int) -> Interactions:
+        """What the users ``[first_user, end_user)`` have met in training."""
+        return self._pairs(self._seen, first_user, end_user, relevant_only=False)
+
+    def liked(self, first_user: int, end_user: int) -> Interactions:
+        """What the users ``[first_user, end_user)`` have met in training and liked."""
+        return self._pairs(self._seen, first_user, end_user, relevant_only=True)
+
+    @functools.cached_property
+    def _heldout(self) -> SortedParquet:
+        return SortedParquet(self._encoded("heldout/"), "user_column", ["item_column", "relevant"])
+
+    def relevant(self, first_user: int, end_user: int) -> Interactions:
+        """The held-out items that the users ``[first_user, end_user)`` liked."""
+        return self._pairs(self._heldout, first_user, end_user, relevant_only=True)
+
+    def _pairs(
+        self, files: SortedParquet, first_user: int, end_user: int, *, relevant_only: bool
+    ) -> Interactions:
+        if relevant_only and "relevant" not in files.schema.names:
+            raise FormatError(
+                f"{files.folder_uri} doesn't say who liked what: it has no column 'relevant'; encode the data again"
+            )
+        column = self.manifest.ranges["user"][0]
+        columns = ["user_column", "item_column", *(["relevant"] if relevant_only else [])]
+        users, items = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for _, batch in files.batches(column + first_user, column + end_user, columns):
+            rows = batch.filter(batch.column("relevant")) if relevant_only else batch
+            users.append(rows.column("user_column").to_numpy() - column - first_user)
+            items.append(rows.column("item_column").to_numpy() - self.manifest.first_item_column)
+        pairs = from_pairs(np.concatenate(users), np.concatenate(items), end_user - first_user)
+        if int(pairs.items.max(initial=0)) >= self.manifest.items:
+            raise FormatError(
+                f"{files.folder_uri} names an item column outside {self.manifest.ranges['item']}"
+            )
+        return pairs
+
+    def _encoded(self, key: str) -> str:
+        return object_store.join(folder_of(self.manifest_uri), key)
+
+
+def open_encoded(manifest_uri: str) -> EncodedRun:
+    """Read manifest.json.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    FormatError
+        It is not what docs/contracts.md says.
+    """
+    return EncodedRun(Manifest.from_json(object_store.read_bytes(manifest_uri)), manifest_uri)
+
+
+def folder_of(uri: str) -> str:
+    """The URI without its last part."""
+    return uri.rsplit("/", 1)[0]

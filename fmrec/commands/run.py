@@ -1,0 +1,92 @@
+"""``fmrec run``: start an execution of the deployed workflow and follow it to its end."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from fmrec.errors import InputError
+from fmrec.execution.progress import Progress
+from fmrec.execution.state_machine import follow, stack_outputs, start
+
+PIPELINE_STACK, STORAGE_STACK = "FmRecPipeline", "FmRecStorage"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--input",
+        default="{}",
+        help="execution input: JSON text, or a file that holds it (default: {}, the deployed defaults)",
+    )
+    add_execution_arguments(parser)
+
+
+def add_execution_arguments(parser: argparse.ArgumentParser) -> None:
+    """What every command takes that starts an execution and follows it."""
+    parser.add_argument(
+        "--name", help="name of the execution: letters, digits and hyphens, at most 40 (default: a UUID)"
+    )
+    parser.add_argument(
+        "--stack", default=PIPELINE_STACK, help="name of the deployed pipeline stack (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--logs", action="store_true", help="also print the log lines of the jobs that the workflow starts"
+    )
+    parser.add_argument("--no-follow", action="store_true", help="start it, print its ARN and return")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print the execution's output as JSON, and progress on standard error",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Return 0 if the execution succeeded, 1 if not."""
+    return execute(arguments, read_input(arguments.input))
+
+
+def execute(arguments: argparse.Namespace, execution_input: dict[str, Any]) -> int:
+    """Start an execution and follow it; return 0 if it succeeded, 1 if not."""
+    import boto3
+
+    session = boto3.Session()
+    state_machine = stack_outputs(session.client("cloudformation"), arguments.stack)["StateMachineArn"]
+    client = session.client("stepfunctions")
+    arn = start(client, state_machine, execution_input, arguments.name)
+    print(arn, file=sys.stderr if arguments.json else sys.stdout)
+    if arguments.no_follow:
+        return 0
+    progress = Progress(
+        sys.stderr if arguments.json else sys.stdout, session.client("logs") if arguments.logs else None
+    )
+    execution = follow(client, arn, progress.changed, progress.tick)
+    progress.close()
+    if execution.status != "SUCCEEDED":
+        print(f"{execution.status}: {execution.error}: {execution.cause}", file=sys.stderr)
+        return 1
+    print(
+        json.dumps(execution.output, indent=2)
+        if arguments.json
+        else f"SUCCEEDED in {execution.seconds:.0f} s"
+    )
+    return 0
+
+
+def read_input(text: str) -> dict[str, Any]:
+    """Parse ``--input``: a JSON object, or the path of a file with one."""
+    source = "--input"
+    if not text.lstrip().startswith("{"):
+        source, path = text, Path(text)
+        if not path.is_file():
+            raise InputError(f"--input {text!r} is neither a JSON object nor a file")
+        text = path.read_text(encoding="utf-8")
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{source} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{source} must be a JSON object, found {type(value).__name__}")
+    return value

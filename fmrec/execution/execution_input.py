@@ -1,0 +1,210 @@
+"""The workflow's input: what a person may say when starting an execution, over the deployed defaults.
+
+Everything is optional (docs/contracts.md, *The execution input*). It is checked when the execution
+starts, so that a wrong key ends it with a sentence before anything is paid for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fmrec.dataset import Dataset
+from fmrec.dataset.labels import check_predictor
+from fmrec.errors import InputError, SettingsError
+from fmrec.execution import hyperparameters, tuning
+
+KEYS = ("task", "dataset", "encoded", "hyperparameters", "serving", "tuning")
+RUN_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,39}")
+"""SageMaker's job names begin with the run's, so it may have what they may have."""
+
+MAXIMUM_RECOMMENDATIONS = 1000
+"""A user's item in DynamoDB may have 400 KB."""
+MAXIMUM_NEIGHBOURS = 1024
+"""k-NN's k is good to here."""
+
+SERVING: dict[str, Any] = {
+    "recommendations_per_user": 10,
+    "neighbours": None,
+    "exclude_seen": False,
+    "filters": {},
+    "endpoint": True,
+}
+"""What a person may say about serving, and the defaults (docs/settings.md)."""
+
+TASKS = ("recommend", "predict-rating")
+"""What a model is for, and with that how it is trained and judged."""
+
+
+def resolve(run: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Check an execution's name and input and fill in the deployed defaults.
+
+    Parameters
+    ----------
+    run
+        The execution's name.
+    given
+        The execution's input.
+    defaults
+        The deployed ``task``, ``tasks`` (name → ``label``, ``hyperparameters``, ``thresholds``), ``dataset``
+        and ``serving``.
+
+    Returns
+    -------
+    dict
+        ``run``, ``task``, ``thresholds`` (the task's; none for another kind of predictor than the task's), ``dataset`` (a document with every default spelled out, or an ``s3://`` URI of one, which
+        the encoding reads), ``encoded`` (the run whose encoding is to be used, then ``dataset`` is None;
+        or None), ``hyperparameters`` (strings, as SageMaker takes them), ``serving``, ``promotion`` (None: that is
+        `fmrec.registry.promotion`'s), ``tuning`` (`fmrec.execution.tuning.resolve`'s, or None).
+
+    Raises
+    ------
+    InputError, SettingsError
+        What was found and what was expected.
+    """
+    check_name(run)
+    if not isinstance(given, Mapping):
+        raise InputError(f"the execution input is {given!r}: expected a JSON object, such as {{}}")
+    unknown = [key for key in given if key not in KEYS]
+    if unknown:
+        raise InputError(
+            f"the execution input has {', '.join(map(repr, unknown))}: expected only {', '.join(KEYS)}, "
+            "each of them optional, or else promote or rollback"
+        )
+    name, tasks = given.get("task") or defaults["task"], defaults["tasks"]
+    if name not in TASKS:
+        raise InputError(f"task is {name!r}: expected {' or '.join(map(repr, TASKS))}")
+    task = tasks[name]
+    encoded = _encoded(given)
+    dataset = None if encoded else _dataset(given.get("dataset") or defaults["dataset"], task["label"])
+    usual = task["hyperparameters"]
+    chosen = hyperparameters.resolve(usual, given.get("hyperparameters") or {})
+    if isinstance(dataset, Mapping):
+        check_predictor(dataset["label"]["mode"], chosen["predictor_type"])
+    return {
+        "run": run,
+        "task": name,
+        # No metric of the one kind of predictor is reported by the other.
+        "thresholds": task["thresholds"] if chosen["predictor_type"] == usual["predictor_type"] else {},
+        "dataset": dataset,
+        "encoded": encoded,
+        "hyperparameters": chosen,
+        "serving": serving(
+            {"exclude_seen": name == "recommend"}, defaults["serving"], given.get("serving") or {}
+        ),
+        "promotion": None,
+        "tuning": _tuning(given, defaults.get("tuning"), chosen),
+    }
+
+
+def check_name(run: str) -> None:
+    """Raise InputError unless jobs can be named after an execution."""
+    if not RUN_NAME.fullmatch(run):
+        raise InputError(
+            f"the execution is named {run!r}: expected 1 to 40 letters, digits and single hyphens between "
+            "them, because SageMaker's job names begin with it; start it again under another name"
+        )
+
+
+def labelled(document: Mapping[str, Any], label: Mapping[str, Any]) -> dict[str, Any]:
+    """The data set document with the task's label, unless it has one of its own.
+
+    Without a column of values there is nothing to compare a threshold with, and every event counts.
+    """
+    if document.get("label"):
+        return dict(document)
+    own = dict(label)
+    interactions = document.get("interactions")
+    columns = interactions.get("columns") if isinstance(interactions, Mapping) else None
+    if own.get("mode") == "implicit" and isinstance(columns, Mapping) and "value" not in columns:
+        own.pop("threshold", None)
+    return {**document, "label": own}
+
+
+def serving(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge the serving section of settings and input.
+
+    ``neighbours`` stays None where some are left out and nobody says how many to ask for: that depends on
+    the data (`fmrec.recommendations.selection.neighbours_to_ask`).
+
+    Raises
+    ------
+    SettingsError
+        An unknown key or a value out of range.
+    """
+    merged = dict(SERVING)
+    for layer in layers:
+        if not isinstance(layer, Mapping):
+            raise SettingsError(f"serving is {layer!r}: expected a JSON object")
+        unknown = [key for key in layer if key not in merged]
+        if unknown:
+            raise SettingsError(f"serving.{unknown[0]} is unknown: expected {', '.join(merged)}")
+        merged |= {key: value for key, value in layer.items() if value is not None}
+    count = _whole_number(merged, "recommendations_per_user", 1, MAXIMUM_RECOMMENDATIONS)
+    for key in ("endpoint", "exclude_seen"):
+        if not isinstance(merged[key], bool):
+            raise SettingsError(f"serving.{key} is {merged[key]!r}: expected true or false")
+    rules = merged["filters"]
+    if not isinstance(rules, Mapping):
+        raise SettingsError(f"serving.filters is {rules!r}: expected a JSON object of business rules")
+    if rules:
+        from fmrec.recommendations.filters import KEYS
+
+        if not set(rules) <= set(KEYS):
+            raise SettingsError(f"serving.filters has {sorted(rules)}: expected some of {', '.join(KEYS)}")
+    if merged["neighbours"] is None and not (merged["exclude_seen"] or rules):
+        merged["neighbours"] = count
+    if merged["neighbours"] is not None:
+        _whole_number(merged, "neighbours", count, MAXIMUM_NEIGHBOURS)
+    return merged
+
+
+def _whole_number(section: Mapping[str, Any], key: str, least: int, most: int) -> int:
+    value = section[key]
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise SettingsError(f"serving.{key} is {value!r}: expected a whole number from {least} to {most}")
+    return value
+
+
+def _encoded(given: Mapping[str, Any]) -> str | None:
+    """The run whose encoding is to be used, if one is named."""
+    found = given.get("encoded")
+    if found is None:
+        return None
+    if not isinstance(found, str) or not RUN_NAME.fullmatch(found):
+        raise InputError(
+            f"encoded is {found!r}: expected the name of the run that encoded the data, which is its folder "
+            "under encoded/ in the data bucket"
+        )
+    if given.get("dataset"):
+        raise InputError(
+            f"the execution input has both 'dataset' and 'encoded': expected one of them; leave out 'dataset' to "
+            f"train on what the run {found} encoded, or 'encoded' to encode anew"
+        )
+    return found
+
+
+def _tuning(given: Mapping[str, Any], deployed: Any, chosen: Mapping[str, str]) -> dict[str, Any] | None:
+    """What tuning is to try; nothing on what was encoded before, where no validation rows were cut."""
+    wanted = given.get("tuning", deployed)
+    if not given.get("encoded"):
+        return tuning.resolve(wanted, chosen)
+    if given.get("tuning") is not None:
+        raise InputError(
+            "the execution input has both 'tuning' and 'encoded': tuning needs rows for validation, which are cut "
+            "when the data is encoded; leave out 'encoded'"
+        )
+    return None
+
+
+def _dataset(found: Any, label: Mapping[str, Any]) -> Any:
+    if isinstance(found, str):
+        if not found.startswith("s3://"):
+            raise SettingsError(
+                f"dataset is {found!r}: expected a data set document, or the s3:// URI of one"
+            )
+        return found
+    if not isinstance(found, Mapping):
+        raise SettingsError(f"dataset is {found!r}: expected a data set document")
+    return Dataset.from_document(labelled(found, label)).to_document()

@@ -1,0 +1,284 @@
+"""Whether a model is good enough to publish: metrics against limits, in words that a person can act on.
+
+Metrics carry SageMaker's own names (``test:binary_classification_accuracy``, as FinalMetricDataList
+and the training log have them) or this project's ranking names (``ndcg_at_10``); ``test:`` is dropped.
+A limit is on the side that makes sense for the metric: accuracy has a minimum, cross entropy a maximum.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from fmrec.errors import SettingsError
+
+Direction = Literal["higher", "lower"]
+
+DIRECTIONS: dict[str, Direction] = {
+    "binary_classification_accuracy": "higher",
+    "binary_classification_cross_entropy": "lower",
+    "binary_f_beta": "higher",
+    "rmse": "lower",
+    "mse": "lower",
+    "absolute_loss": "lower",
+    "accuracy": "higher",
+    "coverage": "higher",
+}
+"""Which way is better, for the metrics of SageMaker's FM and k-NN (facts of both algorithms' documents)."""
+
+_RANKING_METRIC = re.compile(r"(ndcg|recall|precision|hit_rate|map|coverage|novelty)_at_[1-9][0-9]*")
+
+
+CHAMPION_TOLERANCE = 0.01
+"""NDCG that a new model may lose against the champion: about what another seed makes."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The limit of one metric: at least ``minimum``, or at most ``maximum``."""
+
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """One metric against its limit; ``value`` is None where the training job reported none."""
+
+    metric: str
+    value: float | None
+    limit: float
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the model may be published, and why."""
+
+    passed: bool
+    sentence: str
+    metrics: dict[str, float]
+    checks: tuple[Check, ...]
+
+    def to_document(self) -> dict[str, Any]:
+        """The JSON answer of check_quality (docs/contracts.md)."""
+        document = asdict(self)
+        document["checks"] = [asdict(check) for check in self.checks]
+        return document
+
+
+def plain_name(metric: str) -> str:
+    """SageMaker's metric name without its channel: ``test:rmse`` → ``rmse``; ``train:`` names stay whole."""
+    return metric.removeprefix("test:")
+
+
+def direction(metric: str) -> Direction:
+    """Whether more or less of `metric` is better.
+
+    Raises
+    ------
+    SettingsError
+        The metric is none that the algorithms or the ranking evaluation report.
+    """
+    name = plain_name(metric)
+    if name in DIRECTIONS:
+        return DIRECTIONS[name]
+    if _RANKING_METRIC.fullmatch(name):
+        return "higher"
+    raise SettingsError(
+        f"thresholds name the metric {metric!r}, which is not known; known are "
+        f"{', '.join(DIRECTIONS)}, and ndcg, recall, precision, hit_rate, map, coverage or novelty "
+        "with a cut-off, such as ndcg_at_10"
+    )
+
+
+def is_ranking_metric(metric: str) -> bool:
+    """Whether lists are judged by it, such as ``ndcg_at_10``."""
+    return bool(_RANKING_METRIC.fullmatch(metric))
+
+
+def check(
+    metrics: Mapping[str, float], thresholds: Mapping[str, Threshold | Mapping[str, float] | float]
+) -> Verdict:
+    """Compare reported metrics with the limits from settings.
+
+    Parameters
+    ----------
+    metrics
+        Metric name → value, as the training job or the evaluation reported them.
+    thresholds
+        Metric name → limit: a `Threshold`, its fields as a mapping (``{"minimum": 0.7}``), or the plain
+        number, whose side follows from the metric.
+
+    Returns
+    -------
+    Verdict
+        Passed when every limit is kept. A metric that wasn't reported or isn't finite keeps none.
+
+    Raises
+    ------
+    SettingsError
+        An unknown metric, or a limit that is no number or on the wrong side.
+    """
+    findings = _Findings()
+    _check_limits(findings, metrics, thresholds)
+    return findings.verdict()
+
+
+def judge(
+    evaluation: Mapping[str, Any],
+    thresholds: Mapping[str, Threshold | Mapping[str, float] | float],
+    *,
+    champion_tolerance: float = CHAMPION_TOLERANCE,
+) -> Verdict:
+    """Decide whether a ranking model may be published: limits, popularity and the champion.
+
+    Parameters
+    ----------
+    evaluation
+        What `fmrec.ranking.evaluation_step.evaluate` reports: ``k``, ``model``, ``baselines``, ``champion`` and the
+        paired ``comparisons``.
+    thresholds
+        As for `check`, on the model's own metrics.
+    champion_tolerance
+        How much NDCG the model may lose against the champion. It fails if it loses more and the loss is
+        beyond chance (the interval of the paired difference lies below zero).
+
+    Returns
+    -------
+    Verdict
+        Passed when every limit is kept, the better of the popularity baselines is beaten beyond chance
+        (the interval of the paired NDCG difference lies above zero), and the champion isn't lost to.
+
+    Raises
+    ------
+    SettingsError
+        As `check`.
+    """
+    findings = _Findings()
+    _check_limits(findings, evaluation["model"]["metrics"], thresholds)
+    k = evaluation["k"]
+    ndcg = f"ndcg_at_{k}"
+    own = float(evaluation["model"]["metrics"][ndcg])
+
+    baselines = {name: float(report["metrics"][ndcg]) for name, report in evaluation["baselines"].items()}
+    best = max(baselines, key=lambda name: baselines[name])
+    versus = evaluation["comparisons"][best][ndcg]
+    beaten = versus["low"] > 0
+    findings.add(f"popularity_{ndcg}", own, baselines[best], beaten)
+    words = (
+        f"popularity's NDCG@{k} is {baselines[best]:.4f} ({best.replace('_', '-')} items), the model's "
+        f"{own:.4f} ({_margin(versus)})"
+    )
+    if beaten:
+        findings.held.append(words)
+    else:
+        findings.faults.append(
+            f"{words}: it does not beat popularity beyond chance; a model trained on explicit ratings never "
+            "learns what people don't pick, so train on implicit feedback with sampled negatives"
+        )
+
+    if evaluation.get("champion") is not None:
+        champion = float(evaluation["champion"]["metrics"][ndcg])
+        versus = evaluation["comparisons"]["champion"][ndcg]
+        lost = versus["difference"] < -champion_tolerance and versus["high"] < 0
+        findings.add(f"champion_{ndcg}", own, champion - champion_tolerance, not lost)
+        words = f"the champion's NDCG@{k} is {champion:.4f}, the model's {own:.4f} ({_margin(versus)})"
+        if lost:
+            findings.faults.append(f"{words}: it loses more than the tolerance of {champion_tolerance:g}")
+        else:
+            findings.held.append(words)
+    return findings.verdict()
+
+
+@dataclass
+class _Findings:
+    """What was looked at so far."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    checks: list[Check] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    def add(self, metric: str, value: float | None, limit: float, passed: bool) -> None:
+        self.checks.append(Check(metric, value, limit, passed))
+
+    def verdict(self) -> Verdict:
+        return Verdict(not self.faults, self._sentence(), self.metrics, tuple(self.checks))
+
+    def _sentence(self) -> str:
+        if not self.faults:
+            if not self.held:
+                return "The model is accepted: settings name no threshold, so nothing was checked."
+            return f"The model is good enough to publish: {'; '.join(self.held)}."
+        also = f" Kept: {'; '.join(self.held)}." if self.held else ""
+        return (
+            f"The model is not good enough to publish: {'; '.join(self.faults)}.{also} What is served stays "
+            "as it is. Train longer, with more data or other hyperparameters, or change the thresholds in "
+            "settings if this quality will do."
+        )
+
+
+def _check_limits(
+    findings: _Findings,
+    metrics: Mapping[str, float],
+    thresholds: Mapping[str, Threshold | Mapping[str, float] | float],
+) -> None:
+    reported: dict[str, float] = {}
+    for name, value in metrics.items():
+        # A bare name must not hide the test channel's metric, whichever comes first.
+        if name.startswith("test:") or plain_name(name) not in reported:
+            reported[plain_name(name)] = float(value)
+    findings.metrics.update((name, value) for name, value in reported.items() if math.isfinite(value))
+    for name, threshold in thresholds.items():
+        metric = plain_name(name)
+        limit = _limit(metric, threshold)
+        better = direction(metric)
+        word = "at least" if better == "higher" else "at most"
+        found = reported.get(metric)
+        if found is None:
+            findings.add(metric, None, limit, passed=False)
+            findings.faults.append(
+                f"{metric} was not reported, though {word} {limit:g} is required: give the training job "
+                f"a test channel, or remove the threshold of {metric} from settings"
+            )
+        elif not math.isfinite(found):
+            findings.add(metric, None, limit, passed=False)
+            findings.faults.append(
+                f"{metric} is {found}, not a number: training diverged; lower the learning rates "
+                "(factors_lr, linear_lr, bias_lr) or look for extreme values in the data"
+            )
+        else:
+            kept = found >= limit if better == "higher" else found <= limit
+            findings.add(metric, found, limit, kept)
+            if kept:
+                findings.held.append(f"{metric} {found:.4f} ({word} {limit:g})")
+            else:
+                findings.faults.append(f"{metric} is {found:.4f}, {word} {limit:g} is required")
+
+
+def _margin(versus: Mapping[str, float]) -> str:
+    return (
+        f"difference {versus['difference']:+.4f}, 95 % between {versus['low']:+.4f} and {versus['high']:+.4f}"
+    )
+
+
+def _limit(metric: str, threshold: Threshold | Mapping[str, float] | float) -> float:
+    """The one number of `threshold`, after a check that it limits the side that matters."""
+    side = "minimum" if direction(metric) == "higher" else "maximum"
+    if isinstance(threshold, Threshold):
+        threshold = {key: value for key, value in asdict(threshold).items() if value is not None}
+    if isinstance(threshold, Mapping):
+        given = {key: value for key, value in threshold.items() if value is not None}
+        if set(given) != {side}:
+            raise SettingsError(
+                f"the threshold of {metric} gives {', '.join(map(repr, given)) or 'nothing'}; it needs exactly "
+                f"{side!r}, because {'more' if side == 'minimum' else 'less'} of {metric} is better"
+            )
+        threshold = given[side]
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not math.isfinite(threshold):
+        raise SettingsError(f"the threshold of {metric} is {threshold!r}, expected a finite number")
+    return float(threshold)

@@ -1,0 +1,146 @@
+"""runs/<run>/report.json: what a run was, chose, was refused and brought about.
+
+The workflow collects the facts in its variables and hands them over when it ends; this module writes
+them down and says them in a few lines.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from fmrec.storage import object_store
+
+VERSION = 1
+SUBJECT_CHARACTERS = 100
+"""SNS takes no longer subject."""
+
+LATEST_SECONDS = 1e11
+"""The year 5138 in seconds, 1973 in milliseconds: what is later is in milliseconds."""
+
+
+def write(report: Mapping[str, Any], uri: str) -> dict[str, str]:
+    """Write the report to `uri`; return that, and a subject and a message for a person."""
+    document = {
+        "version": VERSION,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        **report,
+        "spent": spent(report["chosen"], report["jobs"]),
+    }
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    object_store.write_bytes(uri, text.encode())
+    return {"uri": uri, "subject": subject(report), "message": message(report, uri)}
+
+
+def spent(chosen: Mapping[str, Any], jobs: Mapping[str, Any]) -> dict[str, Any]:
+    """What the jobs on SageMaker's instances cost, by what they ran on and for how long.
+
+    Returns
+    -------
+    dict
+        ``steps``: step → ``seconds``, ``usd_per_hour`` (of all its instances together), ``usd``; and ``usd``, their
+        sum. None stands where a price or a duration isn't known, and makes the sum unknown too.
+        Glue, Lambda and storage are in the plan's estimate only.
+    """
+    steps: dict[str, Any] = {}
+    for step in sorted(set(chosen) & set(jobs)):
+        seconds, price = _seconds(jobs[step]), chosen[step].get("usd_per_hour")
+        steps[step] = {
+            "instance_type": chosen[step]["instance_type"],
+            "instance_count": chosen[step]["instance_count"],
+            "usd_per_hour": price,
+            "seconds": seconds,
+            "usd": None if seconds is None or price is None else round(seconds / 3600 * price, 6),
+        }
+    amounts = [step["usd"] for step in steps.values()]
+    return {"steps": steps, "usd": None if None in amounts else round(sum(amounts), 6)}
+
+
+def _seconds(job: Mapping[str, Any]) -> float | None:
+    """How long a job was paid for: said by training jobs, the difference of two times for transform."""
+    for key in ("billable_seconds", "seconds"):
+        if job.get(key) is not None:
+            return float(job[key])
+    started, ended = _time(job.get("started")), _time(job.get("ended"))
+    return None if started is None or ended is None else max(0.0, round(ended - started, 3))
+
+
+def _time(found: Any) -> float | None:
+    """Seconds since 1970 from what Step Functions hands on: milliseconds, or ISO 8601."""
+    if isinstance(found, int | float):
+        return found / 1000 if found > LATEST_SECONDS else float(found)
+    if isinstance(found, str):
+        try:
+            return datetime.fromisoformat(found).timestamp()
+        except ValueError:
+            return None
+    return None
+
+
+def subject(report: Mapping[str, Any]) -> str:
+    """One line: which run, and what it brought about."""
+    users = report["published"]["users"]
+    brought = (
+        f"{users:,} users have recommendations" if users else "its model scores pairs, it makes no lists"
+    )
+    return f"Run {report['run']} succeeded: {brought}"[:SUBJECT_CHARACTERS]
+
+
+def message(report: Mapping[str, Any], uri: str) -> str:
+    """What a person wants to know when a run has succeeded."""
+    lines = [
+        subject(report) + ".",
+        "",
+        report["verdict"]["sentence"],
+        *_tuning(report["tuned"]),
+        _registration(report["model_package"]),
+        *_publication(report["published"]),
+        *([report["decision"]["sentence"]] if report["decision"] else []),
+        _endpoint(report["endpoint"]),
+        *(_choice(step, chosen) for step, chosen in sorted(report["chosen"].items())),
+        *(_refusal(refusal) for refusal in report["refusals"]),
+        "",
+        f"The whole report: {uri}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _tuning(tuned: Mapping[str, Any] | None) -> list[str]:
+    if tuned is None:
+        return []
+    limits = tuned["limits"]
+    fewer = (
+        "" if limits["jobs"] == limits["wanted_jobs"] else f" (of {limits['wanted_jobs']} that were wanted)"
+    )
+    return [
+        f"Tuning chose {', '.join(f'{name} {value}' for name, value in tuned['hyperparameters'].items())} on "
+        f"validation rows, with {tuned['objective']} {tuned['value']}. It was held to {limits['jobs']} jobs{fewer} "
+        f"of at most {limits['seconds_per_job']} seconds, {limits['usd_at_most']} of {limits['maximum_usd']} dollars."
+    ]
+
+
+def _registration(package: Mapping[str, Any]) -> str:
+    return f"The model is version {package['version']} of {package['group']} in SageMaker Model Registry."
+
+
+def _publication(published: Mapping[str, Any]) -> list[str]:
+    if not published["users"]:
+        return []
+    return [f"Published {published['recommendations']:,} recommendations to the table {published['table']}."]
+
+
+def _endpoint(endpoint: Mapping[str, Any]) -> str:
+    if endpoint["status"] != "InService":
+        return f"No endpoint was brought up to date: {endpoint['why']}"
+    answer = endpoint.get("answer")
+    return f"The endpoint {endpoint['name']} is in service. {answer['sentence'] if answer else ''}".strip()
+
+
+def _choice(step: str, chosen: Mapping[str, Any]) -> str:
+    return f"{step} ran on {chosen['instance_count']} x {chosen['instance_type']}: {chosen['why']}"
+
+
+def _refusal(refusal: Mapping[str, Any]) -> str:
+    return f"{refusal['step']} was refused {refusal['instance_type']}: {refusal['cause']}"

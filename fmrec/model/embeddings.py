@@ -1,0 +1,178 @@
+"""A factorization machine as vectors whose inner product ranks: k-NN's items and batch transform's queries.
+
+An item's vector is ``[p_B, c_B]``, a query's ``[p_A, 1]`` (``FactorizationMachine.fold``), so that product +
+offset ``w0 + c_A`` is the model's score. Without side features that is ``[V_i, w_i]`` and ``[V_u, 1]``, as in
+AWS's "Extending Amazon SageMaker factorization machines to predict top x recommendations". The files are
+described in ``docs/contracts.md``. Parts are computed, written and forgotten one by one, and the model is
+memory-mapped: memory doesn't grow with users or items.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmrec import recordio
+from fmrec.artifacts.manifest import Manifest
+from fmrec.errors import InputError
+from fmrec.model.factorization_machine import FactorizationMachine
+from fmrec.storage import object_store
+
+MAX_ITEMS = 1 << 24
+"""k-NN keeps labels as float32, which counts exactly to here."""
+MAX_ITEM_PART = 32 << 20
+MAX_QUERY_PART = 5 << 20
+"""A part fits one request of batch transform, whose containers take 6 MiB, even if it isn't split."""
+
+
+def export(
+    model: FactorizationMachine,
+    manifest: Manifest,
+    output_uri: str,
+    *,
+    queries_per_part: int = 10_000,
+    item_rows: Any = None,
+    user_rows: Any = None,
+) -> dict[str, Any]:
+    """Write ``items/``, ``queries/``, ``query_offsets/`` and, last, ``embeddings.json`` under a prefix.
+
+    Parameters
+    ----------
+    model
+        Trained on the feature index that the manifest describes.
+    manifest
+        Column ranges of users and items.
+    output_uri
+        Prefix on S3 or folder, such as ``s3://bucket/embeddings/<run>/``.
+    queries_per_part
+        Users a part has at most. Batch transform spreads parts over instances and answers each with one
+        file, which is then published at once.
+    item_rows, user_rows
+        Matrices (items or users, feature_dim) of all features that an item or a user brings, its own column
+        among them: SciPy's CSR, or ``fmrec.artifacts.side_feature_rows.SideRows``, of which ranges of rows are read one after
+        the other. None where there are no side features. Context of interactions is in neither: it has no
+        value when lists are made.
+
+    Returns
+    -------
+    dict
+        The content of embeddings.json.
+
+    Raises
+    ------
+    InputError
+        Model, manifest and rows don't fit each other, or there are more items than k-NN's labels can tell
+        apart.
+    """
+    if model.feature_dim != manifest.feature_dim:
+        raise InputError(
+            f"the model has {model.feature_dim} features, the manifest {manifest.feature_dim}: "
+            "they are not of the same run"
+        )
+    if queries_per_part < 1:
+        raise InputError(f"queries_per_part is {queries_per_part}: expected at least 1")
+    items = _Side(model, manifest.ranges["item"], item_rows, "item")
+    users = _Side(model, manifest.ranges["user"], user_rows, "user")
+    if items.count > MAX_ITEMS:
+        raise InputError(
+            f"there are {items.count} items: k-NN's float32 labels tell at most {MAX_ITEMS} apart; "
+            "raise the data set's minimum count for items"
+        )
+    width = model.num_factors + 1
+    document = {
+        "dim": width,
+        "items": items.count,
+        "users": users.count,
+        "item_parts": list(_write_items(items, output_uri, _rows_within(MAX_ITEM_PART, width))),
+        "query_parts": list(
+            _write_queries(
+                users, output_uri, min(queries_per_part, _rows_within(MAX_QUERY_PART, width)), model.bias
+            )
+        ),
+    }
+    text = json.dumps(document, indent=2) + "\n"
+    object_store.write_bytes(object_store.join(output_uri, "embeddings.json"), text.encode())
+    return document
+
+
+class _Side:
+    """The items or the users of a model, as vectors and constants."""
+
+    def __init__(
+        self, model: FactorizationMachine, columns: tuple[int, int], rows: Any, namespace: str
+    ) -> None:
+        self.model = model
+        self.first, end = columns
+        self.count = end - self.first
+        self.rows = rows
+        if rows is not None and rows.shape != (self.count, model.feature_dim):
+            raise InputError(
+                f"{namespace} rows have the shape {rows.shape}: expected one row for each {namespace} and one "
+                f"column for each feature, {(self.count, model.feature_dim)}"
+            )
+
+    def vectors(self, start: int, end: int) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """Return vectors (rows, k) and constants (rows,) of ordinals ``start`` to ``end``."""
+        if self.rows is not None:
+            return self.model.fold(self.rows[start:end])
+        # One feature of value 1 has no pairs: fold returns its parameters.
+        own = slice(self.first + start, self.first + end)
+        return self.model.factors[own], self.model.linear[own].astype(np.float64)
+
+
+def _write_items(items: _Side, output_uri: str, rows_per_part: int) -> Iterator[dict[str, Any]]:
+    for number, (start, end) in enumerate(_parts(items.count, rows_per_part)):
+        vectors, constants = items.vectors(start, end)
+        labels = np.arange(start, end, dtype=np.float32)
+        key = f"items/part-{number:05}.pbr"
+        yield {
+            "key": key,
+            "rows": end - start,
+            "bytes": _write_dense(object_store.join(output_uri, key), vectors, constants, labels),
+        }
+
+
+def _write_queries(
+    users: _Side, output_uri: str, rows_per_part: int, bias: float
+) -> Iterator[dict[str, Any]]:
+    for number, (start, end) in enumerate(_parts(users.count, rows_per_part)):
+        vectors, constants = users.vectors(start, end)
+        key, offsets_key = f"queries/part-{number:05}.pbr", f"query_offsets/part-{number:05}.npy"
+        with object_store.open_output(object_store.join(output_uri, offsets_key)) as file:
+            np.save(file, bias + constants)
+        yield {
+            "key": key,
+            "offsets_key": offsets_key,
+            "first_user": start,
+            "rows": end - start,
+            "bytes": _write_dense(object_store.join(output_uri, key), vectors, np.ones(end - start), None),
+        }
+
+
+def _write_dense(
+    uri: str, vectors: NDArray[Any], last: NDArray[np.float64], labels: NDArray[np.float32] | None
+) -> int:
+    """Write ``[vectors, last]`` as dense float32 records; return their bytes."""
+    matrix = np.empty((len(vectors), vectors.shape[1] + 1), np.float32)
+    matrix[:, :-1] = vectors
+    matrix[:, -1] = last
+    written = 0
+    with object_store.open_output(uri) as file:
+        for chunk in recordio.dense_chunks(matrix, labels):
+            written += file.write(chunk.data)
+    return written
+
+
+def _parts(count: int, rows_per_part: int) -> Iterator[tuple[int, int]]:
+    for start in range(0, count, rows_per_part):
+        yield start, min(count, start + rows_per_part)
+
+
+def _rows_within(size: int, width: int) -> int:
+    """Return how many dense records of so many values fit, labels included."""
+    record = len(recordio.encode_dense(np.zeros((1, width), np.float32), np.zeros(1, np.float32)))
+    return max(1, size // record)

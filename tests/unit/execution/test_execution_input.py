@@ -1,0 +1,208 @@
+"""The execution's input and hyperparameters: filled in, or refused with a sentence."""
+
+from typing import Any
+
+import pytest
+
+from fmrec.errors import FmrecError, SettingsError
+from fmrec.execution import execution_input, hyperparameters
+
+DEFAULTS: dict[str, Any] = {
+    "task": "predict-rating",
+    "tasks": {
+        "recommend": {
+            "label": {"mode": "implicit", "threshold": 4, "copies": 3},
+            "hyperparameters": {"num_factors": "64", "predictor_type": "binary_classifier", "epochs": "4"},
+            "thresholds": {"ndcg_at_10": 0.02},
+        },
+        "predict-rating": {
+            "label": {"mode": "binary", "threshold": 4},
+            "hyperparameters": {"num_factors": "64", "predictor_type": "binary_classifier", "epochs": "20"},
+            "thresholds": {"rmse": 1.0},
+        },
+    },
+    "dataset": {"split": {"method": "leave-first-n", "n": 10}},
+    "serving": {"recommendations_per_user": 10, "neighbours": None, "endpoint": True},
+}
+RATING = DEFAULTS["tasks"]["predict-rating"]
+
+
+def resolve(given: Any, run: Any = "demo-1") -> Any:
+    return execution_input.resolve(run, given, DEFAULTS)
+
+
+def test_an_empty_input_is_the_defaults() -> None:
+    resolved = resolve({})
+
+    assert resolved["hyperparameters"] == RATING["hyperparameters"]
+    assert resolved["serving"] == {
+        "recommendations_per_user": 10,
+        "neighbours": 10,
+        "exclude_seen": False,
+        "filters": {},
+        "endpoint": True,
+    }
+    assert resolved["dataset"]["label"] == {"mode": "binary", "threshold": 4.0}
+    assert resolved["dataset"]["split"]["method"] == "leave-first-n"
+
+
+def test_what_is_given_wins_over_the_defaults_one_by_one() -> None:
+    resolved = resolve(
+        {
+            "hyperparameters": {"num_factors": 16, "clip_gradient": 0.5},
+            "serving": {"endpoint": False},
+            "dataset": "s3://bucket/raw/dataset.json",
+        }
+    )
+
+    assert resolved["hyperparameters"] == {
+        **RATING["hyperparameters"],
+        "num_factors": "16",
+        "clip_gradient": "0.5",
+    }
+    assert resolved["serving"]["endpoint"] is False
+    assert resolved["serving"]["recommendations_per_user"] == 10
+    assert resolved["dataset"] == "s3://bucket/raw/dataset.json"
+
+
+def test_an_earlier_runs_encoding_stands_in_for_a_data_set() -> None:
+    resolved = resolve({"encoded": "demo-0", "hyperparameters": {"predictor_type": "regressor"}})
+
+    assert resolved["encoded"] == "demo-0"
+    assert resolved["dataset"] is None
+    assert resolve({"encoded": None})["encoded"] is None
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ([], "expected a JSON object"),
+        ({"datasets": {}}, "the execution input has 'datasets': expected only task, dataset, encoded, hyper"),
+        ({"encoded": "s3://bucket/encoded/demo-0/"}, "expected the name of the run that encoded"),
+        ({"encoded": "../demo-0"}, "encoded is '../demo-0'"),
+        ({"encoded": 7}, "encoded is 7"),
+        ({"task": "cook"}, "task is 'cook': expected 'recommend' or 'predict-rating'"),
+        ({"encoded": "demo-0", "dataset": "s3://bucket/d.json"}, "has both 'dataset' and 'encoded'"),
+        ({"dataset": "ratings.csv"}, "s3:// URI"),
+        ({"dataset": {"colour": 1}}, "colour"),
+        ({"hyperparameters": {"epochs": "many"}}, "hyperparameters.epochs is 'many'"),
+        ({"hyperparameters": [1]}, "expected a JSON object of names"),
+        ({"serving": {"top": 3}}, "serving.top is unknown"),
+        ({"serving": {"recommendations_per_user": 0}}, "from 1 to 1000"),
+        ({"serving": {"recommendations_per_user": True}}, "from 1 to 1000"),
+        ({"serving": {"endpoint": "yes"}}, "expected true or false"),
+        ({"serving": 3}, "serving is 3"),
+        ({"serving": {"neighbours": 5}}, "serving.neighbours is 5: expected a whole number from 10 to 1024"),
+        ({"serving": {"exclude_seen": 1}}, "serving.exclude_seen is 1"),
+        ({"serving": {"filters": []}}, "expected a JSON object of business rules"),
+        ({"serving": {"filters": {"colour": 1}}}, "expected some of allow, deny"),
+        ({"hyperparameters": {"predictor_type": "regressor"}}, "label.mode is 'binary'"),
+    ],
+)
+def test_a_wrong_input_is_refused_with_a_sentence(given: Any, sentence: Any) -> None:
+    with pytest.raises(FmrecError) as raised:
+        resolve(given)
+
+    assert sentence in str(raised.value)
+
+
+def test_a_task_brings_its_label_hyperparameters_thresholds_and_leaves_out_what_was_seen() -> None:
+    resolved = resolve({"task": "recommend", "hyperparameters": {"num_factors": 16}})
+
+    assert resolved["task"] == "recommend"
+    assert resolved["dataset"]["label"]["mode"] == "implicit"
+    assert resolved["dataset"]["label"]["copies"] == 3
+    assert (resolved["hyperparameters"]["epochs"], resolved["hyperparameters"]["num_factors"]) == ("4", "16")
+    assert resolved["thresholds"] == {"ndcg_at_10": 0.02}
+    assert resolved["serving"]["exclude_seen"] is True
+    assert (
+        resolve({"task": "recommend", "serving": {"exclude_seen": False}})["serving"]["exclude_seen"] is False
+    )
+    assert resolve({})["thresholds"] == {"rmse": 1.0}
+
+
+def test_thresholds_of_a_classifier_are_not_asked_of_a_regressor() -> None:
+    regressor = {
+        "dataset": {"label": {"mode": "regression"}},
+        "hyperparameters": {"predictor_type": "regressor"},
+    }
+    assert resolve(regressor)["thresholds"] == {}
+    assert resolve(regressor)["hyperparameters"]["predictor_type"] == "regressor"
+
+
+def test_a_label_in_the_data_set_document_wins_over_the_tasks() -> None:
+    resolved = resolve({"task": "recommend", "dataset": {"label": {"mode": "binary", "threshold": 3}}})
+
+    assert resolved["dataset"]["label"] == {"mode": "binary", "threshold": 3.0}
+
+
+def test_every_event_counts_where_a_data_set_has_no_values() -> None:
+    clicks = {"interactions": {"path": "clicks/", "columns": {"user": "who", "item": "what"}}}
+
+    assert resolve({"task": "recommend", "dataset": clicks})["dataset"]["label"]["threshold"] is None
+
+
+@pytest.mark.parametrize(
+    ("serving", "neighbours"),
+    [
+        ({}, 10),
+        ({"exclude_seen": True}, None),
+        ({"filters": {"deny": ["a"]}, "recommendations_per_user": 50}, None),
+        ({"exclude_seen": True, "neighbours": 300}, 300),
+    ],
+)
+def test_what_k_nn_is_asked_for_is_left_to_the_data_where_something_is_left_out(
+    serving: Any, neighbours: Any
+) -> None:
+    assert resolve({"serving": serving})["serving"]["neighbours"] == neighbours
+
+
+@pytest.mark.parametrize("name", ["a", "demo-1", "0f8fad5b-d9cb-469f-a165-70867728950e", "x" * 40])
+def test_names_that_jobs_can_begin_with_are_taken(name: Any) -> None:
+    assert resolve({}, run=name)["run"] == name
+
+
+@pytest.mark.parametrize("name", ["", "my_run", "a.b", "-a", "a-", "x" * 41, "ü"])
+def test_other_names_are_refused(name: Any) -> None:
+    with pytest.raises(FmrecError, match="start it again under another name"):
+        resolve({}, run=name)
+
+
+def test_numbers_become_the_strings_that_the_api_takes() -> None:
+    resolved = hyperparameters.resolve(
+        {"num_factors": 64.0, "predictor_type": "regressor", "factors_lr": 1e-5, "bias_wd": "0.25"}
+    )
+
+    assert resolved == {
+        "num_factors": "64",
+        "predictor_type": "regressor",
+        "factors_lr": "1e-05",
+        "bias_wd": "0.25",
+    }
+
+
+def test_null_takes_an_earlier_value_away() -> None:
+    layers = ({"num_factors": 8, "predictor_type": "regressor", "eps": 0.1}, {"eps": None})
+
+    assert "eps" not in hyperparameters.resolve(*layers)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"predictor_type": "regressor"}, "hyperparameters.num_factors is missing"),
+        ({"num_factors": 2.5}, "expected a whole number at least 2 and at most 1000"),
+        ({"num_factors": 1001}, "at most 1000"),
+        ({"num_factors": True}, "num_factors is True"),
+        ({"linear_lr": "nan"}, "linear_lr is 'nan'"),
+        ({"linear_lr": -1}, "expected a number at least 0 and at most 512"),
+        ({"bias_init_method": "zero"}, "one of uniform, normal, constant"),
+        ({"learning_rate": 1}, "learning_rate is unknown to factorization machines"),
+        ({"feature_dim": 1}, "comes from the manifest"),
+    ],
+)
+def test_a_wrong_hyperparameter_is_refused_with_a_sentence(given: Any, sentence: Any) -> None:
+    with pytest.raises(SettingsError) as raised:
+        hyperparameters.resolve(given)
+
+    assert sentence in str(raised.value)

@@ -1,0 +1,117 @@
+"""What tuning may try, and what it may cost."""
+
+import re
+from typing import Any
+
+import pytest
+
+from fmrec.errors import InputError, SettingsError
+from fmrec.execution import execution_input, tuning
+
+CLASSIFIER = {
+    "num_factors": "64",
+    "predictor_type": "binary_classifier",
+    "factors_lr": "0.003",
+    "epochs": "4",
+}
+
+
+def test_without_a_section_nothing_is_tuned() -> None:
+    assert tuning.resolve(None, CLASSIFIER) is None
+
+
+def test_an_empty_section_tunes_the_defaults_by_cross_entropy() -> None:
+    resolved = tuning.resolve({}, CLASSIFIER)
+
+    assert resolved is not None
+    assert (resolved["maximum_jobs"], resolved["parallel_jobs"], resolved["maximum_usd"]) == (10, 1, 10.0)
+    assert resolved["objective"] == {
+        "MetricName": "test:binary_classification_cross_entropy",
+        "Type": "Minimize",
+    }
+    names = [entry["Name"] for entry in resolved["ranges"]["ContinuousParameterRanges"]]
+    assert names == list(tuning.DEFAULTS["ranges"])
+    assert resolved["static"] == {
+        name: CLASSIFIER[name] for name in ("num_factors", "predictor_type", "epochs")
+    }
+
+
+def test_whole_numbers_and_others_go_into_their_own_ranges() -> None:
+    resolved = tuning.resolve(
+        {
+            "ranges": {"epochs": [2, 20], "linear_wd": [1e-6, 0.01]},
+            "objective": "test:binary_f_beta",
+            "maximum_jobs": 3,
+            "parallel_jobs": 5,
+        },
+        CLASSIFIER,
+    )
+
+    assert resolved is not None
+    assert resolved["ranges"] == {
+        "IntegerParameterRanges": [
+            {"Name": "epochs", "MinValue": "2", "MaxValue": "20", "ScalingType": "Auto"}
+        ],
+        "ContinuousParameterRanges": [
+            {"Name": "linear_wd", "MinValue": "1e-06", "MaxValue": "0.01", "ScalingType": "Auto"}
+        ],
+    }
+    assert resolved["objective"]["Type"] == "Maximize"
+    assert resolved["parallel_jobs"] == 3
+    assert "epochs" not in resolved["static"]
+    assert resolved["static"]["factors_lr"] == "0.003"
+
+
+@pytest.mark.parametrize(
+    ("section", "sentence"),
+    [
+        ([], "expected a JSON object"),
+        ({"jobs": 3}, "tuning.jobs is unknown"),
+        ({"maximum_jobs": 0}, "tuning.maximum_jobs is 0"),
+        ({"maximum_jobs": 501}, "from 1 to 500"),
+        ({"parallel_jobs": True}, "tuning.parallel_jobs is True"),
+        ({"maximum_usd": 0}, "expected an amount above 0"),
+        ({"maximum_usd": "9"}, "tuning.maximum_usd is '9'"),
+        ({"ranges": {}}, "tuning.ranges is {}"),
+        ({"ranges": {"num_factors": [8, 64]}}, "num_factors can't be tuned"),
+        ({"ranges": {"bias_init_method": ["uniform", "normal"]}}, "can't be tuned"),
+        ({"ranges": {"factors_lr": [0.1, 0.01]}}, "the lower first"),
+        ({"ranges": {"factors_lr": [0, 0.01]}}, "from 1e-08 to 512"),
+        ({"ranges": {"factors_lr": 0.01}}, "expected two numbers"),
+        ({"ranges": {"epochs": [1.5, 3]}}, "expected two whole numbers"),
+        ({"ranges": {"factor_lr": [0.01, 0.1]}}, "did you mean 'factors_lr'"),
+        ({"objective": "test:rmse"}, "which is what a binary_classifier measures"),
+    ],
+)
+def test_what_cannot_be_tuned_is_refused_with_a_sentence(section: Any, sentence: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(sentence)):
+        tuning.resolve(section, CLASSIFIER)
+
+
+def resolved(given: dict[str, Any], deployed: Any = None) -> Any:
+    task = {
+        "label": {"mode": "binary"},
+        "hyperparameters": {"num_factors": "8", "predictor_type": "binary_classifier"},
+        "thresholds": {},
+    }
+    defaults = {
+        "task": "recommend",
+        "tasks": {"recommend": task},
+        "dataset": {},
+        "serving": {},
+        "tuning": deployed,
+    }
+    return execution_input.resolve("r-1", given, defaults)["tuning"]
+
+
+def test_the_input_goes_over_what_is_deployed_and_null_turns_it_off() -> None:
+    assert resolved({}) is None
+    assert resolved({}, {"maximum_jobs": 4})["maximum_jobs"] == 4
+    assert resolved({"tuning": {"maximum_jobs": 2}}, {"maximum_jobs": 4})["maximum_jobs"] == 2
+    assert resolved({"tuning": None}, {"maximum_jobs": 4}) is None
+
+
+def test_an_earlier_encoding_has_no_rows_to_tune_by() -> None:
+    assert resolved({"encoded": "monday"}, {"maximum_jobs": 4}) is None
+    with pytest.raises(InputError, match="leave out 'encoded'"):
+        resolved({"encoded": "monday", "tuning": {}})
