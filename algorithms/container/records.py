@@ -75,7 +75,7 @@ def _read_csv(path: Path, label_size: int) -> Iterator[Batch]:
         line = 1
         while lines := list(itertools.islice(file, BATCH_ROWS)):
             try:
-                table = np.loadtxt(lines, dtype=np.float32, delimiter=",", ndmin=2)
+                table = np.loadtxt(lines, dtype=np.float32, delimiter=",", ndmin=2, comments=None)
             except ValueError as error:
                 raise FormatError(
                     f"lines {line} to {line + len(lines) - 1} are not CSV of numbers without a header: {error}"

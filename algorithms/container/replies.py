@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.container.media_types import JSON, JSON_LINES, RECORDIO, MediaType
+from fmrec.errors import InputError
 from fmrec.recordio import encode_label_tensors
 
 REPLY_TYPES = (JSON, JSON_LINES, RECORDIO)
@@ -24,7 +25,18 @@ def encode_reply(fields: Mapping[str, NDArray[np.float32]], accept: MediaType) -
     accept
         JSON: ``{"predictions": [{...}, ...]}``; JSON Lines: an object a line, the last one ended too;
         recordIO-protobuf: a record each, with every field as a float32 tensor in its label.
+
+    Raises
+    ------
+    InputError
+        A field is not finite, which JSON has no number for: the record's values were too large.
     """
+    for name, values in fields.items():
+        wrong = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))
+        if wrong.size:
+            raise InputError(
+                f"the {name} of record {wrong[0]} is beyond float32: the values of its features are too large"
+            )
     if accept.name == RECORDIO:
         return encode_label_tensors(
             {name: values.reshape(len(values), -1) for name, values in fields.items()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +20,8 @@ from fmrec.errors import InputError
 
 MEBIBYTE = 1024 * 1024
 DEFAULT_MAX_PAYLOAD_BYTES = 6 * MEBIBYTE
+_DISCARDED_BYTES = 256 * MEBIBYTE
+"""A client reads the answer only when it has sent its body, so a body that is too large is read up to here."""
 
 
 class Model(Protocol):
@@ -83,6 +86,8 @@ class _Handler(BaseHTTPRequestHandler):
     max_payload_bytes: int
 
     def do_GET(self) -> None:
+        if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+            self.close_connection = True  # a body that nobody reads would be taken for the next request
         if self.path == "/ping":
             if isinstance(self.model, str):
                 self._reply(500, self.model)
@@ -99,20 +104,52 @@ class _Handler(BaseHTTPRequestHandler):
             self._reply(404, f"there is nothing at GET {self.path}: ask /ping or /execution-parameters")
 
     def do_POST(self) -> None:
-        if "Content-Length" not in self.headers:
-            self.close_connection = True
-            return self._reply(411, "the request has no Content-Length")
-        length = int(self.headers["Content-Length"])
+        length = self._body_length()
+        if length is None:
+            return None
         if length > self.max_payload_bytes:
             self._discard(length)  # a client that is still sending wouldn't read the answer
             text = f"the request body has {length} bytes, and at most {self.max_payload_bytes} are taken"
             return self._reply(413, f"{text}: send fewer records at a time")
         body = self.rfile.read(length)
+        if len(body) < length:
+            self.close_connection = True
+            return self._reply(400, f"the request body ends after {len(body)} of {length} bytes")
         if self.path != "/invocations":
             return self._reply(404, f"there is nothing at POST {self.path}: post to /invocations")
         return self._invoke(body)
 
+    def _body_length(self) -> int | None:
+        """The request's Content-Length, or None if the request was refused for it and the connection ends.
+
+        Without a length, or with one that can be read in two ways, it isn't known where the body ends, so
+        nothing of it is read.
+        """
+        given = self.headers.get_all("Content-Length", [])
+        if not given:
+            return self._length_refused(
+                411, "the request has no Content-Length: send the body's size in bytes"
+            )
+        if "Transfer-Encoding" in self.headers or len(set(given)) > 1:
+            return self._length_refused(400, "the request gives its body's length more than once")
+        text = given[0].strip()
+        if not re.fullmatch("[0-9]+", text):
+            shown = ascii(text[:40])
+            return self._length_refused(400, f"Content-Length is {shown}, expected the body's size in bytes")
+        if len(text) > 18:
+            return self._length_refused(413, f"Content-Length has {len(text)} digits: send fewer records")
+        return int(text)
+
+    def _length_refused(self, status: int, text: str) -> int | None:
+        self.close_connection = True
+        self._reply(status, text)
+        return None
+
     def _discard(self, length: int) -> None:
+        """Read a body that is too large away; one that is far too large ends the connection instead."""
+        if length > _DISCARDED_BYTES:
+            self.close_connection = True
+        length = min(length, _DISCARDED_BYTES)
         while length > 0 and (piece := self.rfile.read(min(length, MEBIBYTE))):
             length -= len(piece)
 
@@ -145,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _reply(self, status: int, body: bytes | str, content_type: str = "text/plain; charset=utf-8") -> None:
         if status >= 400:
             log.info(f"{self.command} {self.path} {status}: {body!s}", level="ERROR")
-        content = body.encode() if isinstance(body, str) else body
+        content = body.encode(errors="backslashreplace") if isinstance(body, str) else body
         self.send_response(status)
         if status != 204:
             self.send_header("Content-Type", content_type)

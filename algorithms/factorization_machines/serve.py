@@ -10,11 +10,9 @@ import scipy.sparse
 
 from algorithms.container import serving
 from algorithms.container.media_types import JSON, JSON_LINES, RECORDIO, MediaType
-from algorithms.container.payload import read_text
-from algorithms.container.records import read_payload
+from algorithms.container.payload import read_request
 from algorithms.container.replies import REPLY_TYPES, encode_reply
 from algorithms.factorization_machines.hyperparameters import CLASSIFIER
-from fmrec.errors import InputError
 from fmrec.model.factorization_machine import FactorizationMachine
 
 THRESHOLD = 0.5
@@ -36,16 +34,9 @@ class ScoringModel:
 
     def answer(self, body: bytes, content_type: MediaType, accept: MediaType) -> bytes:
         """See ``serving.Model``."""
-        features = read_payload(body) if content_type.name == RECORDIO else read_text(body, content_type)
-        matrix = scipy.sparse.csr_matrix(features)
-        width = self._machine.feature_dim
-        if matrix.shape[1] != width:
-            raise InputError(
-                f"the request's records have {matrix.shape[1]} features, the model was trained on {width}"
-            )
-        if not np.isfinite(matrix.data).all():
-            raise InputError("Found missing (NaN) values: a record holds NaN or infinity")
-        scores = self._machine.predict(matrix).astype(np.float32)
+        features = read_request(body, content_type, self._machine.feature_dim)
+        with np.errstate(over="ignore", invalid="ignore"):  # encode_reply refuses what is not finite
+            scores = self._machine.predict(scipy.sparse.csr_matrix(features)).astype(np.float32)
         fields = {"score": scores}
         if self._machine.predictor_type == CLASSIFIER:
             fields["predicted_label"] = (scores >= THRESHOLD).astype(np.float32)

@@ -9,8 +9,8 @@ import numpy as np
 
 from algorithms.container import serving
 from algorithms.container.media_types import CSV, JSON, JSON_LINES, RECORDIO, MediaType
-from algorithms.container.payload import read_text
-from algorithms.container.records import as_dense, read_payload
+from algorithms.container.payload import read_request
+from algorithms.container.records import as_dense
 from algorithms.container.replies import REPLY_TYPES, encode_reply
 from algorithms.knn.index import NeighbourIndex
 
@@ -30,8 +30,10 @@ class NeighbourModel:
 
     def answer(self, body: bytes, content_type: MediaType, accept: MediaType) -> bytes:
         """See ``serving.Model``."""
-        features = read_payload(body) if content_type.name == RECORDIO else read_text(body, content_type)
-        answer = self._index.query(as_dense(features).astype(np.float32, copy=False))
+        features = read_request(body, content_type, self._index.input_dim)
+        with np.errstate(over="ignore"):  # what is beyond float32 is infinite then, and refused
+            dense = as_dense(features).astype(np.float32, copy=False)
+        answer = self._index.query(dense)
         fields = {"predicted_label": answer.predicted_label}
         if accept.is_true("verbose"):
             fields = {"labels": answer.labels, "distances": answer.distances, **fields}
