@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.factorization_machines.rows import Rows
+from algorithms.factorization_machines.mini_batches import Rows
 from algorithms.factorization_machines.train import Trainer
 from bench.movielens_split import ITEMS, USERS, MovieLensSplit, two_hot
 from bench.rating_tasks import PredictRating, SideFeatures

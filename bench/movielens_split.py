@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.factorization_machines.rows import Rows
+from algorithms.factorization_machines.mini_batches import Rows
 from demo import movielens
 
 TEST_PER_USER = 10

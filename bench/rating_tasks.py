@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.factorization_machines.metrics import metrics
+from algorithms.factorization_machines.mini_batches import Rows
 from algorithms.factorization_machines.optimizer import SUMS
-from algorithms.factorization_machines.rows import Rows
 from algorithms.factorization_machines.train import Trainer
 from bench.movielens_split import ITEMS, USERS, MovieLensSplit
 from bench.trials import Result, Trial, Which

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from algorithms.container.environment import Channel
 from algorithms.container.records import Batch, Features
-from algorithms.factorization_machines.rows import Groups, Rows, group_by_column
+from algorithms.factorization_machines.mini_batches import Groups, Rows, group_by_column
 from fmrec.errors import InputError
 
 BLOCK_ENTRIES = 2_000_000

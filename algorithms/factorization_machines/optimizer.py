@@ -24,8 +24,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from algorithms.factorization_machines.mini_batches import Groups, Rows
 from algorithms.factorization_machines.prefetching import prefetch_row
-from algorithms.factorization_machines.rows import Groups, Rows
 from algorithms.factorization_machines.teamwork import (
     PIECES,
     finish_piece,

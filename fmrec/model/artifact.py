@@ -43,6 +43,8 @@ from fmrec.storage import object_store
 
 MODEL_FILE = "model_algo-1"
 HEADS = {"binary_classifier": "LogisticRegressionOutput", "regressor": "LinearRegressionOutput"}
+MAX_DOCUMENT_BYTES = 16 << 20
+"""Of meta.json and symbol.json, which take some kilobytes."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a ZIP can hold: bytes must not depend on the clock."""
 
@@ -232,8 +234,19 @@ def _unpack(file: BinaryIO, unpacked: IO[bytes]) -> None:
     raise FormatError(f"there is no {MODEL_FILE} in the archive, only {names}")
 
 
+def _document(archive: zipfile.ZipFile, name: str) -> Any:
+    """Return a JSON member, whose size is looked at before it is unpacked."""
+    size = archive.getinfo(name).file_size
+    if size > MAX_DOCUMENT_BYTES:
+        raise FormatError(
+            f"{name} unpacks to {size} bytes: expected at most {MAX_DOCUMENT_BYTES}. Is this a model that "
+            "SageMaker trained?"
+        )
+    return json.loads(archive.read(name))
+
+
 def _training_parameters(archive: zipfile.ZipFile) -> dict[str, str]:
-    meta = json.loads(archive.read("meta.json"))
+    meta = _document(archive, "meta.json")
     parameters = meta.get("training_parameters", {}) if isinstance(meta, dict) else None
     if not isinstance(parameters, dict):
         raise FormatError("meta.json has no object training_parameters")
@@ -245,14 +258,17 @@ def _predictor_type(training_parameters: dict[str, str], archive: zipfile.ZipFil
     named = training_parameters.get("predictor_type")
     if named in HEADS:
         return named
-    symbol = json.loads(archive.read("symbol.json"))
-    operators = {node.get("op") for node in symbol.get("nodes", [])} if isinstance(symbol, dict) else set()
+    symbol = _document(archive, "symbol.json")
+    nodes = symbol.get("nodes") if isinstance(symbol, dict) else None
+    operators = {
+        str(node.get("op")) for node in (nodes if isinstance(nodes, list) else []) if isinstance(node, dict)
+    }
     for predictor_type, head in HEADS.items():
         if named is None and head in operators:
             return predictor_type
     raise FormatError(
         f"meta.json names the predictor_type {named!r} and symbol.json has the operators "
-        f"{sorted(map(str, operators))}: expected {' or '.join(HEADS)}"
+        f"{sorted(operators)}: expected {' or '.join(HEADS)}"
     )
 
 

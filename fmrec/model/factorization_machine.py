@@ -180,7 +180,7 @@ class FactorizationMachine:
             )
         step = max(1, CHUNK_PRODUCTS // max(1, self.num_factors))
         for start in range(0, csr.shape[0], step):
-            chunk = csr[start : start + step]
+            chunk = _in_canonical_order(csr[start : start + step])
             # Only the parameters of features that occur are read, as the model may not fit memory.
             used, places = np.unique(chunk.indices, return_inverse=True)
             shape = (chunk.shape[0], len(used))
@@ -205,6 +205,25 @@ class FactorizationMachine:
             self.predictor_type,
             {**(training_parameters or {}), **own},
         )
+
+
+def _in_canonical_order(csr: Any) -> Any:
+    """Return rows whose columns ascend, each stored once: a column's values are summed as in a dense row.
+
+    ``x_i²`` is of the sum, and a row's score doesn't depend on how it was stored.
+    """
+    row = np.repeat(np.arange(csr.shape[0]), np.diff(csr.indptr))
+    ascends = (csr.indices[1:] > csr.indices[:-1]) | (row[1:] > row[:-1])
+    if ascends.all():
+        return csr
+    order = np.lexsort((csr.indices, row))  # stable: values are added in the order they are stored in
+    row, columns = row[order], csr.indices[order]
+    is_first = np.concatenate([[True], (columns[1:] > columns[:-1]) | (row[1:] > row[:-1])])
+    values = np.zeros(int(is_first.sum()), csr.data.dtype)
+    np.add.at(values, np.cumsum(is_first) - 1, csr.data[order])
+    indptr = np.zeros(csr.shape[0] + 1, np.int64)
+    np.cumsum(np.bincount(row[is_first], minlength=csr.shape[0]), out=indptr[1:])
+    return type(csr)((values, columns[is_first], indptr), shape=csr.shape)
 
 
 def _dense_to_csr(rows: Any) -> Any:

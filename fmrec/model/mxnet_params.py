@@ -161,12 +161,12 @@ class _Cursor:
     def number(self, form: str, what: str) -> int:
         return int(struct.unpack(form, self.take(struct.calcsize(form), what).data)[0])
 
-    def count(self, what: str, least_bytes: int) -> int:
+    def count(self, what: str, min_bytes: int) -> int:
         """Read how many of something follow, each of at least so many bytes."""
         at = self.position
         count = self.number("<Q", what)
         left = len(self.content) - self.position
-        if count * least_bytes > left:
+        if count * min_bytes > left:
             raise FormatError(f"byte {at}: {what} is {count}, but only {left} bytes are left")
         return count
 
@@ -182,7 +182,12 @@ class _Cursor:
         return shape
 
     def array(self, dtype: np.dtype[Any], shape: tuple[int, ...], what: str) -> NDArray[Any]:
-        return self.take(math.prod(shape) * dtype.itemsize, what).view(dtype).reshape(shape)
+        at = self.position
+        elements = self.take(math.prod(shape) * dtype.itemsize, what).view(dtype)
+        try:
+            return elements.reshape(shape)
+        except ValueError as error:  # no element, and a dimension beyond what an array can have
+            raise FormatError(f"byte {at}: {what} has the shape {shape}: {error}") from error
 
     def dtype(self) -> np.dtype[Any]:
         at = self.position
@@ -223,7 +228,7 @@ def _read_array(cursor: _Cursor) -> NDArray[Any]:
     for _ in range(stype):
         aux_dtype = cursor.dtype()
         if aux_dtype.kind != "i":
-            raise FormatError(f"byte {cursor.position - 4}: an index is {aux_dtype}: expected whole numbers")
+            raise FormatError(f"byte {cursor.position - 4}: an index is {aux_dtype}: expected integers")
         aux.append((aux_dtype, cursor.shape(cursor.number("<i", "an index's shape"), "<q")))
     stored = cursor.array(dtype, storage_shape, "a sparse array")
     indices = [cursor.array(aux_dtype, aux_shape, "an index") for aux_dtype, aux_shape in aux]
@@ -236,7 +241,7 @@ def _dense(
     """Return a row_sparse (one index) or csr (two) array as a dense one."""
     rows = indices[0]
     if len(indices) == 1:
-        fits = stored.shape == (len(rows), *shape[1:]) and rows.ndim == 1
+        fits = shape and rows.ndim == 1 and stored.shape == (len(rows), *shape[1:])
         if not fits or (len(rows) and not 0 <= rows.min() <= rows.max() < shape[0]):
             raise FormatError(
                 f"byte {at}: a row_sparse array of shape {shape} stores {stored.shape} under {rows.shape} row numbers "

@@ -4,7 +4,6 @@ The writers and ``read_records`` have SageMaker SDK v2's names and write its byt
 ``encode_csr``, ``encode_dense``, ``decode``, ``read_batches``, ``read_rows`` and ``read_matrix``. ``wire`` explains the bytes.
 """
 
-from fmrec.recordio.answers import decode_label_tensors, encode_label_tensors
 from fmrec.recordio.decode import decode, read_batches, read_matrix, read_records, read_rows
 from fmrec.recordio.encode import (
     csr_chunks,
@@ -14,8 +13,9 @@ from fmrec.recordio.encode import (
     write_numpy_to_dense_tensor,
     write_spmatrix_to_sparse_tensor,
 )
+from fmrec.recordio.inference_responses import decode_label_tensors, encode_label_tensors
 from fmrec.recordio.record import Record
-from fmrec.recordio.rows import Rows
+from fmrec.recordio.row_arrays import Rows
 
 __all__ = [
     "Record",

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmrec.errors import FormatError, InputError
-from fmrec.recordio import alike, parse, wire
+from fmrec.recordio import decode_general, decode_uniform, wire
 from fmrec.recordio.framing import Frames, read_frames
 from fmrec.recordio.record import Record, parse_record
-from fmrec.recordio.rows import Collected, Rows, concatenate_rows, merge_rows
+from fmrec.recordio.row_arrays import Collected, Rows, concatenate_rows, merge_rows
 from fmrec.recordio.schema import Schema
 
 Matrix: TypeAlias = Any
@@ -23,7 +23,7 @@ Matrix: TypeAlias = Any
 def read_records(file: BinaryIO) -> list[Record]:
     """Read a file's records one by one; SDK v2's function of that name.
 
-    Convenient for answers and small files; ``read_matrix`` and ``read_batches`` are much faster.
+    Convenient for inference responses and small files; ``read_matrix`` and ``read_batches`` are much faster.
 
     Raises
     ------
@@ -129,57 +129,60 @@ def read_rows(file: BinaryIO) -> Iterator[Rows]:
         if schema is None:
             at = frames.payload_offset(0)
             schema = Schema.of(parse_record(frames.payload(0), at), at)
-            decoder = alike.Decoder(schema)
+            decoder = decode_uniform.Decoder(schema)
         yield _decode(frames, schema, decoder)
 
 
-def _decode(frames: Frames, schema: Schema, decoder: alike.Decoder) -> Rows:
+def _decode(frames: Frames, schema: Schema, decoder: decode_uniform.Decoder) -> Rows:
     parts, rest = decoder.decode(frames)
     total = len(frames.starts)
     if not len(rest) and len({part.count for part in parts}) == 1:
         return decoder.rows(parts, total)
     pieces = [(part.places, decoder.rows([part], len(part.places))) for part in parts]
-    left, odd = _decode_any(frames[rest], schema)
-    if left is None:
-        pieces += [(rest[[row]], _decode_odd(frames, int(rest[row]), schema)) for row in odd]
-        rest = np.delete(rest, odd)
-        left, odd = _decode_any(frames[rest], schema)
-    if left is None:
-        raise RuntimeError(f"records {rest[odd]} are odd only together")
+    left, irregular = _decode_general(frames[rest], schema)
+    while left is None:
+        # A record can hide another's fault, whose bytes are read next to its own; each round has fewer.
+        pieces += [(rest[[row]], _decode_irregular(frames, int(rest[row]), schema)) for row in irregular]
+        rest = np.delete(rest, irregular)
+        left, irregular = _decode_general(frames[rest], schema)
     return merge_rows([*pieces, (rest, left)], total)
 
 
-def _decode_odd(frames: Frames, row: int, schema: Schema) -> Rows:
+def _decode_irregular(frames: Frames, row: int, schema: Schema) -> Rows:
     """Decode a record that isn't laid out as usual, or raise FormatError for one that isn't valid."""
     at = frames.payload_offset(row)
     return schema.row(parse_record(frames.payload(row), at), at)
 
 
-def _decode_any(frames: Frames, schema: Schema) -> tuple[Rows | None, NDArray[np.int64]]:
+def _decode_general(frames: Frames, schema: Schema) -> tuple[Rows | None, NDArray[np.int64]]:
     """Return the rows; or None and which records are not laid out as usual, or not valid."""
     buffer = frames.buffer
-    fields = parse.locate(buffer, frames.starts, frames.lengths, schema)
-    odd = fields.odd
+    fields = decode_general.locate(buffer, frames.starts, frames.lengths, schema)
+    irregular = fields.irregular
     if schema.value_type.itemsize:
         counts = fields.value_bytes // schema.value_type.itemsize
-        odd |= counts * schema.value_type.itemsize != fields.value_bytes
-    if odd.any():
-        return None, np.flatnonzero(odd)
-    values, counts = _elements(buffer, fields.values_at, fields.value_bytes, schema.value_type, odd)
+        irregular |= counts * schema.value_type.itemsize != fields.value_bytes
+    if irregular.any():
+        return None, np.flatnonzero(irregular)
+    values, counts = _elements(buffer, fields.values_at, fields.value_bytes, schema.value_type, irregular)
     keys = None
     if schema.is_sparse:
-        numbers, key_counts = parse.packed_varints(buffer, fields.keys_at, fields.key_bytes, odd)
-        odd |= key_counts != counts
-        if not odd.any() and len(numbers) and numbers.max() >= schema.feature_dim:
-            odd[np.repeat(np.arange(len(counts)), counts)[numbers >= schema.feature_dim]] = True
+        numbers, key_counts = decode_general.packed_varints(
+            buffer, fields.keys_at, fields.key_bytes, irregular
+        )
+        irregular |= key_counts != counts
+        if not irregular.any() and len(numbers) and numbers.max() >= schema.feature_dim:
+            irregular[np.repeat(np.arange(len(counts)), counts)[numbers >= schema.feature_dim]] = True
         keys = numbers.astype(schema.key_dtype)
-    elif not odd.any():
-        odd |= counts != schema.feature_dim
+    elif not irregular.any():
+        irregular |= counts != schema.feature_dim
     labels = None
     if schema.label_type is not None:
-        labels, label_counts = _elements(buffer, fields.label_at, fields.label_bytes, schema.label_type, odd)
-        odd |= label_counts != 1
-    found = np.flatnonzero(odd)
+        labels, label_counts = _elements(
+            buffer, fields.label_at, fields.label_bytes, schema.label_type, irregular
+        )
+        irregular |= label_counts != 1
+    found = np.flatnonzero(irregular)
     if len(found):
         return None, found
     return Rows(counts, values, schema.value_type, keys, schema.feature_dim, labels, schema.label_type), found
@@ -190,15 +193,15 @@ def _elements(
     at: NDArray[np.int64],
     sizes: NDArray[np.int64],
     value_type: wire.TensorType,
-    odd: NDArray[np.bool_],
+    irregular: NDArray[np.bool_],
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
     if value_type.itemsize:
-        return parse.floats(buffer, at, sizes, value_type.dtype), sizes // value_type.itemsize
-    numbers, counts = parse.packed_varints(buffer, at, sizes, odd)
+        return decode_general.floats(buffer, at, sizes, value_type.dtype), sizes // value_type.itemsize
+    numbers, counts = decode_general.packed_varints(buffer, at, sizes, irregular)
     integers = numbers.astype(np.uint64, copy=False).view(np.int64)
     narrow = integers.astype(np.int32)
-    if not odd.any() and (wide := integers != narrow).any():
-        odd[np.repeat(np.arange(len(counts)), counts)[wide]] = True
+    if not irregular.any() and (wide := integers != narrow).any():
+        irregular[np.repeat(np.arange(len(counts)), counts)[wide]] = True
     return narrow, counts
 
 

@@ -1,8 +1,8 @@
 """Whole batches of rows to recordIO-protobuf, at the speed of memory and byte for byte as SageMaker SDK v2.
 
-Two ways lead to the same bytes: ``layouts`` for rows that share a layout (two-hot rows, dense rows), and
-``scatter`` for all others. Neither loops over rows in Python, and neither holds more than a chunk besides
-its output.
+Two ways lead to the same bytes: ``encode_uniform`` for rows that share a layout (two-hot rows, dense rows),
+and ``encode_general`` for all others. Neither loops over rows in Python, and neither holds more than a chunk
+in addition to its output.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fmrec.errors import InputError
-from fmrec.recordio import layouts, scatter
-from fmrec.recordio.rows import Rows
+from fmrec.recordio import encode_general, encode_uniform
+from fmrec.recordio.row_arrays import Rows
 from fmrec.recordio.wire import FLOAT32, FLOAT64, INT32, Bytes, Integers, TensorType
 
 CHUNK_ELEMENTS = 1 << 18
 """Rows plus values encoded at once: enough that calls cost little, few enough for some ten megabytes."""
 
 
-def write_spmatrix_to_sparse_tensor(file: BinaryIO, array: Any, labels: NDArray[Any] | None = None) -> None:
-    """Write a SciPy sparse matrix as sparse records, one a row; SDK v2's function of that name.
+def write_spmatrix_to_sparse_tensor(file: BinaryIO, array: Any, labels: ArrayLike | None = None) -> None:
+    """Write a SciPy sparse matrix as sparse records, one per row; SDK v2's function of that name.
 
     Stored zeros and the order of a row's keys are kept.
 
@@ -43,7 +43,10 @@ def write_spmatrix_to_sparse_tensor(file: BinaryIO, array: Any, labels: NDArray[
         Not a sparse matrix, another shape or dtype, or integers beyond 32 bits.
     """
     if not hasattr(array, "tocsr"):
-        raise InputError(f"a sparse matrix is expected, this is a {type(array).__name__}")
+        raise InputError(
+            f"a sparse matrix is expected, this is a {type(array).__name__}: use write_numpy_to_dense_tensor, "
+            "or make a scipy.sparse.csr_matrix of it"
+        )
     if array.ndim != 2:
         raise InputError(f"a matrix is expected, this array has {array.ndim} dimensions")
     rows = array.tocsr()
@@ -51,23 +54,22 @@ def write_spmatrix_to_sparse_tensor(file: BinaryIO, array: Any, labels: NDArray[
         file.write(chunk.data)
 
 
-def write_numpy_to_dense_tensor(
-    file: BinaryIO, array: NDArray[Any], labels: NDArray[Any] | None = None
-) -> None:
-    """Write a matrix as dense records, one a row; SDK v2's function of that name.
+def write_numpy_to_dense_tensor(file: BinaryIO, array: ArrayLike, labels: ArrayLike | None = None) -> None:
+    """Write a matrix as dense records, one per row; SDK v2's function of that name.
 
-    Parameters and errors are those of ``write_spmatrix_to_sparse_tensor``.
+    Parameters and errors are those of ``write_spmatrix_to_sparse_tensor``, but that ``array`` is a NumPy
+    array, or what NumPy makes one of: a list of lists, a DataFrame.
     """
     for chunk in dense_chunks(array, labels):
         file.write(chunk.data)
 
 
 def encode_csr(
-    indptr: Integers,
-    indices: Integers,
-    values: NDArray[Any],
+    indptr: ArrayLike,
+    indices: ArrayLike,
+    values: ArrayLike,
     feature_dim: int,
-    labels: NDArray[Any] | None = None,
+    labels: ArrayLike | None = None,
 ) -> Bytes:
     """Encode rows in CSR form as sparse records.
 
@@ -95,7 +97,7 @@ def encode_csr(
     return _joined(csr_chunks(indptr, indices, values, feature_dim, labels))
 
 
-def encode_dense(array: NDArray[Any], labels: NDArray[Any] | None = None) -> Bytes:
+def encode_dense(array: ArrayLike, labels: ArrayLike | None = None) -> Bytes:
     """Encode a matrix (rows, features) of float32, float64 or int64 as dense records.
 
     Returns the records' bytes, uint8. Raises InputError as ``encode_csr``.
@@ -104,17 +106,23 @@ def encode_dense(array: NDArray[Any], labels: NDArray[Any] | None = None) -> Byt
 
 
 def csr_chunks(
-    indptr: Integers,
-    indices: Integers,
-    values: NDArray[Any],
+    indptr: ArrayLike,
+    indices: ArrayLike,
+    values: ArrayLike,
     feature_dim: int,
-    labels: NDArray[Any] | None = None,
+    labels: ArrayLike | None = None,
 ) -> Iterator[Bytes]:
     """Yield what ``encode_csr`` returns in chunks of whole records, for a writer of any batch in fixed memory."""
+    values = _as_array(values, "values", 1)
+    indices = _as_array(indices, "columns", 1)
+    indptr = _as_array(indptr, "row boundaries", 1)
     value_type = tensor_type(values.dtype, "array")
-    label_type = _check_labels(labels, len(indptr) - 1)
-    if not 0 <= feature_dim < 1 << 63:
-        raise InputError(f"feature_dim is {feature_dim}: expected 0 to 2**63 - 1")
+    labels, label_type = _check_labels(labels, len(indptr) - 1)
+    if not isinstance(feature_dim, int | np.integer) or not 0 <= feature_dim < 1 << 63:
+        raise InputError(f"feature_dim is {feature_dim!r}: expected an integer from 0 to 2**63 - 1")
+    feature_dim = int(feature_dim)
+    if indptr.dtype.kind not in "iu":
+        raise InputError(f"row boundaries are {indptr.dtype}: expected integers")
     indptr = indptr.astype(np.int64, copy=False)
     if not len(indptr) or indptr[0] < 0 or indptr[-1] > min(len(indices), len(values)):
         raise InputError(
@@ -139,13 +147,17 @@ def csr_chunks(
         )
 
 
-def dense_chunks(array: NDArray[Any], labels: NDArray[Any] | None = None) -> Iterator[Bytes]:
+def dense_chunks(array: ArrayLike, labels: ArrayLike | None = None) -> Iterator[Bytes]:
     """Yield what ``encode_dense`` returns in chunks of whole records."""
-    if array.ndim != 2:
-        raise InputError(f"a matrix is expected, this array has {array.ndim} dimensions")
+    if hasattr(array, "tocsr"):
+        raise InputError(
+            f"a dense matrix is expected, this is a {type(array).__name__}: use write_spmatrix_to_sparse_tensor "
+            "or encode_csr, which keep it sparse"
+        )
+    array = _as_array(array, "array", 2)
     rows, width = array.shape
     value_type = tensor_type(array.dtype, "array")
-    label_type = _check_labels(labels, rows)
+    labels, label_type = _check_labels(labels, rows)
     step = max(1, CHUNK_ELEMENTS // (width + 1))
     for start in range(0, rows, step):
         chunk = array[start : start + step]
@@ -178,8 +190,8 @@ def tensor_type(dtype: np.dtype[Any], of: str) -> TensorType:
 
 def encode_rows(rows: Rows) -> Bytes:
     """Encode one chunk that was checked already."""
-    encoded = layouts.encode(rows)
-    return scatter.encode(rows) if encoded is None else encoded
+    encoded = encode_uniform.encode(rows)
+    return encode_general.encode(rows) if encoded is None else encoded
 
 
 def _joined(chunks: Iterator[Bytes]) -> Bytes:
@@ -187,13 +199,30 @@ def _joined(chunks: Iterator[Bytes]) -> Bytes:
     return collected[0] if len(collected) == 1 else np.concatenate([np.empty(0, np.uint8), *collected])
 
 
-def _check_labels(labels: NDArray[Any] | None, rows: int) -> TensorType | None:
+def _as_array(given: ArrayLike, what: str, dimensions: int | None = None) -> NDArray[Any]:
+    """Return what NumPy makes of an array, a list or a DataFrame, without a copy where it can."""
+    if isinstance(given, np.ma.MaskedArray):
+        raise InputError(f"{what} are a masked array: fill it first, as masked values can't be written")
+    try:
+        array = np.asarray(given)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{what}: a {type(given).__name__} is no array of numbers: {error}") from error
+    if dimensions is not None and array.ndim != dimensions:
+        expected = "a matrix is expected" if dimensions == 2 else f"one dimension is expected of {what}"
+        raise InputError(f"{expected}, this array has {array.ndim} dimensions")
+    return array
+
+
+def _check_labels(labels: ArrayLike | None, rows: int) -> tuple[NDArray[Any] | None, TensorType | None]:
     if labels is None:
-        return None
-    if labels.shape != (rows,):
-        raise InputError(f"labels have the shape {labels.shape}: expected one a row, ({rows},)")
-    _check_integers(labels)
-    return tensor_type(labels.dtype, "labels")
+        return None, None
+    if hasattr(labels, "tocsr"):
+        raise InputError(f"labels are a {type(labels).__name__}: expected an array of one per row")
+    array = _as_array(labels, "labels")
+    if array.shape != (rows,):
+        raise InputError(f"labels have the shape {array.shape}: expected one per row, ({rows},)")
+    _check_integers(array)
+    return array, tensor_type(array.dtype, "labels")
 
 
 def _check_integers(values: NDArray[Any]) -> NDArray[Any]:

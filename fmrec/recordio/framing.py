@@ -47,7 +47,7 @@ class Frames:
 
 
 def read_frames(file: BinaryIO) -> Iterator[Frames]:
-    """Yield a stream's records block by block, each block with at least one.
+    """Yield a stream's records block by block, each block with at least one record.
 
     A block's buffer is used again for the next: take what is needed of it before.
 
@@ -159,9 +159,9 @@ def _evenly_spaced(words: NDArray[np.uint32]) -> tuple[NDArray[np.int64], ...] |
     count = len(words) // step
     left = len(words) - count * step
     magics, lengths = words[: count * step : step], words[1 : count * step : step]
-    # In 32 bits: what is less than the least length turns into a large number.
-    least = np.uint32(4 * (step - 2) - 3)
-    if count < 2 or (magics != wire.MAGIC).any() or (lengths - least > 3).any():
+    # In 32 bits: what is less than the smallest length turns into a large number.
+    smallest = np.uint32(4 * (step - 2) - 3)
+    if count < 2 or (magics != wire.MAGIC).any() or (lengths - smallest > 3).any():
         return None
     if left > 1 and words[count * step] != wire.MAGIC:
         return None

@@ -1,4 +1,4 @@
-"""One record at a time, whatever its fields and their order: for answers, odd files and error messages.
+"""One record at a time, whatever its fields and their order: for inference responses, irregular files and error messages.
 
 ``Record`` has the shape of the SDK's protobuf message (``record.features["values"].float32_tensor.values``).
 Batches of ordinary records are decoded by ``decode`` many times faster.
@@ -156,7 +156,7 @@ def _values(data: bytes, wire_type: int, content: Any, tensor_type: TensorType, 
 def _varints(data: bytes, wire_type: int, content: Any, offset: int, at: int) -> list[int]:
     if wire_type == _VARINT:
         return [content]
-    position, end = _delimited(content, wire_type, "whole numbers", at)
+    position, end = _delimited(content, wire_type, "integers", at)
     numbers = []
     while position < end:
         number, position = _varint(data, position, end, offset)

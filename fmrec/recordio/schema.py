@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fmrec.errors import FormatError
 from fmrec.recordio.record import Record, Tensor, Value
-from fmrec.recordio.rows import Rows
+from fmrec.recordio.row_arrays import Rows
 from fmrec.recordio.wire import TensorType
 
 

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from algorithms.factorization_machines import dataset
 from algorithms.factorization_machines.dataset import Dataset
-from algorithms.factorization_machines.rows import Rows
+from algorithms.factorization_machines.mini_batches import Rows
 
 WIDTH, BATCH = 30, 8
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from algorithms.factorization_machines.metrics import metrics
+from algorithms.factorization_machines.mini_batches import Rows, group_by_column
 from algorithms.factorization_machines.optimizer import (
     Parameters,
     Rates,
@@ -16,7 +17,6 @@ from algorithms.factorization_machines.optimizer import (
     scratch,
     train,
 )
-from algorithms.factorization_machines.rows import Rows, group_by_column
 from algorithms.factorization_machines.teamwork import new_team
 
 WIDTH, NUM_FACTORS, BATCH = 40, 5, 16

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from fmrec.artifacts.side_feature_rows import CompressedRows
 from fmrec.errors import FormatError, InputError
 from fmrec.model import mxnet_params
 from fmrec.model.factorization_machine import CHUNK_PRODUCTS, FactorizationMachine
@@ -100,6 +101,22 @@ def test_scores_follow_the_definition(feature_dim: int, num_factors: int, seed: 
     assert model.scores(rows) == pytest.approx(expected, rel=1e-9, abs=1e-9)
     assert model.scores(rows.toarray()) == pytest.approx(expected, rel=1e-9, abs=1e-9)
     assert model.scores(sparse.coo_array(rows)).tolist() == model.scores(rows).tolist()
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(1, 9), st.integers(1, 60), st.integers(0, 2**32 - 1))
+def test_a_column_stored_twice_scores_as_the_dense_row(feature_dim: int, stored: int, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    model = machine(feature_dim, 4)
+    values = generator.standard_normal(stored).astype(np.float32)
+    indptr = np.sort(np.concatenate([[0, stored], generator.integers(0, stored + 1, 6)]))
+    rows = sparse.csr_matrix(
+        (values, generator.integers(0, feature_dim, stored), indptr), shape=(7, feature_dim)
+    )
+    assert model.scores(rows).tolist() == model.scores(rows.toarray()).tolist()
+    compressed = CompressedRows((rows.data, rows.indices.astype(np.uint32), rows.indptr), rows.shape)
+    assert model.scores(compressed) == pytest.approx(model.scores(rows), rel=1e-9, abs=1e-9)
+    assert rows.nnz == stored  # what was given stays as it was
 
 
 def test_a_row_s_score_does_not_depend_on_the_rows_beside_it() -> None:
@@ -283,6 +300,10 @@ def test_loaded_parameters_are_mapped_not_held(tmp_path: Path) -> None:
             model_algo(PARAMETERS, meta={"training_parameters": {"predictor_type": "ranker"}}),
             "meta.json names the predictor_type 'ranker'",
         ),
+        (model_algo(PARAMETERS, meta={"padding": "0" * (17 << 20)}), "meta.json unpacks to 17825807 bytes"),
+        (model_algo(PARAMETERS, meta={}, symbol={"nodes": 5}), "meta.json names the predictor_type None"),
+        (model_algo(PARAMETERS, meta={}, symbol={"nodes": [1, None]}), "the operators \\[\\]"),
+        (model_algo(PARAMETERS, meta={}, symbol={"nodes": [{"op": [{}]}]}), "the operators"),
         (model_algo(PARAMETERS, meta={}, symbol=[]), "meta.json names the predictor_type None"),
         (
             model_algo({"arg:v": SAMPLE.factors}),

@@ -243,3 +243,28 @@ def test_damage_anywhere_is_loaded_or_named_but_never_crashes(
     except FormatError as error:
         sentence = str(error)
     assert sentence is None or re.match(r"byte \d+: ", sentence)
+
+
+@pytest.mark.parametrize(
+    ("magic", "shape", "storage_shape", "sentence"),
+    [
+        (
+            0xF993FAC9,
+            (1, 3),
+            (1, 3),
+            r"byte 24: a row_sparse array of shape \(1, 3\) stores \(1, 3\) under \(\)",
+        ),
+        (0xF993FACA, (), (1, 3), r"byte 24: a row_sparse array of shape \(\)"),
+        (0xF993FACA, (1, 3), (0, 1 << 62, 1 << 62), r"byte \d+: a sparse array has the shape \(0, "),
+    ],
+)
+def test_sparse_arrays_whose_indices_have_no_dimension_are_refused(
+    magic: int, shape: tuple[int, ...], storage_shape: tuple[int, ...], sentence: str
+) -> None:
+    def dimensions(sizes: tuple[int, ...]) -> bytes:
+        return struct.pack(f"<i{len(sizes)}q", len(sizes), *sizes)
+
+    head = struct.pack("<Ii", magic, 1) + dimensions(storage_shape) + dimensions(shape)
+    array = head + struct.pack("<iiiii", 1, 0, 0, 6, 0) + bytes(12) + bytes(8)
+    with pytest.raises(FormatError, match=sentence):
+        mxnet_params.load(array_list(array))

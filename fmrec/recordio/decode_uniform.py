@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmrec.recordio import parse, wire
+from fmrec.recordio import decode_general, wire
 from fmrec.recordio.framing import Frames
-from fmrec.recordio.rows import Rows
+from fmrec.recordio.row_arrays import Rows
 from fmrec.recordio.schema import Schema
 from fmrec.recordio.wire import Bytes
 
 MIN_ROWS = 64
-"""Fewer alike records are not worth a comparison of their own."""
+"""Fewer uniform records are not worth a comparison of their own."""
 MAX_COMPARISONS = 16
-MAX_DISAPPOINTMENTS = 8
+MAX_SMALL_GROUPS = 8
 """Comparisons of a stream that may find too few records before no more are made."""
 MAX_LENGTH = 1 << 16
 GATHERED = 1 << 13
@@ -29,14 +29,14 @@ GATHERED = 1 << 13
 WORD = np.dtype("<u8")
 """What records are compared in."""
 MAX_KEYS = 64
-"""More keys a record are not worth a pass over the records each."""
+"""More keys per record are not worth a pass over the records each."""
 
 Index = NDArray[np.int64]
 Keys = NDArray[np.unsignedinteger[Any]]
 
 
 @dataclass(frozen=True)
-class Alike:
+class UniformRecords:
     """Some of a block's records, by their places in it."""
 
     places: Index
@@ -50,7 +50,7 @@ class Alike:
 
 
 class Decoder:
-    """Decodes the alike records of a stream's blocks; layouts met once are known from then on."""
+    """Decodes the uniform records of a stream's blocks; layouts seen once are known from then on."""
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
@@ -58,11 +58,11 @@ class Decoder:
         label_type = schema.label_type
         varies = not schema.value_type.itemsize or (label_type is not None and not label_type.itemsize)
         self._scratch = np.empty(0, np.uint8)
-        self._disappointments = MAX_DISAPPOINTMENTS if varies else 0
+        self._small_groups = MAX_SMALL_GROUPS if varies else 0
 
-    def decode(self, frames: Frames) -> tuple[list[Alike], Index]:
-        """Return the alike records that were found, and the places of all others."""
-        found: list[Alike] = []
+    def decode(self, frames: Frames) -> tuple[list[UniformRecords], Index]:
+        """Return the uniform records that were found, and the places of all others."""
+        found: list[UniformRecords] = []
         rest = np.arange(len(frames.starts))
         tried = 0
         for length in self._common_lengths(frames.lengths):
@@ -83,7 +83,7 @@ class Decoder:
                     found.append(part)
                     candidates = candidates[~matches]
                 if len(part.places) < MIN_ROWS:
-                    self._disappointments += 1
+                    self._small_groups += 1
                     if is_new:
                         break
         if found:
@@ -93,8 +93,8 @@ class Decoder:
             rest = np.flatnonzero(left)
         return found, rest
 
-    def rows(self, parts: list[Alike], total: int) -> Rows:
-        """Put parts that are all of a block, and have as many values a record, together."""
+    def rows(self, parts: list[UniformRecords], total: int) -> Rows:
+        """Put parts that are all of a block, and have as many values per record, together."""
         schema, count = self._schema, parts[0].count
         values = np.empty(total, parts[0].values.dtype)
         keys = np.empty(total, parts[0].keys.dtype) if schema.is_sparse else None
@@ -118,7 +118,7 @@ class Decoder:
 
     def _common_lengths(self, lengths: Index) -> list[int]:
         """Return the payload lengths that enough records have, commonest first."""
-        if self._disappointments >= MAX_DISAPPOINTMENTS or len(lengths) < MIN_ROWS:
+        if self._small_groups >= MAX_SMALL_GROUPS or len(lengths) < MIN_ROWS:
             return []
         if lengths[0] == lengths[-1] and (lengths == lengths[0]).all():
             return [int(lengths[0])]
@@ -131,12 +131,14 @@ class Decoder:
     def _new_layout(self, frames: Frames, row: int) -> _Layout | None:
         layout = _layout(frames, row, self._schema)
         if layout is None:
-            self._disappointments += 1
+            self._small_groups += 1
         else:
             self._known.setdefault(int(frames.lengths[row]), []).append(layout)
         return layout
 
-    def _compare(self, frames: Frames, candidates: Index, layout: _Layout) -> tuple[Alike, NDArray[np.bool_]]:
+    def _compare(
+        self, frames: Frames, candidates: Index, layout: _Layout
+    ) -> tuple[UniformRecords, NDArray[np.bool_]]:
         """Return the candidates of that layout, and which they are."""
         schema = self._schema
         block = self._block(frames, candidates, layout.size)
@@ -159,7 +161,7 @@ class Decoder:
             own = np.flatnonzero(matches)
             candidates, values, key_items = candidates[own], values[own], key_items[own]
             labels = None if labels is None else labels[own]
-        return Alike(candidates, layout.count, values, key_items, labels), matches
+        return UniformRecords(candidates, layout.count, values, key_items, labels), matches
 
     def _block(self, frames: Frames, chosen: Index, size: int) -> Bytes:
         """Return records of one size, shape (records, size); good until the next call.
@@ -206,8 +208,8 @@ class _Layout:
 def _layout(frames: Frames, row: int, schema: Schema) -> _Layout | None:
     """Return the layout of a record, or None if it has none of ours."""
     start, length = int(frames.starts[row]), int(frames.lengths[row])
-    fields = parse.locate(frames.buffer, np.array([start]), np.array([length]), schema)
-    if fields.odd[0]:
+    fields = decode_general.locate(frames.buffer, np.array([start]), np.array([length]), schema)
+    if fields.irregular[0]:
         return None
     first = start - wire.FRAME
     size = wire.FRAME + -(-length // 4) * 4

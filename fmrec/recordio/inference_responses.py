@@ -1,4 +1,4 @@
-"""The algorithms' answers as recordIO-protobuf: records without features whose label holds named tensors.
+"""Inference responses as recordIO-protobuf: records without features whose label holds named tensors.
 
 FM answers ``score`` and ``predicted_label``, k-NN ``predicted_label`` and, verbose, ``distances`` and ``labels``.
 """
@@ -18,7 +18,7 @@ from fmrec.recordio.record import parse_record
 
 
 def encode_label_tensors(tensors: dict[str, NDArray[Any]]) -> bytes:
-    """Encode one record a row, its label holding a Float32 tensor under every name.
+    """Encode one record per row, its label holding a Float32 tensor under every name.
 
     Parameters
     ----------
@@ -30,11 +30,12 @@ def encode_label_tensors(tensors: dict[str, NDArray[Any]]) -> bytes:
     InputError
         No tensor, one that isn't a matrix, or different numbers of rows.
     """
+    tensors = {name: np.asarray(array, np.float32) for name, array in tensors.items()}
     shapes = {name: array.shape for name, array in tensors.items()}
     if len({shape[:1] for shape in shapes.values()}) != 1 or any(
         len(shape) != 2 for shape in shapes.values()
     ):
-        raise InputError(f"answers have the shapes {shapes}: expected matrices with as many rows each")
+        raise InputError(f"tensors have the shapes {shapes}: expected matrices with as many rows each")
     payload = b"".join(_entry(name, array.shape[1]) for name, array in tensors.items())
     template = np.frombuffer(wire.frame(payload), np.uint8)
     block = np.tile(template, (next(iter(shapes.values()))[0], 1))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmrec.recordio import wire
-from fmrec.recordio.rows import Rows, check_payload
+from fmrec.recordio.row_arrays import Rows, check_payload
 from fmrec.recordio.wire import Bytes, Integers, TensorType
 
 Keys = NDArray[np.unsignedinteger[Any]]
@@ -116,24 +116,24 @@ def _same_widths(columns: Keys, rows: int) -> list[tuple[tuple[int, ...], Intege
     low = [len(wire.varint(int(keys.min()))) for keys in columns]
     high = [len(wire.varint(int(keys.max()))) for keys in columns]
     kinds = 1
-    for least, most in zip(low, high, strict=True):
-        kinds *= most - least + 1
+    for low_width, high_width in zip(low, high, strict=True):
+        kinds *= high_width - low_width + 1
     if kinds == 1:
         return [(tuple(low), slice(None))]
     if kinds > max(8, rows // MIN_ROWS):
         return None
     kind_of_row = np.zeros(rows, np.int32)
-    for keys, least, most in zip(columns, low, high, strict=True):
-        if least < most:
-            kind_of_row *= most - least + 1
-            for width in range(least, most):
+    for keys, low_width, high_width in zip(columns, low, high, strict=True):
+        if low_width < high_width:
+            kind_of_row *= high_width - low_width + 1
+            for width in range(low_width, high_width):
                 kind_of_row += keys >= 1 << 7 * width
     groups: list[tuple[tuple[int, ...], Integers | slice]] = []
     for kind in np.flatnonzero(np.bincount(kind_of_row)):
         widths, rest = [], int(kind)
-        for least, most in zip(reversed(low), reversed(high), strict=True):
-            rest, above = divmod(rest, most - least + 1)
-            widths.append(least + above)
+        for low_width, high_width in zip(reversed(low), reversed(high), strict=True):
+            rest, above = divmod(rest, high_width - low_width + 1)
+            widths.append(low_width + above)
         groups.append((tuple(reversed(widths)), np.flatnonzero(kind_of_row == kind)))
     return groups
 

@@ -1,7 +1,7 @@
 """Records of one schema to arrays: every record's fields are followed at the same time.
 
 Each step reads one tag or length of all records. A record that isn't laid out as SDK v2 and Spark write it
-(fields in the order of their numbers, packed) is reported as odd, and left to ``record.parse_record``.
+(fields in the order of their numbers, packed) is reported as irregular, and left to ``record.parse_record``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LABEL_HEAD = 16
 
 @dataclass(frozen=True)
 class Fields:
-    """Where each record's values, keys and label lie in the buffer; meaningless where ``odd``."""
+    """Where each record's values, keys and label lie in the buffer; meaningless where ``irregular``."""
 
     values_at: Offsets
     value_bytes: Offsets
@@ -31,45 +31,45 @@ class Fields:
     key_bytes: Offsets
     label_at: Offsets
     label_bytes: Offsets
-    odd: NDArray[np.bool_]
+    irregular: NDArray[np.bool_]
 
 
 def locate(buffer: Bytes, starts: Offsets, lengths: Offsets, schema: Schema) -> Fields:
     """Find the fields of the payloads at ``starts``. The buffer must go on for 64 bytes after the last."""
     ends = starts + lengths
-    odd = np.zeros(len(starts), np.bool_)
+    irregular = np.zeros(len(starts), np.bool_)
     shape = b""
     if schema.is_sparse:
         shape = wire.length_delimited(wire.SHAPE, wire.varint(schema.feature_dim))
 
     def expect(content: bytes, at: Offsets) -> Offsets:
         found = wire.windows(buffer, len(content))[at].view(np.uint8).reshape(-1, len(content))
-        odd[:] |= (found != np.frombuffer(content, np.uint8)).any(axis=1)
+        irregular[:] |= (found != np.frombuffer(content, np.uint8)).any(axis=1)
         return at + len(content)
 
     def length(at: Offsets) -> tuple[Offsets, Offsets]:
         """Read a length; return it and where its content starts, both inside the payload."""
         number, width = _lengths(buffer, at)
         content_at = np.minimum(at + width, ends)
-        odd[:] |= number > ends - content_at
+        irregular[:] |= number > ends - content_at
         return np.minimum(number, ends - content_at), content_at
 
     def packed(at: Offsets, tag: bytes, limit: Offsets) -> tuple[Offsets, Offsets]:
         """Read the tag and length of a field if there is one before ``limit``; return its start and bytes."""
         there = at < limit
         number, width = _lengths(buffer, at + 1)
-        odd[:] |= there & ((buffer[at] != tag[0]) | (number > limit - at - 1 - width))
-        start = np.where(there & ~odd, at + 1 + width, at)
-        return start, np.where(there & ~odd, number, 0)
+        irregular[:] |= there & ((buffer[at] != tag[0]) | (number > limit - at - 1 - width))
+        start = np.where(there & ~irregular, at + 1 + width, at)
+        return start, np.where(there & ~irregular, number, 0)
 
     entry, at = length(expect(wire.FEATURES, starts))
     entry_end = at + entry
     value, at = length(np.minimum(expect(wire.VALUES_ENTRY, at), ends))
-    odd |= at + value != entry_end
+    irregular |= at + value != entry_end
     tensor, at = length(np.minimum(expect(bytes([schema.value_type.tag]), at), ends))
-    odd |= at + tensor != entry_end
+    irregular |= at + tensor != entry_end
     tensor_end = entry_end - len(shape)
-    odd |= tensor_end < at
+    irregular |= tensor_end < at
     if shape:
         expect(shape, np.maximum(tensor_end, 0))
     values_at, value_bytes = packed(at, wire.VALUES, tensor_end)
@@ -78,27 +78,27 @@ def locate(buffer: Bytes, starts: Offsets, lengths: Offsets, schema: Schema) -> 
     if schema.is_sparse:
         keys_at, key_bytes = packed(at, wire.KEYS, tensor_end)
         at = keys_at + key_bytes
-    odd |= at != tensor_end
+    irregular |= at != tensor_end
     label_bytes = ends - entry_end
     if schema.label_type is None:
-        odd |= label_bytes != 0
-        return Fields(values_at, value_bytes, keys_at, key_bytes, ends, label_bytes, odd)
+        irregular |= label_bytes != 0
+        return Fields(values_at, value_bytes, keys_at, key_bytes, ends, label_bytes, irregular)
     label_bytes = label_bytes - LABEL_HEAD
-    _check_label_head(buffer, entry_end, label_bytes, schema.label_type, odd)
-    return Fields(values_at, value_bytes, keys_at, key_bytes, entry_end + LABEL_HEAD, label_bytes, odd)
+    _check_label_head(buffer, entry_end, label_bytes, schema.label_type, irregular)
+    return Fields(values_at, value_bytes, keys_at, key_bytes, entry_end + LABEL_HEAD, label_bytes, irregular)
 
 
 def _check_label_head(
-    buffer: Bytes, at: Offsets, label_bytes: Offsets, label_type: TensorType, odd: NDArray[np.bool_]
+    buffer: Bytes, at: Offsets, label_bytes: Offsets, label_type: TensorType, irregular: NDArray[np.bool_]
 ) -> None:
     low, high = (label_type.itemsize, label_type.itemsize) if label_type.itemsize else (1, wire.MAX_VARINT)
-    odd |= (label_bytes < low) | (label_bytes > high)
+    irregular |= (label_bytes < low) | (label_bytes > high)
     heads = np.zeros((high + 1, LABEL_HEAD), np.uint8)
     for size in range(low, high + 1):
         tensor = wire.length_delimited(wire.VALUES, bytes(size))
         heads[size] = np.frombuffer(wire.map_entry(wire.LABEL, label_type, tensor)[:-size], np.uint8)
     found = wire.windows(buffer, LABEL_HEAD)[at].view(np.uint8).reshape(-1, LABEL_HEAD)
-    odd |= (found != heads[np.clip(label_bytes, low, high)]).any(axis=1)
+    irregular |= (found != heads[np.clip(label_bytes, low, high)]).any(axis=1)
 
 
 def _lengths(buffer: Bytes, at: Offsets) -> tuple[Offsets, Offsets]:
@@ -126,11 +126,11 @@ def floats(buffer: Bytes, at: Offsets, sizes: Offsets, dtype: np.dtype[Any]) -> 
 
 
 def packed_varints(
-    buffer: Bytes, at: Offsets, sizes: Offsets, odd: NDArray[np.bool_]
+    buffer: Bytes, at: Offsets, sizes: Offsets, irregular: NDArray[np.bool_]
 ) -> tuple[NDArray[np.unsignedinteger[Any]], Offsets]:
     """Read packed varints; return all numbers and how many each segment has.
 
-    Segments that end inside a number, or have one of more than ten bytes, are marked odd; what is
+    Segments that end inside a number, or have one of more than ten bytes, are marked irregular; what is
     returned then is meaningless.
     """
     ends = np.cumsum(sizes)
@@ -138,9 +138,9 @@ def packed_varints(
     stream = np.zeros(total + varints.WORD_BYTES, np.uint8)
     wire.move_segments(stream, ends - sizes, buffer, at, sizes, 1)
     filled = np.flatnonzero(sizes)
-    odd[filled] |= stream[ends[filled] - 1] >= 0x80
+    irregular[filled] |= stream[ends[filled] - 1] >= 0x80
     numbers, last = varints.unpack(stream, total)
     before = np.searchsorted(last, ends)
     overlong = np.flatnonzero(np.diff(last, prepend=-1) > wire.MAX_VARINT)
-    odd[np.searchsorted(ends, last[overlong], side="right")] = True
+    irregular[np.searchsorted(ends, last[overlong], side="right")] = True
     return numbers, np.diff(before, prepend=0)

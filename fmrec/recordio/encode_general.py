@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmrec.recordio import varints, wire
-from fmrec.recordio.rows import Rows, check_payload
+from fmrec.recordio.row_arrays import Rows, check_payload
 from fmrec.recordio.wire import Bytes, Integers
 
 
