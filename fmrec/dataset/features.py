@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fmrec.dataset.section import Section
+from fmrec.dataset.timestamps import take_timestamp_format
 from fmrec.errors import SettingsError
 
 OWNERS = ("user", "item", "interaction")
@@ -60,7 +61,7 @@ class Feature:
             buckets=section.integer("buckets", 10, least=2, most=1000) if kind == "bucket" else None,
             part=section.choice("part", DATE_PARTS) if kind == "date-part" else None,
             timestamp_format=(
-                section.choice("timestamp_format", ("seconds", "milliseconds", "iso8601"), "iso8601")
+                take_timestamp_format(section, "iso8601")
                 if kind == "date-part" and of != "interaction"
                 else None
             ),

@@ -5,20 +5,18 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import reduce
-from operator import or_
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec.dataset import Dataset
+from fmrec.encoding.number_text import LARGEST_FLOAT32, is_infinite, to_double
 from fmrec.encoding.rows import BROKEN, FILE, POSITION, RAW, SKIP, START
 from fmrec.encoding.times import seconds_of
 
 STATE = "_state"
 """What the row is: ``GOOD``, ``NO_ROW``, or the number of its problem."""
 GOOD, NO_ROW = 0, -1
-LARGEST_FLOAT32 = 3.4028234663852886e38
 
 
 @dataclass(frozen=True)
@@ -51,9 +49,14 @@ def check_rows(rows: DataFrame, dataset: Dataset, context: Iterable[str]) -> Dat
     names = interactions.columns
     parsed: dict[str, Column] = {role: F.col(role) for role in ("user", "item", "event") if role in names}
     if "value" in names:
-        parsed["value"] = F.col("value").try_cast("double")
+        parsed["value"] = to_double(F.col("value"), interactions.source.decimal)
     if "timestamp" in names:
-        parsed["timestamp"] = seconds_of(F.col("timestamp"), interactions.timestamp_format)
+        parsed["timestamp"] = seconds_of(
+            F.col("timestamp"),
+            interactions.timestamp_format,
+            interactions.source.decimal,
+            interactions.source.timezone,
+        )
     # Parsed values get names of their own first, so that Spark parses them once for all checks.
     rows = rows.withColumns({f"_{role}": column for role, column in parsed.items()})
     state = F.lit(GOOD)
@@ -83,17 +86,14 @@ def number_problems(dataset: Dataset) -> dict[int, Problem]:
         found.append(Problem("missing event", names["event"], _missing("event")))
     if "value" in names:
         number = F.col("_value")
-        # Java reads 4d and 4f as numbers.
-        suffixed = reduce(or_, [F.endswith("value", F.lit(letter)) for letter in "dfDF"])
-        infinite = F.isnan(number) | (F.abs(number) > LARGEST_FLOAT32)
+        infinite = is_infinite(F.col("value"), dataset.interactions.source.decimal)
         found += [
             Problem("missing value", names["value"], _missing("value")),
-            Problem("value is not a number", names["value"], number.isNull() | suffixed),
-            Problem("value is not finite", names["value"], infinite),
+            Problem("value is not a number", names["value"], number.isNull() & ~infinite),
+            Problem("value is not finite", names["value"], infinite | (F.abs(number) > LARGEST_FLOAT32)),
         ]
     if "timestamp" in names:
         seconds = F.col("_timestamp")
-        # NaN is above every number.
         inside = (seconds >= epoch(limits.earliest)) & (seconds < epoch(limits.latest))
         found += [
             Problem("missing timestamp", names["timestamp"], _missing("timestamp")),

@@ -17,11 +17,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fmrec.dataset import Dataset, ImplicitLabel
-from fmrec.encoding.checks import GOOD, LARGEST_FLOAT32, NO_ROW, STATE, epoch
+from fmrec.dataset.timestamps import UNITS
+from fmrec.encoding.checks import GOOD, NO_ROW, STATE, epoch
 from fmrec.encoding.chunks import UNDECIDED
+from fmrec.encoding.number_text import LARGEST_FLOAT32, to_doubles
 from fmrec.encoding.rows import FILE, LINE, POSITION, RAW, START, Layout
 
-NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
 Mask = NDArray[np.bool_]
 
 
@@ -44,7 +45,7 @@ class PlainLines:
         """Return how to take a source's lines, or None if only the JVM can."""
         if layout is None or len(layout.quote.encode()) != 1:
             return None
-        if "timestamp" in layout.taken and dataset.interactions.timestamp_format == "iso8601":
+        if "timestamp" in layout.taken and dataset.interactions.timestamp_format not in UNITS:
             return None
         return cls(layout, dataset, texts) if set(texts.values()) <= set(layout.taken) else None
 
@@ -97,7 +98,7 @@ class PlainLines:
 
     def _checked(self, fields: pa.Array) -> tuple[dict[str, Any], Mask]:
         """Return the columns of lines with the right number of fields, and which are surely good."""
-        limits = self.dataset.quarantine
+        limits, decimal = self.dataset.quarantine, self.dataset.interactions.source.decimal
         rows, width = len(fields), self.layout.fields
         values = fields.flatten()
         found = {
@@ -112,12 +113,11 @@ class PlainLines:
             good &= np.asarray(pc.binary_length(found[role])) <= limits.max_id_length
         value, time = np.zeros(rows), np.zeros(rows)
         if "value" in found:
-            value, numeric = _numbers(found["value"])
+            value, numeric = to_doubles(found["value"], decimal)
             good &= numeric & (np.abs(value) <= LARGEST_FLOAT32)
         if "timestamp" in found:
-            time, numeric = _numbers(found["timestamp"])
-            if self.dataset.interactions.timestamp_format == "milliseconds":
-                time = time / 1000
+            time, numeric = to_doubles(found["timestamp"], decimal)
+            time = time / UNITS[self.dataset.interactions.timestamp_format]
             good &= numeric & (time >= epoch(limits.earliest)) & (time < epoch(limits.latest))
         columns = {"value": pa.array(self._value(value, found)), "timestamp": pa.array(time)}
         for name, role in self.texts.items():
@@ -139,16 +139,3 @@ class PlainLines:
             weights = [label.event_weights.get(event, 0.0) for event in events.dictionary.to_pylist()]
             weight = np.array([*weights, 0.0])[np.asarray(events.indices)]
         return weight if label.threshold is None else np.where(value >= label.threshold, weight, 0.0)
-
-
-def _numbers(text: pa.Array) -> tuple[NDArray[np.float64], Mask]:
-    """Return numbers, and which of the texts surely are some."""
-    plain: Any = np.True_
-    try:
-        numbers = pc.cast(text, pa.float64())
-    except pa.ArrowInvalid:
-        matches = pc.match_substring_regex(text, NUMBER)
-        plain = np.asarray(matches)
-        numbers = pc.cast(pc.if_else(matches, text, "0"), pa.float64())
-    found = np.asarray(numbers)
-    return found, np.isfinite(found) & plain

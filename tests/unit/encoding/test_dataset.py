@@ -31,15 +31,28 @@ EVERYTHING: dict[str, Any] = {
     "seed": 7,
     "parts": 4,
 }
+ODD_FILES: dict[str, Any] = {
+    "interactions": {
+        "path": "BX [2004].csv", "delimiter": ";", "encoding": "latin-1", "escape": "\\", "multiline": True,
+        "missing": ["NULL", "-"], "decimal": ",", "timestamp_format": "dd-MMM-yyyy", "timezone": "Europe/Berlin",
+        "not_rated": [0, "n/a"], "item_separator": " ",
+    },
+    "items": {"path": "items.json", "format": "jsonl", "encoding": "UTF16", "missing": ["\\N"]},
+    "features": [
+        {"name": "year", "of": "item", "column": "details.released", "kind": "date-part", "part": "year",
+         "timestamp_format": "M/d/yyyy"},
+    ],
+}  # fmt: skip
 
 
 def test_an_empty_document_is_the_documented_default() -> None:
     dataset = Dataset.from_document({})
     assert dataset.to_document() == {
         "interactions": {
-            "path": "interactions/", "format": "csv", "header": True, "delimiter": ",", "quote": '"',
+            "path": "interactions/", "format": "csv", "encoding": "utf-8", "header": True, "delimiter": ",",
+            "quote": '"', "escape": "", "multiline": False, "missing": [], "decimal": ".", "timezone": "UTC",
             "columns": {"user": "user_id", "item": "item_id", "value": "rating", "timestamp": "timestamp"},
-            "timestamp_format": "seconds",
+            "timestamp_format": "seconds", "not_rated": [],
         },
         "label": {"mode": "binary", "threshold": 4.0},
         "split": {"method": "leave-first-n", "n": 10},
@@ -56,10 +69,38 @@ def test_an_empty_document_is_the_documented_default() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("document", [{}, EVERYTHING])
+@pytest.mark.parametrize("document", [{}, EVERYTHING, ODD_FILES])
 def test_a_resolved_document_reads_back_as_the_same_dataset(document: dict[str, Any]) -> None:
     dataset = Dataset.from_document(document)
     assert Dataset.from_document(dataset.to_document()) == dataset
+
+
+def test_settings_of_files_arrive_as_they_are_meant() -> None:
+    dataset = Dataset.from_document(ODD_FILES)
+    interactions, source = dataset.interactions, dataset.interactions.source
+    assert (source.encoding, source.escape, source.multiline, source.decimal) == (
+        "iso8859-1",
+        "\\",
+        True,
+        ",",
+    )
+    assert (source.missing, source.timezone) == (("NULL", "-"), "Europe/Berlin")
+    assert (interactions.timestamp_format, interactions.item_separator) == ("dd-MMM-yyyy", " ")
+    assert interactions.not_rated == ("0", "n/a")
+    assert dataset.items is not None
+    assert (dataset.items.source.encoding, dataset.items.source.missing) == ("utf-16", ("\\N",))
+    assert dataset.features[0].timestamp_format == "M/d/yyyy"
+
+
+@pytest.mark.parametrize(
+    "timestamp_format",
+    ["seconds", "milliseconds", "microseconds", "nanoseconds", "iso8601", "rfc2822", "dd-MMM-yyyy",
+     "M/d/yyyy H:mm", "EEE MMM d HH:mm:ss Z yyyy", "yyyyMMdd", "yyyy-DDD", "yyyy.MM.dd'T'HH:mm[:ss][.SSS]XXX",
+     "M/d/yyyy h:mm:ss a"],
+)  # fmt: skip
+def test_a_time_format_is_a_name_or_a_pattern_with_a_date(timestamp_format: str) -> None:
+    document = {"interactions": {"timestamp_format": timestamp_format}}
+    assert Dataset.from_document(document).interactions.timestamp_format == timestamp_format
 
 
 def test_settings_arrive_where_they_belong() -> None:
@@ -95,6 +136,24 @@ def test_settings_arrive_where_they_belong() -> None:
         ({"features": [{"name": "user", "of": "interaction"}]}, "features[0].name is 'user', which is taken"),
         ({"unknown": "keep"}, "unknown is 'keep': expected one of index, drop, features-only"),
         ({"unknown": "features-only"}, "unknown is 'features-only', but there are no features"),
+        *[
+            ({"interactions": {"timestamp_format": wrong}}, f"timestamp_format is {wrong!r}: expected one of seconds")
+            for wrong in ("second", "HH:mm:ss", "yyyy-MM", "dd/MM", "%Y-%m-%d", "yyyy-MM-dd'T", "YYYY-MM-dd", "epoch")
+        ],
+        ({"interactions": {"timezone": "Mars/Phobos"}}, "interactions.timezone is 'Mars/Phobos': expected a name of"),
+        *[
+            ({"interactions": {"encoding": wrong}}, f"interactions.encoding is {wrong!r}: expected a text encoding")
+            for wrong in ("utf-9", "rot13", "base64", "idna")
+        ],
+        ({"interactions": {"format": "parquet", "encoding": "latin-1"}}, "interactions.encoding is 'latin-1': expected nothing"),
+        ({"interactions": {"format": "jsonl", "escape": "\\"}}, "interactions.escape is '\\\\': expected nothing"),
+        ({"interactions": {"escape": "ab"}}, "interactions.escape is 'ab': expected one ASCII character"),
+        ({"interactions": {"format": "tsv", "multiline": True}}, "multiline is True: expected false, since quote is empty"),
+        ({"interactions": {"missing": "NA"}}, "interactions.missing is 'NA': expected a list of texts"),
+        ({"interactions": {"decimal": ";"}}, "interactions.decimal is ';': expected one of ., ,"),
+        ({"interactions": {"columns": {"user": "u", "item": "i"}, "not_rated": [0]}, "label": {"mode": "implicit"}},
+         "interactions.columns.value is None: expected the column that interactions.not_rated is about"),
+        ({"interactions": {"item_separator": ""}}, "interactions.item_separator is '': expected a text that is not empty"),
         ({"parts": True}, "parts is True: expected a whole number"),
         ({"quarantine": {"earliest": "2100-01-01"}}, "quarantine.latest is None: expected a time after"),
     ],

@@ -53,7 +53,15 @@ BAD_ROWS: list[tuple[bytes, str | None, str]] = [
     (b"u" * 257 + b",2,3,4", "user_id", "user too long"),
     (b"1," + b"i" * 300 + b",3,4", "item_id", "item too long"),
     (b"caf\xe9,2,3,4", None, "invalid UTF-8"),
+    (b"1,2,0x1p1,4", "rating", "value is not a number"),
+    (b"1,2,1_0,4", "rating", "value is not a number"),
+    (b"1,2,1e400,4", "rating", "value is not finite"),
+    (b"1,2,3,500d", "timestamp", "timestamp is not a time"),
+    (b"1,2,3,0x1p9", "timestamp", "timestamp is not a time"),
+    (b"1,2,3,inf", "timestamp", "timestamp is not a time"),
 ]
+
+GOOD_ROWS = 100 * len(BAD_ROWS)
 
 
 def test_every_bad_row_is_quarantined_for_its_reason_and_every_good_row_encoded(
@@ -63,7 +71,7 @@ def test_every_bad_row_is_quarantined_for_its_reason_and_every_good_row_encoded(
     raw.mkdir()
     lines = [b"user_id,item_id,rating,timestamp"]
     expected = []
-    for at in range(1800):
+    for at in range(GOOD_ROWS):
         if at % 100 == 50:
             line, column, reason = BAD_ROWS[at // 100]
             expected.append((len(lines) + 1, line.decode(errors="replace"), column, reason))
@@ -78,9 +86,9 @@ def test_every_bad_row_is_quarantined_for_its_reason_and_every_good_row_encoded(
     assert manifest.quarantine_reasons == {
         reason: sum(entry[3] == reason for entry in expected) for reason in sorted({e[3] for e in expected})
     }
-    assert (manifest.rows.read, manifest.rows.quarantined) == (1818, 18)
+    assert (manifest.rows.read, manifest.rows.quarantined) == (GOOD_ROWS + len(BAD_ROWS), len(BAD_ROWS))
     pairs = sorted(tuple(sorted(columns)) for columns, _ in read(tmp_path / "out/train"))
-    assert pairs == sorted((at % 7, 7 + at % 5) for at in range(1800))
+    assert pairs == sorted((at % 7, 7 + at % 5) for at in range(GOOD_ROWS))
 
 
 def test_formats_and_ways_of_writing_the_same_rows_make_the_same_files(
