@@ -89,13 +89,15 @@ def function_settings(settings: Settings, data_bucket: str, models_arn: str) -> 
             memory_mb=data,
             timeout_seconds=900,
         ),
-        "ask_endpoint": FunctionSettings("Asks the endpoint what is published", memory_mb=1024),
+        "smoke_test_endpoint": FunctionSettings("Asks the endpoint what is published", memory_mb=1024),
         "choose_threshold": FunctionSettings(
             "Chooses where scores mean yes and writes the held-out pairs",
             memory_mb=data,
             timeout_seconds=900,
         ),
-        "ask_for_score": FunctionSettings("Asks the endpoint for a held-out pair's score", memory_mb=1024),
+        "smoke_test_scoring": FunctionSettings(
+            "Asks the endpoint for a held-out pair's score", memory_mb=1024
+        ),
         "write_report": FunctionSettings("Writes a run's report"),
         "explain_failure": FunctionSettings(
             "Says what failed, where to look and what to do",
@@ -227,7 +229,7 @@ class Functions(Construct):
                 write_objects(storage, "evaluations/"),
                 use_key(key, write=True),
             ],
-            "ask_endpoint": [
+            "smoke_test_endpoint": [
                 *read_objects(storage, "encoded/", "embeddings/"),
                 use_key(key),
                 Permission(["dynamodb:GetItem"], [table]),
@@ -238,7 +240,7 @@ class Functions(Construct):
                 write_objects(storage, "predictions/"),
                 use_key(key, write=True),
             ],
-            "ask_for_score": [
+            "smoke_test_scoring": [
                 *read_objects(storage, "encoded/", "scores/"),
                 use_key(key),
                 Permission(["sagemaker:InvokeEndpoint"], [scores]),

@@ -1,4 +1,4 @@
-"""Ask the FM endpoint for scores, as JSON and as recordIO-protobuf, and compare with the batch transform's.
+"""Smoke test of the FM endpoint: scores over JSON and recordIO-protobuf, compared with the batch transform's.
 
 The forms of requests and answers are those of SageMaker's *Factorization Machines inference formats*:
 ``{"instances": [{"data": {"features": {"keys", "shape", "values"}}}]}`` or a sparse record without label,
@@ -46,7 +46,7 @@ class Answer:
         return asdict(self)
 
 
-def ask(
+def smoke_test(
     *, endpoint_name: str, manifest_uri: str, scores_uri: str | None = None, runtime: Any = None
 ) -> Answer:
     """Ask the endpoint for the first held-out pair's score and compare with the batch's.

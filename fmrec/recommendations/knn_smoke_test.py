@@ -1,4 +1,4 @@
-"""Ask the k-NN endpoint one question and compare its answer with what is published.
+"""Smoke test of the k-NN endpoint: its answer for one user is compared with what is published.
 
 The request is the very recordIO-protobuf record that the batch transform got; with
 ``Accept: application/json; verbose=true`` the answer is
@@ -40,7 +40,7 @@ class Answer:
         return asdict(self)
 
 
-def ask(
+def smoke_test(
     *,
     endpoint_name: str,
     manifest_uri: str,

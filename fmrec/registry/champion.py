@@ -48,7 +48,7 @@ def place(root: str) -> str:
     return object_store.join(root, "champion", "model.json")
 
 
-def crown(champion: Champion, uri: str, *, previous: str | None = None) -> Champion:
+def promote(champion: Champion, uri: str, *, previous: str | None = None) -> Champion:
     """Record what serves from now on, and keep the record of what served before; return the new record.
 
     Doing it again for the same execution changes nothing. A model that serves already stays behind the

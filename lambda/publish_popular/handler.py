@@ -1,4 +1,4 @@
-"""Publish what is popular, for users whom the model doesn't know."""
+"""Publish popular items, for users whom the model doesn't know."""
 
 from typing import Any
 

@@ -21,7 +21,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:
     if event["champion"] is not None:
         serves = dict(event["champion"])
         previous = serves.pop("previous", None)
-        champion.crown(Champion(**serves), event["champion_uri"], previous=previous)
+        champion.promote(Champion(**serves), event["champion_uri"], previous=previous)
     if event["served"] is not None:
         served_model.write(Served(**event["served"]), event["served_uri"])
     logger.info(written["subject"])

@@ -1,9 +1,9 @@
 """The state machine, from raw interactions to published recommendations.
 
 `definition` is a pure function of the settings. Its fragments: `training` (check the input, encode,
-choose instances, train), `tuning` (hyperparameters by validation rows), `judging` (ranking, thresholds, popularity, the champion), `registry` (SageMaker
+choose instances, train), `tuning` (hyperparameters by validation rows), `quality_gate` (ranking, thresholds, popularity, the champion), `registry` (SageMaker
 Model Registry, promotions), `retrieval` (embeddings, k-NN, batch transform, publish), `scoring` (held-out
-pairs, the decision threshold), `serving` and `asking` (the endpoint), `outcome` (report, messages, the one
+pairs, the decision threshold), `serving` and `smoke_tests` (the endpoint), `outcome` (report, messages, the one
 failure path); `candidates` is the loop over instances and `transforming` the batch transform that they
 share, and `states` builds single states.
 """
@@ -30,7 +30,7 @@ SUBSTITUTIONS = (
         "ExportEmbeddings",
         "RegisterModel",
     ),
-    *("PublishRecommendations", "PublishPopular", "AskEndpoint", "ChooseThreshold", "AskForScore"),
+    *("PublishRecommendations", "PublishPopular", "SmokeTestEndpoint", "ChooseThreshold", "SmokeTestScoring"),
     *("WriteReport", "ExplainFailure"),
 )
 """What the stack has to fill in for ``${…}``."""

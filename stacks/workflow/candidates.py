@@ -85,15 +85,15 @@ class Candidates:
 
     @property
     def take(self) -> str:
-        return f"Take the instances for {self.title}"
+        return f"Load the instance candidates for {self.title}"
 
     @property
     def next_candidate(self) -> str:
-        return f"Is an instance left for {self.title}?"
+        return f"Is an instance candidate left for {self.title}?"
 
     @property
     def capacity_question(self) -> str:
-        return f"Was capacity missing for {self.title}?"
+        return f"Was capacity unavailable for {self.title}?"
 
     def states(self, *, attempt: str, exhausted: str, before: str | None = None) -> States:
         """The loop's own states.
@@ -164,7 +164,7 @@ class Candidates:
 
     @property
     def give_up(self) -> str:
-        return f"Say that no instance is left for {self.title}"
+        return f"Report that no instance is left for {self.title}"
 
     def exhausted(self, last_resort: str) -> str:
         """The state that follows the last candidate."""

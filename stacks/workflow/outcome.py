@@ -17,9 +17,9 @@ from stacks.workflow.states import (
 from stacks.workflow.training import DATA
 
 REPORT = "Write the run report"
-TELL = "Tell that the run succeeded"
+NOTIFY_SUCCESS = "Send the success notification"
 DONE = "The run succeeded"
-TELL_FAILURE = "Tell that the run failed"
+NOTIFY_FAILURE = "Send the failure notification"
 FAILED = "The run failed"
 
 SNS_SUBJECT = 100
@@ -82,10 +82,10 @@ def success() -> States:
                 "served_uri": SERVED,
             },
             assign={"message": jsonata("$states.result.Payload")},
-            next_state=TELL,
+            next_state=NOTIFY_SUCCESS,
         ),
         task(
-            TELL,
+            NOTIFY_SUCCESS,
             "PublishMessage",
             {
                 "TopicArn": "${Topic}",
@@ -124,7 +124,7 @@ def failure_path() -> States:
         {"failure": jsonata("$failure"), "execution_arn": jsonata("$execution_arn")},
         assign={"explanation": jsonata("$states.result.Payload")},
         timeout_seconds=120,
-        next_state=TELL_FAILURE,
+        next_state=NOTIFY_FAILURE,
     )
     explain[EXPLAIN]["Retry"] = [retry(*LAMBDA_ERRORS, attempts=4)]
     explain[EXPLAIN]["Catch"] = [
@@ -139,11 +139,11 @@ def failure_path() -> States:
                     "subject": jsonata(f"$substring('Run ' & $run & ' failed', 0, {SNS_SUBJECT})"),
                 }
             },
-            "Next": TELL_FAILURE,
+            "Next": NOTIFY_FAILURE,
         }
     ]
-    tell = task(
-        TELL_FAILURE,
+    notify = task(
+        NOTIFY_FAILURE,
         "PublishMessage",
         {
             "TopicArn": "${Topic}",
@@ -155,10 +155,10 @@ def failure_path() -> States:
         next_state=FAILED,
     )
     # Nobody may hear of it, but the execution must still end with the sentence.
-    tell[TELL_FAILURE]["Catch"] = [{"ErrorEquals": ["States.ALL"], "Next": FAILED}]
+    notify[NOTIFY_FAILURE]["Catch"] = [{"ErrorEquals": ["States.ALL"], "Next": FAILED}]
     return merge(
         explain,
-        tell,
+        notify,
         {
             FAILED: {
                 "Type": "Fail",

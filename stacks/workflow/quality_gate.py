@@ -12,7 +12,7 @@ from stacks.workflow.states import EXPLAIN, States, decide, invoke, jsonata, mer
 from stacks.workflow.training import DATA
 
 PURPOSE = "Is the model for top-N lists?"
-MEASURE = "Measure the ranking"
+MEASURE = "Evaluate the ranking"
 CHECK_QUALITY = "Check the quality"
 GOOD_ENOUGH = "Is the model good enough?"
 

@@ -26,11 +26,11 @@ from stacks.workflow.transforming import transform
 EXPORT = "Export the embeddings"
 INDEX = "Build the k-NN index"
 MODEL = "Create the k-NN model"
-TRANSFORM = "Find the best items for every user"
+TRANSFORM = "Generate recommendations for all users"
 PUBLISH = "Publish the recommendations"
-PUBLISH_PART = "Publish some of the users"
+PUBLISH_PART = "Publish a batch of users"
 COMPLETE = "Does every user have recommendations?"
-POPULAR = "Publish what is popular"
+POPULAR = "Publish popular items"
 
 MINI_BATCH = 5000
 """k-NN's default; fewer rows than a mini-batch are fine."""

@@ -1,4 +1,4 @@
-"""The endpoint: create it or move it to this run's model, and ask it one question.
+"""The endpoint: create or update it with this run's model, and smoke-test it.
 
 What it is of, k-NN's index or the model of ratings itself, is in variables (`endpoint_of`).
 The old model serves until the new fleet stands (SageMaker's blue/green update). A fleet that finds no
@@ -12,7 +12,7 @@ from typing import Any
 
 from stacks.settings import Settings
 from stacks.workflow.candidates import NO_CAPACITY, Candidates
-from stacks.workflow.smoke_tests import ASK, ASK_FOR_SCORE, ask
+from stacks.workflow.smoke_tests import SMOKE_TEST, SMOKE_TEST_SCORING, smoke_test
 from stacks.workflow.states import (
     EXPLAIN,
     SAGEMAKER_ERRORS,
@@ -30,23 +30,23 @@ from stacks.workflow.states import (
 )
 from stacks.workflow.training import tags
 
-WANTED = "Is an endpoint wanted?"
-LOOK = "Look for the endpoint"
-MISSING = "Is there no endpoint yet?"
+WANTED = "Is an endpoint requested?"
+LOOK = "Look up the endpoint"
+MISSING = "Is the endpoint missing?"
 READY = "Can the endpoint be changed?"
-SETTLE = "Wait for the endpoint's own change"
-REMOVE = "Remove the failed endpoint"
-REMOVING = "Wait until the failed endpoint is gone"
+SETTLE = "Wait for the endpoint's pending change"
+REMOVE = "Delete the failed endpoint"
+REMOVING = "Wait until the failed endpoint is deleted"
 CONFIGURE = "Configure the endpoint"
 EXISTS = "Does the endpoint exist?"
 CREATE = "Create the endpoint"
 UPDATE = "Update the endpoint"
 WAIT = "Wait for the endpoint"
-SEE = "See how the endpoint is"
+SEE = "Check the endpoint status"
 SERVES = "Does the endpoint serve this model?"
 SERVERLESS_QUESTION = "Can the endpoint be serverless?"
 SERVERLESS = "Configure a serverless endpoint"
-WITHOUT = "Go on without an endpoint"
+WITHOUT = "Continue without an endpoint"
 
 POLL_SECONDS = 20
 MAXIMUM_POLLS = 180
@@ -99,7 +99,7 @@ def endpoint(settings: Settings, *, next_state: str) -> States:
         _deploy(),
         _follow(),
         _last_resort(settings, next_state=next_state),
-        ask(next_state=next_state),
+        smoke_test(next_state=next_state),
     )
 
 
@@ -312,8 +312,8 @@ def _follow() -> States:
         ),
         decide(
             SERVES,
-            (f"{moved} and $endpoint_step = 'knn_endpoint'", ASK, record),
-            (moved, ASK_FOR_SCORE, record),
+            (f"{moved} and $endpoint_step = 'knn_endpoint'", SMOKE_TEST, record),
+            (moved, SMOKE_TEST_SCORING, record),
             (
                 f"$contains($endpoint_error.Cause, {NO_CAPACITY}) and $described.EndpointStatus "
                 "in ['Failed', 'UpdateRollbackFailed']",

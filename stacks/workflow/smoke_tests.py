@@ -1,25 +1,25 @@
-"""One question to the endpoint: does it answer what is published, or what the batch transform scored?"""
+"""Smoke tests of the endpoint: does it return what is published, or what the batch transform scored?"""
 
 from __future__ import annotations
 
 from stacks.workflow.states import EXPLAIN, States, decide, invoke, jsonata, merge
 
-ASK = "Ask the endpoint one question"
-ASK_FOR_SCORE = "Ask the endpoint for one score"
-AGREES = "Does the endpoint answer as the batch did?"
+SMOKE_TEST = "Smoke-test the endpoint"
+SMOKE_TEST_SCORING = "Smoke-test the scoring endpoint"
+AGREES = "Does the endpoint match the batch results?"
 
 
-def ask(*, next_state: str) -> States:
-    """All states that ask; `next_state` follows a right answer."""
+def smoke_test(*, next_state: str) -> States:
+    """Both smoke tests; `next_state` follows a matching answer."""
     remembered = {
         "endpoint": jsonata("$merge([$endpoint, {'answer': $states.result.Payload}])"),
         "answer": jsonata("$states.result.Payload"),
-        "asking": jsonata("$states.context.State.Name"),
+        "smoke_test": jsonata("$states.context.State.Name"),
     }
     return merge(
         invoke(
-            ASK,
-            "${AskEndpoint}",
+            SMOKE_TEST,
+            "${SmokeTestEndpoint}",
             {
                 "endpoint_name": jsonata("$endpoint.name"),
                 "manifest_uri": jsonata("$manifest_uri"),
@@ -32,8 +32,8 @@ def ask(*, next_state: str) -> States:
             next_state=AGREES,
         ),
         invoke(
-            ASK_FOR_SCORE,
-            "${AskForScore}",
+            SMOKE_TEST_SCORING,
+            "${SmokeTestScoring}",
             {
                 "endpoint_name": jsonata("$endpoint.name"),
                 "manifest_uri": jsonata("$manifest_uri"),
@@ -48,7 +48,7 @@ def ask(*, next_state: str) -> States:
             otherwise=EXPLAIN,
             assign={
                 "failure": {
-                    "state": jsonata("$asking"),
+                    "state": jsonata("$smoke_test"),
                     "log": "endpoint",
                     "name": jsonata("$endpoint.name"),
                     "error": {"Error": "WrongAnswerError", "Cause": jsonata("$answer.sentence")},

@@ -20,7 +20,7 @@ from stacks.workflow.states import (
     task,
 )
 
-BEGIN = "Name what this run will write"
+BEGIN = "Initialize the run"
 CHECK_INPUT = "Check the input"
 ENCODED = "Is the data encoded already?"
 ENCODE = "Encode the interactions"

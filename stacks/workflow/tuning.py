@@ -32,8 +32,8 @@ from stacks.workflow.training import (
     tags,
 )
 
-WANTED = "Is tuning wanted?"
-CUT = "Encode rows for validation"
+WANTED = "Is tuning requested?"
+CUT = "Encode the validation split"
 PLAN = "Choose instances for tuning"
 BUDGET = "Does the budget allow tuning?"
 TUNE = "Tune the hyperparameters"

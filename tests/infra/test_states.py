@@ -10,7 +10,7 @@ from stacks.settings import Settings
 from stacks.workflow import SUBSTITUTIONS, definition
 from stacks.workflow.states import EXPLAIN, INTEGRATIONS, merge, retry
 
-FAILURE_PATH = {EXPLAIN, "Tell that the run failed"}
+FAILURE_PATH = {EXPLAIN, "Send the failure notification"}
 
 ACTIONS = {
     "InvokeFunction": {"lambda:InvokeFunction"},
@@ -101,7 +101,7 @@ def test_every_task_retries_and_catches_everything(tasks: Any, definition: Any) 
             assert "States.TaskFailed" not in retrier["ErrorEquals"]
         assert task["TimeoutSeconds"] > 0
         # A task in a Map can't leave it: the Map catches for it.
-        inside = name == "Publish some of the users"
+        inside = name == "Publish a batch of users"
         catching = definition["States"]["Publish the recommendations"] if inside else task
         assert catching["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
 
@@ -131,7 +131,7 @@ def test_every_state_exists_can_be_reached_and_reaches_an_end(states: Any) -> No
     for name, state in states.items():
         for target in next_states(state):
             assert target in states, f"{name} goes to {target!r}, which is not there"
-    reached, open_ends = set(), ["Name what this run will write"]
+    reached, open_ends = set(), ["Initialize the run"]
     while open_ends:
         name = open_ends.pop()
         if name not in reached:
@@ -199,12 +199,12 @@ FUNCTIONS = {
         "s3:GetObject": {"encoded/*", "embeddings/*", "neighbours/*"},
         "s3:PutObject": {"recommendations/*"},
     },
-    "AskEndpoint": {"s3:GetObject": {"encoded/*", "embeddings/*"}},
+    "SmokeTestEndpoint": {"s3:GetObject": {"encoded/*", "embeddings/*"}},
     "ChooseThreshold": {
         "s3:GetObject": {"encoded/*", "scores/*"},
         "s3:PutObject": {"predictions/*"},
     },
-    "AskForScore": {"s3:GetObject": {"encoded/*", "scores/*"}},
+    "SmokeTestScoring": {"s3:GetObject": {"encoded/*", "scores/*"}},
     "PublishPopular": {"s3:GetObject": {"encoded/*"}},
     "EvaluateRanking": {
         "s3:GetObject": {"encoded/*", "embeddings/*", "champion/*"},
@@ -224,8 +224,8 @@ OTHER_ACTIONS = {
     },
     "PublishRecommendations": {"dynamodb:BatchWriteItem"},
     "PublishPopular": {"dynamodb:BatchWriteItem"},
-    "AskEndpoint": {"dynamodb:GetItem", "sagemaker:InvokeEndpoint"},
-    "AskForScore": {"sagemaker:InvokeEndpoint"},
+    "SmokeTestEndpoint": {"dynamodb:GetItem", "sagemaker:InvokeEndpoint"},
+    "SmokeTestScoring": {"sagemaker:InvokeEndpoint"},
 }
 
 
@@ -260,7 +260,7 @@ def test_each_function_reads_and_writes_only_its_prefixes(synthesis: Any, functi
 
 
 @pytest.mark.parametrize(
-    ("function", "endpoint"), [("AskEndpoint", "fmrec-knn"), ("AskForScore", "fmrec-fm")]
+    ("function", "endpoint"), [("SmokeTestEndpoint", "fmrec-knn"), ("SmokeTestScoring", "fmrec-fm")]
 )
 def test_who_asks_an_endpoint_may_ask_only_their_own(synthesis: Any, function: str, endpoint: str) -> None:
     (policy,) = (

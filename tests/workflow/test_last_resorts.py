@@ -317,7 +317,7 @@ def test_an_endpoint_without_capacity_takes_the_next_type_and_a_later_run_update
 
     assert run.status == "SUCCEEDED", run.cause
     assert machine.report(run)["endpoint"]["instance_type"] != "ml.m5.large"
-    assert "Remove the failed endpoint" in visited(run)
+    assert "Delete the failed endpoint" in visited(run)
     again = machine.run(None, WITH_ENDPOINT)
     assert again.status == "SUCCEEDED", again.cause
     assert "Update the endpoint" in visited(again)

@@ -110,7 +110,7 @@ def answers(endpoint: dict[str, Any], task_error: Any) -> dict[str, Any]:
         "Encode the interactions": lambda a: {"JobName": a["JobName"], "Id": "jr_1", "ExecutionTime": 60},
         "Choose instances": lambda a: _planned(),
         "Train the factorization machine": trained,
-        "Measure the ranking": lambda a: {"Payload": {"k": 10, "model": {"metrics": {"ndcg_at_10": 0.3}}}},
+        "Evaluate the ranking": lambda a: {"Payload": {"k": 10, "model": {"metrics": {"ndcg_at_10": 0.3}}}},
         "Check the quality": lambda a: {"Payload": {"passed": True, "sentence": "Good enough."}},
         "Register the model": lambda a: {
             "Payload": {
@@ -124,7 +124,7 @@ def answers(endpoint: dict[str, Any], task_error: Any) -> dict[str, Any]:
             }
         },
         "Approve the promoted model": lambda a: {"ModelPackageArn": a["ModelPackageArn"]},
-        "Encode rows for validation": lambda a: {"JobName": a["JobName"], "Id": "jr_2", "ExecutionTime": 50},
+        "Encode the validation split": lambda a: {"JobName": a["JobName"], "Id": "jr_2", "ExecutionTime": 50},
         "Choose instances for tuning": lambda a: _planned(),
         "Tune the hyperparameters": lambda a: {
             "HyperParameterTuningJobName": a["HyperParameterTuningJobName"],
@@ -151,7 +151,7 @@ def answers(endpoint: dict[str, Any], task_error: Any) -> dict[str, Any]:
         },
         "Build the k-NN index": trained,
         "Create the k-NN model": lambda a: {"ModelArn": "arn:x"},
-        "Find the best items for every user": lambda a: {"TransformJobName": a["TransformJobName"]},
+        "Generate recommendations for all users": lambda a: {"TransformJobName": a["TransformJobName"]},
         "Create the scoring model": lambda a: {"ModelArn": "arn:x"},
         "Score the held-out pairs": lambda a: {"TransformJobName": a["TransformJobName"]},
         "Choose the decision threshold": lambda a: {
@@ -161,24 +161,24 @@ def answers(endpoint: dict[str, Any], task_error: Any) -> dict[str, Any]:
                 "uri": a["Payload"]["output_uri"] + "decision.json",
             }
         },
-        "Publish some of the users": lambda a: {"Payload": {"users": 943, "recommendations": 9430}},
-        "Publish what is popular": lambda a: {"Payload": {"lists": 1}},
-        "Look for the endpoint": look,
+        "Publish a batch of users": lambda a: {"Payload": {"users": 943, "recommendations": 9430}},
+        "Publish popular items": lambda a: {"Payload": {"lists": 1}},
+        "Look up the endpoint": look,
         "Configure the endpoint": lambda a: {"EndpointConfigArn": "arn:x"},
         "Create the endpoint": deploy,
         "Update the endpoint": deploy,
-        "Remove the failed endpoint": remove,
-        "See how the endpoint is": describe_endpoint,
-        "Ask the endpoint one question": lambda a: {"Payload": {"passed": True, "sentence": "The same."}},
-        "Ask the endpoint for one score": lambda a: {"Payload": {"passed": True, "sentence": "The same."}},
+        "Delete the failed endpoint": remove,
+        "Check the endpoint status": describe_endpoint,
+        "Smoke-test the endpoint": lambda a: {"Payload": {"passed": True, "sentence": "The same."}},
+        "Smoke-test the scoring endpoint": lambda a: {"Payload": {"passed": True, "sentence": "The same."}},
         "Write the run report": lambda a: {
             "Payload": {"uri": a["Payload"]["report_uri"], "subject": "S", "message": "M"}
         },
-        "Tell that the run succeeded": lambda a: {},
+        "Send the success notification": lambda a: {},
         "Explain the failure": lambda a: {
             "Payload": {"error": "Explained", "sentence": json.dumps(a["Payload"]["failure"]), "subject": "S"}
         },
-        "Tell that the run failed": lambda a: {},
+        "Send the failure notification": lambda a: {},
     }
 
 

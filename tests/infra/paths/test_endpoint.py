@@ -41,7 +41,7 @@ def test_a_failed_endpoint_is_removed_and_made_anew(run: Any) -> None:
     started, (status, _) = run({}, status="Failed")
 
     assert status == "SUCCEEDED"
-    assert started.visited.count("Remove the failed endpoint") == 1
+    assert started.visited.count("Delete the failed endpoint") == 1
     assert "Create the endpoint" in started.visited
 
 
@@ -52,10 +52,10 @@ def test_an_endpoint_under_change_is_waited_for(run: Any) -> None:
         looks.append(1)
         return {"EndpointStatus": "Updating" if len(looks) < 4 else "InService", "EndpointConfigName": "old"}
 
-    started, (status, _) = run({}, status="InService", **{"Look for the endpoint": look})
+    started, (status, _) = run({}, status="InService", **{"Look up the endpoint": look})
 
     assert status == "SUCCEEDED"
-    assert started.visited.count("Wait for the endpoint's own change") == 3
+    assert started.visited.count("Wait for the endpoint's pending change") == 3
 
 
 def test_throttling_while_looking_for_the_endpoint_is_sat_out(
@@ -66,18 +66,18 @@ def test_throttling_while_looking_for_the_endpoint_is_sat_out(
     def look(arguments: Any) -> Any:
         for error in refused:
             raise error
-        return answers["Look for the endpoint"](arguments)
+        return answers["Look up the endpoint"](arguments)
 
-    started, (status, output) = run({}, **{"Look for the endpoint": look})
+    started, (status, output) = run({}, **{"Look up the endpoint": look})
 
     assert status == "SUCCEEDED"
     assert output["endpoint"]["status"] == "InService"
-    assert started.visited.count("Wait for the endpoint's own change") == 3
+    assert started.visited.count("Wait for the endpoint's pending change") == 3
 
 
 def test_an_endpoint_that_never_settles_ends_the_run_within_an_hour(run: Any) -> None:
     started, outcome = run(
-        {}, **{"Look for the endpoint": lambda a: {"EndpointStatus": "Updating", "EndpointConfigName": "old"}}
+        {}, **{"Look up the endpoint": lambda a: {"EndpointStatus": "Updating", "EndpointConfigName": "old"}}
     )
 
     assert "has been Updating" in failure_of(outcome)["error"]["Cause"]
@@ -122,11 +122,11 @@ def test_an_endpoint_that_found_no_capacity_is_removed_and_the_next_type_tried(
         found = {"EndpointStatus": endpoint["status"], "EndpointConfigName": endpoint["config"]}
         return found | (reason if endpoint["status"] == "Failed" else {})
 
-    started, (status, output) = run({}, **{"Create the endpoint": create, "See how the endpoint is": see})
+    started, (status, output) = run({}, **{"Create the endpoint": create, "Check the endpoint status": see})
 
     assert status == "SUCCEEDED"
     assert created == ["fmrec-run-1-endpoint-1", "fmrec-run-1-endpoint-2"]
-    assert started.visited.count("Remove the failed endpoint") == 1
+    assert started.visited.count("Delete the failed endpoint") == 1
     assert output["endpoint"]["instance_type"] == "ml.m5.xlarge"
 
 
@@ -147,12 +147,12 @@ def test_an_update_that_was_rolled_back_for_capacity_tries_the_next_type_without
         return found | (reason if len(updated) == 1 else {})
 
     started, (status, _) = run(
-        {}, status="InService", **{"Update the endpoint": update, "See how the endpoint is": see}
+        {}, status="InService", **{"Update the endpoint": update, "Check the endpoint status": see}
     )
 
     assert status == "SUCCEEDED"
     assert len(updated) == 2
-    assert "Remove the failed endpoint" not in started.visited
+    assert "Delete the failed endpoint" not in started.visited
 
 
 def test_an_endpoint_that_fails_for_another_reason_is_explained(run: Any) -> None:
@@ -163,7 +163,7 @@ def test_an_endpoint_that_fails_for_another_reason_is_explained(run: Any) -> Non
             "FailureReason": "The primary container did not pass the ping health check",
         }
 
-    _, outcome = run({}, **{"See how the endpoint is": see})
+    _, outcome = run({}, **{"Check the endpoint status": see})
 
     failure = failure_of(outcome)
     assert failure["name"] == "fmrec-knn"
@@ -172,7 +172,7 @@ def test_an_endpoint_that_fails_for_another_reason_is_explained(run: Any) -> Non
 
 def test_an_endpoint_that_answers_otherwise_than_published_fails_the_run(run: Any) -> None:
     answer = {"Payload": {"passed": False, "sentence": "rank 1 differs"}}
-    _, outcome = run({}, **{"Ask the endpoint one question": lambda a: answer})
+    _, outcome = run({}, **{"Smoke-test the endpoint": lambda a: answer})
 
     assert failure_of(outcome)["error"]["Cause"] == "rank 1 differs"
 
@@ -257,4 +257,4 @@ def test_batch_only_goes_on_without_an_endpoint_and_says_so(
     assert status == "SUCCEEDED"
     assert output["endpoint"]["status"] == "BatchOnly"
     assert "no instance was left" in output["endpoint"]["why"]
-    assert "Ask the endpoint one question" not in started.visited
+    assert "Smoke-test the endpoint" not in started.visited

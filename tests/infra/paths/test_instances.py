@@ -64,7 +64,7 @@ def in_use(planned: Any, step: Any) -> Any:
 
 @pytest.mark.parametrize(
     "state",
-    ["Train the factorization machine", "Build the k-NN index", "Find the best items for every user"],
+    ["Train the factorization machine", "Build the k-NN index", "Generate recommendations for all users"],
 )
 def test_a_refused_quota_moves_on_to_the_next_candidate_under_a_new_name(
     run: Any, refuse_first: Any, task_error: Any, state: Any
@@ -86,7 +86,7 @@ def test_a_refused_quota_moves_on_to_the_next_candidate_under_a_new_name(
 
 @pytest.mark.parametrize(
     "state",
-    ["Train the factorization machine", "Build the k-NN index", "Find the best items for every user"],
+    ["Train the factorization machine", "Build the k-NN index", "Generate recommendations for all users"],
 )
 def test_missing_capacity_moves_on_to_the_next_candidate(
     run: Any, refuse_first: Any, task_error: Any, state: Any

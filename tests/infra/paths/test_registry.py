@@ -9,7 +9,7 @@ TRAINING = {
     "Encode the interactions",
     "Train the factorization machine",
     "Export the embeddings",
-    "Measure the ranking",
+    "Evaluate the ranking",
     "Check the quality",
     "Register the model",
 }
@@ -116,11 +116,11 @@ def test_a_promotion_trains_nothing_and_serves_that_runs_embeddings(
     assert index["TrainingJobName"] == "fmrec-run-1-knn-1"
     items = index["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"]
     assert items == "s3://fmrecstorage-data/embeddings/monday/items/"
-    (transform,) = calls(started, "Find the best items for every user")
+    (transform,) = calls(started, "Generate recommendations for all users")
     queries = transform["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]
     assert queries == "s3://fmrecstorage-data/embeddings/monday/queries/"
     assert transform["TransformOutput"]["S3OutputPath"] == "s3://fmrecstorage-data/neighbours/run-1/"
-    (published,) = calls(started, "Publish some of the users")
+    (published,) = calls(started, "Publish a batch of users")
     assert published["Payload"]["model_version"] == "fmrec-monday-fm-1"
     assert published["Payload"]["manifest_uri"] == "s3://fmrecstorage-data/encoded/sunday/manifest.json"
     assert output["model_version"] == "fmrec-monday-fm-1"
@@ -157,7 +157,7 @@ def test_the_promoted_model_is_approved_and_the_champion_under_its_own_run(
     assert report["report"]["metrics"] == {"ndcg_at_10": 0.3}
 
 
-@pytest.mark.parametrize("broken", ["Find the best items for every user", "Ask the endpoint one question"])
+@pytest.mark.parametrize("broken", ["Generate recommendations for all users", "Smoke-test the endpoint"])
 def test_a_promotion_that_fails_changes_nothing_in_the_registry(
     run: Any, task_error: Any, broken: str
 ) -> None:

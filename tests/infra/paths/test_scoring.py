@@ -10,7 +10,7 @@ from stacks.workflow import definition as workflow_definition
 
 RATINGS = {"task": "predict-rating"}
 MODEL, SCORE = "Create the scoring model", "Score the held-out pairs"
-CHOOSE, ASK = "Choose the decision threshold", "Ask the endpoint for one score"
+CHOOSE, ASK = "Choose the decision threshold", "Smoke-test the scoring endpoint"
 BUCKET = "s3://fmrecstorage-data"
 
 

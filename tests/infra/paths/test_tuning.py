@@ -19,8 +19,8 @@ def test_without_tuning_there_is_no_second_encoding(run: Any) -> None:
     started, (status, _) = run({})
 
     assert status == "SUCCEEDED"
-    assert "Is tuning wanted?" in started.visited
-    assert not {"Encode rows for validation", "Tune the hyperparameters"} & set(started.visited)
+    assert "Is tuning requested?" in started.visited
+    assert not {"Encode the validation split", "Tune the hyperparameters"} & set(started.visited)
     (report,) = calls(started, "Write the run report")
     assert report["Payload"]["report"]["tuned"] is None
 
@@ -29,7 +29,7 @@ def test_the_best_hyperparameters_on_validation_rows_train_the_model(run: Any) -
     started, (status, _) = run({"tuning": TUNING})
 
     assert status == "SUCCEEDED"
-    (cut,) = calls(started, "Encode rows for validation")
+    (cut,) = calls(started, "Encode the validation split")
     assert cut["Arguments"]["--validation"] == "true"
     assert cut["Arguments"]["--output"] == "s3://fmrecstorage-data/encoded/run-1/tuning/"
     (tuned,) = calls(started, "Tune the hyperparameters")
@@ -118,7 +118,7 @@ def test_a_refused_quota_tries_the_next_instance_under_a_new_name(
 
 
 @pytest.mark.parametrize(
-    "broken", ["Encode rows for validation", "Choose instances for tuning", "Tune the hyperparameters"]
+    "broken", ["Encode the validation split", "Choose instances for tuning", "Tune the hyperparameters"]
 )
 def test_a_failure_of_tuning_is_told_by_its_own_state_and_nothing_is_trained(
     run: Any, task_error: Any, broken: str

@@ -110,7 +110,7 @@ def test_an_error_in_the_data_is_tried_once_and_explained(run: Any, task_error: 
     assert failure["name"] == "fmrec-run-1-fm-1"
     assert "NaN in train" in failure["error"]["Cause"]
     assert len(calls(started, "Train the factorization machine")) == 1
-    assert started.visited[-3:] == ["Explain the failure", "Tell that the run failed", "The run failed"]
+    assert started.visited[-3:] == ["Explain the failure", "Send the failure notification", "The run failed"]
 
 
 def test_a_model_that_is_not_good_enough_is_not_published(run: Any) -> None:
@@ -126,7 +126,7 @@ def test_a_model_of_ratings_makes_no_lists_and_no_champion(run: Any) -> None:
     started, (status, _) = run({"task": "predict-rating"})
 
     assert status == "SUCCEEDED"
-    for state in ("Export the embeddings", "Measure the ranking", "Publish the recommendations"):
+    for state in ("Export the embeddings", "Evaluate the ranking", "Publish the recommendations"):
         assert state not in started.visited
     (written,) = calls(started, "Write the run report")
     assert written["Payload"]["champion"] is None
@@ -137,7 +137,7 @@ def test_lists_are_judged_by_ranking_beside_the_champion_before_anything_is_publ
     started, (status, _) = run({})
 
     assert status == "SUCCEEDED"
-    (measured,) = calls(started, "Measure the ranking")
+    (measured,) = calls(started, "Evaluate the ranking")
     assert measured["Payload"] == {
         "manifest_uri": "s3://fmrecstorage-data/encoded/run-1/manifest.json",
         "embeddings_uri": "s3://fmrecstorage-data/embeddings/run-1/embeddings.json",
@@ -170,7 +170,7 @@ def test_k_nn_is_asked_for_what_the_plan_says_where_seen_items_are_left_out(run:
     assert asked["Payload"]["serving"]["neighbours"] is None
     (index,) = calls(started, "Build the k-NN index")
     assert index["HyperParameters"]["k"] == "169"
-    (published,) = calls(started, "Publish some of the users")
+    (published,) = calls(started, "Publish a batch of users")
     assert published["Payload"]["exclude_seen"] is True
 
 
@@ -189,18 +189,18 @@ def test_a_run_that_has_published_is_the_champion_from_then_on(run: Any) -> None
         "execution_arn": "arn:aws:states:eu-west-1:000000000000:execution:machine:run-1",
         "model_package_arn": "arn:aws:sagemaker:eu-west-1:000000000000:model-package/fmrec-recommend/1",
     }
-    (popular,) = calls(started, "Publish what is popular")
+    (popular,) = calls(started, "Publish popular items")
     assert popular["Payload"]["per_user"] == 10
 
 
 def test_users_without_recommendations_fail_the_run(run: Any) -> None:
     started, outcome = run(
         {},
-        **{"Publish some of the users": lambda a: {"Payload": {"users": 900, "recommendations": 9000}}},
+        **{"Publish a batch of users": lambda a: {"Payload": {"users": 900, "recommendations": 9000}}},
     )
 
     assert "900 users have recommendations, but the model knows 943" in failure_of(outcome)["error"]["Cause"]
-    assert "Look for the endpoint" not in started.visited
+    assert "Look up the endpoint" not in started.visited
 
 
 @pytest.mark.parametrize(("parts", "calls_made"), [(1, 1), (2, 2), (400, 400), (401, 201), (12_345, 399)])
@@ -220,12 +220,12 @@ def test_every_query_part_is_published_once_in_a_bounded_number_of_calls(
         return answer
 
     started, (status, output) = run(
-        {}, **{"Export the embeddings": export, "Publish some of the users": publish}
+        {}, **{"Export the embeddings": export, "Publish a batch of users": publish}
     )
 
     assert status == "SUCCEEDED"
     assert sorted(published) == list(range(parts))
-    assert len(calls(started, "Publish some of the users")) == calls_made
+    assert len(calls(started, "Publish a batch of users")) == calls_made
     assert output["users"] == parts
 
 
@@ -246,7 +246,7 @@ def test_what_is_left_out_is_asked_for_on_top_and_told_to_whom_it_concerns(run: 
     assert status == "SUCCEEDED"
     (index,) = calls(started, "Build the k-NN index")
     assert index["HyperParameters"]["k"] == "120"
-    for state in ("Publish some of the users", "Ask the endpoint one question"):
+    for state in ("Publish a batch of users", "Smoke-test the endpoint"):
         (arguments,) = calls(started, state)
         assert arguments["Payload"]["exclude_seen"] is True
         assert arguments["Payload"]["filters"] == {"deny": ["i1"]}
@@ -268,7 +268,7 @@ def test_any_task_that_fails_ends_in_the_one_failure_state(
         def fail(arguments: Any) -> None:
             raise task_error("States.Timeout", "")
 
-        inner = "Publish some of the users" if name == "Publish the recommendations" else name
+        inner = "Publish a batch of users" if name == "Publish the recommendations" else name
         endpoint.update(status=None, config=None)
         started = machine(definition, {**answers, inner: fail})
         status, output = started.run({})
@@ -298,7 +298,7 @@ def test_a_message_that_cannot_be_sent_does_not_hide_the_failure(
     def fail(arguments: Any) -> None:
         raise task_error("InputError", "no such thing")
 
-    started = machine(definition, {**answers, "Check the input": fail, "Tell that the run failed": fail})
+    started = machine(definition, {**answers, "Check the input": fail, "Send the failure notification": fail})
     status, output = started.run({})
 
     assert status == "FAILED"

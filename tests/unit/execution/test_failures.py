@@ -127,7 +127,7 @@ def test_a_refused_quota_gives_the_command_that_asks_for_more(limit: Any, used: 
 
 def test_when_every_instance_was_refused_all_are_named() -> None:
     explanation = explain(
-        state="Is an instance left for FM training?",
+        state="Is an instance candidate left for FM training?",
         error={"Error": "NoInstanceLeft", "Cause": ""},
         planned={"no_candidate": None, "quota_increase": None},
         refused=[

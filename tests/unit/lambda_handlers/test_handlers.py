@@ -212,7 +212,7 @@ def test_publish_popular_writes_a_list_for_strangers(invoke: Any, small_run: Any
     assert len(cloud[0].items["*"]["recommendations"]["L"]) == 3
 
 
-def test_ask_endpoint_compares_the_endpoint_with_the_table(
+def test_smoke_test_endpoint_compares_the_endpoint_with_the_table(
     published: Any, invoke: Any, small_run: Any, cloud: Any
 ) -> None:
     exported, _ = published
@@ -225,9 +225,9 @@ def test_ask_endpoint_compares_the_endpoint_with_the_table(
         "filters": {},
     }
 
-    assert invoke("ask_endpoint", event)["passed"] is True
+    assert invoke("smoke_test_endpoint", event)["passed"] is True
     cloud[0].neighbours["labels"].reverse()
-    answer = invoke("ask_endpoint", event)
+    answer = invoke("smoke_test_endpoint", event)
     assert answer["passed"] is False
     assert "disagree" in answer["sentence"]
 
@@ -288,10 +288,10 @@ def test_write_report_writes_and_answers_with_a_message(invoke: Any, small_run: 
     )
 
     assert not (small_run.folder / "champion/predict-rating.json").exists()
-    crowned = json.loads((small_run.folder / "champion/model.json").read_text())
-    assert {name: crowned[name] for name in champion} == champion
-    assert crowned["previous"] == "champion/history/before.json"
-    assert json.loads(Path(crowned["kept_at"]).read_text()) == crowned
+    promoted = json.loads((small_run.folder / "champion/model.json").read_text())
+    assert {name: promoted[name] for name in champion} == champion
+    assert promoted["previous"] == "champion/history/before.json"
+    assert json.loads(Path(promoted["kept_at"]).read_text()) == promoted
     assert answer["subject"] == "Run r-1 succeeded: 7 users have recommendations"
     assert json.loads((small_run.folder / "runs/report.json").read_text())["run"] == "r-1"
 
@@ -352,7 +352,7 @@ def test_explain_failure_asks_for_a_quota_only_where_settings_allow_it(
         "utilization of 0 Instances and a request delta of 1 Instances."
     )
     failure = {
-        "state": "Is an instance left for FM training?",
+        "state": "Is an instance candidate left for FM training?",
         "log": "",
         "name": "",
         "error": {"Error": "NoInstanceLeft", "Cause": ""},

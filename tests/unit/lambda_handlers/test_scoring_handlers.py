@@ -69,12 +69,12 @@ def test_choose_threshold_says_what_is_wrong_with_the_scores(invoke: Any, scored
 
 
 @pytest.mark.parametrize(("score", "passed"), [(0.9, True), (0.8, False)])
-def test_ask_for_score_compares_the_endpoint_with_the_batch(
+def test_smoke_test_scoring_compares_the_endpoint_with_the_batch(
     invoke: Any, scored: Any, cloud: Any, score: float, passed: bool
 ) -> None:
     cloud[0].neighbours = {"score": score, "predicted_label": 1.0}
     answer = invoke(
-        "ask_for_score",
+        "smoke_test_scoring",
         {
             "endpoint_name": "fmrec-fm",
             "manifest_uri": scored.uri("encoded/manifest.json"),

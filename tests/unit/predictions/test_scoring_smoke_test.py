@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from fmrec.errors import FormatError
-from fmrec.predictions.scoring_smoke_test import ask
+from fmrec.predictions.scoring_smoke_test import smoke_test
 
 
 def arguments(run: Any, endpoint: Any) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def arguments(run: Any, endpoint: Any) -> dict[str, Any]:
 def test_a_held_out_pair_is_asked_for_in_both_forms(make_run: Any, endpoint: Any, mode: str) -> None:
     run = make_run(mode)
 
-    answer = ask(**arguments(run, endpoint))
+    answer = smoke_test(**arguments(run, endpoint))
 
     assert answer.passed, answer.sentence
     assert answer.as_json == answer.as_recordio == answer.scored == run.scores[0]
@@ -49,7 +49,7 @@ def test_another_score_in_either_form_fails_with_a_sentence(make_run: Any, endpo
         b'{"predictions": [{"score": 0.123, "predicted_label": 0.0}]}' if content_type == wrong else text
     )
 
-    answer = ask(**arguments(run, endpoint))
+    answer = smoke_test(**arguments(run, endpoint))
 
     assert not answer.passed
     assert "0.123000" in answer.sentence
@@ -59,7 +59,7 @@ def test_another_score_in_either_form_fails_with_a_sentence(make_run: Any, endpo
 def test_where_nothing_was_held_out_the_two_forms_are_compared(make_run: Any, endpoint: Any) -> None:
     run = make_run()
 
-    answer = ask(**arguments(run, endpoint) | {"scores_uri": None})
+    answer = smoke_test(**arguments(run, endpoint) | {"scores_uri": None})
 
     assert answer.passed
     assert answer.scored is None
@@ -75,4 +75,4 @@ def test_an_answer_that_is_not_of_the_algorithm_is_refused(make_run: Any, endpoi
     endpoint.change = lambda _content_type, _text: text
 
     with pytest.raises(FormatError, match="endpoint fmrec-fm answered"):
-        ask(**arguments(run, endpoint))
+        smoke_test(**arguments(run, endpoint))

@@ -7,7 +7,7 @@ import boto3
 import pytest
 
 from fmrec.errors import FormatError, InputError, ServiceError
-from fmrec.recommendations.knn_smoke_test import ask, compare
+from fmrec.recommendations.knn_smoke_test import compare, smoke_test
 from fmrec.recommendations.publish import publish
 from fmrec.recordio import encode_dense
 
@@ -79,7 +79,7 @@ def test_the_same_answer_passes_with_the_users_own_record_asked(
     small_run: Any, published: Any, endpoint: Any
 ) -> None:
     endpoint.answers(small_run.answer(1, 5)[2:3])
-    answer = ask(**published, user=16)
+    answer = smoke_test(**published, user=16)
     assert answer.passed
     assert answer.user_id == small_run.user_ids[16]
     assert answer.published == tuple(small_run.item_ids[i] for i in small_run.ranking(16)[:3])
@@ -102,7 +102,7 @@ def test_seen_and_denied_items_of_the_answer_are_not_compared(
     rules: dict[str, Any] = {"exclude_seen": True, "filters": {"deny": small_run.item_ids[:2]}}
     publish(**small_run.arguments(1), table=table, dynamodb=dynamodb, **rules)
     endpoint.answers(small_run.answer(1, k)[2:3])
-    answer = ask(**published, user=16, **rules)
+    answer = smoke_test(**published, user=16, **rules)
     met = set(small_run.seen.of(16).tolist()) | {0, 1}
     left = [small_run.item_ids[i] for i in small_run.ranking(16)[:k] if i not in met]
     assert 0 < len(left[:3]) == len(answer.answered)
@@ -113,7 +113,7 @@ def test_seen_and_denied_items_of_the_answer_are_not_compared(
 
 def test_another_users_answer_fails_and_says_where(small_run: Any, published: Any, endpoint: Any) -> None:
     endpoint.answers(small_run.answer(1, 12)[0:1])
-    answer = ask(**published, user=16)
+    answer = smoke_test(**published, user=16)
     assert not answer.passed
     assert f"disagree for user '{small_run.user_ids[16]}': rank " in answer.sentence
     assert set(answer.to_document()) == {"passed", "sentence", "user_id", "published", "answered"}
@@ -122,7 +122,7 @@ def test_another_users_answer_fails_and_says_where(small_run: Any, published: An
 def test_an_endpoint_that_fails_is_named(published: Any, endpoint: Any) -> None:
     endpoint.status = 400
     with pytest.raises(ServiceError, match="endpoint top did not answer"):
-        ask(**published)
+        smoke_test(**published)
 
 
 @pytest.mark.parametrize(
@@ -132,12 +132,12 @@ def test_an_endpoint_that_fails_is_named(published: Any, endpoint: Any) -> None:
 def test_an_answer_of_another_form_is_refused(published: Any, endpoint: Any, body: Any) -> None:
     endpoint.body = body
     with pytest.raises(FormatError, match="endpoint top"):
-        ask(**published)
+        smoke_test(**published)
 
 
 def test_a_user_that_does_not_exist_is_refused(published: Any) -> None:
     with pytest.raises(InputError, match=r"no user 23: .* has 23, from 0"):
-        ask(**published, user=23)
+        smoke_test(**published, user=23)
 
 
 def test_equal_products_may_change_places_others_not() -> None:

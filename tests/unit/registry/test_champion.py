@@ -23,10 +23,10 @@ def serving(tmp_path: Path) -> Champion:
 
 def test_what_was_recorded_is_read_back(serving: Champion, tmp_path: Path) -> None:
     uri = str(tmp_path / "champion/model.json")
-    crowned = champion.crown(serving, uri)
+    promoted = champion.promote(serving, uri)
 
-    assert champion.read(uri) == champion.recorded(crowned.kept_at) == crowned
-    assert crowned == replace(serving, since=crowned.since, kept_at=crowned.kept_at)
+    assert champion.read(uri) == champion.recorded(promoted.kept_at) == promoted
+    assert promoted == replace(serving, since=promoted.since, kept_at=promoted.kept_at)
     assert serving.places == {
         "manifest_uri": serving.manifest_uri,
         "embeddings_uri": serving.embeddings_uri,
@@ -42,7 +42,7 @@ def test_one_whose_files_have_gone_is_compared_with_no_more(
     serving: Champion, tmp_path: Path, lost: str
 ) -> None:
     uri = str(tmp_path / "champion/model.json")
-    champion.crown(serving, uri)
+    champion.promote(serving, uri)
     Path(getattr(serving, lost)).unlink()
 
     assert champion.read(uri) is None
@@ -60,11 +60,11 @@ def test_each_champion_names_the_one_before_and_a_rollback_goes_behind_it(
     serving: Champion, tmp_path: Path
 ) -> None:
     uri = str(tmp_path / "champion/model.json")
-    first = champion.crown(replace(serving, model_version="fm-1", execution_arn="arn:run-1"), uri)
-    second = champion.crown(replace(serving, model_version="fm-2", execution_arn="arn:run-2"), uri)
-    again = champion.crown(replace(serving, model_version="fm-2", execution_arn="arn:run-2"), uri)
-    served_anew = champion.crown(replace(serving, model_version="fm-2", execution_arn="arn:run-3"), uri)
-    back = champion.crown(
+    first = champion.promote(replace(serving, model_version="fm-1", execution_arn="arn:run-1"), uri)
+    second = champion.promote(replace(serving, model_version="fm-2", execution_arn="arn:run-2"), uri)
+    again = champion.promote(replace(serving, model_version="fm-2", execution_arn="arn:run-2"), uri)
+    served_anew = champion.promote(replace(serving, model_version="fm-2", execution_arn="arn:run-3"), uri)
+    back = champion.promote(
         replace(serving, model_version="fm-1", execution_arn="arn:run-4"), uri, previous=first.previous
     )
 

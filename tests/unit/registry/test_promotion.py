@@ -51,7 +51,7 @@ def serve(bucket: Any) -> Any:
     """Make a run's model the champion, by its own run or by a promotion."""
 
     def call(kept: ModelRecord, execution: str = "", previous: str | None = None) -> Champion:
-        return champion.crown(
+        return champion.promote(
             Champion(
                 kept.run,
                 kept.task,

@@ -1,19 +1,19 @@
-"""Ask the k-NN endpoint what is published for one user."""
+"""Smoke-test the k-NN endpoint: compare its answer for one user with what is published."""
 
 from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from fmrec.recommendations.knn_smoke_test import ask
+from fmrec.recommendations.knn_smoke_test import smoke_test
 
-logger = Logger(service="ask_endpoint")
+logger = Logger(service="smoke_test_endpoint")
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer whether endpoint and table agree, in a sentence, and both lists."""
-    answer = ask(
+    answer = smoke_test(
         endpoint_name=event["endpoint_name"],
         manifest_uri=event["manifest_uri"],
         embeddings_uri=event["embeddings_uri"],
