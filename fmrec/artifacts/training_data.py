@@ -27,7 +27,7 @@ def read(manifest_uri: str, predictor_type: str) -> Manifest:
     Raises
     ------
     InputError
-        There is no manifest, or the channels don't have as many parts as it says.
+        There is no manifest, no training row, or the channels don't have as many parts as it says.
     SettingsError
         The labels don't suit the predictor.
     FormatError
@@ -41,6 +41,11 @@ def read(manifest_uri: str, predictor_type: str) -> Manifest:
             f"writes last; name a run whose encoding is still kept, or {AGAIN}"
         ) from error
     manifest = Manifest.from_json(content)
+    if not manifest.train.rows:
+        raise InputError(
+            f"{manifest_uri} counts no training rows: expected some to learn from; look at its split, label "
+            f"and dropped_reasons, and {AGAIN}"
+        )
     folder = manifest_uri.rsplit("/", 1)[0]
     for channel in (manifest.train, manifest.test):
         found = len(object_store.list_objects(f"{folder}/{channel.prefix}"))

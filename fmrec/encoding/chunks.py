@@ -30,6 +30,8 @@ CHUNK, PLACE = "bucket", "place"
 PIECES, TEXTS, BAD, ODD = 100, 101, 102, 103
 """Kinds beside those of ``exchange``: counts of rows as JSON; distinct texts; rows for the quarantine; and
 lines that take more than a look at whole columns."""
+EVENTS = -1
+"""The namespace of event names, which are counted and stand for nothing."""
 UNDECIDED = -2
 """The state of odd lines."""
 _BAD_TYPE = pa.struct(
@@ -231,7 +233,8 @@ def _chunk(batches: list[pa.RecordBatch], texts: Mapping[int, str]) -> Iterator[
         encoded = table.column(column).combine_chunks().dictionary_encode()
         found = np.asarray(encoded.indices.fill_null(UNKNOWN)).astype(np.int64)
         counts = np.bincount(found[found >= 0], minlength=len(encoded.dictionary))
-        places.append(found)
+        if namespace != EVENTS:
+            places.append(found)
         for first in range(0, len(counts), PACKED_ROWS):
             yield _row(
                 chunk,

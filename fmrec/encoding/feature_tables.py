@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec.dataset import Dataset, Feature
+from fmrec.encoding.attributes import (
+    AttributeCounts,
+    FeatureValues,
+    check_features,
+    count_values,
+    read_attributes,
+    warn_of_rows,
+)
 from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE, Keep, read_index
 from fmrec.encoding.rows import resolve
 from fmrec.encoding.side_features import (
     OWNER,
     Measured,
+    Reading,
     all_entries,
-    as_text,
     measure,
     names_of,
-    read_attributes,
     to_columns,
 )
 
@@ -46,7 +54,7 @@ def context_texts(dataset: Dataset) -> dict[int, Column]:
     texts = {}
     for ordinal, feature in enumerate(dataset.features, start=FIRST_ORDINAL):
         if feature.kind == "date-part" and feature.of == "interaction":
-            texts[ordinal] = Measured(feature).token(F.col("timestamp"))
+            texts[ordinal] = Measured(Reading(feature)).token(F.col("timestamp"))
         elif feature.of == "interaction":
             text = F.col(context_field(ordinal))
             texts[ordinal] = F.when(F.trim(text) != "", F.trim(text))
@@ -72,6 +80,13 @@ class SideFeatures:
         ``context_texts`` among them.
     ids : DataFrame
         ``NAMESPACE`` (0 users, 1 items) and ``NAME`` of all ids that are indexed.
+    interactions : int
+        How many there are.
+
+    Raises
+    ------
+    InputError
+        A feature has nothing to write, attributes belong to no id, or too many of their rows are bad.
     """
 
     def __init__(
@@ -82,12 +97,15 @@ class SideFeatures:
         texts: DataFrame,
         ids: DataFrame,
         *,
+        interactions: int,
         partitions: int,
         keep: Keep,
     ) -> None:
         self._spark = spark
         self._sides: dict[str, _Owned] = {}
         self._contexts: list[_Owned] = []
+        self._attributes: dict[str, AttributeCounts] = {}
+        self._values: dict[str, tuple[Reading, FeatureValues]] = {}
         numbered = list(enumerate(dataset.features, start=FIRST_ORDINAL))
         for side, attributes in (("user", dataset.users), ("item", dataset.items)):
             features = {ordinal: feature for ordinal, feature in numbered if feature.of == side}
@@ -95,18 +113,47 @@ class SideFeatures:
                 continue
             path = resolve(raw_uri, attributes.source.path)
             known = ids.where(F.col(NAMESPACE) == SIDES.index(side)).select(F.col(NAME).alias(OWNER))
-            read = read_attributes(spark, attributes, path, list(features.values()))
-            table = keep(read.join(known, OWNER, "left_semi"))
+            readings = {
+                ordinal: Reading.of(feature, attributes.source) for ordinal, feature in features.items()
+            }
+            found = read_attributes(
+                spark,
+                attributes,
+                path,
+                list(readings.values()),
+                known,
+                max_bad_share=dataset.quarantine.max_share,
+                keep=keep,
+            )
+            self._attributes[side] = found.counts
             entries = {}
-            for ordinal, feature in features.items():
-                measured = measure(table, feature, as_text(feature), F.lit(1), partitions, keep)
-                entries[ordinal] = measured.entries(measured.token(as_text(feature)))
-            self._sides[side] = _Owned(features, table.select(OWNER, all_entries(entries)))
+            for ordinal, reading in readings.items():
+                name = reading.feature.name
+                self._values[name] = reading, found.values[name]
+                text = F.col(f"`{name}`")
+                measured = measure(found.rows, reading, text, F.lit(1), partitions, keep)
+                entries[ordinal] = measured.entries(measured.token(text))
+            self._sides[side] = _Owned(features, found.rows.select(OWNER, all_entries(entries)))
         for ordinal, feature in numbered:
             if feature.of == "interaction":
+                reading = Reading.of(feature, dataset.interactions.source)
                 counted = texts.where(F.col(NAMESPACE) == ordinal).groupBy(F.col(NAME).alias(OWNER))
                 frame = counted.agg(F.sum(COUNT).alias("_times"))
-                self._contexts.append(_contexts(frame, ordinal, feature, partitions, keep))
+                if feature.kind != "date-part":  # which come from times that were checked
+                    values = count_values(frame, F.col(OWNER), reading, F.col("_times"), interactions)
+                    self._values[feature.name] = reading, values
+                self._contexts.append(_contexts(frame, ordinal, reading, partitions, keep))
+        self.warnings = [
+            *check_features(self._values),
+            *[warning for side, counts in self._attributes.items() for warning in warn_of_rows(side, counts)],
+        ]
+
+    def counts(self) -> dict[str, Any]:
+        """Return what was read of attributes, and each feature's usable values, for the manifest."""
+        return {
+            "attributes": {side: counts.to_document() for side, counts in self._attributes.items()},
+            "feature_values": {name: values.to_document() for name, (_, values) in self._values.items()},
+        }
 
     def names(self) -> list[DataFrame]:
         """Return each namespace's names for the index."""
@@ -171,13 +218,13 @@ def _context(at: int) -> str:
     return f"context_{at}"
 
 
-def _contexts(frame: DataFrame, ordinal: int, feature: Feature, partitions: int, keep: Keep) -> _Owned:
+def _contexts(frame: DataFrame, ordinal: int, reading: Reading, partitions: int, keep: Keep) -> _Owned:
     """Return each different text of a context feature once, with its entries and how often it occurs."""
     text = F.col(OWNER)
-    if feature.kind == "date-part":  # whose text is a token already
-        measured, token = Measured(feature), text
+    if reading.feature.kind == "date-part":  # whose text is a token already
+        measured, token = Measured(reading), text
     else:
-        measured = measure(frame, feature, text, F.col("_times"), partitions, keep)
+        measured = measure(frame, reading, text, F.col("_times"), partitions, keep)
         token = measured.token(text)
     entries = all_entries({ordinal: measured.entries(token)})
-    return _Owned({ordinal: feature}, frame.select(OWNER, entries, "_times"))
+    return _Owned({ordinal: reading.feature}, frame.select(OWNER, entries, "_times"))

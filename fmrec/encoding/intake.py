@@ -15,6 +15,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that everybody k
 from fmrec.dataset import Dataset, ImplicitLabel
 from fmrec.encoding.checks import GOOD, NO_ROW, STATE, Problem, check_rows, number_problems
 from fmrec.encoding.chunks import (
+    EVENTS,
     UNDECIDED,
     PieceCount,
     bad_rows,
@@ -114,6 +115,9 @@ def _to_chunks(
     context_columns = context_texts(dataset)
     texts = dict(enumerate(SIDES)) | {ordinal: f"_text_{ordinal}" for ordinal in context_columns}
     timed = "timestamp" in dataset.interactions.columns
+    weighted = isinstance(dataset.label, ImplicitLabel) and bool(dataset.label.event_weights)
+    events = {EVENTS: "_event"} if weighted else {}
+    texts |= events
 
     def checked(rows: DataFrame) -> DataFrame:
         return check_rows(rows, dataset, context).select(
@@ -121,10 +125,12 @@ def _to_chunks(
             _value(dataset).alias("value"),
             (F.col("timestamp") if timed else F.lit(0.0)).alias("timestamp"),
             *[text.alias(texts[ordinal]) for ordinal, text in context_columns.items()],
+            *[F.col("event").alias(name) for name in events.values()],
             *(FILE, START, POSITION, STATE, RAW),
         )
 
     roles = {side: side for side in SIDES} | {texts[at]: context_field(at) for at in context_columns}
+    roles |= dict.fromkeys(events.values(), "event")
     plain = PlainLines.of(source.layout, dataset, roles)
     if plain is None:
         chunks = keep(to_chunks(checked(source.rows), texts))

@@ -27,7 +27,9 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that everybody k
 
 from fmrec.artifacts.manifest import Channel, Manifest, Rows
 from fmrec.dataset import BinaryLabel, Dataset, ImplicitLabel, LeaveFirstN, LeaveLastN, NoSplit, RandomSplit
+from fmrec.encoding.by_user import FOR_TEST, NOT_PICKED
 from fmrec.encoding.chunks import pack_columns
+from fmrec.encoding.data_facts import DataFacts, count_events
 from fmrec.encoding.exchange import MET
 from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE, Keep, write_index
 from fmrec.encoding.feature_tables import SIDES, SideFeatures
@@ -36,8 +38,16 @@ from fmrec.encoding.negatives import ItemRange
 from fmrec.encoding.part_files import SUFFIX, Output, open_output
 from fmrec.encoding.routes import Buckets, Order, Stop, balanced_buckets
 from fmrec.encoding.side_tables import SideTable, pack_table, write_side_table
-from fmrec.encoding.stages import attach, decide_by_user, to_parts, to_rows, trained_columns
+from fmrec.encoding.stages import (
+    BELOW_MINIMUM,
+    attach,
+    decide_by_user,
+    to_parts,
+    to_rows,
+    trained_columns,
+)
 from fmrec.encoding.storing import StoredPart, Told, collect_told, store_no_pairs
+from fmrec.encoding.training_check import Outcome, check_training
 from fmrec.errors import FormatError, InputError
 from fmrec.storage import object_store
 
@@ -162,7 +172,14 @@ class _Job:
         if self.dataset.features:
             ids = self.keep(ids)
         features = SideFeatures(
-            self.spark, self.dataset, self.raw_uri, read.texts, ids, partitions=partitions, keep=self.keep
+            self.spark,
+            self.dataset,
+            self.raw_uri,
+            read.texts,
+            ids,
+            interactions=read.good_count,
+            partitions=partitions,
+            keep=self.keep,
         )
         namespaces = ["user", "item", *(feature.name for feature in self.dataset.features)]
         names = reduce(DataFrame.unionAll, features.names(), ids)
@@ -175,7 +192,11 @@ class _Job:
             train, nonzeros = self._channel("train", told)
             test, _ = self._channel("test", told)
             nnz_per_row = round(nonzeros / max(train.rows, 1), 6)
-            manifest = self._manifest(run, read, told.tally, ranges, train, test, nnz_per_row, tables)
+            warnings = features.warnings + self._check_training(read, told, train)
+            details = features.counts() | {"warnings": warnings}
+            manifest = self._manifest(
+                run, read, told.tally, ranges, train, test, nnz_per_row, tables, details
+            )
             for name, output in outputs.items():
                 parts = [stored.part for stored in told.parts.get(name, [])]
                 if not parts and OUTPUTS[name] == PARQUET:
@@ -292,7 +313,9 @@ class _Job:
         """Every id that is met often enough, with how often."""
         least = self.dataset.minimum_interactions
         counted = (
-            texts.where(F.col(NAMESPACE) < len(SIDES)).groupBy(NAMESPACE, NAME).agg(F.sum(COUNT).alias(COUNT))
+            texts.where(F.col(NAMESPACE).between(0, len(SIDES) - 1))
+            .groupBy(NAMESPACE, NAME)
+            .agg(F.sum(COUNT).alias(COUNT))
         )
         return counted.where(F.col(COUNT) >= F.when(F.col(NAMESPACE) == 0, least.user).otherwise(least.item))
 
@@ -337,6 +360,27 @@ class _Job:
         size = sum(stored.part.bytes for stored in parts)
         return Channel(f"{name}/", rows, len(parts), size, share), sum(stored.nonzeros for stored in parts)
 
+    def _check_training(self, read: Intake, told: Told, train: Channel) -> list[str]:
+        """Refuse what no model can learn from; return what to warn of."""
+        tally, label = told.tally, self.dataset.label
+        dropped = {
+            name.removeprefix("dropped "): count
+            for name, count in tally.items()
+            if name.startswith("dropped ")
+        }
+        outcome = Outcome(
+            read=read.rows,
+            train=train.rows,
+            positives=sum(stored.positives for stored in told.parts.get("train", [])),
+            held_out=tally["encoded test"] + dropped.get(FOR_TEST, 0),
+            not_picked=dropped.get(NOT_PICKED, 0),
+            below_minimum=sum(dropped.get(reason, 0) for reason in BELOW_MINIMUM.values()),
+            unknown=sum(dropped.get(f"{side} met in test only", 0) for side in SIDES),
+            events=count_events(read.texts, label.event_weights if isinstance(label, ImplicitLabel) else ()),
+        )
+        facts = DataFacts(self.spark, self.dataset, self.raw_uri, self._output("feature_index/"))
+        return check_training(self.dataset, outcome, facts)
+
     def _manifest(
         self,
         run: str,
@@ -347,6 +391,7 @@ class _Job:
         test: Channel,
         nnz_per_row: float,
         tables: dict[str, SideTable],
+        more: dict[str, Any],
     ) -> Manifest:
         dropped = {
             name.removeprefix("dropped "): count
@@ -366,6 +411,7 @@ class _Job:
             "files": read.files,
             "negatives": {name: tally[f"negatives {name}"] for name in ("train", "test")},
             "repeated": {"train": tally["repeated train"]},
+            **more,
         }
         if tables:
             details["side_features"] = {side: f"{side}_features/" for side in tables}

@@ -122,7 +122,7 @@ class PlainLines:
         columns = {"value": pa.array(self._value(value, found)), "timestamp": pa.array(time)}
         for name, role in self.texts.items():
             text = found[role]
-            if role not in ("user", "item"):  # context: nothing is a null there
+            if role not in ("user", "item", "event"):  # context: nothing is a null there
                 text = pc.ascii_trim(text, " ")
                 text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
             columns[name] = text

@@ -111,4 +111,5 @@ def closing_table(manifest: Manifest) -> str:
         lines.append((name, f"{channel.rows:,} rows, {channel.bytes:,} bytes in {parts}{share}"))
     lines.append(("seconds", f"{manifest.seconds:.1f}"))
     width = max(len(name) for name, _ in lines)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in lines)
+    table = [f"{name:<{width}}  {value}" for name, value in lines]
+    return "\n".join([*table, *[f"warning: {warning}" for warning in manifest.details.get("warnings", [])]])

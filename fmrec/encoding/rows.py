@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
+from pyspark.sql.types import ArrayType
 
 from fmrec.dataset import Source
 from fmrec.errors import InputError
@@ -235,7 +236,13 @@ def _rows(
 def _read_parquet(spark: SparkSession, path: str, fields: Mapping[str, str]) -> DataFrame:
     frame = spark.read.parquet(path)
     _check_columns(fields, frame.columns, path, "")
-    columns = [F.col(f"`{column}`").cast("string").alias(name) for name, column in fields.items()]
+    types = {field.name: field.dataType for field in frame.schema.fields}
+
+    def text(column: str) -> Column:
+        found = F.col(f"`{column}`")
+        return F.to_json(found) if isinstance(types[column], ArrayType) else found.cast("string")
+
+    columns = [text(column).alias(name) for name, column in fields.items()]
     raw = F.to_json(F.struct(*[F.col(f"`{column}`") for column in dict.fromkeys(fields.values())]))
     return frame.select(
         *columns,

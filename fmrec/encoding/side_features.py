@@ -1,22 +1,22 @@
-"""Side features: from a column of attributes or context to named values with weights.
+"""Side features: from a text of attributes or context to named values with weights.
 
 Each kind of feature turns one text into entries, (name, weight) pairs; names get columns of their own
 in the feature's namespace. What depends on the whole data (mean and deviation, quantiles) is measured
-first: exactly, and as few numbers.
+first: exactly, and as few numbers. ``usable`` says which texts a kind can't use, so that they are counted.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
-from fmrec.dataset import Attributes, Feature
+from fmrec.dataset import Feature, Source
+from fmrec.dataset.timestamps import UTC
 from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE, Keep
-from fmrec.encoding.rows import BROKEN, PATH, POSITION, SKIP, START, read_rows
+from fmrec.encoding.number_text import LARGEST_FLOAT32, to_double
 from fmrec.encoding.times import seconds_of
 
 ENTRY = "array<struct<name: string, weight: float>>"
@@ -31,17 +31,90 @@ _DATE_PARTS: Mapping[str, Callable[[Column], Column]] = {
 """Weeks begin with Monday, 1."""
 
 
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
+"""The years 1 to 9999: beyond them Spark's dates have no year of four digits."""
+
+
 @dataclass(frozen=True)
-class Measured:
-    """A feature and what was measured of its column."""
+class Reading:
+    """A feature and how its texts are to be read.
+
+    ``lists`` says that the files can hold lists (JSON, Parquet): they come as the text of a JSON list.
+    ``decimal`` and ``timezone`` are settings of the source.
+    """
 
     feature: Feature
+    lists: bool = False
+    decimal: str = "."
+    timezone: str = UTC
+
+    @classmethod
+    def of(cls, feature: Feature, source: Source) -> Reading:
+        return cls(feature, source.format in ("jsonl", "parquet"), source.decimal, source.timezone)
+
+    def number(self, text: Column) -> Column:
+        """Return a text as a double that float32 can hold; null if it isn't one."""
+        number = to_double(text, self.decimal)
+        return F.when(F.abs(number) <= LARGEST_FLOAT32, number)
+
+    def seconds(self, text: Column) -> Column:
+        """Return an attribute's text as seconds since 1970; null if it isn't a time."""
+        seconds = seconds_of(text, str(self.feature.timestamp_format), self.decimal, self.timezone)
+        return F.when(seconds.between(_FIRST_SECOND, _LAST_SECOND), seconds)
+
+    def names(self, text: Column) -> Column:
+        """Return the distinct names in a text of several, without the blanks around them, sorted."""
+        found = F.split(text, _literal(str(self.feature.separator)), -1)
+        if self.lists:
+            found = F.coalesce(self._list(text), found)
+        return F.array_sort(F.array_distinct(F.filter(F.transform(found, _trimmed), lambda name: name != "")))
+
+    def usable(self, text: Column) -> Column:
+        """Say whether a text that is there can be used."""
+        kind = self.feature.kind
+        if kind in ("numeric", "bucket"):
+            return self.number(text).isNotNull()
+        if kind == "date-part":
+            return self.seconds(text).isNotNull()
+        if kind == "multi-valued":
+            return F.size(self.names(text)) > 0
+        return self._list(text).isNull() if self.lists else F.lit(True)
+
+    @property
+    def expected(self) -> str:
+        """What a usable text is, for a sentence."""
+        kind = self.feature.kind
+        if kind in ("numeric", "bucket"):
+            return "a number that float32 can hold"
+        if kind == "date-part":
+            return f"a time, written as timestamp_format {self.feature.timestamp_format!r} says"
+        if kind == "multi-valued":
+            return f"names, separated by {self.feature.separator!r}"
+        return "one name (kind multi-valued takes lists)"
+
+    @staticmethod
+    def _list(text: Column) -> Column:
+        return F.when(F.startswith(F.trim(text), F.lit("[")), F.from_json(text, "array<string>"))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A feature and what was measured of its texts."""
+
+    reading: Reading
     mean: float = 0.0
     deviation: float = 0.0
     boundaries: tuple[float, ...] = ()
 
+    @property
+    def feature(self) -> Feature:
+        return self.reading.feature
+
     def token(self, text: Column) -> Column:
-        """Reduce a text to what decides its entries, so that few different ones are left."""
+        """Reduce a text to what decides its entries, so that few different ones are left.
+
+        An interaction's date parts come as seconds since 1970.
+        """
         feature = self.feature
         if feature.kind == "bucket":
             edges = [f"{edge:g}" for edge in self.boundaries]
@@ -50,71 +123,51 @@ class Measured:
                 for at, (low, high) in enumerate(zip(["-inf", *edges], [*edges, "inf"], strict=True))
             ]
             bounds = F.array(*[F.lit(edge) for edge in self.boundaries]).cast("array<double>")
-            number = _number(text)
+            number = self.reading.number(text)
             below = F.size(F.filter(bounds, lambda edge: edge < number))
             return F.when(number.isNotNull(), F.get(F.array(*[F.lit(name) for name in names]), below))
         if feature.kind == "date-part":
-            moment = F.timestamp_seconds(text)
-            return _DATE_PARTS[str(feature.part)](moment).cast("string")
-        return F.when(F.trim(text) != "", F.trim(text))
+            seconds = text if feature.of == "interaction" else self.reading.seconds(text)
+            return _DATE_PARTS[str(feature.part)](F.timestamp_seconds(seconds)).cast("string")
+        usable = self.reading.usable(text) & (F.trim(text) != "")
+        # A separator may end with a blank.
+        return F.when(usable, text if feature.kind == "multi-valued" else F.trim(text))
 
     def entries(self, token: Column) -> Column:
         """Return a token's entries."""
         feature = self.feature
+        none = F.array().cast(ENTRY)
         if feature.kind == "numeric":
-            weight = (_number(token) - self.mean) / (self.deviation or 1.0) * feature.scale
+            number = self.reading.number(token)
+            weight = (number - self.mean) / (self.deviation or 1.0) * feature.scale
             one = _entry(F.lit(feature.name), weight)
-            usable = _number(token).isNotNull() & F.lit(self.deviation > 0)
-            return F.when(usable, F.array(one)).otherwise(F.array().cast(ENTRY))
+            return F.when(number.isNotNull() & F.lit(self.deviation > 0), F.array(one)).otherwise(none)
         if feature.kind == "multi-valued":
-            pattern = F.concat(F.lit("\\Q"), F.lit(feature.separator), F.lit("\\E"))
-            texts = F.transform(F.split(token, pattern), F.trim)
-            names = F.array_sort(F.array_distinct(F.filter(texts, lambda name: name != "")))
+            names = self.reading.names(token)
             found = F.transform(names, lambda name: _entry(name, F.lit(feature.scale) / F.size(names)))
-            return F.coalesce(found, F.array().cast(ENTRY))
-        return F.when(token.isNotNull(), F.array(_entry(token, F.lit(feature.scale)))).otherwise(
-            F.array().cast(ENTRY)
-        )
-
-
-def read_attributes(
-    spark: SparkSession, attributes: Attributes, path: str, features: list[Feature]
-) -> DataFrame:
-    """Read users' or items' attributes: ``OWNER`` (the id) and a text column a feature, by its name.
-
-    Rows without an id or that can't be taken apart are left out; of several with one id the last counts.
-    """
-    fields = {OWNER: attributes.id} | {feature.name: feature.column for feature in features}
-    rows = read_rows(spark, attributes.source, path, fields)
-    usable = rows.where(~F.col(SKIP) & F.col(BROKEN).isNull() & (F.trim(OWNER) != ""))
-    names = [f"`{feature.name}`" for feature in features]
-    last = F.max_by(F.struct(*names), F.struct(PATH, START, POSITION)).alias("_last")
-    return usable.groupBy(OWNER).agg(last).select(OWNER, "_last.*")
-
-
-def as_text(feature: Feature) -> Column:
-    """A feature's raw column, where dates of attributes are turned into seconds as for interactions."""
-    if feature.kind != "date-part":
-        return F.col(f"`{feature.name}`")
-    return seconds_of(F.col(f"`{feature.name}`"), str(feature.timestamp_format))
+            return F.coalesce(found, none)
+        return F.when(token.isNotNull(), F.array(_entry(token, F.lit(feature.scale)))).otherwise(none)
 
 
 def measure(
-    frame: DataFrame, feature: Feature, text: Column, times: Column, partitions: int, keep: Keep
+    frame: DataFrame, reading: Reading, text: Column, times: Column, partitions: int, keep: Keep
 ) -> Measured:
     """Measure what a feature needs to know of all its values, each of which occurs so many times."""
-    if feature.kind == "numeric":
-        number = _number(text)
+    kind = reading.feature.kind
+    if kind == "numeric":
+        number = reading.number(text)
         weight = F.when(number.isNotNull(), times)
         first = frame.agg(F.sum(number * times) / F.sum(weight)).head()
         mean = (first[0] if first is not None else None) or 0.0
         second = frame.agg(F.sqrt(F.sum((number - mean) ** 2 * times) / F.sum(weight))).head()
         deviation = (second[0] if second is not None else None) or 0.0
         # Sums depend on the order in which tasks end, in the last digits.
-        return Measured(feature, float(f"{mean:.9g}"), float(f"{deviation:.9g}"))
-    if feature.kind == "bucket":
-        return Measured(feature, boundaries=_quantiles(frame, text, times, feature, partitions, keep))
-    return Measured(feature)
+        return Measured(reading, float(f"{mean:.9g}"), float(f"{deviation:.9g}"))
+    if kind == "bucket":
+        buckets = reading.feature.buckets or 1
+        numbers = frame.select(reading.number(text).alias("x"), times.alias("_times")).where("x IS NOT NULL")
+        return Measured(reading, boundaries=_quantiles(numbers, buckets, partitions, keep))
+    return Measured(reading)
 
 
 def all_entries(entries: Mapping[int, Column]) -> Column:
@@ -156,21 +209,22 @@ def to_columns(owned: DataFrame, index: DataFrame) -> DataFrame:
     )
 
 
+def _trimmed(text: Column) -> Column:
+    """Take the blanks off both ends. (``F.trim`` by itself would take the element's position for letters.)"""
+    return F.trim(text)
+
+
 def _entry(name: Column, weight: Column) -> Column:
     return F.struct(name.alias("name"), weight.cast("float").alias("weight"))
 
 
-def _number(text: Column) -> Column:
-    number = text.try_cast("double")
-    return F.when(~F.isnan(number) & (F.abs(number) < math.inf), number)
+def _literal(separator: str) -> str:
+    """Return a regular expression of Java that matches just this text."""
+    return "".join(f"\\{letter}" if not letter.isalnum() else letter for letter in separator)
 
 
-def _quantiles(
-    frame: DataFrame, text: Column, times: Column, feature: Feature, partitions: int, keep: Keep
-) -> tuple[float, ...]:
+def _quantiles(numbers: DataFrame, buckets: int, partitions: int, keep: Keep) -> tuple[float, ...]:
     """Return the exact inner quantiles, at most ``buckets - 1``: values are counted, sorted and summed."""
-    buckets = feature.buckets or 1
-    numbers = frame.select(_number(text).alias("x"), times.alias("_times")).where("x IS NOT NULL")
     counts = numbers.groupBy("x").agg(F.sum("_times").alias("count"))
     ordered = keep(
         counts.repartitionByRange(partitions, "x").withColumn("_partition", F.spark_partition_id())

@@ -1,5 +1,6 @@
 """What a run trains on: there, whole, and of the right kind of label; otherwise a sentence."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,12 @@ def test_an_encoding_that_lost_a_part_is_not_trained_on(encoded: Path) -> None:
 def test_labels_of_another_kind_than_the_predictors_are_refused(encoded: Path) -> None:
     with pytest.raises(SettingsError, match=r"label\.mode is 'binary'"):
         training_data.read(f"{encoded}/manifest.json", "regressor")
+
+
+def test_an_encoding_without_training_rows_is_not_trained_on(encoded: Path) -> None:
+    manifest = Manifest.from_json((encoded / "manifest.json").read_text())
+    empty = replace(manifest, rows=Rows(6, 6, 0, 6), train=Channel("train/", 0, 0, 0, None))
+    (encoded / "manifest.json").write_text(empty.to_json())
+
+    with pytest.raises(InputError, match=r"manifest\.json counts no training rows: expected some"):
+        training_data.read(f"{encoded}/manifest.json", "binary_classifier")
