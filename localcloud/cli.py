@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.home import DEFAULT_REGION, MARK, Home, LocalCloudError, Record, client_environment
+from localcloud.hooks.persistence import what_was_lost
 from localcloud.processes import alive, end_marked, marked, signal_all, wait_for_end
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -104,6 +105,7 @@ def start(options: argparse.Namespace) -> int:
         raise LocalCloudError(f"a local cloud runs in {home.root} already, at {record.endpoint_url}")
     _sweep(home)
     home.create()
+    lost = what_was_lost(home.unsaved_marker)
     command = [sys.executable, "-m", "localcloud", "serve", "--state", str(home.root)]
     command += ["--quotas", _absolute_if_file(options.quotas), "--region", options.region]
     command += ["--wait-scale", str(options.wait_scale)]
@@ -129,6 +131,8 @@ def start(options: argparse.Namespace) -> int:
         _sweep(home)
         raise
     print(f"local cloud at {record.endpoint_url} (pid {record.pid}), state in {home.root}")
+    if lost is not None:
+        print(lost)
     return 0
 
 

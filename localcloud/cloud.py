@@ -23,6 +23,7 @@ class Cloud:
     record: Record
     emulator: Any
     control: Control
+    faults: Faults
     sagemaker: SageMaker
     service_quotas: Service
     pricing: Service
@@ -65,6 +66,7 @@ class Cloud:
                 lambda: [*glue.processes(), *sagemaker.processes()],
                 glue.take_jvm,
             ),
+            faults=faults,
             sagemaker=sagemaker,
             service_quotas=ServiceQuotas(values, faults, record.region, record.account),
             pricing=Pricing(faults),

@@ -12,6 +12,8 @@ import threading
 import time
 from typing import Any
 
+from localcloud.s3_faults import S3Faults, parse_rules
+
 DENIABLE = ("service-quotas", "pricing")
 
 
@@ -47,11 +49,13 @@ class Faults:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._document: dict[str, Any] = _nothing_wrong()
+        self.s3 = S3Faults()
+        """What goes wrong with S3; replaced as a whole."""
 
     def get(self) -> dict[str, Any]:
         """A copy of the document, with every key present."""
         with self._lock:
-            return copy.deepcopy(self._document)
+            return copy.deepcopy(self._document) | {"s3": self.s3.as_list()}
 
     def put(self, document: dict[str, Any]) -> dict[str, Any]:
         """Replace the document; keys left out go back to "nothing wrong". Returns the new document.
@@ -62,9 +66,13 @@ class Faults:
             ``ValidationException`` for an unknown key or a value of the wrong form.
         """
         checked = _checked(document)
+        try:
+            s3 = parse_rules(checked["s3"])
+        except ValueError as error:
+            raise ServiceFault("ValidationException", str(error)) from error
         with self._lock:
-            self._document = checked
-        return copy.deepcopy(checked)
+            self._document, self.s3 = checked, s3
+        return self.get()
 
     @property
     def capacity_missing(self) -> frozenset[str]:
@@ -91,7 +99,7 @@ class Faults:
 
 
 def _nothing_wrong() -> dict[str, Any]:
-    return {"capacity_missing": [], "throttle_until": 0.0, "memory_limit_gib": {}, "denied": []}
+    return {"capacity_missing": [], "throttle_until": 0.0, "memory_limit_gib": {}, "denied": [], "s3": []}
 
 
 def _checked(document: Any) -> dict[str, Any]:

@@ -61,8 +61,13 @@ class Home:
 
     @property
     def services(self) -> Path:
-        """Where the emulator keeps what its services know when it stops."""
+        """Where the emulator keeps what its services know."""
         return self.root / "services"
+
+    @property
+    def unsaved_marker(self) -> Path:
+        """Holds the time when the services' state was last written; a clean stop removes it."""
+        return self.services / "saved-at"
 
     @property
     def temporary(self) -> Path:

@@ -10,21 +10,15 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from localcloud.home import HOST, MARK, Home, LocalCloudError, Record, client_environment
+from localcloud.hooks.persistence import StateSaver, what_was_lost
 from localcloud.processes import end_marked
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 _GRACE_SECONDS = 0.5
-
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Scope = MutableMapping[str, Any]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -50,6 +44,8 @@ def serve(options: Options) -> None:
     """
     home = options.home
     home.create()
+    if (lost := what_was_lost(home.unsaved_marker)) is not None:
+        print(lost, flush=True)
     listener = _listen(options.port)
     port = int(listener.getsockname()[1])
     record = Record(f"http://{HOST}:{port}", os.getpid(), port, options.region)
@@ -57,6 +53,7 @@ def serve(options: Options) -> None:
     guard = _start_guard(home, options.owner)
     try:
         asyncio.run(_serve(options, record, listener))
+        home.unsaved_marker.unlink(missing_ok=True)
     finally:
         # What was started in the last moment, a Lambda worker for example, and the guard.
         end_marked(MARK, str(home.root), grace_seconds=0.2)
@@ -72,8 +69,10 @@ async def _serve(options: Options, record: Record, listener: socket.socket) -> N
     from hypercorn.config import Config
 
     from localcloud.cloud import Cloud
+    from localcloud.middleware import controlled, faulty_s3, saving
 
     cloud = Cloud.build(options.home, record, options.quotas)
+    saver = StateSaver(options.home)
     if options.warm_up:
         cloud.glue.warm_up()
     stopping = asyncio.Event()
@@ -84,45 +83,19 @@ async def _serve(options: Options, record: Record, listener: socket.socket) -> N
     async def until_stopped() -> None:
         await stopping.wait()
         await asyncio.to_thread(cloud.close)
+        await asyncio.to_thread(saver.close)
 
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]
     config.keep_alive_timeout = 75
     config.graceful_timeout = _GRACE_SECONDS
     config.shutdown_timeout = 10
-    application = _application(cloud.emulator, cloud.control.handle)
+    application = saving(faulty_s3(cloud.emulator, cloud.faults), saver)
+    application = controlled(application, cloud.control.handle)
     serving = asyncio.create_task(serve_http(application, config, shutdown_trigger=until_stopped))  # type: ignore[arg-type] # hypercorn's ASGI types are narrower than the ones here
     await asyncio.sleep(0)
     options.home.write(record)
     await serving
-
-
-def _application(emulator: Application, control: Callable[[str, str, bytes], Any]) -> Application:
-    """Answer the control API and pass everything else on to the emulator."""
-    from localcloud.control import PREFIX
-
-    async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
-            await emulator(scope, receive, send)
-            return
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
-        status, headers, content = await asyncio.to_thread(control, scope["method"], scope["path"], body)
-        await send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-                + [(b"content-length", str(len(content)).encode())],
-            }
-        )
-        await send({"type": "http.response.body", "body": content})
-
-    return application
 
 
 def _listen(port: int | None) -> socket.socket:

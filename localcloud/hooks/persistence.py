@@ -1,0 +1,152 @@
+"""The services' state on disk, written as it changes and not only when the server stops.
+
+The emulator writes the state of its services at a clean stop. ``StateSaver`` writes it all along: of the
+service that a request was for before the request is answered, of all others from a thread soon after. A
+service whose state is large is looked at less often, so that saving takes a twentieth of the time at most;
+what a server that is killed has not written by then is lost, and the next start says so.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from localcloud.home import Home
+from localcloud.hooks.binding import find, replace
+
+_FUNCTION: type = type(replace)
+_SHARE = 20
+"""A service is looked at again when this many times the time that it took has passed."""
+_SWEEP_SECONDS = 1.0
+_STATE_KEYS = {
+    "states": "stepfunctions",
+    "events": "eventbridge",
+    "monitoring": "cloudwatch",
+    "logs": "cloudwatch_logs",
+}
+"""Signing scope → name of the state, where they differ."""
+
+
+@dataclass
+class _Watched:
+    """What is known of one service's state."""
+
+    fingerprint: int = 0
+    due: float = 0.0
+
+
+class StateSaver:
+    """Writes the state of the emulator's services when it has changed; safe to use from any thread."""
+
+    def __init__(self, home: Home) -> None:
+        self._marker = home.unsaved_marker
+        self._getters = find("ministack.app", "_build_persistence_save_dict", _FUNCTION)
+        self._save = find("ministack.core.persistence", "save_state", _FUNCTION)
+        self._as_json = find("ministack.core.persistence", "_json_default", _FUNCTION)
+        self._watched: dict[str, _Watched] = {}
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._sweep, name="localcloud-state", daemon=True)
+
+    def start(self) -> None:
+        """Begin to save; call it when the emulator has loaded what was saved before."""
+        logging.getLogger("persistence").setLevel(logging.WARNING)  # a line each time would bury the others
+        _fail_lost_runs()
+        self._touch()
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop saving, before the emulator itself saves everything."""
+        self._closing.set()
+        self._wake.set()
+        self._thread.join()
+
+    def due(self, scope: str) -> str | None:
+        """The state to write before a request signed for ``scope`` is answered; None if it can wait.
+
+        Every other state is looked at soon as well: what one service does may change others.
+        """
+        self._wake.set()
+        key = _STATE_KEYS.get(scope, scope)
+        return key if time.monotonic() >= self._watched.get(key, _Watched()).due else None
+
+    def save(self, key: str) -> None:
+        """Write one service's state, if it has changed."""
+        getter = self._getters().get(key)
+        if getter is not None:
+            self._check(key, getter)
+
+    def _sweep(self) -> None:
+        while not self._closing.is_set():
+            self._wake.wait()
+            self._wake.clear()
+            running = _executions_run()
+            for key, getter in self._getters().items():
+                if self._closing.is_set():
+                    return
+                if time.monotonic() >= self._watched.get(key, _Watched()).due:
+                    self._check(key, getter)
+                else:
+                    self._wake.set()
+            self._touch()
+            if running:  # they change state without a request
+                self._wake.set()
+            self._closing.wait(_SWEEP_SECONDS)
+
+    def _check(self, key: str, getter: Callable[[], Any]) -> None:
+        began = time.monotonic()
+        with self._lock:
+            watched = self._watched.setdefault(key, _Watched())
+            try:
+                state = getter()
+                fingerprint = hash(json.dumps(state, default=self._short))
+            except RuntimeError:  # changed while it was read: it is looked at again at once
+                self._wake.set()
+                return
+            if fingerprint != watched.fingerprint and state is not None:
+                self._save(key, state)
+                watched.fingerprint = fingerprint
+            now = time.monotonic()
+            watched.due = now + _SHARE * (now - began)
+
+    def _short(self, value: Any) -> Any:
+        """For the fingerprint, bytes stand for themselves by their hash, which Python keeps with them."""
+        return hash(value) if isinstance(value, bytes) else self._as_json(value)
+
+    def _touch(self) -> None:
+        self._marker.write_text(datetime.now(UTC).isoformat(timespec="milliseconds"))
+
+
+def _executions_run() -> bool:
+    executions = find("ministack.services.stepfunctions", "_executions", object)
+    return any(execution.get("status") == "RUNNING" for execution in list(executions._data.values()))
+
+
+def _fail_lost_runs() -> None:
+    """Fail the Glue runs that were under way when the server was killed: no process does them any more."""
+    runs = find("ministack.services.glue", "_job_runs", object)
+    for job_runs in list(runs._data.values()):
+        for run in job_runs:
+            if run.get("JobRunState") in ("STARTING", "RUNNING", "STOPPING", "WAITING"):
+                run |= {"JobRunState": "FAILED", "ErrorMessage": "the local cloud was killed during the run"}
+
+
+def what_was_lost(marker: Path) -> str | None:
+    """The sentence for a start in a folder whose server was killed; None if it was stopped."""
+    try:
+        saved = marker.read_text().strip()
+    except FileNotFoundError:
+        return None
+    return (
+        f"the local cloud of this folder was killed and not stopped: what services other than S3 and SageMaker "
+        f"changed after {saved or 'an unknown time'} may be lost, and executions and Glue runs that were under "
+        "way have failed"
+    )

@@ -1,0 +1,89 @@
+"""What is kept when the server is killed, and what the next start says about it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localcloud.home import Home
+from localcloud.hooks.persistence import what_was_lost
+
+
+@pytest.fixture
+def state(tmp_path: Path, command: Any) -> Iterator[Path]:
+    folder = tmp_path / "state"
+    yield folder
+    command("stop", "--state", folder)
+
+
+def test_state_survives_a_server_that_is_killed_and_the_next_start_says_what_may_be_lost(
+    state: Path, command: Any, open_cloud: Any, wait_until: Any
+) -> None:
+    assert command("start", "--state", state, "--wait-scale", 1).returncode == 0
+    killed = open_cloud(state)
+    table = {"TableName": "kept", "BillingMode": "PAY_PER_REQUEST"}
+    keys = {
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+    }
+    dynamodb = killed.client("dynamodb")
+    dynamodb.create_table(**table, **keys)
+    dynamodb.put_item(TableName="kept", Item={"id": {"S": "a"}})
+    role = killed.role("kept", "states", "s3:GetObject")
+    machine = killed.machine("kept", role, {"Pass": {"Type": "Pass", "Output": {"kept": True}, "End": True}})
+    waiting = killed.machine("waits", role, {"Wait": {"Type": "Wait", "Seconds": 600, "End": True}})
+    ended = killed.start(machine)
+    assert killed.ended(ended)["status"] == "SUCCEEDED"
+    running = killed.start(waiting)
+    queue = killed.client("sqs").create_queue(QueueName="kept")["QueueUrl"]
+    os.kill(killed.record["pid"], signal.SIGKILL)
+    wait_until(lambda: not (state / "localcloud.json").exists())
+
+    started = command("start", "--state", state)
+    assert started.returncode == 0, started.stderr
+    assert (
+        "was killed and not stopped: what services other than S3 and SageMaker changed after 20"
+        in started.stdout
+    )
+    cloud = open_cloud(state)
+    assert cloud.client("dynamodb").get_item(TableName="kept", Key={"id": {"S": "a"}})["Item"] == {
+        "id": {"S": "a"}
+    }
+    policy = cloud.client("iam").get_role_policy(RoleName="kept", PolicyName="policy")["PolicyDocument"]
+    assert policy["Statement"][0]["Action"] == ["s3:GetObject"]
+    sfn = cloud.client("stepfunctions")
+    assert {m["name"] for m in sfn.list_state_machines()["stateMachines"]} == {"kept", "waits"}
+    assert json.loads(sfn.describe_execution(executionArn=ended)["output"]) == {"kept": True}
+    lost = sfn.describe_execution(executionArn=running)
+    assert (lost["status"], lost["error"]) == ("FAILED", "States.ServiceRestart")
+    assert cloud.client("sqs").list_queues()["QueueUrls"] == [
+        queue.replace(killed.record["endpoint_url"], cloud.record["endpoint_url"])
+    ]
+
+    assert command("stop", "--state", state).returncode == 0
+    again = command("start", "--state", state)
+    assert (again.returncode, "killed" in again.stdout) == (0, False), again.stdout
+
+
+def test_nothing_is_said_of_a_folder_that_is_new(tmp_path: Path) -> None:
+    assert what_was_lost(Home.at(tmp_path).unsaved_marker) is None
+
+
+def test_the_state_is_written_while_an_execution_runs_without_a_request(
+    state: Path, command: Any, open_cloud: Any, wait_until: Any
+) -> None:
+    """The last state of an execution is on disk although nobody asks for it."""
+    assert command("start", "--state", state, "--wait-scale", 1).returncode == 0
+    cloud = open_cloud(state)
+    role = cloud.role("waits", "states")
+    states = {"Wait": {"Type": "Wait", "Seconds": 2, "Next": "Done"}, "Done": {"Type": "Pass", "End": True}}
+    cloud.start(cloud.machine("waits", role, states))
+    file = state / "services" / "stepfunctions.json"
+    assert '"status": "RUNNING"' in file.read_text()
+    wait_until(lambda: '"status": "SUCCEEDED"' in file.read_text(), 10)
