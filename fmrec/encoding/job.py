@@ -35,7 +35,6 @@ from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE, Keep, write_ind
 from fmrec.encoding.feature_tables import SIDES, SideFeatures
 from fmrec.encoding.intake import Intake, take_in
 from fmrec.encoding.negatives import ItemRange
-from fmrec.encoding.part_files import SUFFIX, Output, open_output
 from fmrec.encoding.routes import Buckets, Order, Stop, balanced_buckets
 from fmrec.encoding.side_tables import SideTable, pack_table, write_side_table
 from fmrec.encoding.stages import (
@@ -50,6 +49,7 @@ from fmrec.encoding.storing import StoredPart, Told, collect_told, store_no_pair
 from fmrec.encoding.training_check import Outcome, check_training
 from fmrec.errors import FormatError, InputError
 from fmrec.storage import object_store
+from fmrec.storage.part_files import SUFFIX, Output, open_output
 
 UNREADABLE = re.compile(r"\[FAILED_READ_FILE[^]]*\] Encountered error while reading file (.*?)\.\s")
 PART_BYTES = 32 << 20

@@ -40,11 +40,11 @@ from fmrec.encoding.exchange import (
     read_tally,
 )
 from fmrec.encoding.negatives import ItemRange
-from fmrec.encoding.part_files import Output
 from fmrec.encoding.routes import Buckets, Order, Stop
 from fmrec.encoding.side_tables import SideTable
 from fmrec.encoding.storing import PairsSeries, RecordsSeries
 from fmrec.recordio import encode_csr
+from fmrec.storage.part_files import Output
 
 ENCODE_ROWS = 65_536
 BELOW_MINIMUM = {"user": "user below the minimum", "item": "item below the minimum"}

@@ -21,7 +21,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that everybody k
 
 from fmrec.encoding.by_user import Pairs
 from fmrec.encoding.exchange import STORED, TALLY, read_tally
-from fmrec.encoding.part_files import Output, PartFile, WrittenPart
+from fmrec.storage.part_files import Output, PartFile, WrittenPart
 
 PAIRS_SCHEMA = pa.schema(
     [

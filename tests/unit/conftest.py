@@ -1,4 +1,4 @@
-"""What several tests of `fmrec` need: an S3 that answers like S3, in a process of its own."""
+"""What several tests of `fmrec` need: an S3 that answers like S3, in a process of its own, and one Spark session."""
 
 import os
 import socket
@@ -7,6 +7,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import boto3
 import pytest
@@ -71,3 +72,29 @@ def bucket(s3_endpoint: str, aws_environment: None, monkeypatch: pytest.MonkeyPa
     client.create_bucket(Bucket=name)
     client.close()
     return name
+
+
+@pytest.fixture(scope="session")
+def short_lived_jvms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Start JVMs, those of tests' own programs too, as the local cloud does for small jobs."""
+    from localcloud.glue.spark import java_options, submit_arguments
+
+    folder = tmp_path_factory.mktemp("jvm")
+    settings = folder / "spark.conf"
+    settings.write_text(f"spark.driver.extraJavaOptions {java_options(folder)}\n", encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYSPARK_SUBMIT_ARGS", submit_arguments(settings))
+        yield
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory, short_lived_jvms: None) -> Iterator[Any]:
+    """One session for all tests, with the data source registered."""
+    from fmrec.encoding.session import local_session
+    from fmrec.spark_source import RecordIOProtobuf
+
+    session = local_session("2", scratch=str(tmp_path_factory.mktemp("spark")))
+    session.conf.set("spark.sql.shuffle.partitions", "4")
+    session.dataSource.register(RecordIOProtobuf)
+    yield session
+    session.stop()

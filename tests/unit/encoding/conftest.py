@@ -1,7 +1,7 @@
-"""One Spark session for all encoding tests, and MovieLens 100k fetched once into build/data."""
+"""What encoding tests share: MovieLens 100k, fetched once into build/data, and the job on a document."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,32 +11,14 @@ from pyspark.sql import SparkSession
 from demo.movielens import MovieLens, fetch
 from fmrec.artifacts.manifest import Manifest
 from fmrec.dataset import Dataset
-from fmrec.encoding.datasource import RecordIOProtobuf
 from fmrec.encoding.job import encode
-from fmrec.encoding.session import local_session
-from localcloud.glue.spark import java_options, submit_arguments
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _short_lived_jvms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Start JVMs, those of tests' own programs too, as the local cloud does for small jobs."""
-    folder = tmp_path_factory.mktemp("jvm")
-    settings = folder / "spark.conf"
-    settings.write_text(f"spark.driver.extraJavaOptions {java_options(folder)}\n", encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYSPARK_SUBMIT_ARGS", submit_arguments(settings))
-        yield
-
-
-@pytest.fixture(scope="session")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    session = local_session("2", scratch=str(tmp_path_factory.mktemp("spark")))
-    session.conf.set("spark.sql.shuffle.partitions", "4")
-    session.dataSource.register(RecordIOProtobuf)
-    yield session
-    session.stop()
+def _own_jvms(short_lived_jvms: None) -> None:
+    """Start the JVMs of tests' own programs, too, as short-lived ones."""
 
 
 @pytest.fixture(scope="session")

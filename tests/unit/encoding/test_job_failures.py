@@ -12,7 +12,7 @@ PATCH = """
 import os, signal, sys
 from pathlib import Path
 if any("pyspark" in word for word in sys.orig_argv):  # Spark's Python workers, not the driver
-    from fmrec.encoding.part_files import LocalPart
+    from fmrec.storage.part_files import LocalPart
     store = LocalPart.write
     def failing(self, data):
         store(self, data)

@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import pytest
 
-from fmrec.encoding.part_files import UPLOAD_PART_BYTES, open_output
+from fmrec.storage.part_files import UPLOAD_PART_BYTES, open_output
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from scipy.sparse import random as random_matrix
 
-from fmrec.encoding.part_files import LocalOutput, open_output
-from fmrec.encoding.sparse_batches import SparseColumns
 from fmrec.errors import InputError
 from fmrec.recordio import decode
+from fmrec.spark_source.sparse_columns import SparseColumns
+from fmrec.storage.part_files import LocalOutput, open_output
 
 FORMAT = "recordio-protobuf"
 
@@ -123,7 +123,7 @@ these = sys.modules["these"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(these)
 import pyspark.cloudpickle as cloudpickle
 cloudpickle.register_pickle_by_value(these)
-from fmrec.encoding.datasource import RecordIOProtobuf
+from fmrec.spark_source import RecordIOProtobuf
 from fmrec.encoding.session import local_session
 spark = local_session("2,3")
 spark.dataSource.register(RecordIOProtobuf)

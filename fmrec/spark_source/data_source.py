@@ -2,7 +2,7 @@
 
 Register once, ``spark.dataSource.register(RecordIOProtobuf)``, on Spark 4.1 or later. The options are
 documented in docs/recordio-data-source.md. Rows are taken as Arrow batches and encoded whole by
-``fmrec.recordio``. Parts appear when the job commits, never before (``fmrec.encoding.part_files``).
+``fmrec.recordio``. Parts appear when the job commits, never before (``fmrec.storage.part_files``).
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from pyspark.sql.types import (
     StructType,
 )
 
-from fmrec.encoding.part_files import Output, PartFile, WrittenPart, open_output
-from fmrec.encoding.reader import SCHEMA, RecordIOReader
-from fmrec.encoding.sparse_batches import SparseColumns
 from fmrec.errors import InputError, SettingsError
 from fmrec.recordio import encode_csr
+from fmrec.spark_source.part_reader import SCHEMA, RecordIOReader
+from fmrec.spark_source.sparse_columns import SparseColumns
+from fmrec.storage.part_files import Output, PartFile, WrittenPart, open_output
 
 FORMAT = "recordio-protobuf"
 INTEGERS = (ByteType, ShortType, IntegerType, LongType)
