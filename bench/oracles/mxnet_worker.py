@@ -52,8 +52,9 @@ def save_checkpoint(prefix: str, question: dict[str, Any]) -> dict[str, Any]:
     labels = mx.nd.array(question["labels"].reshape(-1, 1))
     module.forward_backward(mx.io.DataBatch([rows], [labels]))
     module.update()
-    module.save_checkpoint(prefix, 0)
-    parameters, _ = module.get_params()
+    parameters, auxiliary = module.get_params()
+    mx.nd.waitall()  # nd.save writes a stored shape of 0 for a sparse array that is still being computed
+    mx.model.save_checkpoint(prefix, 0, symbol, parameters, auxiliary)
     return {f"stype {name}": np.array(array.stype) for name, array in parameters.items()}
 
 
@@ -77,6 +78,7 @@ def save_list(path: str, question: dict[str, Any]) -> dict[str, Any]:
         kind, _, own = name.partition(" ")
         if own and kind in {"default", "row_sparse", "csr"}:
             arrays[own] = mx.nd.array(array, dtype=array.dtype).tostype(kind)
+    mx.nd.waitall()  # nd.save writes a stored shape of 0 for a sparse array that is still being computed
     mx.nd.save(path, arrays)
     return {}
 

@@ -230,6 +230,12 @@ def _read_array(cursor: _Cursor) -> NDArray[Any]:
         if aux_dtype.kind != "i":
             raise FormatError(f"byte {cursor.position - 4}: an index is {aux_dtype}: expected integers")
         aux.append((aux_dtype, cursor.shape(cursor.number("<i", "an index's shape"), "<q")))
+    if storage_shape[:1] == (0,) and aux[-1][1] and aux[-1][1][0] > 0:
+        raise FormatError(
+            f"byte {at}: a sparse array of shape {shape} has the stored shape {storage_shape} under "
+            f"{aux[-1][1][0]} indices: MXNet saved it while it was still being computed; call "
+            "mx.nd.waitall() before mx.nd.save and save it again"
+        )
     stored = cursor.array(dtype, storage_shape, "a sparse array")
     indices = [cursor.array(aux_dtype, aux_shape, "an index") for aux_dtype, aux_shape in aux]
     return _dense(stored, indices, shape, at)

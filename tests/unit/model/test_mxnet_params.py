@@ -109,6 +109,25 @@ def test_a_csr_array_is_made_dense() -> None:
 
 
 @pytest.mark.parametrize(
+    "stored",
+    [
+        # The arrays of the two tests above, saved while they were being computed.
+        "c9fa93f9 01000000 02000000 0000000000000000 0100000000000000 02000000 0500000000000000"
+        "0100000000000000 01000000 00000000 00000000 06000000 01000000 0200000000000000"
+        "0000803f 00000040 0100000000000000 0400000000000000",
+        "c9fa93f9 02000000 01000000 0000000000000000 02000000 0300000000000000 0300000000000000"
+        "01000000 00000000 00000000 06000000 01000000 0400000000000000 06000000 01000000 0200000000000000"
+        "0000a040 0000e040 0000000000000000 0100000000000000 0100000000000000 0200000000000000"
+        "0100000000000000 0000000000000000",
+    ],
+    ids=["row_sparse", "csr"],
+)
+def test_an_array_that_was_saved_before_it_was_computed_is_named(stored: str) -> None:
+    with pytest.raises(FormatError, match=r"stored shape \(0,.*\) under 2 indices: MXNet saved it while"):
+        mxnet_params.load(array_list(bytes.fromhex(stored)))
+
+
+@pytest.mark.parametrize(
     ("header", "shape"),
     [
         (struct.pack("<III", 2, 2, 3), (2, 3)),
