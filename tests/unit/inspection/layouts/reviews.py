@@ -1,0 +1,408 @@
+"""Books, products and places: Book-Crossing, Goodreads, Amazon in three editions, Yelp."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from tests.unit.inspection.layouts.layout import Layout, epoch, lines, ratings, utc
+
+TIMED = {"method": "leave-last-n", "n": 1}
+DRAWN = {"method": "random", "share": 0.1}
+
+
+def liked(threshold: int = 4) -> dict[str, object]:
+    return {"mode": "implicit", "threshold": threshold, "negatives_per_positive": 4}
+
+
+def _isbn(item: int) -> str:
+    return f"{item * 7919 % 10**8:09d}{'X' if item % 5 == 0 else item % 10}"
+
+
+def write_book_crossing(folder: Path) -> None:
+    frame = ratings("book-crossing", users=60, rows=700, values=(0, 0, 0, 0, 5, 6, 7, 8, 9, 10, 3, 1))
+    rows = [f'"{276725 + row.user}";"{_isbn(row.item)}";"{row.value}"' for row in frame.itertuples()]
+    lines(folder, "BX-Book-Ratings.csv", ['"User-ID";"ISBN";"Book-Rating"', *rows], "latin-1")
+    places = ("porto, v.n.gaia, portugal", "bogotá, n/a, colombia", "münchen, bayern, germany")
+    users = [
+        f'"{276725 + at}";"{places[at % 3]}";{"NULL" if at % 3 == 0 else chr(34) + str(15 + at) + chr(34)}'
+        for at in range(60)
+    ]
+    lines(folder, "BX-Users.csv", ['"User-ID";"Location";"Age"', *users], "latin-1")
+    titles = ("Clara Callan", "Décision", 'The \\"Best\\" Book', "Fish &amp; Chips")
+    publishers = ("Ballantine", "Éditions du Seuil", "Scribner")
+    books = [
+        f'"{_isbn(at)}";"{titles[at % 4]} {at}";"Author {at}";"{1970 + at % 33}";"{publishers[at % 3]}";'
+        f'"http://images.amazon.com/images/P/{_isbn(at)}.jpg"'
+        for at in range(40)
+    ]
+    head = '"ISBN";"Book-Title";"Book-Author";"Year-Of-Publication";"Publisher";"Image-URL-S"'
+    lines(folder, "BX-Books.csv", [head, *books], "latin-1")
+
+
+def read_book_crossing(folder: Path) -> pd.DataFrame:
+    frame = pd.read_csv(folder / "BX-Book-Ratings.csv", sep=";", encoding="latin-1", dtype=str)
+    frame = frame.set_axis(["user", "item", "value"], axis=1).astype({"value": float})
+    return frame[frame.value != 0].reset_index(drop=True)
+
+
+def users_book_crossing(folder: Path) -> pd.DataFrame:
+    frame = pd.read_csv(folder / "BX-Users.csv", sep=";", encoding="latin-1", dtype=str, na_values=["NULL"])
+    return frame.set_index("User-ID")
+
+
+def items_book_crossing(folder: Path) -> pd.DataFrame:
+    frame = pd.read_csv(folder / "BX-Books.csv", sep=";", encoding="latin-1", dtype=str, escapechar="\\")
+    return frame.set_index("ISBN")
+
+
+def write_goodreads_csv(folder: Path) -> None:
+    frame = ratings("goodreads", values=(0, 0, 0, 3, 4, 5, 2, 1))
+    rows = [f"{row.user},{row.item + 900},{row.value and 1},{row.value},0" for row in frame.itertuples()]
+    lines(folder, "goodreads_interactions.csv", ["user_id,book_id,is_read,rating,is_reviewed", *rows])
+
+
+def read_goodreads_csv(folder: Path) -> pd.DataFrame:
+    frame = pd.read_csv(folder / "goodreads_interactions.csv", dtype={"user_id": str, "book_id": str})
+    frame = frame.rename(columns={"user_id": "user", "book_id": "item", "rating": "value"})
+    return frame[frame.value != 0].reset_index(drop=True)
+
+
+def write_goodreads_json(folder: Path) -> None:
+    frame = ratings("goodreads-json", values=(0, 0, 0, 3, 4, 5, 2, 1))
+    day = "%a %b %d %H:%M:%S -0700 %Y"
+    rows = [
+        json.dumps(
+            {
+                "user_id": f"{row.user * 99991:032x}",
+                "book_id": str(row.item + 25000),
+                "review_id": f"{at * 31337:032x}",
+                "is_read": bool(row.value),
+                "rating": row.value,
+                "review_text_incomplete": 'Čapek, "Válka"' if at % 7 == 0 else "",
+                "date_added": utc(row.time, day),
+                "date_updated": utc(row.time + 99, day),
+                "read_at": utc(row.time, day) if row.value else "",
+                "started_at": "",
+            },
+            ensure_ascii=False,
+        )
+        for at, row in enumerate(frame.itertuples())
+    ]
+    lines(folder, "goodreads_interactions_poetry.json", rows)
+
+
+def read_goodreads_json(folder: Path) -> pd.DataFrame:
+    text = (folder / "goodreads_interactions_poetry.json").read_text().splitlines()
+    frame = pd.DataFrame([json.loads(line) for line in text])
+    times = pd.to_datetime(frame.date_added, format="%a %b %d %H:%M:%S %z %Y", utc=True)
+    frame = pd.DataFrame(
+        {"user": frame.user_id, "item": frame.book_id, "value": frame.rating, "time": epoch(times)}
+    )
+    return frame[frame.value != 0].reset_index(drop=True)
+
+
+def _asin(item: int) -> str:
+    return f"{1000000 + item * 37:010d}" if item % 2 else f"B00{item * 7919 % 10**4:04d}ZQK"
+
+
+def _reviewer(user: int) -> str:
+    return f"A{user * 104729 % 10**12:012d}X"
+
+
+def write_amazon_ratings(folder: Path) -> None:
+    frame = ratings("amazon")
+    rows = [f"{_reviewer(row.user)},{_asin(row.item)},{row.value}.0,{row.time}" for row in frame.itertuples()]
+    lines(folder, "ratings_Books.csv", rows)
+
+
+def write_amazon_ratings_2018(folder: Path) -> None:
+    frame = ratings("amazon-2018")
+    rows = [f"{_asin(row.item)},{_reviewer(row.user)},{row.value}.0,{row.time}" for row in frame.itertuples()]
+    lines(folder, "Books.csv", rows)
+
+
+def read_amazon_ratings(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(
+        folder / "ratings_Books.csv",
+        names=["user", "item", "value", "time"],
+        dtype={"user": str, "item": str},
+    )
+
+
+def read_amazon_ratings_2018(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(
+        folder / "Books.csv", names=["item", "user", "value", "time"], dtype={"user": str, "item": str}
+    )
+
+
+def _review(row: object, at: int, edition: int) -> dict[str, object]:
+    user, item, value, time = row.user, row.item, row.value, row.time  # type: ignore[attr-defined]
+    review = {
+        "reviewerID": _reviewer(user),
+        "asin": _asin(item),
+        "reviewerName": f'J. Doe "Jo" {user}',
+        "reviewText": f"Good, but… {at}",
+        "overall": float(value),
+        "summary": "Nice" if at % 2 else "So so",
+        "unixReviewTime": time // 86400 * 86400,
+        "reviewTime": utc(time, "%m %-d, %Y"),
+    }
+    if edition == 2014:
+        return review | {"helpful": [at % 4, 4]}
+    extra = {"style": {"Size:": " Large", "Color:": " Blue"}, "vote": "2"} if at % 3 == 0 else {}
+    return review | {"verified": at % 4 > 0} | extra
+
+
+def write_amazon_json(folder: Path) -> None:
+    frame = ratings("amazon-json")
+    rows = [json.dumps(_review(row, at, 2014)) for at, row in enumerate(frame.itertuples())]
+    lines(folder, "reviews_Office_Products_5.json", rows)
+
+
+def write_amazon_json_2018(folder: Path) -> None:
+    frame = ratings("amazon-json-2018")
+    rows = [json.dumps(_review(row, at, 2018)) for at, row in enumerate(frame.itertuples())]
+    lines(folder, "Office_Products_5.json", rows)
+    items = [
+        {
+            "asin": _asin(at),
+            "title": f"Product {at}",
+            "brand": ("Fiskars", "3M", "Bic")[at % 3],
+            "category": ["Office", ("Pens", "Paper & Co", "Ink, Toner")[at % 4 % 3]],
+            "price": f"${9 + at}.99",
+            "also_buy": [_asin(at + 1), _asin(at + 2)],
+            "rank": {"Office": at},
+        }
+        for at in range(40)
+    ]
+    lines(folder, "meta_Office_Products.json", [json.dumps(item) for item in items])
+
+
+def _read_reviews(path: Path) -> pd.DataFrame:
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return pd.DataFrame(
+        {
+            "user": [row["reviewerID"] for row in rows],
+            "item": [row["asin"] for row in rows],
+            "value": [row["overall"] for row in rows],
+            "time": [float(row["unixReviewTime"]) for row in rows],
+        }
+    )
+
+
+def items_amazon_2018(folder: Path) -> pd.DataFrame:
+    rows = [json.loads(line) for line in (folder / "meta_Office_Products.json").read_text().splitlines()]
+    return pd.DataFrame(rows).set_index("asin")
+
+
+def write_amazon_meta(folder: Path) -> None:
+    rows = [
+        {"asin": _asin(at), "title": "Girls' \"Tutu\"", "price": 3.17, "related": {"also_bought": [_asin(at + 1)]}, "salesRank": {"Toys": 211}, "brand": "Coxlures", "categories": [["Sports", "Dance"]]}
+        for at in range(40)
+    ]  # fmt: skip
+    lines(folder, "meta_Sports.json", [repr(row) for row in rows])
+
+
+def write_amazon_2023(folder: Path) -> None:
+    frame = ratings("amazon-2023")
+    rows = [
+        f"{_reviewer(row.user)},{_asin(row.item)},{row.value}.0,{row.time}{at % 1000:03d}"
+        for at, row in enumerate(frame.itertuples())
+    ]
+    lines(folder, "All_Beauty.csv", ["user_id,parent_asin,rating,timestamp", *rows])
+
+
+def read_amazon_2023(folder: Path) -> pd.DataFrame:
+    frame = pd.read_csv(folder / "All_Beauty.csv", dtype={"user_id": str, "parent_asin": str})
+    frame = frame.set_axis(["user", "item", "value", "time"], axis=1)
+    return frame.assign(time=frame.time / 1000)
+
+
+def write_yelp(folder: Path) -> None:
+    frame = ratings("yelp")
+    rows = [
+        {
+            "review_id": f"r{at:020d}",
+            "user_id": f"u_{row.user:018d}",
+            "business_id": f"b-{row.item:018d}",
+            "stars": float(row.value),
+            "useful": at % 3,
+            "funny": 0,
+            "cool": 1,
+            "text": f'Great place!\nWill come again, "sure" {at}',
+            "date": utc(row.time, "%Y-%m-%d %H:%M:%S"),
+        }
+        for at, row in enumerate(frame.itertuples())
+    ]
+    lines(folder, "yelp_academic_dataset_review.json", [json.dumps(row) for row in rows])
+    kinds = ("Pizza, Bars", "Bars, Nightlife, Pizza", "Shopping", "Doctors, Health & Medical")
+    places = [
+        {
+            "business_id": f"b-{at:018d}",
+            "name": f"Place {at}",
+            "city": ("Tucson", "Reno", "Affton")[at % 3],
+            "stars": 1 + at % 9 / 2,
+            "review_count": 5 + at * 3,
+            "is_open": at % 2,
+            "attributes": {"WiFi": "u'free'", "ByAppointmentOnly": "True"} if at % 3 else None,
+            "categories": kinds[at % 4] if at != 6 else None,
+            "hours": None,
+        }
+        for at in range(40)
+    ]
+    lines(folder, "yelp_academic_dataset_business.json", [json.dumps(place) for place in places])
+    visits = [
+        {"business_id": f"b-{at:018d}", "date": "2016-04-26 19:49:16, 2016-08-30 18:36:57"}
+        for at in range(40)
+    ]
+    lines(folder, "yelp_academic_dataset_checkin.json", [json.dumps(visit) for visit in visits])
+
+
+def read_yelp(folder: Path) -> pd.DataFrame:
+    text = (folder / "yelp_academic_dataset_review.json").read_text().splitlines()
+    frame = pd.DataFrame([json.loads(line) for line in text])
+    return pd.DataFrame(
+        {"user": frame.user_id, "item": frame.business_id, "value": frame.stars, "time": epoch(frame.date)}
+    )
+
+
+def items_yelp(folder: Path) -> pd.DataFrame:
+    text = (folder / "yelp_academic_dataset_business.json").read_text().splitlines()
+    return pd.DataFrame([json.loads(line, parse_float=str, parse_int=str) for line in text]).set_index(
+        "business_id"
+    )
+
+
+AMAZON = {"user": "user_id", "item": "item_id", "value": "rating", "timestamp": "timestamp"}
+REVIEWS = {"user": "reviewerID", "item": "asin", "value": "overall", "timestamp": "unixReviewTime"}
+
+LAYOUTS = (
+    Layout(
+        "Book-Crossing",
+        write_book_crossing,
+        {
+            "interactions": {
+                "path": "BX-Book-Ratings.csv", "delimiter": ";",
+                "columns": {"user": "User-ID", "item": "ISBN", "value": "Book-Rating"}, "not_rated": ["0"],
+            },
+            "label": liked(8),
+            "split": DRAWN,
+        },
+        read_book_crossing,
+        users=users_book_crossing,
+        items=items_book_crossing,
+        features=("Location", "Age", "Year-Of-Publication", "Publisher"),
+        encoded=False,
+    ),
+    Layout(
+        "Goodreads, CSV",
+        write_goodreads_csv,
+        {
+            "interactions": {
+                "path": "goodreads_interactions.csv",
+                "columns": {"user": "user_id", "item": "book_id", "value": "rating"}, "not_rated": ["0"],
+            },
+            "label": liked(),
+            "split": DRAWN,
+        },
+        read_goodreads_csv,
+    ),
+    Layout(
+        "Goodreads, JSON",
+        write_goodreads_json,
+        {
+            "interactions": {
+                "path": "goodreads_interactions_poetry.json", "format": "jsonl",
+                "columns": {"user": "user_id", "item": "book_id", "value": "rating", "timestamp": "date_added"},
+                "timestamp_format": "EEE MMM dd HH:mm:ss Z yyyy", "not_rated": ["0"],
+            },
+            "label": liked(),
+            "split": TIMED,
+        },
+        read_goodreads_json,
+        encoded=False,
+    ),
+    Layout(
+        "Amazon 2014, ratings only",
+        write_amazon_ratings,
+        {
+            "interactions": {
+                "path": "ratings_Books.csv", "header": False,
+                "fields": ["user_id", "item_id", "rating", "timestamp"], "columns": AMAZON,
+            },
+            "label": liked(),
+            "split": TIMED,
+        },
+        read_amazon_ratings,
+    ),
+    Layout(
+        "Amazon 2018, ratings only",
+        write_amazon_ratings_2018,
+        {
+            "interactions": {
+                "path": "Books.csv", "header": False,
+                "fields": ["item_id", "user_id", "rating", "timestamp"], "columns": AMAZON,
+            },
+            "label": liked(),
+            "split": TIMED,
+        },
+        read_amazon_ratings_2018,
+    ),
+    Layout(
+        "Amazon 2014, reviews",
+        write_amazon_json,
+        {
+            "interactions": {"path": "reviews_Office_Products_5.json", "format": "jsonl", "columns": REVIEWS},
+            "label": liked(),
+            "split": TIMED,
+        },
+        lambda folder: _read_reviews(folder / "reviews_Office_Products_5.json"),
+    ),
+    Layout("Amazon 2014, metadata", write_amazon_meta, recipe="python-dicts"),
+    Layout(
+        "Amazon 2018, reviews and metadata",
+        write_amazon_json_2018,
+        {
+            "interactions": {"path": "Office_Products_5.json", "format": "jsonl", "columns": REVIEWS},
+            "label": liked(),
+            "split": TIMED,
+        },
+        lambda folder: _read_reviews(folder / "Office_Products_5.json"),
+        items=items_amazon_2018,
+        features=("brand", "category", "also_buy"),
+        encoded=False,
+    ),
+    Layout(
+        "Amazon 2023, ratings only",
+        write_amazon_2023,
+        {
+            "interactions": {
+                "path": "All_Beauty.csv",
+                "columns": {"user": "user_id", "item": "parent_asin", "value": "rating", "timestamp": "timestamp"},
+                "timestamp_format": "milliseconds",
+            },
+            "label": liked(),
+            "split": TIMED,
+        },
+        read_amazon_2023,
+    ),
+    Layout(
+        "Yelp",
+        write_yelp,
+        {
+            "interactions": {
+                "path": "yelp_academic_dataset_review.json", "format": "jsonl",
+                "columns": {"user": "user_id", "item": "business_id", "value": "stars", "timestamp": "date"},
+                "timestamp_format": "iso8601",
+            },
+            "label": liked(),
+            "split": TIMED,
+        },
+        read_yelp,
+        items=items_yelp,
+        features=("city", "stars", "review_count", "is_open", "categories"),
+    ),
+)  # fmt: skip
