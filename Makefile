@@ -3,9 +3,14 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 export PYTHONPATH := $(CURDIR)
 PYTHON := .venv/bin/python
+# Many of the processes that are started here live for seconds: compiling their modules each time would double that.
+unexport PYTHONDONTWRITEBYTECODE
+
+# Groups of tests (tests/conftest.py) over as many processes as cores, but no more than pay.
+PARALLEL := -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-up demo-down test lint synth lock clean bench-encode bench-train bench-rank bench-quality
+.PHONY: help setup demo demo-up demo-down test test-fast lint synth lock clean bench-encode bench-train bench-rank bench-quality
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -22,8 +27,11 @@ demo-up: setup ## The same, and leave the local cloud running
 demo-down: ## Stop the local cloud that demo-up left running
 	@$(PYTHON) -m demo --down
 
-test: setup lint ## Unit, infrastructure and workflow tests
-	@$(PYTHON) -m pytest $(ARGS)
+test: setup lint ## Every test: unit, infrastructure, workflow; lists the slowest
+	@$(PYTHON) -m pytest $(PARALLEL) $(ARGS)
+
+test-fast: setup ## The tests that need neither Spark, nor a local cloud, nor an environment of their own
+	@$(PYTHON) -m pytest $(PARALLEL) -m "not spark and not cloud and not oracle and not fuzz" $(ARGS)
 
 lint: setup ## ruff and strict mypy
 	@ruff check --quiet . && ruff format --quiet --check . && mypy .

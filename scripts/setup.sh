@@ -34,7 +34,7 @@ install_python_packages() {
     local uv
     uv=$(sed -n 's/^uv==\([^ ]*\).*/uv==\1/p' requirements-dev.txt)
     { .venv/bin/python -m pip install -qq --disable-pip-version-check "$uv" \
-      && .venv/bin/uv pip install --system-certs --quiet --python .venv/bin/python --require-hashes -r requirements-dev.txt; } \
+      && .venv/bin/uv pip install --system-certs --quiet --compile-bytecode --python .venv/bin/python --require-hashes -r requirements-dev.txt; } \
       || .venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.txt \
       || fail "the Python packages can't be installed: is PyPI in reach?"
     write_stamp .venv/requirements.stamp requirements-dev.txt

@@ -6,6 +6,7 @@ sources alone.
 
 from __future__ import annotations
 
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -40,7 +41,7 @@ def function_code(function: str) -> Path:
     folder = BUILD / "functions" / function
     for path in list(folder.rglob("*")):
         if path.is_file() and path.relative_to(folder) not in contents:
-            path.unlink()
+            path.unlink(missing_ok=True)
     for name, path in contents.items():
         _copy(path, folder / name)
     return folder
@@ -64,7 +65,7 @@ def function_layer() -> Path:
 def glue_library() -> Path:
     """Zip fmrec for Glue's ``--extra-py-files`` and return the archive."""
     archive = BUILD / "glue" / "fmrec.zip"
-    fresh = archive.with_suffix(".new")
+    fresh = archive.with_suffix(f".{os.getpid()}")
     archive.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED) as zipped:
         for path in library():
@@ -79,5 +80,8 @@ def _copy(source: Path, target: Path) -> None:
     """Copy unless the target holds the same, so that two synths at once don't disturb each other."""
     if target.exists() and target.read_bytes() == source.read_bytes():
         return
+    fresh = BUILD / "staging" / str(os.getpid())
+    fresh.parent.mkdir(parents=True, exist_ok=True)
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
+    shutil.copyfile(source, fresh)
+    fresh.replace(target)

@@ -1,5 +1,8 @@
-"""Fixtures that several rooms' tests share."""
+"""What tests need, how they are spread over processes, and fixtures that several rooms' tests share."""
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -9,9 +12,72 @@ from demo.movielens import MovieLens, fetch
 pytest_plugins = ["tests.fixtures.dynamodb", "tests.fixtures.model_registry", "tests.fixtures.small_runs"]
 
 ROOT = Path(__file__).resolve().parent.parent
+TESTS = Path(__file__).resolve().parent
+
+NEEDS_BY_FIXTURE = {
+    "spark": "spark",
+    "pipeline": "cloud",
+    "sdk_v2": "oracle",
+    "mxnet": "oracle",
+    "trec_eval": "oracle",
+}
+"""The marker that a fixture brings to each test that uses it; other tests name theirs in ``pytestmark``."""
+
+NEEDS_BY_FOLDER = {"workflow": "cloud", "unit/localcloud": "cloud", "oracles": "oracle"}
+
+REFUSALS = ("workflow/test_last_resorts.py", "workflow/test_instance_refusals.py")
+"""They change quotas and faults of a whole account, so they have a deployed cloud of their own."""
+
+LONGEST_FIRST = ("workflow", "spark", "workflow-refusals", "unit/localcloud", "infra")
+"""Groups that take minutes start first, so that no process is left alone with one at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what each test needs, and put tests that share something expensive into one group.
+
+    With ``pytest -n 2 --dist loadgroup --no-loadscope-reorder`` a group runs in one process, in order.
+    A group is a file, unless its tests share a Spark session, a local cloud or a synthesis with other files.
+    """
+    groups: dict[str, str] = {}
+    for item in items:
+        path = item.path.relative_to(TESTS).as_posix()
+        for folder, need in NEEDS_BY_FOLDER.items():
+            if path.startswith(f"{folder}/"):
+                item.add_marker(need)
+        for fixture in getattr(item, "fixturenames", ()):
+            if fixture in NEEDS_BY_FIXTURE:
+                item.add_marker(NEEDS_BY_FIXTURE[fixture])
+        groups[item.nodeid] = group = _group(item, path)
+        item.add_marker(pytest.mark.xdist_group(group))
+    order = {name: position for position, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(groups[item.nodeid], len(order)))
+
+
+def _group(item: pytest.Item, path: str) -> str:
+    if path in REFUSALS:
+        return "workflow-refusals"
+    if path.startswith("workflow/") and "pipeline" in getattr(item, "fixturenames", ()):
+        return "workflow"
+    if "spark" in getattr(item, "fixturenames", ()):
+        return "spark"
+    for folder in ("unit/localcloud", "infra", "oracles"):
+        if path.startswith(f"{folder}/"):
+            return folder
+    return path
+
+
+@contextmanager
+def one_process_at_a_time(name: str) -> Iterator[None]:
+    """Hold a lock that all processes of this checkout's tests share."""
+    path = ROOT / "build" / f"{name}.lock"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="session")
 def movielens_100k() -> MovieLens:
     """MovieLens 100k as CSV files, fetched once and kept under build/."""
-    return fetch(ROOT / "build/data/ml-100k")
+    with one_process_at_a_time("movielens"):
+        return fetch(ROOT / "build/data/ml-100k")

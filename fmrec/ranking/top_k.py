@@ -125,9 +125,10 @@ class _Ranker:
     def rank(self, block: _Block, users: Scores, start: int, items_out: Ordinals, scores_out: Scores) -> None:
         count = len(users)
         scores, maxima = block.scores, block.maxima
-        if count < self.block_users:  # the last block: its own memory, so that strides stay right
-            scores = np.full((self._groups * GROUP, count), -np.inf, np.float32)
-            maxima = np.full((self._supergroups * GROUP, count), -np.inf, np.float32)
+        if count < self.block_users:  # the last block: the same memory, cut so that rows stay contiguous
+            scores, maxima = _narrowed(scores, count), _narrowed(maxima, count)
+            scores[len(self._items) :] = -np.inf
+            maxima[self._groups :] = -np.inf
         self._score(users, start, scores, maxima)
         bound = self._lower_bound(maxima)
         opened = maxima >= bound
@@ -194,6 +195,11 @@ class _Ranker:
                 bound: Scores = np.partition(np.ascontiguousarray(level.T), at, axis=1)[:, at]
                 return bound
         return np.full(maxima.shape[1], -np.inf, np.float32)
+
+
+def _narrowed(rows: Scores, width: int) -> Scores:
+    """Rows of another width in the same memory; what they hold is undefined."""
+    return rows.reshape(-1)[: len(rows) * width].reshape(len(rows), width)
 
 
 def _check(

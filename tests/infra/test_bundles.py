@@ -37,7 +37,8 @@ def test_a_bundle_holds_sources_of_the_handler_and_the_library_and_nothing_else(
     assert {name.rsplit(".", 1)[1] for name in names} <= {"py", "csv", "json"}
 
 
-def test_staging_again_removes_what_is_gone_and_writes_nothing_else() -> None:
+def test_staging_again_removes_what_is_gone_and_writes_nothing_else(tmp_path: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(bundles, "BUILD", tmp_path)
     folder = bundles.function_code("check_quality")
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.py")}
     (folder / "stray.py").write_text("")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,12 +14,11 @@ import pytest
 from scipy.sparse import csr_array
 
 from demo import results
-from demo.movielens import MovieLens, fetch
+from demo.movielens import MovieLens
 from fmrec.artifacts.manifest import Manifest
 from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.recordio import decode
 
-ROOT = Path(__file__).parents[2]
 FEATURES = [
     {"name": "age", "of": "user", "kind": "numeric"},
     {"name": "gender", "of": "user", "scale": 0.1},
@@ -45,8 +43,8 @@ CHECKED_USERS = 60
 
 
 @pytest.fixture(scope="module")
-def movielens(pipeline: Any) -> MovieLens:
-    found = fetch(ROOT / "build/data/ml-100k")
+def movielens(pipeline: Any, movielens_100k: MovieLens) -> MovieLens:
+    found = movielens_100k
     for path in (found.ratings, found.users, found.items):
         pipeline.upload(f"raw/movielens/{path.name}", path.read_text(encoding="utf-8"))
     return found

@@ -1,4 +1,4 @@
-"""What encoding tests share: MovieLens 100k, fetched once into build/data, and the job on a document."""
+"""What encoding tests share: MovieLens 100k and the job on a document."""
 
 import json
 from collections.abc import Callable
@@ -8,12 +8,10 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from demo.movielens import MovieLens, fetch
+from demo.movielens import MovieLens
 from fmrec.artifacts.manifest import Manifest
 from fmrec.dataset import Dataset
 from fmrec.encoding.job import encode
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,8 +20,8 @@ def _own_jvms(short_lived_jvms: None) -> None:
 
 
 @pytest.fixture(scope="session")
-def movielens() -> MovieLens:
-    return fetch(ROOT / "build/data/ml-100k")
+def movielens(movielens_100k: MovieLens) -> MovieLens:
+    return movielens_100k
 
 
 @pytest.fixture

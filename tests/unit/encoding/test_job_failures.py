@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 ROOT = Path(__file__).parents[3]
 PATCH = """
@@ -57,6 +58,7 @@ def stored(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.spark
 def test_killed_and_failing_tasks_change_nothing_and_leave_nothing(tmp_path: Path) -> None:
     """In a session of its own, because only `local[cores, failures]` tries a task again."""
     random = np.random.default_rng(0)

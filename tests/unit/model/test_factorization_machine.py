@@ -314,6 +314,7 @@ def test_loaded_parameters_are_mapped_not_held(tmp_path: Path) -> None:
             r"shapes don't fit: factors \(6, 3\), linear \(5, 1\), bias \(1,\)",
         ),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_is_no_model_is_refused_with_its_reason(tmp_path: Path, data: bytes, sentence: str) -> None:
     path = tmp_path / "model.tar.gz"

@@ -144,6 +144,7 @@ except Exception as error:
 """
 
 
+@pytest.mark.spark
 def test_failed_and_killed_tasks_change_nothing_and_leave_nothing(tmp_path: Path) -> None:
     """In a session of its own, because only `local[cores, failures]` tries a task again."""
     here = Path(__file__)
