@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from fmrec.inspection import names
+
 STRONG = ("\t", "::", "||", ";", "|", ",", "\x01", "~", "^")
 WEAK = (" ", ":")
 """They stand in dates and names too: tried only if nothing else separates."""
@@ -105,9 +107,16 @@ def _differs(first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
             numeric = sum(_PLAIN_NUMBER.match(cell) is not None for cell in filled)
             if numeric > 0.8 * len(filled) or _is_timed(filled[:20]):
                 return True
-    return not any(name and name in cells for name, cells in zip(first, columns, strict=True)) and any(
-        "id" in name.lower() or "_" in name or "name" in name.lower() for name in first
-    )
+    again = any(name and name in cells for name, cells in zip(first, columns, strict=True))
+    return not again and any(_is_usual(name) for name in first)
+
+
+def _is_usual(name: str) -> bool:
+    """Say whether data sets call their columns so."""
+    if any(letter.isdigit() for letter in name):
+        return False
+    scores = (names.user_score(name), names.item_score(name), names.time_score(name), names.event_score(name))
+    return max(scores) > 0.3 or bool(names.ID_WORDS & set(names.words(name))) or "name" in names.words(name)
 
 
 def _wide_header(first: Sequence[str]) -> bool:
@@ -139,15 +148,11 @@ def _with_quotes(lines: Sequence[str], delimiter: str) -> Dialect:
                 candidates.append(replace(base, escape="\\"))
             candidates += [replace(dialect, multiline=True) for dialect in candidates[1:]]
     scored = [_score(lines, dialect) for dialect in candidates]
-    best = max(scored, key=lambda dialect: (round(dialect.consistent, 4), dialect.fields))
-    # The simplest of those that do as well. Quotes enclose fields wherever they may, or stay in their texts.
-    simplest = [
-        dialect
-        for dialect in scored
-        if dialect.consistent >= best.consistent - 1e-9 and dialect.fields == best.fields
-    ]
-    quoted = [dialect for dialect in simplest if dialect.quote]
-    return quoted[0] if quoted else simplest[0]
+    # Quotes that enclose whole fields in nearly all lines are not there by chance; else they stand in texts.
+    quoted = [dialect for dialect in scored if dialect.quote and dialect.consistent >= CONSISTENT]
+    among = quoted or [dialect for dialect in scored if not dialect.quote]
+    # The simplest of those that do as well: escapes and line breaks only where they are needed.
+    return max(among, key=lambda dialect: (round(dialect.consistent, 3), dialect.fields))
 
 
 def _encloses(line: str, delimiter: str, quote: str) -> bool:

@@ -179,6 +179,8 @@ def _pattern_of(found: Sequence[re.Match[str]], values: Sequence[str]) -> TimeFo
             if sum(int(text) <= 12 for text in months) >= ENOUGH * len(months)
         ]
     readable = [name for name in candidates if _reads(values, name)]
+    if gap:  # 09 13, 2009: nobody puts the day first there.
+        readable = readable[:1]
     if not readable:
         return None
     return _checked(readable[0], readable[1] if len(readable) > 1 else None, bool(clock), values)
