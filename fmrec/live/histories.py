@@ -1,0 +1,131 @@
+"""What users did, padded into rectangles so that many users are solved at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fmrec.errors import InputError
+from fmrec.live.catalogue import Catalogue, Doubles, Floats, sigmoid
+from fmrec.artifacts.interactions import Interactions
+
+BLOCK_VALUES = 1 << 22
+"""Values of history vectors held at once, 16 MiB."""
+BLOCK_USERS = 128
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some users' histories; shorter ones are padded with items of weight 0."""
+
+    users: npt.NDArray[np.int64]
+    """(b,) whose they are."""
+    weights: Floats
+    """(b, m) a_i, how much each item counts as liked."""
+    present: Floats
+    """(b, m) 1, or 0 for padding."""
+    vectors: Floats
+    """(b, m, k)"""
+    offsets: Floats
+    """(b, m)"""
+
+    def take(self, which: npt.NDArray[np.bool_]) -> Block:
+        return Block(
+            self.users[which],
+            self.weights[which],
+            self.present[which],
+            self.vectors[which],
+            self.offsets[which],
+        )
+
+    def terms(self, queries: Doubles | None, negative_weight: float) -> tuple[Floats, Floats]:
+        """Gradient (b, k) and curvature (b, k, k) of the histories' part of the objective.
+
+        An item of the history counts as liked with its weight, and no longer as a negative. Without
+        queries they are those at 0, but for the curvature, which is the bound of all curvatures: what is
+        picked has a small probability at 0, and the curvature there would lead much too far.
+        """
+        negative: Floats = self.present * np.float32(negative_weight)
+        more: Floats = np.maximum(self.weights - negative, np.float32(0))
+        if queries is None:
+            p = sigmoid(self.offsets)
+            curvature: Floats = more * np.float32(0.25)
+        else:
+            scores = np.matmul(self.vectors, queries.astype(np.float32)[:, :, None])[:, :, 0]
+            scores += self.offsets
+            p = sigmoid(scores)
+            curvature = more * p * (1 - p)
+        pull = self.weights * (p - 1) - negative * p
+        gradient: Floats = np.matmul(pull[:, None, :], self.vectors)[:, 0]
+        return gradient, np.matmul((self.vectors * curvature[:, :, None]).transpose(0, 2, 1), self.vectors)
+
+
+def one_history(
+    ordinals: npt.ArrayLike, weights: npt.ArrayLike | None, items: int
+) -> tuple[Interactions, Doubles]:
+    """Check one user's history; an item that repeats counts once, with the sum of its weights.
+
+    Raises
+    ------
+    InputError
+        An ordinal is no item's, or weights don't fit or are negative or not finite.
+    """
+    found = np.asarray(ordinals)
+    if found.size == 0:
+        found = found.astype(np.int64)
+    if found.ndim != 1 or not np.issubdtype(found.dtype, np.integer):
+        raise InputError(
+            f"a history has the shape {found.shape} and type {found.dtype}: expected item ordinals as integers (m,)"
+        )
+    if found.size and not 0 <= found.min() <= found.max() < items:
+        wrong = int(found.min() if found.min() < 0 else found.max())
+        raise InputError(f"a history names item {wrong}: expected ordinals from 0 below {items}")
+    given = np.ones(len(found)) if weights is None else np.asarray(weights, np.float64)
+    if given.shape != found.shape or not np.isfinite(given).all() or (given < 0).any():
+        raise InputError(
+            f"a history of {len(found)} items has weights of shape {given.shape}: expected one per item, "
+            "finite and not below 0"
+        )
+    unique, where = np.unique(found, return_inverse=True)
+    summed: Doubles = np.bincount(where, given, minlength=len(unique)).astype(np.float64)
+    return Interactions(np.array([0, len(unique)], np.int64), unique.astype(np.int32)), summed
+
+
+def blocks(
+    catalogue: Catalogue, histories: Interactions, weights: npt.NDArray[np.float64] | None
+) -> Iterator[Block]:
+    """Cut users that have a history into blocks of about equal lengths, so that little is padding."""
+    counts = histories.counts()
+    order = np.argsort(counts, kind="stable")
+    order = order[counts[order] > 0]
+    width = catalogue.vectors.shape[1]
+    while len(order):
+        # The longest histories first: a block is as wide as its longest.
+        longest = int(counts[order[-1]])
+        size = max(1, min(BLOCK_USERS, BLOCK_VALUES // (longest * width)))
+        users, order = order[-size:], order[:-size]
+        yield _block(catalogue, histories, weights, users)
+
+
+def _block(
+    catalogue: Catalogue,
+    histories: Interactions,
+    weights: npt.NDArray[np.float64] | None,
+    users: npt.NDArray[np.int64],
+) -> Block:
+    counts = histories.counts()[users]
+    within = np.arange(counts.max())
+    present = within < counts[:, None]
+    places = np.where(present, histories.indptr[users][:, None] + within, histories.indptr[users][:, None])
+    items = histories.items[places]
+    given = present if weights is None else weights[places] * present
+    return Block(
+        users,
+        given.astype(np.float32),
+        present.astype(np.float32),
+        catalogue.vectors[items],
+        catalogue.offsets[items],
+    )
