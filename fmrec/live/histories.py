@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fmrec.artifacts.interactions import Interactions
 from fmrec.errors import InputError
 from fmrec.live.catalogue import Catalogue, Doubles, Floats, sigmoid
-from fmrec.artifacts.interactions import Interactions
 
 BLOCK_VALUES = 1 << 22
 """Values of history vectors held at once, 16 MiB."""
