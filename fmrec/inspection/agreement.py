@@ -16,6 +16,8 @@ from fmrec.inspection.times import seconds_reader
 
 FITS = 0.9
 """The share of a field's values that a setting has to read."""
+FEWEST_MATCHED = 0.05
+"""The share of the interactions' ids that have to be described."""
 SAME_ENCODINGS = ({LATIN1, CP1252}, {UTF16, UTF16LE, UTF16BE})
 
 
@@ -226,10 +228,13 @@ def _attributes(
         there = {cell for cell in interactions.columns[name] if isinstance(cell, str)}
         own = {cell for cell in table.columns[attributes.id] if isinstance(cell, str)}
         separated = of == "item" and dataset.interactions.item_separator is not None
-        if there and own and not separated and not there & own:
+        matched = len(there & own)
+        if there and own and not separated and matched < FEWEST_MATCHED * len(there):
+            how_many = f"only {matched}" if matched else "none"
+            example = min(own - there, default="")
             found.append(
-                f"{section}.id is {attributes.id!r}: none of its {len(own)} values is a {of} of the interactions "
-                f"({min(own)!r} against {min(there)!r})"
+                f"{section}.id is {attributes.id!r}: {how_many} of the {len(there)} {of}s of the interactions "
+                f"{'is' if matched < 2 else 'are'} there ({example!r} against {min(there - own)!r})"
             )
     return found
 

@@ -221,6 +221,14 @@ def _recipes(found: Inspection, seen: Sequence[Seen], wide: Sequence[Table], cho
     if unreadable:
         largest = max(unreadable, key=lambda entry: entry.group.size)
         found.recipe = Recipe(str(largest.recipe), largest.sentence)
+    nested = [entry for entry in seen if entry.table.nested and "user" in entry.roles.choices]
+    if chosen is None and found.recipe is None and nested:
+        largest_nested = max(nested, key=lambda entry: entry.table.group.size)
+        found.recipe = Recipe(
+            "nested-lists",
+            f"{largest_nested.table.group.path} has a user per line, and what may be items in lists of objects "
+            f"({_listed(largest_nested.table.nested)})",
+        )
     if chosen is None and found.recipe is None:
         found.question = _ask_for_roles(found, seen)
 

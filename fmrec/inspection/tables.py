@@ -71,6 +71,8 @@ class Table:
     notes: tuple[str, ...] = ()
     profiles: dict[str, Profile] = field(default_factory=dict)
     estimated_rows: int = 0
+    nested: tuple[str, ...] = ()
+    """Fields that hold lists of objects."""
 
     @property
     def rows(self) -> int:
@@ -220,7 +222,7 @@ def _json_table(group: Group, samples: Sequence[Sample], encoding: Encoding) -> 
     bad = (BadRows("not a JSON object", len(rows.bad), tuple(rows.bad[:BAD_EXAMPLES])),) if rows.bad else ()
     return Table(
         group, "jsonl", encoding, None, False, "keys", rows.columns, bad, whole and len(lines) < ROWS_SAMPLED,
-        notes=tuple(notes), estimated_rows=rows.rows if whole else round(group.size / max(size, 1) * len(lines)),
+        notes=tuple(notes), nested=tuple(sorted(rows.nested_lists)), estimated_rows=rows.rows if whole else round(group.size / max(size, 1) * len(lines)),
     )  # fmt: skip
 
 
