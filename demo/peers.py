@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from demo.cloud import Cloud
+from fmrec.artifacts import layout
 from fmrec.artifacts.encoded_run import EncodedRun, open_encoded
 from fmrec.artifacts.interactions import Interactions
 from fmrec.model.factorization_machine import FactorizationMachine
@@ -33,14 +34,14 @@ Vectors = NDArray[np.float32]
 def download_encoding(cloud: Cloud, bucket: str, run: str, folder: Path) -> EncodedRun:
     """Copy what an encoding says of users and items, but for the channels, and open it."""
     s3 = cloud.client("s3")
-    prefix = f"encoded/{run}/"
-    for part in ("manifest.json", "feature_index/", "seen/", "heldout/"):
+    prefix = f"{layout.ENCODED}{run}/"
+    for part in (layout.MANIFEST, layout.FEATURE_INDEX, layout.SEEN, layout.HELDOUT):
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix + part):
             for stored in page.get("Contents", []):
                 path = folder / stored["Key"].removeprefix(prefix)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 s3.download_file(bucket, stored["Key"], str(path))
-    return open_encoded(str(folder / "manifest.json"))
+    return open_encoded(str(folder / layout.MANIFEST))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from demo.cloud import Cloud
 from demo.movielens import MovieLens
+from fmrec.artifacts import layout
 from fmrec.artifacts.manifest import Manifest
 from fmrec.errors import FmrecError
 from fmrec.execution.state_machine import TRAINING_LOG_GROUP, Execution, JobStarted, log_lines
@@ -97,12 +98,12 @@ class Recommended:
 
 def read_manifest(cloud: Cloud, bucket: str, run: str) -> Manifest:
     """The encoding's manifest."""
-    return Manifest.from_json(_object(cloud, bucket, f"encoded/{run}/manifest.json"))
+    return Manifest.from_json(_object(cloud, bucket, f"{layout.ENCODED}{run}/{layout.MANIFEST}"))
 
 
 def read_run_report(cloud: Cloud, bucket: str, run: str) -> dict[str, Any]:
     """The report that the workflow itself wrote."""
-    document: dict[str, Any] = json.loads(_object(cloud, bucket, f"runs/{run}/report.json"))
+    document: dict[str, Any] = json.loads(_object(cloud, bucket, f"{layout.RUNS}{run}/{layout.REPORT}"))
     return document
 
 

@@ -14,6 +14,7 @@ from demo.cloud import ROOT, Cloud, cdk, cloud
 from demo.collect import collect
 from demo.figures import print_figures, print_how_to_use, say
 from demo.movielens import MovieLens, fetch
+from fmrec.artifacts import layout
 from fmrec.commands.run import PIPELINE_STACK, STORAGE_STACK
 from fmrec.execution.progress import Progress
 from fmrec.execution.state_machine import Execution, follow, stack_outputs, start
@@ -90,8 +91,10 @@ def deploy(target: Cloud, clock: Clock) -> None:
 
 def upload(target: Cloud, bucket: str, data: MovieLens) -> None:
     """Put the ratings where the deployed data set document expects them."""
-    say(f"uploading {data.ratings.name} to s3://{bucket}/raw/interactions/")
-    target.client("s3").upload_file(str(data.ratings), bucket, "raw/interactions/ratings.csv")
+    say(f"uploading {data.ratings.name} to s3://{bucket}/{layout.DEFAULT_INTERACTIONS}")
+    target.client("s3").upload_file(
+        str(data.ratings), bucket, f"{layout.DEFAULT_INTERACTIONS}{data.ratings.name}"
+    )
 
 
 def execute(target: Cloud, state_machine: str, task: str, show_logs: bool) -> Execution:

@@ -8,6 +8,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
+from fmrec.artifacts import layout
 from stacks import bundles
 from stacks.access import (
     Permission,
@@ -73,9 +74,9 @@ class EncodingJob(Construct):
     def _permit(self, storage: StorageStack) -> None:
         grant(
             self.role,
-            *read_objects(storage, "raw/", "encoded/"),
-            write_objects(storage, "encoded/"),
-            delete_objects(storage, "encoded/"),
+            *read_objects(storage, layout.RAW, layout.ENCODED),
+            write_objects(storage, layout.ENCODED),
+            delete_objects(storage, layout.ENCODED),
             # The writer aborts what a failed attempt left open under its own prefix.
             Permission(["s3:ListBucketMultipartUploads"], [storage.data.bucket_arn]),
             use_key(storage.key, write=True),

@@ -11,6 +11,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from fmrec.artifacts import layout
 from fmrec.execution.execution_input import TASKS
 from fmrec.instances.permissions import INCREASE_ACTIONS, READ_ACTIONS
 from fmrec.registry.packages import group_name
@@ -31,12 +32,6 @@ from stacks.storage import StorageStack
 
 RUNTIME = lambda_.Runtime.PYTHON_3_13
 """What the layer's wheels are built for (scripts/build_lambda_layer.py)."""
-
-CHAMPION = "champion/"
-"""Prefix of the data bucket under which the model that serves is recorded."""
-
-CACHE = "cache/account.json"
-"""Object of the data bucket that keeps quotas and prices for a while."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +62,7 @@ def function_settings(settings: Settings, data_bucket: str, models_arn: str) -> 
             timeout_seconds=120,
             environment={
                 "INSTANCE_POLICY": json.dumps(settings.instances.policy),
-                "CACHE_URI": f"s3://{data_bucket}/{CACHE}",
+                "CACHE_URI": f"s3://{data_bucket}/{layout.ACCOUNT_CACHE}",
             },
         ),
         "evaluate_ranking": FunctionSettings(
@@ -177,7 +172,9 @@ class Functions(Construct):
         groups = [self._models_arn(task) for task in TASKS]
         for name, permissions in {
             "check_input": [
-                *read_objects(storage, "encoded/", "embeddings/", "evaluations/", CHAMPION),
+                *read_objects(
+                    storage, layout.ENCODED, layout.EMBEDDINGS, layout.EVALUATIONS, layout.CHAMPION
+                ),
                 use_key(key),
                 self._model_packages("DescribeModelPackage"),
             ],
@@ -194,14 +191,14 @@ class Functions(Construct):
                 ),
                 self._model_packages("CreateModelPackage", "UpdateModelPackage"),
                 # SageMaker looks at what is registered in the caller's name.
-                *read_objects(storage, "models/"),
+                *read_objects(storage, layout.MODELS),
                 Permission(["ecr:BatchGetImage", "ecr:DescribeImages"], [self._image_arn]),
-                write_objects(storage, "evaluations/"),
+                write_objects(storage, layout.EVALUATIONS),
                 use_key(key, write=True),
             ],
             "choose_instances": [
-                *read_objects(storage, "encoded/", CACHE),
-                write_objects(storage, CACHE),
+                *read_objects(storage, layout.ENCODED, layout.ACCOUNT_CACHE),
+                write_objects(storage, layout.ACCOUNT_CACHE),
                 use_key(key, write=True),
                 without_resource(
                     *READ_ACTIONS,
@@ -209,45 +206,45 @@ class Functions(Construct):
                 ),
             ],
             "export_embeddings": [
-                *read_objects(storage, "encoded/", "models/"),
-                write_objects(storage, "embeddings/"),
+                *read_objects(storage, layout.ENCODED, layout.MODELS),
+                write_objects(storage, layout.EMBEDDINGS),
                 use_key(key, write=True),
             ],
             "publish_recommendations": [
-                *read_objects(storage, "encoded/", "embeddings/", "neighbours/"),
-                write_objects(storage, "recommendations/"),
+                *read_objects(storage, layout.ENCODED, layout.EMBEDDINGS, layout.NEIGHBOURS),
+                write_objects(storage, layout.RECOMMENDATIONS),
                 use_key(key, write=True),
                 Permission(["dynamodb:BatchWriteItem"], [table]),
             ],
             "publish_popular": [
-                *read_objects(storage, "encoded/"),
+                *read_objects(storage, layout.ENCODED),
                 use_key(key),
                 Permission(["dynamodb:BatchWriteItem"], [table]),
             ],
             "evaluate_ranking": [
-                *read_objects(storage, "encoded/", "embeddings/", CHAMPION),
-                write_objects(storage, "evaluations/"),
+                *read_objects(storage, layout.ENCODED, layout.EMBEDDINGS, layout.CHAMPION),
+                write_objects(storage, layout.EVALUATIONS),
                 use_key(key, write=True),
             ],
             "smoke_test_endpoint": [
-                *read_objects(storage, "encoded/", "embeddings/"),
+                *read_objects(storage, layout.ENCODED, layout.EMBEDDINGS),
                 use_key(key),
                 Permission(["dynamodb:GetItem"], [table]),
                 Permission(["sagemaker:InvokeEndpoint"], [ranks]),
             ],
             "choose_threshold": [
-                *read_objects(storage, "encoded/", "scores/"),
-                write_objects(storage, "predictions/"),
+                *read_objects(storage, layout.ENCODED, layout.SCORES),
+                write_objects(storage, layout.PREDICTIONS),
                 use_key(key, write=True),
             ],
             "smoke_test_scoring": [
-                *read_objects(storage, "encoded/", "scores/"),
+                *read_objects(storage, layout.ENCODED, layout.SCORES),
                 use_key(key),
                 Permission(["sagemaker:InvokeEndpoint"], [scores]),
             ],
             "write_report": [
-                *read_objects(storage, CHAMPION),
-                write_objects(storage, "runs/", CHAMPION),
+                *read_objects(storage, layout.CHAMPION),
+                write_objects(storage, layout.RUNS, layout.CHAMPION),
                 use_key(key, write=True),
             ],
         }.items():

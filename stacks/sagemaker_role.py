@@ -5,6 +5,7 @@ from __future__ import annotations
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from fmrec.artifacts import layout
 from stacks.access import (
     Permission,
     attach_volumes,
@@ -36,8 +37,8 @@ class SageMakerRole(iam.Role):
         repositories = [images.repository_arn(algorithm) for algorithm in ALGORITHMS]
         grant(
             self,
-            *read_objects(storage, "encoded/", "embeddings/", "models/"),
-            write_objects(storage, "models/", "neighbours/", "scores/"),
+            *read_objects(storage, layout.ENCODED, layout.EMBEDDINGS, layout.MODELS),
+            write_objects(storage, layout.MODELS, layout.NEIGHBOURS, layout.SCORES),
             use_key(storage.key, write=True),
             *attach_volumes(storage.key),
             Permission(

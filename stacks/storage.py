@@ -13,10 +13,8 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
+from fmrec.artifacts import layout
 from stacks.settings import Retention, Settings
-
-INTERMEDIATE_PREFIXES = ("encoded/", "embeddings/", "neighbours/", "scores/")
-"""What a run can make again; raw/, models/, recommendations/, predictions/ and runs/ never expire."""
 
 
 class StorageStack(Stack):
@@ -114,7 +112,7 @@ class StorageStack(Stack):
                         prefix=prefix,
                         expiration=Duration.days(retention.intermediate_days),
                     )
-                    for prefix in INTERMEDIATE_PREFIXES
+                    for prefix in layout.INTERMEDIATE
                 ),
             ],
             removal_policy=removal,
@@ -170,7 +168,7 @@ class StorageStack(Stack):
             (
                 "DataBucket",
                 self.data.bucket_name,
-                "Put interactions under raw/; everything else lies beside it.",
+                f"Put interactions under {layout.RAW}; everything else lies next to it.",
             ),
             ("RecommendationsTable", self.table.table_name, "DynamoDB table of recommendations by user_id."),
             ("NotificationsTopic", self.topic.topic_arn, "Subscribe to hear how runs ended."),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fmrec.artifacts import layout
 from fmrec.artifacts.feature_index import FeatureIndex
 from fmrec.artifacts.interactions import Interactions, from_pairs
 from fmrec.artifacts.manifest import Manifest
@@ -33,11 +34,11 @@ class EncodedRun:
 
     @functools.cached_property
     def feature_index(self) -> FeatureIndex:
-        return FeatureIndex(self._encoded("feature_index/"))
+        return FeatureIndex(self._encoded(layout.FEATURE_INDEX))
 
     @functools.cached_property
     def _seen(self) -> SortedParquet:
-        return SortedParquet(self._encoded("seen/"), "user_column", ["item_column"])
+        return SortedParquet(self._encoded(layout.SEEN), "user_column", ["item_column"])
 
     def seen(self, first_user: int, end_user: int) -> Interactions:
         """What the users ``[first_user, end_user)`` have met in training."""
@@ -49,7 +50,7 @@ class EncodedRun:
 
     @functools.cached_property
     def _heldout(self) -> SortedParquet:
-        return SortedParquet(self._encoded("heldout/"), "user_column", ["item_column", "relevant"])
+        return SortedParquet(self._encoded(layout.HELDOUT), "user_column", ["item_column", "relevant"])
 
     def relevant(self, first_user: int, end_user: int) -> Interactions:
         """The held-out items that the users ``[first_user, end_user)`` liked."""

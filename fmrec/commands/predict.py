@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from fmrec.artifacts import layout
 from fmrec.commands.run import STORAGE_STACK
 from fmrec.errors import InputError
 from fmrec.execution.state_machine import stack_outputs
@@ -15,7 +16,7 @@ from fmrec.predictions.served_model import Served, read
 
 BUCKET_OUTPUT = "DataBucket"
 """The storage stack's output that names the data bucket."""
-SERVED_KEY = "champion/predict-rating.json"
+SERVED_KEY = layout.SCORING_RECORD
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

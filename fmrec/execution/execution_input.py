@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from fmrec.artifacts import layout
 from fmrec.dataset import Dataset
 from fmrec.dataset.labels import check_predictor
 from fmrec.errors import InputError, SettingsError
@@ -175,7 +176,7 @@ def _encoded(given: Mapping[str, Any]) -> str | None:
     if not isinstance(found, str) or not RUN_NAME.fullmatch(found):
         raise InputError(
             f"encoded is {found!r}: expected the name of the run that encoded the data, which is its folder "
-            "under encoded/ in the data bucket"
+            f"under {layout.ENCODED} in the data bucket"
         )
     if given.get("dataset"):
         raise InputError(

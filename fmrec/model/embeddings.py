@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmrec import recordio
+from fmrec.artifacts import layout
 from fmrec.artifacts.manifest import Manifest
 from fmrec.errors import InputError
 from fmrec.model.factorization_machine import FactorizationMachine
@@ -95,7 +96,7 @@ def export(
         ),
     }
     text = json.dumps(document, indent=2) + "\n"
-    object_store.write_bytes(object_store.join(output_uri, "embeddings.json"), text.encode())
+    object_store.write_bytes(object_store.join(output_uri, layout.EMBEDDINGS_DOCUMENT), text.encode())
     return document
 
 
@@ -128,7 +129,7 @@ def _write_items(items: _Side, output_uri: str, rows_per_part: int) -> Iterator[
     for number, (start, end) in enumerate(_parts(items.count, rows_per_part)):
         vectors, constants = items.vectors(start, end)
         labels = np.arange(start, end, dtype=np.float32)
-        key = f"items/part-{number:05}.pbr"
+        key = f"{layout.ITEMS}part-{number:05}.pbr"
         yield {
             "key": key,
             "rows": end - start,
@@ -141,7 +142,8 @@ def _write_queries(
 ) -> Iterator[dict[str, Any]]:
     for number, (start, end) in enumerate(_parts(users.count, rows_per_part)):
         vectors, constants = users.vectors(start, end)
-        key, offsets_key = f"queries/part-{number:05}.pbr", f"query_offsets/part-{number:05}.npy"
+        key = f"{layout.QUERIES}part-{number:05}.pbr"
+        offsets_key = f"{layout.QUERY_OFFSETS}part-{number:05}.npy"
         with object_store.open_output(object_store.join(output_uri, offsets_key)) as file:
             np.save(file, bias + constants)
         yield {

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fmrec.artifacts import layout
 from fmrec.artifacts.encoded_run import EncodedRun, open_encoded
 from fmrec.artifacts.feature_index import FeatureIndex
 from fmrec.errors import FormatError
@@ -81,7 +82,7 @@ def decide(
     judgement = Judgement(choice)
     names = _Names(encoded)
     for number, part in enumerate(found):
-        destination = object_store.join(output_uri, "pairs", f"part-{number:05d}.parquet")
+        destination = object_store.join(output_uri, layout.PAIRS, f"part-{number:05d}.parquet")
         with object_store.open_output(destination) as file, pq.ParquetWriter(file, PARQUET_SCHEMA) as parquet:
             for block in part.blocks():
                 judgement.add(block.scores, question.is_yes(block.labels), halves(block.users, block.items))
@@ -92,7 +93,7 @@ def decide(
             f"{manifest.test.rows}"
         )
     document = _document(judgement, encoded, model_version, chosen_on)
-    uri = object_store.join(output_uri, "decision.json")
+    uri = object_store.join(output_uri, layout.DECISION)
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     object_store.write_bytes(uri, text.encode())
     return {**document, "uri": uri}

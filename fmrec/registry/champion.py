@@ -12,6 +12,7 @@ import json
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 
+from fmrec.artifacts import layout
 from fmrec.errors import FormatError
 from fmrec.storage import object_store
 
@@ -45,7 +46,7 @@ class Champion:
 
 def place(root: str) -> str:
     """Where the champion is recorded under the data bucket's URI."""
-    return object_store.join(root, "champion", "model.json")
+    return object_store.join(root, layout.CHAMPION_RECORD)
 
 
 def promote(champion: Champion, uri: str, *, previous: str | None = None) -> Champion:
@@ -78,7 +79,7 @@ def promote(champion: Champion, uri: str, *, previous: str | None = None) -> Cha
     new = replace(
         champion,
         since=now.isoformat(timespec="seconds"),
-        kept_at=object_store.join(uri.rsplit("/", 1)[0], "history", name),
+        kept_at=object_store.join(uri.rsplit("/", 1)[0], layout.CHAMPION_HISTORY, name),
         previous=previous,
     )
     # The history first: a champion must not name a file that isn't there.

@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from fmrec.artifacts import layout
 from fmrec.errors import FormatError
 from fmrec.storage import object_store
 
@@ -39,7 +40,7 @@ class ModelRecord:
 
 def place(root: str, run: str) -> str:
     """Where a run's record lies under the data bucket's URI."""
-    return object_store.join(root, "evaluations", run, "model.json")
+    return object_store.join(root, layout.EVALUATIONS, run, layout.MODEL_RECORD)
 
 
 def write(record: ModelRecord, uri: str) -> None:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from fmrec.artifacts import layout
 from fmrec.errors import InputError
 from fmrec.execution import execution_input
 from fmrec.registry import champion, model_record, packages
@@ -113,7 +114,7 @@ def resolve(
                 "status": "Approved",
                 "record_uri": model_record.place(root, wanted.run),
             },
-            "embeddings_uri": wanted.embeddings_uri.removesuffix("embeddings.json"),
+            "embeddings_uri": wanted.embeddings_uri.removesuffix(layout.EMBEDDINGS_DOCUMENT),
             "embeddings": _embeddings(wanted, wanted.embeddings_uri),
             "metrics": wanted.metrics,
             "verdict": {"passed": True, "sentence": _sentence(kind, wanted)},

@@ -7,13 +7,14 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from fmrec.execution import execution_input
+from fmrec.execution.function_contracts import CheckInputEvent
 from fmrec.registry import model_registry, promotion
 
 logger = Logger(service="check_input")
 
 
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def handler(event: CheckInputEvent, context: LambdaContext) -> dict[str, Any]:
     """Answer run, dataset, encoded, hyperparameters, serving and promotion as resolved."""
     run, given, defaults = event["run"], event["input"], event["defaults"]
     if promotion.is_wanted(given):

@@ -6,12 +6,13 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from fmrec.execution import quality_gate
+from fmrec.execution.function_contracts import CheckQualityEvent
 
 logger = Logger(service="check_quality")
 
 
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def handler(event: CheckQualityEvent, context: LambdaContext) -> dict[str, Any]:
     """Answer the verdict: passed, a sentence, the metrics and each check."""
     evaluation = event["evaluation"]
     if evaluation is None:

@@ -8,6 +8,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from fmrec.artifacts import training_data
+from fmrec.execution.function_contracts import ChooseInstancesEvent
 from fmrec.instances import account
 from fmrec.instances.plan import plan
 from fmrec.instances.policy import Policy
@@ -19,7 +20,7 @@ clients = account.connect()
 
 
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def handler(event: ChooseInstancesEvent, context: LambdaContext) -> dict[str, Any]:
     """Answer the plan: candidates and rejected types by step, and the cost."""
     manifest = training_data.read(event["manifest_uri"], event["hyperparameters"]["predictor_type"])
     found, prices = account.observe(clients, cache_uri=os.environ["CACHE_URI"])

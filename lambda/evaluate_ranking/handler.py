@@ -5,6 +5,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from fmrec.execution.function_contracts import EvaluateRankingEvent
 from fmrec.ranking.evaluation_step import evaluate
 from fmrec.registry import champion
 
@@ -12,7 +13,7 @@ logger = Logger(service="evaluate_ranking")
 
 
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def handler(event: EvaluateRankingEvent, context: LambdaContext) -> dict[str, Any]:
     """Answer the report that is written to ``output_uri``."""
     serving = champion.read(event["champion_uri"])
     report = evaluate(

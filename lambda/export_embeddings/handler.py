@@ -5,8 +5,10 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from fmrec.artifacts import layout
 from fmrec.artifacts.manifest import Manifest
 from fmrec.artifacts.side_feature_rows import read_side_rows
+from fmrec.execution.function_contracts import ExportEmbeddingsEvent
 from fmrec.model import embeddings
 from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.storage import object_store
@@ -15,7 +17,7 @@ logger = Logger(service="export_embeddings")
 
 
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def handler(event: ExportEmbeddingsEvent, context: LambdaContext) -> dict[str, Any]:
     """Answer where embeddings.json is, and its sizes; the parts stay there, however many they are."""
     manifest = Manifest.from_json(object_store.read_bytes(event["manifest_uri"]))
     model = FactorizationMachine.load(event["model_uri"])
@@ -27,7 +29,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         user_rows=read_side_rows(manifest, event["manifest_uri"], "user"),
     )
     answer = {
-        "uri": object_store.join(event["output_uri"], "embeddings.json"),
+        "uri": object_store.join(event["output_uri"], layout.EMBEDDINGS_DOCUMENT),
         "dim": exported["dim"],
         "users": exported["users"],
         "items": exported["items"],

@@ -1,17 +1,16 @@
 """Publish popular items, for users whom the model doesn't know."""
 
-from typing import Any
-
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from fmrec.execution.function_contracts import PublishPopularEvent
 from fmrec.recommendations.cold_start import publish_popular
 
 logger = Logger(service="publish_popular")
 
 
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
+def handler(event: PublishPopularEvent, context: LambdaContext) -> dict[str, int]:
     """Answer how many lists were written."""
     written = publish_popular(
         manifest_uri=event["manifest_uri"],

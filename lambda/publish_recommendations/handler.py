@@ -1,18 +1,18 @@
 """Publish the top-N of some query parts to DynamoDB and Parquet."""
 
 from collections import Counter
-from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from fmrec.execution.function_contracts import PublishRecommendationsEvent
 from fmrec.recommendations.publish import publish
 
 logger = Logger(service="publish_recommendations")
 
 
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
+def handler(event: PublishRecommendationsEvent, context: LambdaContext) -> dict[str, int]:
     """Answer how many users and recommendations were written for the parts ``[first, end)``."""
     first, end = event["parts"]
     total = Counter[str]()

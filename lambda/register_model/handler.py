@@ -5,6 +5,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from fmrec.execution.function_contracts import RegisterModelEvent
 from fmrec.registry import model_registry
 from fmrec.registry.registration import register
 
@@ -13,7 +14,7 @@ registry = model_registry.ModelRegistry(model_registry.connect())
 
 
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def handler(event: RegisterModelEvent, context: LambdaContext) -> dict[str, Any]:
     """Answer the version: group, version, arn, status, and where its record is."""
     answer = register(registry, **event)
     logger.info("registered the model", extra=answer)

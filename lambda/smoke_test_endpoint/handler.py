@@ -5,13 +5,14 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from fmrec.execution.function_contracts import SmokeTestEndpointEvent
 from fmrec.recommendations.knn_smoke_test import smoke_test
 
 logger = Logger(service="smoke_test_endpoint")
 
 
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def handler(event: SmokeTestEndpointEvent, context: LambdaContext) -> dict[str, Any]:
     """Answer whether endpoint and table agree, in a sentence, and both lists."""
     answer = smoke_test(
         endpoint_name=event["endpoint_name"],

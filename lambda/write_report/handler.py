@@ -1,11 +1,10 @@
 """Write the run's report, record what serves now, and say in a few lines what the report says."""
 
-from typing import Any
-
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from fmrec.execution import run_report
+from fmrec.execution.function_contracts import WriteReportEvent
 from fmrec.predictions import served_model
 from fmrec.predictions.served_model import Served
 from fmrec.registry import champion
@@ -15,7 +14,7 @@ logger = Logger(service="write_report")
 
 
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:
+def handler(event: WriteReportEvent, context: LambdaContext) -> dict[str, str]:
     """Answer the report's ``uri``, and a ``subject`` and ``message`` for people."""
     written = run_report.write(event["report"], event["report_uri"])
     if event["champion"] is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fmrec.artifacts import layout
 from stacks.workflow.quality_gate import CHAMPION, FOR_LISTS
 from stacks.workflow.states import (
     EXPLAIN,
@@ -36,7 +37,7 @@ CHAMPION_FIELDS = ", ".join(
 MODEL_RUN = "$exists($promotion.run) ? $promotion.run : $run"
 """The run that trained the model: a promotion has trained none."""
 
-SERVED = f"{DATA}/champion/predict-rating.json"
+SERVED = f"{DATA}/{layout.SCORING_RECORD}"
 """Where it is recorded what the scoring endpoint answers with (`fmrec.predictions.served_model`)."""
 SCORES_PAIRS = "$task = 'predict-rating' and $endpoint.status = 'InService'"
 SERVED_FIELDS = ", ".join(

@@ -7,6 +7,7 @@ of ratings never learned what people don't pick.
 
 from __future__ import annotations
 
+from fmrec.artifacts import layout
 from stacks.workflow.retrieval import EXPORT
 from stacks.workflow.states import EXPLAIN, States, decide, invoke, jsonata, merge
 from stacks.workflow.training import DATA
@@ -18,7 +19,7 @@ GOOD_ENOUGH = "Is the model good enough?"
 
 FOR_LISTS = "$task = 'recommend'"
 
-CHAMPION = f"{DATA}/champion/model.json"
+CHAMPION = f"{DATA}/{layout.CHAMPION_RECORD}"
 """Where the model that serves is recorded (`fmrec.registry.champion`)."""
 
 

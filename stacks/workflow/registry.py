@@ -8,6 +8,7 @@ in the registry.
 
 from __future__ import annotations
 
+from fmrec.artifacts import layout
 from fmrec.registry.packages import group_name
 from stacks.settings import Settings
 from stacks.workflow.states import SAGEMAKER_SDK_ERRORS, States, decide, invoke, jsonata, merge, retry, task
@@ -40,7 +41,7 @@ def register(settings: Settings, *, next_state: str) -> States:
             "verdict": jsonata("$verdict"),
             "group": jsonata(f"'{group_name(settings.prefix, '')}' & $task"),
             "image": "${FactorizationMachinesImage}",
-            "record_uri": jsonata(f"'{DATA}/evaluations/' & $run & '/model.json'"),
+            "record_uri": jsonata(f"'{DATA}/{layout.EVALUATIONS}' & $run & '/{layout.MODEL_RECORD}'"),
             "evaluation_uri": jsonata("$type($evaluation) = 'object' ? $evaluation_uri : null"),
         },
         assign={"model_package": jsonata("$states.result.Payload")},

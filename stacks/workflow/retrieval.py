@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fmrec.artifacts import layout
 from fmrec.instances.policy import Policy
 from stacks.settings import Settings
 from stacks.workflow.candidates import Candidates
@@ -95,7 +96,7 @@ def index(settings: Settings, policy: Policy) -> States:
                         "DataSource": {
                             "S3DataSource": {
                                 "S3DataType": "S3Prefix",
-                                "S3Uri": jsonata("$embeddings_uri & 'items/'"),
+                                "S3Uri": jsonata(f"$embeddings_uri & '{layout.ITEMS}'"),
                                 "S3DataDistributionType": "FullyReplicated",
                             }
                         },
@@ -149,7 +150,7 @@ def rank(settings: Settings) -> States:
         TRANSFORM,
         settings,
         job="transform",
-        input_uri="$embeddings_uri & 'queries/'",
+        input_uri=f"$embeddings_uri & '{layout.QUERIES}'",
         output_uri="$neighbours_uri",
         accept="application/jsonlines; verbose=true",
         next_state=PUBLISH,

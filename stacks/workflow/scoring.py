@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fmrec.artifacts import layout
 from stacks.settings import Settings
 from stacks.workflow.candidates import Candidates
 from stacks.workflow.serving import endpoint_of
@@ -61,7 +62,7 @@ def score(settings: Settings, *, next_state: str) -> States:
             SCORE,
             settings,
             job="scores",
-            input_uri="$encoded_uri & 'test/'",
+            input_uri=f"$encoded_uri & '{layout.TEST}'",
             output_uri="$scores_uri",
             accept=ACCEPT,
             next_state=CHOOSE_THRESHOLD,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fmrec.artifacts import layout
 from fmrec.instances.policy import Policy
 from stacks.settings import Settings
 from stacks.workflow.candidates import STEPS, Candidates
@@ -47,13 +48,13 @@ def begin(settings: Settings) -> States:
             "started": jsonata("$states.context.Execution.StartTime"),
             "execution_arn": jsonata("$states.context.Execution.Id"),
             "job_prefix": jsonata(f"'{settings.prefix}-' & {run}"),
-            "encoded_uri": jsonata(f"'{DATA}/encoded/' & {run} & '/'"),
-            "manifest_uri": jsonata(f"'{DATA}/encoded/' & {run} & '/manifest.json'"),
-            "embeddings_uri": jsonata(f"'{DATA}/embeddings/' & {run} & '/'"),
-            "neighbours_uri": jsonata(f"'{DATA}/neighbours/' & {run} & '/'"),
-            "recommendations_uri": jsonata(f"'{DATA}/recommendations/' & {run} & '/'"),
-            "evaluation_uri": jsonata(f"'{DATA}/evaluations/' & {run} & '/ranking.json'"),
-            "report_uri": jsonata(f"'{DATA}/runs/' & {run} & '/report.json'"),
+            "encoded_uri": jsonata(f"'{DATA}/{layout.ENCODED}' & {run} & '/'"),
+            "manifest_uri": jsonata(f"'{DATA}/{layout.ENCODED}' & {run} & '/{layout.MANIFEST}'"),
+            "embeddings_uri": jsonata(f"'{DATA}/{layout.EMBEDDINGS}' & {run} & '/'"),
+            "neighbours_uri": jsonata(f"'{DATA}/{layout.NEIGHBOURS}' & {run} & '/'"),
+            "recommendations_uri": jsonata(f"'{DATA}/{layout.RECOMMENDATIONS}' & {run} & '/'"),
+            "evaluation_uri": jsonata(f"'{DATA}/{layout.EVALUATIONS}' & {run} & '/{layout.RANKING}'"),
+            "report_uri": jsonata(f"'{DATA}/{layout.RUNS}' & {run} & '/{layout.REPORT}'"),
             "refusals": [],
             **{f"waited_{step}": 0 for step in STEPS},
             "chosen": {},
@@ -61,8 +62,8 @@ def begin(settings: Settings) -> States:
             "evaluation": None,
             "embeddings": {},
             "published": {"users": 0, "recommendations": 0, "table": "${Table}"},
-            "scores_uri": jsonata(f"'{DATA}/scores/' & {run} & '/'"),
-            "predictions_uri": jsonata(f"'{DATA}/predictions/' & {run} & '/'"),
+            "scores_uri": jsonata(f"'{DATA}/{layout.SCORES}' & {run} & '/'"),
+            "predictions_uri": jsonata(f"'{DATA}/{layout.PREDICTIONS}' & {run} & '/'"),
             "decision": None,
             "tuned": None,
         },
@@ -114,8 +115,8 @@ def encode(settings: Settings, *, next_state: str) -> States:
                 "$type($encoded) = 'string'",
                 CHOOSE,
                 {
-                    "encoded_uri": jsonata(f"'{DATA}/encoded/' & $encoded & '/'"),
-                    "manifest_uri": jsonata(f"'{DATA}/encoded/' & $encoded & '/manifest.json'"),
+                    "encoded_uri": jsonata(f"'{DATA}/{layout.ENCODED}' & $encoded & '/'"),
+                    "manifest_uri": jsonata(f"'{DATA}/{layout.ENCODED}' & $encoded & '/{layout.MANIFEST}'"),
                 },
             ),
             otherwise=ENCODE,
@@ -151,7 +152,7 @@ def encoding_job(
             "JobName": "${EncodingJob}",
             "Arguments": {
                 "--dataset": jsonata("$string($dataset)"),
-                "--raw": f"{DATA}/raw/",
+                "--raw": f"{DATA}/{layout.RAW}",
                 "--output": jsonata(output),
                 "--run": jsonata("$run"),
                 **({"--validation": "true"} if validation else {}),
@@ -244,7 +245,7 @@ def training_job(
         "AlgorithmSpecification": {"TrainingImage": image, "TrainingInputMode": input_mode},
         "HyperParameters": hyperparameters,
         "InputDataConfig": channels,
-        "OutputDataConfig": {"S3OutputPath": f"{DATA}/models/", "KmsKeyId": "${Key}"},
+        "OutputDataConfig": {"S3OutputPath": f"{DATA}/{layout.MODELS}", "KmsKeyId": "${Key}"},
         "ResourceConfig": resources(),
         "StoppingCondition": stopping,
         **({"EnableManagedSpotTraining": True} if policy.spot_training else {}),

@@ -8,6 +8,7 @@ SageMaker keeps: how many jobs, and how long each may run, at the price of the i
 
 from __future__ import annotations
 
+from fmrec.artifacts import layout
 from fmrec.instances.policy import Policy
 from stacks.settings import Settings
 from stacks.workflow.candidates import Candidates, choose
@@ -57,7 +58,7 @@ def tune(settings: Settings, policy: Policy) -> States:
         encoding_job(
             CUT,
             settings,
-            output="$encoded_uri & 'tuning/'",
+            output=f"$encoded_uri & '{layout.TUNING}'",
             record="tuning_encoding",
             validation=True,
             next_state=PLAN,
@@ -172,7 +173,7 @@ def _tuning_job(name: str, policy: Policy) -> State:
                     "DataSource": {
                         "S3DataSource": {
                             "S3DataType": "S3Prefix",
-                            "S3Uri": jsonata(f"$encoded_uri & 'tuning/{channel}/'"),
+                            "S3Uri": jsonata(f"$encoded_uri & '{layout.TUNING}{channel}/'"),
                             "S3DataDistributionType": policy.data_distribution
                             if channel == "train"
                             else "FullyReplicated",
@@ -181,7 +182,7 @@ def _tuning_job(name: str, policy: Policy) -> State:
                 }
                 for channel in ("train", "test")
             ],
-            "OutputDataConfig": {"S3OutputPath": f"{DATA}/models/", "KmsKeyId": "${Key}"},
+            "OutputDataConfig": {"S3OutputPath": f"{DATA}/{layout.MODELS}", "KmsKeyId": "${Key}"},
             "ResourceConfig": resources(),
             "StoppingCondition": {
                 "MaxRuntimeInSeconds": seconds,

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fmrec.artifacts.manifest import Channel, Manifest, Rows
+from fmrec.execution.function_contracts import ANSWERS, keys_of
 from fmrec.model.factorization_machine import FactorizationMachine
 from stacks import bundles
 
@@ -167,6 +168,9 @@ def invoke(cloud: tuple[SmallCloud, str], tmp_path: Path) -> Invoke:
         )
         assert done.returncode == 0, done.stderr
         answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        if "errorType" not in answer:
+            required, optional = keys_of(ANSWERS[function])
+            assert required <= set(answer) <= required | optional
         return answer
 
     return call

@@ -1,0 +1,275 @@
+"""What the Lambda functions are sent and answer: one type each, for the handlers and for the state machine.
+
+A handler's ``event`` has its type from `EVENTS`; tests hold the arguments of every state that invokes a function
+to the same type, and what the states read of an answer, and what the handlers answer, to `ANSWERS`.
+"""
+
+from typing import Any, NotRequired, TypedDict
+
+Document = dict[str, Any]
+"""JSON whose form is said elsewhere (docs/contracts.md)."""
+
+
+class CheckInputEvent(TypedDict):
+    run: str
+    input: Any
+    defaults: Document
+
+
+class CheckInputAnswer(TypedDict):
+    """The input as resolved."""
+
+    run: str
+    task: str
+    thresholds: Document
+    dataset: Document | str | None
+    encoded: str | None
+    hyperparameters: dict[str, str]
+    serving: Document
+    promotion: Document | None
+    tuning: Document | None
+
+
+class ChooseInstancesEvent(TypedDict):
+    manifest_uri: str
+    hyperparameters: dict[str, str]
+    serving: Document
+    task: str
+
+
+class ChooseInstancesAnswer(TypedDict):
+    """The plan (docs/instances.md)."""
+
+    sizes: Document
+    steps: dict[str, Document]
+    cost: Document
+    notes: list[str]
+    neighbours: int
+
+
+class EvaluateRankingEvent(TypedDict):
+    manifest_uri: str
+    embeddings_uri: str
+    champion_uri: str
+    output_uri: str
+
+
+class EvaluateRankingAnswer(TypedDict):
+    """What is written to ``ranking.json``."""
+
+    k: int
+    users: int
+    items: int
+    run: str
+    model: Document
+    baselines: dict[str, Document]
+    champion: Document | None
+    comparisons: dict[str, Document]
+    seconds: float
+
+
+class CheckQualityEvent(TypedDict):
+    metrics: dict[str, float]
+    evaluation: Document | None
+    thresholds: Document
+
+
+class CheckQualityAnswer(TypedDict):
+    passed: bool
+    sentence: str
+    metrics: dict[str, float]
+    checks: list[Document]
+
+
+class ExportEmbeddingsEvent(TypedDict):
+    model_uri: str
+    manifest_uri: str
+    output_uri: str
+
+
+class ExportEmbeddingsAnswer(TypedDict):
+    """Where ``embeddings.json`` is, and its sizes; parts are counts here."""
+
+    uri: str
+    dim: int
+    users: int
+    items: int
+    item_parts: int
+    query_parts: int
+
+
+class RegisterModelEvent(TypedDict):
+    model: Document
+    verdict: Document
+    group: str
+    image: str
+    record_uri: str
+    evaluation_uri: str | None
+
+
+class RegisterModelAnswer(TypedDict):
+    group: str
+    version: int
+    arn: str
+    status: str
+    record_uri: str
+
+
+class PublishRecommendationsEvent(TypedDict):
+    manifest_uri: str
+    embeddings_uri: str
+    neighbours_uri: str
+    output_uri: str
+    table: str
+    parts: list[int]
+    """``[first, end)``."""
+    per_user: int
+    model_version: str
+    exclude_seen: bool
+    filters: Document
+
+
+class PublishRecommendationsAnswer(TypedDict):
+    """Sums over the query parts."""
+
+    users: int
+    recommendations: int
+    ranked_exactly: int
+
+
+class PublishPopularEvent(TypedDict):
+    manifest_uri: str
+    table: str
+    per_user: int
+    model_version: str
+    filters: Document
+    segments_uri: NotRequired[str]
+
+
+class PublishPopularAnswer(TypedDict):
+    lists: int
+
+
+class SmokeTestEndpointEvent(TypedDict):
+    endpoint_name: str
+    manifest_uri: str
+    embeddings_uri: str
+    table: str
+    exclude_seen: bool
+    filters: Document
+
+
+class SmokeTestEndpointAnswer(TypedDict):
+    passed: bool
+    sentence: str
+    user_id: str
+    published: list[str]
+    answered: list[str]
+
+
+class ChooseThresholdEvent(TypedDict):
+    manifest_uri: str
+    scores_uri: str
+    output_uri: str
+    model_version: str
+
+
+class ChooseThresholdAnswer(TypedDict):
+    """What is written to ``decision.json``, and where."""
+
+    version: int
+    model_version: str
+    encoded_by: str
+    predictor_type: str
+    level: float | None
+    threshold: float
+    calibration: Document | None
+    rows: Document
+    judged: Document
+    curve: Document | None
+    sentence: str
+    uri: str
+
+
+class SmokeTestScoringEvent(TypedDict):
+    endpoint_name: str
+    manifest_uri: str
+    scores_uri: str | None
+
+
+class SmokeTestScoringAnswer(TypedDict):
+    passed: bool
+    sentence: str
+    user_id: str | None
+    item_id: str | None
+    scored: float | None
+    as_json: float
+    as_recordio: float
+
+
+class WriteReportEvent(TypedDict):
+    report: Document
+    report_uri: str
+    champion: Document | None
+    champion_uri: str
+    served: Document | None
+    served_uri: str
+
+
+class WriteReportAnswer(TypedDict):
+    uri: str
+    subject: str
+    message: str
+
+
+class ExplainFailureEvent(TypedDict):
+    failure: Document
+    execution_arn: str
+
+
+class ExplainFailureAnswer(TypedDict):
+    error: str
+    sentence: str
+    subject: str
+
+
+EVENTS: dict[str, type] = {
+    "check_input": CheckInputEvent,
+    "choose_instances": ChooseInstancesEvent,
+    "evaluate_ranking": EvaluateRankingEvent,
+    "check_quality": CheckQualityEvent,
+    "export_embeddings": ExportEmbeddingsEvent,
+    "register_model": RegisterModelEvent,
+    "publish_recommendations": PublishRecommendationsEvent,
+    "publish_popular": PublishPopularEvent,
+    "smoke_test_endpoint": SmokeTestEndpointEvent,
+    "choose_threshold": ChooseThresholdEvent,
+    "smoke_test_scoring": SmokeTestScoringEvent,
+    "write_report": WriteReportEvent,
+    "explain_failure": ExplainFailureEvent,
+}
+"""Function → what it is sent."""
+
+ANSWERS: dict[str, type] = {
+    "check_input": CheckInputAnswer,
+    "choose_instances": ChooseInstancesAnswer,
+    "evaluate_ranking": EvaluateRankingAnswer,
+    "check_quality": CheckQualityAnswer,
+    "export_embeddings": ExportEmbeddingsAnswer,
+    "register_model": RegisterModelAnswer,
+    "publish_recommendations": PublishRecommendationsAnswer,
+    "publish_popular": PublishPopularAnswer,
+    "smoke_test_endpoint": SmokeTestEndpointAnswer,
+    "choose_threshold": ChooseThresholdAnswer,
+    "smoke_test_scoring": SmokeTestScoringAnswer,
+    "write_report": WriteReportAnswer,
+    "explain_failure": ExplainFailureAnswer,
+}
+"""Function → what it answers."""
+
+
+def keys_of(contract: type) -> tuple[frozenset[str], frozenset[str]]:
+    """The keys that a typed document must have, and those that it may have as well."""
+    required: frozenset[str] = contract.__required_keys__  # type: ignore[attr-defined]
+    optional: frozenset[str] = contract.__optional_keys__  # type: ignore[attr-defined]
+    return required, optional

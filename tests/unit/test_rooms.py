@@ -1,0 +1,127 @@
+"""Who may import whom: the rooms' borders, and no circle between modules or rooms."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+FORBIDDEN = {
+    "stacks": {"pyspark", "boto3", "localcloud", "algorithms", "demo"},
+    "lambda": {"aws_cdk", "pyspark", "stacks", "localcloud", "algorithms", "demo"},
+    "glue_jobs": {"aws_cdk", "stacks", "localcloud", "algorithms", "demo"},
+    "fmrec": {"aws_cdk", "stacks", "localcloud", "algorithms", "demo"},
+    "algorithms": {"aws_cdk", "stacks", "localcloud", "demo"},
+    "localcloud": {"aws_cdk", "stacks", "fmrec", "demo"},
+    "demo": {"aws_cdk", "stacks", "algorithms"},
+}
+"""Top-level packages that a room must not import, anywhere in a file."""
+
+SPARK_ROOMS = ("fmrec/encoding/", "fmrec/spark_source/")
+"""All of fmrec that may import Spark."""
+
+CODEC = {"numpy", "scipy", "fmrec"}
+"""What `fmrec.recordio` may import outside the standard library; SciPy only inside functions."""
+
+
+def sources(folder: str) -> list[Path]:
+    return sorted(path for path in (ROOT / folder).rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@functools.cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(nodes: Iterator[ast.AST], known: frozenset[str]) -> Iterator[str]:
+    """Full names of imported modules; of ``from package import name`` the module ``package.name`` if there is one."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if full in known else node.module
+
+
+def at_import(body: list[ast.stmt]) -> Iterator[ast.AST]:
+    """Statements that run when the module is imported; not those for type checkers alone."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.If) and "TYPE_CHECKING" not in ast.unparse(node.test):
+            yield from at_import([*node.body, *node.orelse])
+        elif isinstance(node, ast.Try):
+            yield from at_import([*node.body, *node.orelse, *node.finalbody])
+
+
+def graph(folder: str) -> dict[str, set[str]]:
+    """Module → the modules of the same folder that importing it imports."""
+    paths = {module_name(path): path for path in sources(folder)}
+    known = frozenset(paths)
+    return {
+        name: {other for other in imported(at_import(tree(path).body), known) if other in known} - {name}
+        for name, path in paths.items()
+    }
+
+
+@pytest.mark.parametrize("room", FORBIDDEN)
+def test_no_room_imports_what_is_none_of_its_business(room: str) -> None:
+    found = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in sources(room)
+        for name in imported(ast.walk(tree(path)), frozenset())
+        if name.split(".")[0] in FORBIDDEN[room]
+    ]
+    assert found == []
+
+
+def test_spark_is_imported_in_its_rooms_only() -> None:
+    found = [
+        path.relative_to(ROOT).as_posix()
+        for path in sources("fmrec")
+        if any(name.split(".")[0] == "pyspark" for name in imported(ast.walk(tree(path)), frozenset()))
+    ]
+    assert [path for path in found if not path.startswith(SPARK_ROOMS)] == []
+
+
+def test_the_codec_needs_numpy_alone() -> None:
+    import sys
+
+    for path in sources("fmrec/recordio"):
+        everywhere = {name.split(".")[0] for name in imported(ast.walk(tree(path)), frozenset())}
+        at_once = {name.split(".")[0] for name in imported(at_import(tree(path).body), frozenset())}
+        assert everywhere - set(sys.stdlib_module_names) <= CODEC, path
+        assert "scipy" not in at_once, path
+
+
+@pytest.mark.parametrize("folder", ["fmrec", "stacks", "algorithms", "localcloud", "demo"])
+def test_no_module_imports_itself_by_a_detour(folder: str) -> None:
+    try:
+        TopologicalSorter(graph(folder)).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle of imports: {' → '.join(reversed(error.args[1]))}")
+
+
+def test_no_room_of_fmrec_imports_itself_by_a_detour() -> None:
+    rooms: dict[str, set[str]] = {}
+    for name, others in graph("fmrec").items():
+        room = ".".join(name.split(".")[:2])
+        rooms.setdefault(room, set()).update(".".join(other.split(".")[:2]) for other in others)
+    for room, others in rooms.items():
+        others.discard(room)
+        others.discard("fmrec")
+    try:
+        TopologicalSorter(rooms).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle of rooms: {' → '.join(reversed(error.args[1]))}")
