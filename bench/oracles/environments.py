@@ -1,4 +1,4 @@
-"""Environments with the retired packages that our formats are held to, each by itself under build/oracles/.
+"""Environments with the packages of others that this project is held to, each by itself under build/oracles/.
 
 They are made when they are missing (PyPI only), and kept. Nothing of them is installed into .venv: MXNet needs
 a NumPy of its own, and SDK v2 brings half of PyPI if it is let.
@@ -24,6 +24,8 @@ ENVIRONMENTS = ROOT / "build" / "oracles"
 
 # The serializer needs three of the SDK's some eighty dependencies.
 SDK_V2 = ("--no-deps", "sagemaker==2.257.7", "numpy==2.4.6", "scipy==1.17.1", "protobuf==7.36.2")
+SDK_V2_WHOLE = ("sagemaker==2.257.7", "boto3==1.44.8", "numpy==2.4.6", "pandas==3.1.1", "scipy==1.17.1")
+AWS_CLI = ("awscli==1.46.3",)
 MXNET = ("mxnet==1.9.1", "numpy==1.23.5")
 MXNET_PYTHON = "3.11"
 MXNET_HAS_WHEELS = (platform.system(), platform.machine()) == ("Linux", "x86_64")
@@ -32,6 +34,16 @@ MXNET_HAS_WHEELS = (platform.system(), platform.machine()) == ("Linux", "x86_64"
 def sdk_v2_python() -> Path:
     """Return the interpreter that has the SageMaker Python SDK v2, whose writer we replace."""
     return _python("sagemaker-sdk-v2", SDK_V2, sys.executable)
+
+
+def whole_sdk_v2_python() -> Path:
+    """Return the interpreter that has the SageMaker Python SDK v2 with all that it depends on."""
+    return _python("sagemaker-sdk-v2-whole", SDK_V2_WHOLE, sys.executable)
+
+
+def aws_cli() -> Path:
+    """Return the AWS CLI's program."""
+    return _python("aws-cli", AWS_CLI, sys.executable).with_name("aws")
 
 
 def mxnet_python() -> Path:

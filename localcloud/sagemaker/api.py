@@ -26,6 +26,7 @@ from localcloud.sagemaker.objects import ObjectStore, S3Access
 from localcloud.sagemaker.platform import FaultDocument, Platform
 from localcloud.sagemaker.records import Record, Records
 from localcloud.sagemaker.registry import ModelRegistry
+from localcloud.sagemaker.search import Search
 from localcloud.sagemaker.tags import Tags
 from localcloud.sagemaker.training import TrainingJobs
 from localcloud.sagemaker.transform import TransformJobs
@@ -94,6 +95,7 @@ class SageMaker:
             "DescribeTrainingJob": training.describe,
             "ListTrainingJobs": training.page,
             "StopTrainingJob": training.stop,
+            "DeleteTrainingJob": training.delete,
             "CreateTransformJob": transform.create,
             "DescribeTransformJob": transform.describe,
             "ListTransformJobs": transform.page,
@@ -128,6 +130,7 @@ class SageMaker:
             "AddTags": self._tags.add,
             "ListTags": self._tags.page,
             "DeleteTags": self._tags.delete,
+            "Search": Search(self._platform, self._tags).page,
         }
         training.recover()
         transform.recover()

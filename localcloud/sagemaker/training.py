@@ -62,6 +62,7 @@ _MESSAGES = {
     "Training": "Training image download completed. Training in progress.",
     "Uploading": "Uploading generated training model",
     "Completed": "Training job completed",
+    "Failed": "Training job failed",
     "Stopping": "Stopping the training job",
     "Stopped": "Training job stopped",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
@@ -154,6 +155,20 @@ class TrainingJobs:
                 self._stops[name].set()
         return {}
 
+    def delete(self, parameters: dict[str, Any]) -> Record:
+        """Forget a job that has ended."""
+        name = parameters["TrainingJobName"]
+        with self._platform.records.lock:
+            record = self._platform.records.get(KIND, name)
+            if record is None:
+                raise ServiceFault("ResourceNotFound", f"Could not find training job '{name}'.")
+            if record["TrainingJobStatus"] in ("InProgress", "Stopping"):
+                raise ServiceFault(
+                    "ResourceInUse", f"Training job '{name}' is {record['TrainingJobStatus']}."
+                )
+            self._platform.records.delete(KIND, name)
+        return {}
+
     def wait(self, name: str) -> Record:
         """Block until a job has ended, and return its record."""
         with self._ended:
@@ -167,12 +182,7 @@ class TrainingJobs:
         """After a restart: a job that was running when the server went down has failed."""
         for record in self._platform.records.every(KIND):
             if record["TrainingJobStatus"] in ("InProgress", "Stopping"):
-                self._finish(
-                    record["TrainingJobName"],
-                    "Failed",
-                    "Failed",
-                    INTERRUPTED,
-                )
+                self._finish(record["TrainingJobName"], "Failed", "Failed", INTERRUPTED)
 
     def _existing(self, name: str) -> Record:
         return self._platform.existing(KIND, name, "Requested resource not found.")

@@ -18,8 +18,8 @@ from localcloud.sagemaker.platform import INTERRUPTED, Platform, echo, instances
 from localcloud.sagemaker.ranges import check_ranges
 from localcloud.sagemaker.records import Record, now, public
 from localcloud.sagemaker.requests import check_training_request
-from localcloud.sagemaker.search import Search, objective_value
 from localcloud.sagemaker.training import TrainingJobs
+from localcloud.sagemaker.tuning_search import TuningSearch, objective_value
 
 KIND = "hyper-parameter-tuning-job"
 _VALUE = "_value"
@@ -31,7 +31,7 @@ class TuningJobs:
     def __init__(self, platform: Platform, training: TrainingJobs) -> None:
         self._platform = platform
         self._training = training
-        self._searches: dict[str, Search] = {}
+        self._searches: dict[str, TuningSearch] = {}
 
     def create(self, parameters: dict[str, Any]) -> Record:
         """Accept or refuse a job and start it."""
@@ -70,7 +70,9 @@ class TuningJobs:
                 "_jobs": {},
             }
             self._platform.records.put(KIND, name, record)
-            search = Search(self._platform, self._training, record, functools.partial(self._note_start, name))
+            search = TuningSearch(
+                self._platform, self._training, record, functools.partial(self._note_start, name)
+            )
             self._searches[name] = search
         self._platform.run(f"tuning-{name}", self._run, name, search)
         return {"HyperParameterTuningJobArn": arn}
@@ -168,7 +170,7 @@ class TuningJobs:
             config["ParameterRanges"], definition.get("StaticHyperParameters", {}), config["Strategy"]
         )
 
-    def _run(self, name: str, search: Search) -> None:
+    def _run(self, name: str, search: TuningSearch) -> None:
         search.run()
         record = self._existing(name)
         if record["HyperParameterTuningJobStatus"] == "Stopping":
