@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmrec.errors import FormatError, InputError
-from fmrec.recordio import decode_general, decode_uniform, wire
+from fmrec.recordio import compiled, decode_general, decode_uniform, wire
 from fmrec.recordio.framing import Frames, read_frames
 from fmrec.recordio.record import Record, parse_record
 from fmrec.recordio.row_arrays import Collected, Rows, concatenate_rows, merge_rows
@@ -134,11 +134,19 @@ def read_rows(file: BinaryIO) -> Iterator[Rows]:
 
 
 def _decode(frames: Frames, schema: Schema, decoder: decode_uniform.Decoder) -> Rows:
-    parts, rest = decoder.decode(frames)
     total = len(frames.starts)
-    if not len(rest) and len({part.count for part in parts}) == 1:
-        return decoder.rows(parts, total)
-    pieces = [(part.places, decoder.rows([part], len(part.places))) for part in parts]
+    pieces: list[tuple[NDArray[np.int64], Rows]] = []
+    found = compiled.decode(frames, schema) if compiled.is_ready(total) else None
+    if found is not None:
+        rows, rest = found
+        if not len(rest):
+            return rows
+        pieces.append((np.delete(np.arange(total), rest), rows))
+    else:
+        parts, rest = decoder.decode(frames)
+        if not len(rest) and len({part.count for part in parts}) == 1:
+            return decoder.rows(parts, total)
+        pieces += [(part.places, decoder.rows([part], len(part.places))) for part in parts]
     left, irregular = _decode_general(frames[rest], schema)
     while left is None:
         # A record can hide another's fault, whose bytes are read next to its own; each round has fewer.

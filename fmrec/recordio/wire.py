@@ -37,6 +37,12 @@ VALUES_ENTRY = b"\x0a\x06values\x12"
 FEATURES, LABEL = b"\x0a", b"\x12"
 VALUES, KEYS, SHAPE = b"\x0a", b"\x12", b"\x1a"
 
+SPARE = 512
+"""Bytes that a buffer must have behind what ``copy_ascending`` copies."""
+MIN_WINDOW = 64
+"""A smaller window takes as long to copy."""
+WINDOWS_AT_ONCE = 1 << 11
+"""Few enough to stay in a processor's cache on their way."""
 UNITS_PER_GROUP = 400
 """So many single units take as long to move as a group's own overhead."""
 
@@ -121,7 +127,7 @@ def move_segments(
     """
     if not len(counts):
         return
-    sizes, group_of = _distinct(counts)
+    sizes, group_of = distinct(counts)
     if len(sizes) * UNITS_PER_GROUP > len(counts) + int(counts.sum()):
         index = np.arange(int(counts.sum()))
         index -= np.repeat(np.cumsum(counts) - counts, counts)
@@ -139,7 +145,32 @@ def move_segments(
         start = end
 
 
-def _distinct(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+def copy_ascending(out: Bytes, to: Integers, source: Bytes, at: Integers, sizes: NDArray[np.int64]) -> None:
+    """Copy ``sizes[r]`` bytes from ``source[at[r]]`` to ``out[to[r]]``, for every r in turn.
+
+    What lies between two segments in ``out``, and ``SPARE`` bytes after the last, is overwritten. Segments must
+    ascend in ``out``, and both buffers must go on for ``SPARE`` bytes after their last segment.
+
+    All but the longest segments are copied as windows of one size, which the next segment overwrites from its
+    start on; of longer ones the rest follows.
+    """
+    if not len(sizes):
+        return
+    largest = int(sizes.max())
+    width = min(largest, max(MIN_WINDOW, 4 * (int(sizes.sum()) // len(sizes))), SPARE)
+    if not width:
+        return
+    width = min(-(-width // 8) * 8, SPARE)
+    targets, sources = windows(out, width), windows(source, width)
+    for start in range(0, len(sizes), WINDOWS_AT_ONCE):
+        some = slice(start, start + WINDOWS_AT_ONCE)
+        targets[to[some]] = sources[at[some]]
+    if largest > width:
+        long = np.flatnonzero(sizes > width)
+        move_segments(out, to[long] + width, source, at[long] + width, sizes[long] - width, 1)
+
+
+def distinct(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Return the different counts in order, and which of them each count is."""
     largest = int(counts.max())
     if largest >= 1 << 16:

@@ -23,6 +23,7 @@ from fmrec import recordio
 from fmrec.errors import FmrecError
 from fmrec.model import mxnet_params
 from fmrec.model.factorization_machine import FactorizationMachine
+from fmrec.recordio import compiled
 from tests.fuzz.mutations import cases, mutated, mutated_records
 
 pytestmark = pytest.mark.fuzz
@@ -87,8 +88,13 @@ READERS: dict[str, Callable[[bytes], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", READERS)
-def test_recordio(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "setting"), [*((name, "0") for name in READERS), ("matrix", "1"), ("batches", "1")]
+)
+def test_recordio(name: str, setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(compiled.SETTING, setting)
+    if setting == "1":  # loaded before memory is bounded
+        recordio.decode(records()[2])
     fuzz(READERS[name], cases(records(), SECONDS, (mutated, mutated_records, mutated_records)))
 
 
