@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PARALLEL := -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-up demo-down test test-fast lint synth lock clean bench-encode bench-train bench-rank bench-quality
+.PHONY: help setup demo demo-up demo-down test test-fast lint synth lock clean bench-encode bench-train bench-rank bench-live bench-quality
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ bench-train: setup ## The FM stand-in against the fastest CPU factorization mach
 
 bench-rank: setup ## Exact ranking evaluation against the matrix products alone
 	@$(PYTHON) bench/ranking.py
+
+bench-live: setup ## Folding users in against implicit's ALS: speed, users left out of training, a million items
+	@OPENBLAS_NUM_THREADS=1 $(PYTHON) bench/live.py
 
 bench-quality: setup ## The deployed defaults on MovieLens 100k, three seeds, through the workflow
 	@$(PYTHON) bench/quality.py

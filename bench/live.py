@@ -1,0 +1,295 @@
+"""Folding users in against implicit's alternating least squares, both in the same run.
+
+    python -m bench.live [--items 27000] [--factors 64] [--large 1000000] [--seeds 0 1 2]
+
+Speed: one user at a time, the two called in turn on the same catalogue and the same histories, one BLAS
+thread: `FoldIn.recommend` and `recommend(..., recalculate_user=True)`, top 10 without what was seen. The peer
+comes twice, with its own default of threads and with one. Ratios are of medians.
+
+Quality: MovieLens 100k, ua split. A fifth of the users is left out of training, the machine and ALS are trained
+on the others, and all left-out users are folded into both. λ and c are chosen on items hidden from histories.
+
+Large: a memory-mapped catalogue in a process of its own, its time for a list and its peak memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from implicit.cpu.als import AlternatingLeastSquares
+from scipy.sparse import csr_matrix
+from threadpoolctl import threadpool_limits
+
+from algorithms.container.hyperparameters import resolve
+from algorithms.factorization_machines.dataset import Dataset
+from algorithms.factorization_machines.hyperparameters import SCHEMA
+from algorithms.factorization_machines.train import Trainer, available_threads
+from bench.choose_hyperparameters import Recommend
+from bench.movielens_split import ITEMS, USERS, MovieLensSplit
+from bench.trials import BUILD, Trial
+from demo.peers import ALS_CONFIDENCE, ALS_FACTORS, ALS_ITERATIONS, ALS_REGULARIZATION
+from fmrec.artifacts.interactions import Interactions, from_pairs
+from fmrec.live import FoldIn
+from fmrec.live.evaluation import NEGATIVE_WEIGHT, REGULARIZATION, choose, judge
+from fmrec.ranking.evaluation import Judge
+from fmrec.ranking.top_k import Top
+from stacks.settings import DEFAULT_TASKS
+
+LIMIT_RATIO, LIMIT_NDCG, LIMIT_MILLISECONDS, LIMIT_MIB = 1.0, 0.03, 150.0, 700.0
+K = 10
+Vectors = npt.NDArray[np.float32]
+
+
+def catalogue(items: int, factors: int, random: np.random.Generator) -> tuple[Vectors, Vectors]:
+    """Vectors in groups of taste, as trained ones lie, and offsets as sampled negatives leave them."""
+    tastes = random.standard_normal((64, factors), dtype=np.float32) * np.float32(0.15)
+    vectors = random.standard_normal((items, factors), dtype=np.float32)
+    vectors *= np.float32(0.1)
+    vectors += tastes[random.integers(0, 64, items)]
+    return vectors, random.normal(-4, 1, items).astype(np.float32)
+
+
+def histories(items: int, users: int, random: np.random.Generator) -> list[npt.NDArray[np.int32]]:
+    """About as long as those of MovieLens: 58 liked films in the mean, few of them very many."""
+    lengths = np.clip(random.exponential(58, users).astype(int), 1, 500)
+    return [np.sort(random.permutation(items)[:length]).astype(np.int32) for length in lengths]
+
+
+def alternating(calls: list[Callable[[int], object]], users: int, rounds: int) -> list[dict[str, float]]:
+    """Call each in turn for each user; milliseconds of the thread and on the clock, medians."""
+    found: list[list[tuple[float, float]]] = [[] for _ in calls]
+    for turn in range(rounds * users):
+        for times, call in zip(found, calls, strict=True):
+            thread, wall = time.thread_time(), time.perf_counter()
+            call(turn % users)
+            times.append((time.thread_time() - thread, time.perf_counter() - wall))
+    return [
+        {"thread": float(np.median(both[:, 0])) * 1e3, "wall": float(np.median(both[:, 1])) * 1e3}
+        for both in map(np.array, found)
+    ]
+
+
+def speed(items: int, factors: int) -> float:
+    """Print both times per user, one at a time and in a batch, and return the ratio of one at a time."""
+    random = np.random.default_rng(0)
+    vectors, offsets = catalogue(items, factors, random)
+    lists = histories(items, 100, random)
+    packed = from_pairs(
+        np.repeat(np.arange(len(lists)), [len(one) for one in lists]), np.concatenate(lists), len(lists)
+    )
+    matrix = _confidences(packed, items)
+    rows = [matrix[user] for user in range(len(lists))]
+    fold_in = FoldIn(vectors, offsets, REGULARIZATION, NEGATIVE_WEIGHT)
+    with threadpool_limits(1, "blas"):
+        peers = [
+            AlternatingLeastSquares(
+                factors=factors,
+                regularization=ALS_REGULARIZATION,
+                iterations=1,
+                random_state=0,
+                num_threads=threads,
+            )
+            for threads in (0, 1)
+        ]
+        for peer in peers:
+            peer.fit(matrix, show_progress=False)
+            peer.item_factors = vectors.copy()
+
+        def peer_call(peer: Any) -> Callable[[int], object]:
+            return lambda user: peer.recommend(user, rows[user], K, recalculate_user=True)
+
+        calls = [lambda user: fold_in.recommend(lists[user], K), *map(peer_call, peers)]
+        alternating(calls, len(lists), 1)
+        ours, default, single = alternating(calls, len(lists), 5)
+        everybody = np.arange(len(lists))
+        batches: list[Callable[[int], object]] = [
+            lambda _: fold_in.rank(packed, K),
+            lambda _: peers[0].recommend(everybody, matrix, K, recalculate_user=True),
+        ]
+        batch, peer_batch = alternating(batches, 1, 5)
+    ratio = default["wall"] / ours["wall"]
+    print(f"{items:,} items × {factors} factors, histories of {np.mean(packed.counts()):.0f} items, one user")
+    for name, found in (
+        ("folded in", ours), ("implicit's ALS, as it comes", default), ("implicit's ALS, one thread", single)
+    ):  # fmt: skip
+        print(f"  {name:<28}{found['wall']:7.2f} ms wall-clock {found['thread']:7.2f} ms processor time")
+    print(
+        f"  implicit as it comes / ours {ratio:.2f} wall-clock (limit {LIMIT_RATIO:g}); on one thread "
+        f"{single['wall'] / ours['wall']:.2f} wall-clock, {single['thread'] / ours['thread']:.2f} processor; "
+        f"in a batch of {len(lists)}: {peer_batch['wall'] / batch['wall']:.2f} wall-clock",
+        flush=True,
+    )
+    return ratio
+
+
+def quality(seeds: list[int]) -> float:
+    """Print NDCG@10 of both on users left out of training; return the difference of the means."""
+    split = MovieLensSplit.load(BUILD / "data/ml-100k")
+    user, item = split.columns[:, 0].astype(np.int64), split.columns[:, 1].astype(np.int64) - USERS
+    picked = split.labels == 1
+
+    def pairs(which: npt.NDArray[np.int64]) -> Interactions:
+        return from_pairs(user[which], item[which], USERS)
+
+    seen, liked = pairs(split.train), pairs(split.train[picked[split.train]])
+    relevant = pairs(split.test[picked[split.test]])
+    differences = []
+    print("MovieLens 100k, a fifth of the users left out of training, NDCG@10")
+    for seed in seeds:
+        out = np.sort(np.random.default_rng(100 + seed).permutation(USERS)[: USERS // 5])
+        known = np.setdiff1d(np.arange(USERS), out)
+        rows = split.train[~np.isin(user[split.train], out)]
+        met_by = np.bincount(item[rows], minlength=ITEMS)
+        fold_in = FoldIn(*_trained(split, rows, seed), REGULARIZATION, NEGATIVE_WEIGHT)
+        cold = liked.take(out), seen.take(out), relevant.take(out)
+        choice = choose(fold_in, cold[0], cold[1], seed=seed)
+        fold_in = fold_in.with_parameters(choice.regularization, choice.negative_weight)
+        report = judge(fold_in, *cold, met_by, len(known), k=K, seed=seed)
+        ours = {name: found["metrics"]["ndcg_at_10"] for name, found in report["by_interactions"].items()}
+        theirs = _least_squares(liked.take(known), *cold, met_by)
+        differences.append(ours["all"] - theirs)
+        figures = "  ".join(f"{name} {value:.4f}" for name, value in ours.items())
+        print(
+            f"  seed {seed}: {figures}   ALS {theirs:.4f}   popularity "
+            f"{report['popularity']['metrics']['ndcg_at_10']:.4f}   "
+            f"λ {choice.regularization:g} c {choice.negative_weight:g}",
+            flush=True,
+        )
+    difference = float(np.mean(differences))
+    print(f"  ours − ALS {difference:.4f} (limit {LIMIT_NDCG:g})")
+    return difference
+
+
+def _trained(split: MovieLensSplit, rows: npt.NDArray[np.int64], seed: int) -> tuple[Vectors, Vectors]:
+    """Item vectors and offsets of a machine trained on some rows with the deployed defaults."""
+    defaults: dict[str, Any] = DEFAULT_TASKS["recommend"]
+    label, given = defaults["label"], defaults["hyperparameters"]
+    data = {"negatives": label["negatives_per_positive"], "copies": label["copies"]}
+    task = Recommend(split)
+    encoded = task.rows(Trial({}, given["epochs"], data), rows, seed)
+    settings = resolve(
+        SCHEMA,
+        {"predictor_type": "binary_classifier", **task.settings(Trial({}, 1, data), len(rows)), **given},
+    )
+    trainer = Trainer(settings, seed, available_threads())
+    with Dataset([encoded], settings["feature_dim"], settings["mini_batch_size"], BUILD) as dataset:
+        for _ in range(given["epochs"]):
+            trainer.train_epoch(dataset)
+    machine = trainer.machine()
+    offsets = machine.bias + machine.linear[USERS:]
+    return machine.factors[USERS:].astype(np.float32), offsets.astype(np.float32)
+
+
+def _least_squares(
+    known: Interactions, liked: Interactions, seen: Interactions, relevant: Interactions, met_by: Any
+) -> float:
+    """NDCG@10 of implicit's ALS, its left-out users recalculated from what they liked."""
+    with threadpool_limits(1, "blas"):
+        peer = AlternatingLeastSquares(
+            factors=ALS_FACTORS,
+            regularization=ALS_REGULARIZATION,
+            iterations=ALS_ITERATIONS,
+            random_state=0,
+        )
+        peer.fit(_confidences(known, ITEMS), show_progress=False)
+        users = np.flatnonzero((relevant.counts() > 0) & (liked.counts() > 0))
+        items, scores = peer.recommend(
+            users,
+            _confidences(liked.take(users), ITEMS),
+            K + int(seen.counts().max()),
+            filter_already_liked_items=False,
+            recalculate_user=True,
+        )
+    seen = seen.take(users)
+    allowed = ~seen.contains(np.arange(len(users))[:, None], items.astype(np.int64))
+    order = np.argsort(~allowed, axis=1, kind="stable")[:, :K]
+    top = Top(np.take_along_axis(items, order, 1).astype(np.int64), np.take_along_axis(scores, order, 1))
+    judged = Judge(K, met_by, known.users)
+    judged.add(top, relevant.take(users), seen.counts())
+    return float(judged.report()["metrics"]["ndcg_at_10"])
+
+
+def _confidences(pairs: Interactions, items: int) -> Any:
+    values = np.full(len(pairs.items), ALS_CONFIDENCE, np.float32)
+    return csr_matrix((values, pairs.items, pairs.indptr), shape=(pairs.users, items))
+
+
+def large(items: int, factors: int) -> tuple[float, float]:
+    """Print and return milliseconds for a list and MiB at the peak, of a process that maps its vectors."""
+    with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+        path = Path(folder) / "items.npy"
+        vectors, offsets = catalogue(items, factors, np.random.default_rng(0))
+        np.save(path, np.hstack([vectors, offsets[:, None]]))
+        del vectors, offsets
+        command = [sys.executable, __file__, "--map", str(path)]
+        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    print(
+        f"{items:,} items × {factors} factors, memory-mapped: {found['milliseconds']:.0f} ms for a list "
+        f"(limit {LIMIT_MILLISECONDS:g}), {found['passes']:.1f} times the two products of one pass; peak "
+        f"{found['mib']:.0f} MiB (limit {LIMIT_MIB:g}); {found['seconds']:.1f} s to prepare the model"
+    )
+    return found["milliseconds"], found["mib"]
+
+
+def mapped(path: str) -> None:
+    """Be the process that `large` measures: print one JSON object."""
+    matrix = np.load(path, mmap_mode="r")
+    start = time.perf_counter()
+    fold_in = FoldIn(matrix[:, :-1], matrix[:, -1], REGULARIZATION, NEGATIVE_WEIGHT)
+    seconds = time.perf_counter() - start
+    lists = histories(len(matrix), 20, np.random.default_rng(1))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    query = np.ones(matrix.shape[1] - 1, np.float32)
+    weights = np.ones(len(matrix), np.float32)
+    times, products = [], []
+    for one in lists:
+        start = time.perf_counter()
+        fold_in.recommend(one, K)
+        middle = time.perf_counter()
+        matrix[:, :-1] @ query, weights @ matrix[:, :-1]
+        times.append(middle - start)
+        products.append(time.perf_counter() - middle)
+    peak = max(peak, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    milliseconds = float(np.median(times)) * 1e3
+    passes = milliseconds / (float(np.median(products)) * 1e3)
+    print(json.dumps({"milliseconds": milliseconds, "mib": peak, "seconds": seconds, "passes": passes}))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--items", type=int, default=27_000)
+    parser.add_argument("--factors", type=int, default=64)
+    parser.add_argument("--large", type=int, default=1_000_000)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--map", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.map:
+        mapped(arguments.map)
+        return 0
+    ratio = speed(arguments.items, arguments.factors)
+    difference = quality(arguments.seeds)
+    milliseconds, mib = large(arguments.large, arguments.factors)
+    kept = (
+        ratio >= LIMIT_RATIO
+        and difference >= LIMIT_NDCG
+        and milliseconds <= LIMIT_MILLISECONDS
+        and mib <= LIMIT_MIB
+    )
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
