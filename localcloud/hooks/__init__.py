@@ -30,12 +30,24 @@ def install(cloud: Cloud) -> None:
     HookError
         The emulator is not the one that the patches were written for.
     """
-    from localcloud.hooks import cloudformation, functions, glue, http, metrics, s3, stepfunctions
+    from localcloud.hooks import (
+        cloudformation,
+        firehose,
+        functions,
+        glue,
+        http,
+        metrics,
+        properties,
+        s3,
+        stepfunctions,
+    )
 
     http.install(cloud)
     s3.install()
     functions.install()
     glue.install(cloud.glue)
     cloudformation.install(cloud)
+    properties.install()
+    firehose.install()
     metrics.install()
     stepfunctions.install(cloud)

@@ -27,11 +27,25 @@ Created = tuple[str, dict[str, Any]]
 RECORDED = (
     "AWS::ApplicationAutoScaling::ScalableTarget",
     "AWS::ApplicationAutoScaling::ScalingPolicy",
-    "AWS::Budgets::Budget",
+    "AWS::Athena::NamedQuery",
+    "AWS::CE::AnomalyMonitor",
+    "AWS::CE::AnomalySubscription",
+    "AWS::CloudTrail::Trail",
+    "AWS::CloudWatch::AnomalyDetector",
     "AWS::CloudWatch::CompositeAlarm",
+    "AWS::CloudWatch::InsightRule",
+    "AWS::Events::Archive",
+    "AWS::Logs::Delivery",
+    "AWS::Logs::DeliveryDestination",
+    "AWS::Logs::DeliverySource",
     "AWS::Logs::QueryDefinition",
+    "AWS::ResourceGroups::Group",
+    "AWS::ServiceCatalogAppRegistry::Application",
     "AWS::StepFunctions::StateMachineAlias",
     "AWS::StepFunctions::StateMachineVersion",
+    "AWS::WAFv2::WebACLAssociation",
+    "AWS::XRay::Group",
+    "AWS::XRay::SamplingRule",
 )
 """Types that a stack may have, but that do nothing here."""
 
