@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,8 @@ FEW_NUMBERS = 10
 """Up to so many different integers are codes, more are quantities."""
 BUCKETS = 10
 LONG_TEXT = 64
+_AMOUNT = re.compile(r"^[^\w\s]\s?\d[\d.,]*$|^\d[\d.,]*\s?[^\w\s.,]$")
+"""Numbers with a sign of a currency or of percents."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,13 @@ def _feature(profile: Profile, of: str, rows: int, nested: bool) -> tuple[dict[s
         return feature, f"{profile.time.reason}: its year"
     if profile.is_numeric and not profile.leading_zeros and not _is_code(profile):
         return _numeric(profile, feature)
+    return _texts(profile, feature, rows)
+
+
+def _texts(profile: Profile, feature: dict[str, Any], rows: int) -> tuple[dict[str, Any] | None, str]:
+    amounts = sum(_AMOUNT.match(text) is not None for text, _ in profile.top)
+    if amounts > 0.9 * len(profile.top):
+        return None, f"values such as {profile.examples[0]!r} are no numbers as they are written"
     many = profile.distinct > MOST_TEXTS or (profile.distinct > 0.5 * profile.filled and rows > 10)
     if many or profile.mean_length > LONG_TEXT:
         return None, f"{profile.distinct} different texts in {profile.filled} rows: too many to learn from"

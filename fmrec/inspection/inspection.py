@@ -267,8 +267,8 @@ def _choose_sides(found: Inspection, chosen: Seen, others: Sequence[Seen]) -> di
             matched = len(ids & own) / max(len(ids), 1)
             if entry.table.whole and not matched and min(len(ids), len(own)) >= FEWEST_IDS:
                 found.notes.append(
-                    f"{entry.table.group.path}: none of its {description.id} is a {of} of {chosen.table.group.path} "
-                    f"({min(own)} against {min(ids)})"
+                    f"{entry.table.group.path}: none of its values of {description.id} is among the {of}s of "
+                    f"{chosen.table.group.path} ({min(own)} against {min(ids)})"
                 )
                 continue
             if description.features:

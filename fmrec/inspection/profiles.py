@@ -82,7 +82,7 @@ def profile_field(name: str, cells: Sequence[Cell]) -> Profile:
     if not counts:
         return Profile(name, len(cells), 0, 0, "empty")
     rest = {text: count for text, count in counts.items() if text not in MISSING_AMONG_NUMBERS}
-    kind, comma, time, unreadable = _kind(list(rest)) if rest else ("empty", False, None, ())
+    kind, comma, time, unreadable = _kind(rest) if rest else ("empty", False, None, ())
     absent = MISSING_ALWAYS if kind == "text" else MISSING_AMONG_NUMBERS
     missing = {text: counts[text] for text in absent if text in counts}
     for text in missing:
@@ -114,17 +114,21 @@ def profile_field(name: str, cells: Sequence[Cell]) -> Profile:
     )
 
 
-def _kind(texts: list[str]) -> tuple[str, bool, TimeFormat | None, tuple[str, ...]]:
-    integers = [text for text in texts if INTEGER.match(text)]
-    numbers = [text for text in texts if NUMBER.match(text)]
+def _kind(counts: dict[str, int]) -> tuple[str, bool, TimeFormat | None, tuple[str, ...]]:
+    """Return the kind of nearly all values, counted as often as they occur."""
+    texts = list(counts)
+    enough = NEARLY_ALL * sum(counts.values())
+    numbers = {text: count for text, count in counts.items() if NUMBER.match(text)}
     time = detect_time_format(texts[:TIMES_TRIED])
-    if len(numbers) >= NEARLY_ALL * len(texts):
-        kind = "integer" if len(integers) == len(numbers) else "number"
+    if sum(numbers.values()) >= enough:
+        kind = "integer" if all(INTEGER.match(text) for text in numbers) else "number"
         return kind, False, time, _others(texts, NUMBER)
     if time:
         return "time", False, time, ()
-    commas = [text for text in texts if COMMA_NUMBER.match(text)]
-    if commas and len(commas) + len(integers) >= NEARLY_ALL * len(texts):
+    commas = {
+        text: count for text, count in counts.items() if COMMA_NUMBER.match(text) or INTEGER.match(text)
+    }
+    if sum(commas.values()) >= enough and any("," in text for text in commas):
         return "number", True, None, ()
     return "text", False, None, ()
 

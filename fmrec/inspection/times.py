@@ -121,16 +121,13 @@ def _numeric(values: Sequence[str]) -> TimeFormat | None:
             return TimeFormat(name, "digits of a date" + (" and a time of day" if clock else ""), None, clock)
     for name, per_second in NUMBERS.items():
         if _share(values, lambda text, scale=per_second: EARLIEST <= float(text) / scale < LATEST):  # type: ignore[misc]
-            spread = sorted(float(value) / per_second for value in values)
+            spread = sorted(float(value) / per_second for value in values if _NUMBER.match(value))
+            inside = [second for second in spread if EARLIEST <= second < LATEST]
             first, last = (
-                (
-                    datetime.datetime.fromtimestamp(moment, datetime.UTC).date()
-                    for moment in (spread[0], spread[-1])
-                )
-                if spread[0] >= EARLIEST and spread[-1] < LATEST
-                else (None, None)
+                datetime.datetime.fromtimestamp(moment, datetime.UTC).date()
+                for moment in (inside[0], inside[-1])
             )
-            said = f", here from {first} to {last}" if first else ""
+            said = f", here from {first} to {last}"
             return TimeFormat(name, f"numbers of the size of {name} since 1970{said}")
     return None
 

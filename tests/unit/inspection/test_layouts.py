@@ -26,6 +26,7 @@ from tests.unit.inspection.layouts.reference import (
     side_entries,
     weights,
 )
+from tests.unit.inspection.layouts.table import TITLE, table
 
 LAYOUTS = [*movielens.LAYOUTS, *reviews.LAYOUTS, *shops.LAYOUTS, *media.LAYOUTS]
 DESCRIBED = [layout for layout in LAYOUTS if layout.read is not None]
@@ -131,3 +132,9 @@ def compare_features(
         for row in rows:
             wanted = entries["user"][row.user] | entries["item"][row.item]
             assert row.entries == pytest.approx(wanted, rel=1e-5), (row.user, row.item)
+
+
+def test_the_table_of_the_documentation_has_what_is_found() -> None:
+    page = (Path(__file__).parents[3] / "docs/datasets.md").read_text()
+    section = page.split(f"{TITLE}\n")[1].split("\n## ")[0]
+    assert section[section.index("| data set") :].strip() == table(LAYOUTS)
