@@ -1,15 +1,14 @@
-"""Everything that one local cloud consists of, put together."""
+"""The services that one local cloud consists of."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from localcloud.control import Control
 from localcloud.faults import Faults
 from localcloud.gateway import Service
 from localcloud.glue.runs import GlueRuns
-from localcloud.home import Home, LocalCloudError, Record
+from localcloud.home import Home, Record
 from localcloud.pricing import Pricing
 from localcloud.quotas import Quotas, ServiceQuotas
 from localcloud.sagemaker.api import SageMaker
@@ -17,11 +16,10 @@ from localcloud.sagemaker.api import SageMaker
 
 @dataclass(frozen=True)
 class Cloud:
-    """The services of a running local cloud, and the emulator with its hooks in place."""
+    """The services of a running local cloud that the emulator lacks, and how they are steered."""
 
     home: Home
     record: Record
-    emulator: Any
     control: Control
     faults: Faults
     sagemaker: SageMaker
@@ -30,22 +28,9 @@ class Cloud:
     glue: GlueRuns
 
     @classmethod
-    def build(cls, home: Home, record: Record, quotas: str) -> Cloud:
-        """Build the services and hook them into the emulator, which must not have been imported before.
-
-        Raises
-        ------
-        LocalCloudError
-            A hook does not fit the emulator, or the quotas can't be read.
-        """
-        from localcloud import hooks
-
-        hooks.check_version()
+    def build(cls, home: Home, record: Record, values: Quotas) -> Cloud:
+        """Build the services."""
         faults = Faults()
-        try:
-            values = Quotas.from_source(quotas)
-        except (OSError, ValueError) as error:
-            raise LocalCloudError(str(error)) from error
         sagemaker = SageMaker(home.root, record.region, record.account, record.endpoint_url, values, faults)
         glue = GlueRuns(home, record)
         about = {
@@ -54,10 +39,9 @@ class Cloud:
             "region": record.region,
             "account": record.account,
         }
-        cloud = cls(
+        return cls(
             home=home,
             record=record,
-            emulator=hooks.emulator(),
             control=Control(
                 home,
                 about,
@@ -72,13 +56,8 @@ class Cloud:
             pricing=Pricing(faults),
             glue=glue,
         )
-        hooks.install(cloud)
-        return cloud
 
     def close(self) -> None:
-        """Stop executions, jobs and endpoints."""
-        from localcloud.hooks import stepfunctions
-
-        stepfunctions.abort_executions()
+        """Stop jobs and endpoints."""
         self.glue.close()
         self.sagemaker.close()

@@ -125,11 +125,11 @@ def _invoke(service: InferenceService, name: str, headers: dict[str, str], body:
         logger.exception("InvokeEndpoint %s failed", name)
         return fault_response(ServiceFault("InternalFailure", f"{type(error).__name__}: {error}", 500))
     variant = only_variant(service, name)
-    told = {} if variant is None else {"x-Amzn-Invoked-Production-Variant": variant}
-    return 200, {"Content-Type": content_type, **told}, answer
+    named = {} if variant is None else {"x-Amzn-Invoked-Production-Variant": variant}
+    return 200, {"Content-Type": content_type, **named}, answer
 
 
 def only_variant(service: Service, endpoint: str) -> str | None:
-    """The production variant that answered, which can't be told if the endpoint has several."""
+    """The production variant that answered, which isn't known if the endpoint has several."""
     variants = service.call("DescribeEndpoint", {"EndpointName": endpoint}).get("ProductionVariants", [])
     return str(variants[0]["VariantName"]) if len(variants) == 1 else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from localcloud.home import ACCOUNT
+from localcloud.sagemaker.arns import operation_arn
 
 # Optimised integrations: service → namespace in IAM, error name for a call that is refused.
 _ERRORS = {
@@ -47,7 +48,7 @@ _JOBS = {
 
 
 class Permission(NamedTuple):
-    """An action on a resource; None stands for any resource, where it can't be told from the request."""
+    """An action on a resource; None stands for any resource, where the request doesn't say which."""
 
     action: str
     resource: str | None
@@ -111,8 +112,6 @@ def _of_sdk_call(rest: str, request: dict[str, Any], region: str) -> list[Permis
 def _of_sagemaker(
     operation: str, request: dict[str, Any], region: str, synchronous: bool
 ) -> list[Permission]:
-    from localcloud.hooks.http import operation_arn
-
     arn = operation_arn(operation, request, region, ACCOUNT)
     needed = [Permission(f"sagemaker:{operation}", arn)]
     role = request.get("RoleArn") or request.get("ExecutionRoleArn")

@@ -68,10 +68,20 @@ async def _serve(options: Options, record: Record, listener: socket.socket) -> N
     from hypercorn.asyncio import serve as serve_http
     from hypercorn.config import Config
 
+    from localcloud import hooks
     from localcloud.cloud import Cloud
+    from localcloud.hooks import stepfunctions
     from localcloud.middleware import controlled, faulty_s3, saving
+    from localcloud.quotas import Quotas
 
-    cloud = Cloud.build(options.home, record, options.quotas)
+    hooks.check_version()
+    try:
+        quotas = Quotas.from_source(options.quotas)
+    except (OSError, ValueError) as error:
+        raise LocalCloudError(str(error)) from error
+    cloud = Cloud.build(options.home, record, quotas)
+    emulator = hooks.emulator()
+    hooks.install(cloud)
     saver = StateSaver(options.home)
     if options.warm_up:
         cloud.glue.warm_up()
@@ -82,6 +92,7 @@ async def _serve(options: Options, record: Record, listener: socket.socket) -> N
 
     async def until_stopped() -> None:
         await stopping.wait()
+        stepfunctions.abort_executions()
         await asyncio.to_thread(cloud.close)
         await asyncio.to_thread(saver.close)
 
@@ -90,7 +101,7 @@ async def _serve(options: Options, record: Record, listener: socket.socket) -> N
     config.keep_alive_timeout = 75
     config.graceful_timeout = _GRACE_SECONDS
     config.shutdown_timeout = 10
-    application = saving(faulty_s3(cloud.emulator, cloud.faults), saver)
+    application = saving(faulty_s3(emulator, cloud.faults), saver)
     application = controlled(application, cloud.control.handle)
     serving = asyncio.create_task(serve_http(application, config, shutdown_trigger=until_stopped))  # type: ignore[arg-type] # hypercorn's ASGI types are narrower than the ones here
     await asyncio.sleep(0)

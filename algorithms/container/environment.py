@@ -74,7 +74,7 @@ class Environment:
         """What initial parameters and samples are drawn from."""
         text = os.environ.get(SEED_VARIABLE, "0")
         if not text.isdecimal():
-            raise PlatformError(f"the environment variable {SEED_VARIABLE} is '{text}', not a whole number")
+            raise PlatformError(f"the environment variable {SEED_VARIABLE} is '{text}', not an integer")
         return int(text)
 
     @classmethod

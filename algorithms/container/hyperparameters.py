@@ -43,18 +43,18 @@ def _mismatch(name: str, text: str, pattern: str, expected: str) -> SettingsErro
 
 
 def positive_integer(name: str, text: str) -> int:
-    """A whole number greater than 0."""
+    """An integer greater than 0."""
     if not re.match(_INTEGER, text):
-        raise _mismatch(name, text, _INTEGER, "a whole number greater than 0")
+        raise _mismatch(name, text, _INTEGER, "an integer greater than 0")
     return int(text)
 
 
 def positive_integer_or_auto(name: str, text: str) -> int | None:
-    """A whole number greater than 0, or ``auto``, which is None."""
+    """An integer greater than 0, or ``auto``, which is None."""
     if text == "auto":
         return None
     if not re.match(_INTEGER, text):
-        raise _mismatch(name, text, f"^(auto|{_INTEGER[1:-1]})$", "a whole number greater than 0, or auto")
+        raise _mismatch(name, text, f"^(auto|{_INTEGER[1:-1]})$", "an integer greater than 0, or auto")
     return int(text)
 
 

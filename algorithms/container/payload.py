@@ -205,7 +205,7 @@ def _parse(body: bytes) -> Any:
 
 
 def _parse_lines(body: bytes) -> list[dict[str, Any]]:
-    """One JSON object a line, each judged by itself; blank lines are passed over."""
+    """One JSON object per line, each judged by itself; blank lines are passed over."""
     try:
         lines = body.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:

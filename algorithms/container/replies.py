@@ -1,4 +1,4 @@
-"""Replies to /invocations: one object a record, as JSON, JSON Lines or recordIO-protobuf."""
+"""Replies to /invocations: one object per record, as JSON, JSON Lines or recordIO-protobuf."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def encode_reply(fields: Mapping[str, NDArray[np.float32]], accept: MediaType) -
     fields
         Name to values: (records,) for a number a record, (records, n) for a list.
     accept
-        JSON: ``{"predictions": [{...}, ...]}``; JSON Lines: an object a line, the last one ended too;
+        JSON: ``{"predictions": [{...}, ...]}``; JSON Lines: one object per line, the last one ended too;
         recordIO-protobuf: a record each, with every field as a float32 tensor in its label.
 
     Raises

@@ -269,7 +269,7 @@ class Driver:
             "spark.sql.session.timeZone": "UTC",
         }
         target = "spark.hadoop.fs.viewfs.overload.scheme.target.file.impl"
-        settings[target] = "org.apache.hadoop.fs.RawLocalFileSystem"  # no .crc files beside objects
+        settings[target] = "org.apache.hadoop.fs.RawLocalFileSystem"  # no .crc files next to objects
         for scheme in ("s3", "s3a", "s3n"):
             settings[f"spark.hadoop.fs.{scheme}.impl"] = overload
         for bucket in s3._buckets:

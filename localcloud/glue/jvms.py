@@ -2,7 +2,7 @@
 
 Encoding MovieLens 100k takes 17 CPU seconds in a new JVM and 7 in one that has done so before: it has loaded
 its classes and compiled its code. A run has its JVM to itself, and a context of its own in it; a JVM whose run
-failed or was stopped is ended. PySpark connects to a JVM that is there already if told its port and
+failed or was stopped is ended. PySpark connects to a JVM that is there already if given its port and
 secret (``pyspark.java_gateway.launch_gateway``).
 """
 

@@ -43,7 +43,7 @@ _PREPARE = (
     _log_handler.setFormatter(_formatter)
     logging.getLogger().addHandler(_log_handler)
 
-    def _told(error_type, message, trace):
+    def _reported(error_type, message, trace):
         print("[ERROR] " + error_type + ": " + message + "\\n" + "".join(trace), file=sys.stderr)
         return "{_MARK}" + json.dumps(
             {{"errorMessage": message, "errorType": error_type, "stackTrace": trace}})
@@ -66,7 +66,7 @@ _INIT_ERROR = (
             _text = "Handler '" + handler_name + "' missing on module '" + module_name + "'"
         else:
             _kind, _text = type(e).__name__, str(e)
-        _real_stdout.write(json.dumps({"status": "error", "error": _told(_kind, _text, _trace(e))}) + "\\n")
+        _real_stdout.write(json.dumps({"status": "error", "error": _reported(_kind, _text, _trace(e))}) + "\\n")
         _real_stdout.flush()
         return
 """,
@@ -82,19 +82,19 @@ _INVOKE = (
         try:
             result = handler_fn(event, context)
         except SystemExit as e:
-            _answer = {"status": "error", "error": _told(
+            _answer = {"status": "error", "error": _reported(
                 "Runtime.ExitError", "RequestId: " + context.aws_request_id + " Error: Runtime exited", [])}
         except BaseException as e:
-            _answer = {"status": "error", "error": _told(type(e).__name__, str(e), _trace(e))}
+            _answer = {"status": "error", "error": _reported(type(e).__name__, str(e), _trace(e))}
         else:
             _answer = {"status": "ok", "result": result}
         try:
             _line = json.dumps(_answer, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as e:
-            _line = json.dumps({"status": "error", "error": _told(
+            _line = json.dumps({"status": "error", "error": _reported(
                 "Runtime.MarshalError", "Unable to marshal response: " + str(e), [])})
         if len(_line) > 6 * 1024 * 1024:
-            _line = json.dumps({"status": "error", "error": _told(
+            _line = json.dumps({"status": "error", "error": _reported(
                 "Function.ResponseSizeTooLarge",
                 "Response payload size exceeded maximum allowed payload size (6291556 bytes).", [])})
         _real_stdout.write(_line + "\\n")

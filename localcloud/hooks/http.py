@@ -5,25 +5,14 @@ from __future__ import annotations
 import json
 import urllib.parse
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from localcloud import gateway
 from localcloud.hooks.binding import find, replace
+from localcloud.sagemaker.arns import operation_arn
 
 if TYPE_CHECKING:
     from localcloud.cloud import Cloud
-
-# Name of the resource in an operation's parameters → its kind in the ARN.
-_SAGEMAKER_RESOURCES = {
-    "TrainingJobName": "training-job",
-    "TransformJobName": "transform-job",
-    "ProcessingJobName": "processing-job",
-    "HyperParameterTuningJobName": "hyper-parameter-tuning-job",
-    "ModelName": "model",
-    "EndpointConfigName": "endpoint-config",
-    "EndpointName": "endpoint",
-    "ModelPackageGroupName": "model-package-group",
-}
 
 
 def install(cloud: Cloud) -> None:
@@ -53,33 +42,6 @@ def install(cloud: Cloud) -> None:
         _with_sagemaker_resources,
     )
     replace("ministack.app", "pin_request_origin", ("source_ip", "secure_transport"), _always_secure)
-
-
-def operation_arn(operation: str, parameters: dict[str, Any], region: str, account: str) -> str:
-    """The ARN that IAM checks a SageMaker call against: the resource it is about, or ``*``.
-
-    A call may name several resources (creating an endpoint names its configuration), so the one in
-    the operation's own name counts; a list is about none, whatever it filters by.
-    """
-    for arn in (parameters.get("ResourceArn"), parameters.get("ModelPackageArn")):
-        if isinstance(arn, str):
-            return arn
-    if operation.endswith("ModelPackage"):
-        return _package_arn(parameters, region, account)
-    for member in sorted(_SAGEMAKER_RESOURCES, key=len, reverse=True):
-        name = parameters.get(member)
-        if operation.endswith(member.removesuffix("Name")) and isinstance(name, str):
-            return f"arn:aws:sagemaker:{region}:{account}:{_SAGEMAKER_RESOURCES[member]}/{name.lower()}"
-    return "*"
-
-
-def _package_arn(parameters: dict[str, Any], region: str, account: str) -> str:
-    """Of a model package by ARN or name, or of a group's versions, whose numbers aren't known before."""
-    name, group = parameters.get("ModelPackageName"), parameters.get("ModelPackageGroupName")
-    if isinstance(name, str) and name.startswith("arn:"):
-        return name
-    versions = f"{str(group).rpartition('/')[2]}/*"
-    return f"arn:aws:sagemaker:{region}:{account}:model-package/{name or versions}"
 
 
 def _with_sagemaker_resources(original: Callable[..., str]) -> Callable[..., str]:

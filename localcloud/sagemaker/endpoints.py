@@ -1,6 +1,6 @@
 """Endpoints: created, updated with the old fleet serving until the new one is healthy, rolled back, deleted.
 
-An update counts both fleets against the quotas, as AWS builds the new one beside the old one
+An update counts both fleets against the quotas, as AWS builds the new one while the old one serves
 (facts/quotas-instances-prices.md §1.4).
 """
 
@@ -62,7 +62,7 @@ class Endpoints:
         return {"EndpointArn": arn}
 
     def update(self, parameters: dict[str, Any]) -> Record:
-        """Accept or refuse a new configuration and start its fleet beside the old one."""
+        """Accept or refuse a new configuration and start its fleet while the old one serves."""
         name = parameters["EndpointName"]
         arn = self._platform.account.arn(KIND, name)
         plan = self._plan(parameters["EndpointConfigName"])

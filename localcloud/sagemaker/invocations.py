@@ -21,7 +21,7 @@ _DEATH_SECONDS = 0.5
 class ModelFault(ServiceFault):
     """The container answered with an error, or not at all.
 
-    ``fields`` are the members of botocore's ModelError beside the message: ``OriginalStatusCode``,
+    ``fields`` are the members of botocore's ModelError next to the message: ``OriginalStatusCode``,
     ``OriginalMessage``, ``LogStreamArn``.
     """
 

@@ -1,4 +1,4 @@
-"""Batch transform's ``JoinSource: Input`` for JSON Lines: each input line with its answer beside it.
+"""Batch transform's ``JoinSource: Input`` for JSON Lines: each input line followed by its answer.
 
 Follows the developer guide (batch-transform-data-processing): the answer goes into the attribute
 ``SageMakerOutput``; input that isn't an object goes into ``SageMakerInput``.

@@ -85,7 +85,7 @@ def _check_numbers(entry: dict[str, str], convert: type[int] | type[float]) -> N
     try:
         low, high = convert(entry["MinValue"]), convert(entry["MaxValue"])
     except ValueError:
-        kind = "whole numbers" if convert is int else "numbers"
+        kind = "integers" if convert is int else "numbers"
         raise _refused(
             f"The range of {name} must be {kind}, found {entry['MinValue']!r} to {entry['MaxValue']!r}."
         ) from None

@@ -53,7 +53,7 @@ def test_rates_are_read_in_every_way_to_write_a_number(text: str) -> None:
     [
         ({"factor_lr": "0.1"}, r"Additional hyperparameters are not allowed \('factor_lr' was unexpected\)"),
         ({"a": "1", "b": "2"}, r"\('a', 'b' were unexpected\)"),
-        ({"num_factors": "0"}, r"'0' does not match .* num_factors is '0', expected a whole number"),
+        ({"num_factors": "0"}, r"'0' does not match .* num_factors is '0', expected an integer"),
         ({"num_factors": "6.5"}, "'6.5' does not match"),
         ({"epochs": "ten"}, "'ten' does not match"),
         ({"feature_dim": "auto"}, "'auto' does not match"),

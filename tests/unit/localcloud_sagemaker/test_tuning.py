@@ -164,7 +164,7 @@ def test_a_search_that_was_cut_off_has_failed_after_a_restart(make_cloud: Any) -
         ({"Strategy": "Hyperband"}, "no strategy Hyperband"),
         ({"Strategy": "Grid"}, "categorical parameters only"),
         ({"ParameterRanges": {}}, "at least one parameter"),
-        ({"ParameterRanges": {"IntegerParameterRanges": [LOSS]}}, "must be whole numbers"),
+        ({"ParameterRanges": {"IntegerParameterRanges": [LOSS]}}, "must be integers"),
         ({"ParameterRanges": {"ContinuousParameterRanges": [LOSS | {"MaxValue": "0"}]}}, "is empty"),
         (
             {"ParameterRanges": {"ContinuousParameterRanges": [LOSS | {"Name": "k"}]}},
