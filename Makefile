@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PARALLEL := -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-up demo-down test test-fast lint synth lock clean bench-encode bench-train bench-rank bench-live bench-quality
+.PHONY: help setup demo demo-up demo-down test test-fast docs lint synth lock clean bench-encode bench-train bench-rank bench-live bench-quality
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ test: setup lint ## Every test: unit, infrastructure, workflow; lists the slowes
 test-fast: setup ## The tests that need neither Spark, nor a local cloud, nor an environment of their own
 	@$(PYTHON) -m pytest $(PARALLEL) -m "not spark and not cloud and not oracle and not fuzz" $(ARGS)
 
+docs: setup ## The documentation as a site in site/, every warning an error
+	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet && echo site/index.html
+
 lint: setup ## ruff and strict mypy
 	@ruff check --quiet . && ruff format --quiet --check . && mypy .
 
@@ -43,7 +46,7 @@ lock: setup ## Recompile the lock files from the .in files
 	@scripts/lock.sh
 
 clean: ## Remove everything that was built or written, but not .venv and node_modules
-	@rm -rf build out cdk.out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf build out site cdk.out .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 bench-encode: setup ## The codec and the encoding job against their peers
 	@$(PYTHON) bench/codec.py && $(PYTHON) bench/encoding.py

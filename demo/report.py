@@ -77,9 +77,9 @@ class Report:
             f"<p class=lead>Deployed with <code>cdk deploy</code> in {document['deploy_seconds']:.0f} s; "
             f"the workflow {escape(status.lower())} after {document['execution']['seconds']:.0f} s.</p>",
             self._tiles(),
-            "<h2>Task recommend: which ten films of all, NDCG@10</h2>",
+            "<h2>Task recommend: top 10 over the whole catalogue, NDCG@10</h2>",
             ranking_table(document["ranking"]),
-            "<h2>Task predict-rating: test metrics beside the published ones</h2>",
+            "<h2>Task predict-rating: test metrics and the published ones</h2>",
             metrics_table(document["metrics"]),
             *(f"<h2>{escape(title)}</h2>{svg}" for title, svg in self.plots.items()),
             "<h2>What a few users get</h2>",
@@ -152,7 +152,7 @@ def ranking_table(ranking: dict[str, Any]) -> str:
 
 
 def metrics_table(metrics: dict[str, float]) -> str:
-    """Ours beside the published figures."""
+    """Our figures and the published ones."""
     rows = "".join(
         f"<tr><td>{LABELS[name]}</td><td class=number>{metrics[name]:.4f}</td><td class=number>{value:.4f}</td></tr>"
         for name, value in PUBLISHED.items()

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from fmrec.errors import FmrecError
 
+EXTRAS = {"pyspark": "spark", "pyarrow": "aws", "boto3": "aws", "botocore": "aws", "scipy": "scipy"}
+"""Package → the extra of this distribution that brings it."""
+
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 
@@ -40,6 +43,24 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0 done, 1 failed, 2 unusable input, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    name = arguments[0] if arguments else ""
+    try:
+        return _run(arguments)
+    except FmrecError as error:
+        print(f"fmrec {name}: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in EXTRAS:
+            raise
+        extra = "spark" if name == "encode" else EXTRAS[missing]
+        print(f"fmrec {name}: {missing} is not installed: pip install 'fmrec[{extra}]'", file=sys.stderr)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="fmrec", description="Raw interactions to top-N recommendations with SageMaker."
     )
@@ -53,11 +74,5 @@ def main(argv: Sequence[str] | None = None) -> int:
             getattr(module, command.add_arguments)(subparser)
     parsed = parser.parse_args(arguments)
     command = COMMANDS[parsed.command]
-    try:
-        code: int = getattr(importlib.import_module(command.module), command.run)(parsed)
-    except FmrecError as error:
-        print(f"fmrec {parsed.command}: {error}", file=sys.stderr)
-        return EXIT_USAGE
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+    code: int = getattr(importlib.import_module(command.module), command.run)(parsed)
     return code

@@ -4,7 +4,7 @@ Optimised integrations (``glue:startJobRun.sync``) answer in the API's names wit
 milliseconds and fail under the names of the Java SDK's version 1; AWS SDK integrations
 (``aws-sdk:sagemaker:describeEndpoint``) under those of version 2. Sources: AWS Step Functions
 developer guide, "Integrating services", "Run a job (.sync)" and "Handling errors"; observed names
-in facts/quotas-instances-prices.md §1.6.
+in public samples and reports.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ A quotas file is JSON, quota name → applied value; a name that is missing is u
 Presets lie in ``localcloud/presets/``:
 
 ``new-account``
-    What a brand-new account is like (facts/quotas-instances-prices.md §1.2: nearly all zero), with just enough
+    What a brand-new account is like (as public reports have it, nearly all zero), with just enough
     for the demo. Training: one ml.m5.large or ml.m5.xlarge, two instances in all. Batch transform: ml.m5.large
     is 0 and ml.m5.xlarge 1, so that the step falls back. Endpoints: ml.m5.large 4 (as seen in London in 2026),
     ml.m5.xlarge 1, and ml.m5.2xlarge, which the k-NN page suggests, 0. Serverless: concurrency 10, 3072 MB.
@@ -101,7 +101,7 @@ class ServiceQuotas:
 
     Applied values are those of ``Quotas``; the list defaults are the preset ``large``'s, so that they differ
     from the applied ones in a new account, as on AWS. Codes are AWS's where they are known
-    (facts/quotas-instances-prices.md §1.1), else made up and marked as ``L-LOCAL…``. An increase that is asked
+    (public ListServiceQuotas dumps), else made up and marked as ``L-LOCAL…``. An increase that is asked
     for stays PENDING until the applied value (``PUT /_localcloud/quotas``) reaches it.
     """
 

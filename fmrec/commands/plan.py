@@ -66,7 +66,7 @@ def run_plan(arguments: argparse.Namespace) -> int:
 
 
 def run_quotas(arguments: argparse.Namespace) -> int:
-    """Print each step's quotas beside what the account has; return 0, or 3 as ``run_plan`` does."""
+    """Print each step's quotas next to what the account has; return 0, or 3 as ``run_plan`` does."""
     request = _request(arguments, sizes_required=False)
     account, prices = _account(arguments, live=arguments.quotas is None)
     document = _planned(request, account, prices, arguments)
@@ -229,7 +229,7 @@ def _policy(arguments: argparse.Namespace, settings: Mapping[str, Any]) -> Polic
     counts = {}
     for step, text in _pairs(arguments.instance_count, "--instance-count"):
         if not text.isdigit():
-            raise SettingsError(f"--instance-count {step}={text}: expected a whole number")
+            raise SettingsError(f"--instance-count {step}={text}: expected an integer")
         counts[step] = int(text)
     document["instance_types"] = {**document.get("instance_types", {}), **types}
     document["instance_counts"] = {**document.get("instance_counts", {}), **counts}

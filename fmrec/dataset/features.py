@@ -83,7 +83,7 @@ def take_features(found: Any, place: str) -> tuple[Feature, ...]:
         if feature.name in names:
             raise SettingsError(
                 f"{place}[{at}].name is {feature.name!r}, which is taken: expected another name, "
-                "since each feature is a namespace of its own beside user and item"
+                "since each feature is a namespace of its own in addition to user and item"
             )
         names.append(feature.name)
     return features

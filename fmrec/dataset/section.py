@@ -95,12 +95,12 @@ class Section:
         return float(value)
 
     def integer(self, key: str, default: Any = _REQUIRED, *, least: int, most: int = 2**62) -> Any:
-        value = self.take(key, default, "a whole number")
+        value = self.take(key, default, "an integer")
         if value is None:
             return None
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             limits = f"at least {least}" + (f" and at most {most}" if most < 2**62 else "")
-            raise self.error(key, f"a whole number {limits}")
+            raise self.error(key, f"an integer {limits}")
         return value
 
     def finish(self) -> None:

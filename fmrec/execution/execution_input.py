@@ -164,7 +164,7 @@ def serving(*layers: Mapping[str, Any]) -> dict[str, Any]:
 def _whole_number(section: Mapping[str, Any], key: str, least: int, most: int) -> int:
     value = section[key]
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise SettingsError(f"serving.{key} is {value!r}: expected a whole number from {least} to {most}")
+        raise SettingsError(f"serving.{key} is {value!r}: expected an integer from {least} to {most}")
     return value
 
 

@@ -41,7 +41,7 @@ class Hyperparameter:
             for word, limit in (("at least", self.least), ("at most", self.most))
             if math.isfinite(limit)
         ]
-        noun = "a whole number" if self.kind == "integer" else "a number"
+        noun = "an integer" if self.kind == "integer" else "a number"
         return " ".join([noun, " and ".join(limits)]).strip()
 
     def holds(self, value: float | str) -> bool:

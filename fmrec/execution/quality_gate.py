@@ -27,7 +27,7 @@ DIRECTIONS: dict[str, Direction] = {
     "accuracy": "higher",
     "coverage": "higher",
 }
-"""Which way is better, for the metrics of SageMaker's FM and k-NN (facts of both algorithms' documents)."""
+"""Which way is better, for the metrics of SageMaker's FM and k-NN (SageMaker developer guide, the metrics tables of both algorithms)."""
 
 _RANKING_METRIC = re.compile(r"(ndcg|recall|precision|hit_rate|map|coverage|novelty)_at_[1-9][0-9]*")
 

@@ -1,6 +1,6 @@
 """runs/<run>/report.json: what a run was, chose, was refused and brought about.
 
-The workflow collects the facts in its variables and hands them over when it ends; this module writes
+The workflow collects what happened in its variables and hands them over when it ends; this module writes
 them down and says them in a few lines.
 """
 

@@ -104,7 +104,7 @@ def _ranges(found: Any) -> dict[str, list[dict[str, str]]]:
             )
         least, most = LIMITS.get(name, RATE_LIMITS)
         whole = name in LIMITS
-        kind = "whole numbers" if whole else "numbers"
+        kind = "integers" if whole else "numbers"
         if (
             not isinstance(between, list | tuple)
             or len(between) != 2
@@ -148,7 +148,7 @@ def _objective(found: Any, predictor_type: str) -> dict[str, str]:
 def _whole_number(section: Mapping[str, Any], key: str, most: int) -> int:
     value = section[key]
     if not _is_number(value, whole=True) or not 1 <= value <= most:
-        raise SettingsError(f"tuning.{key} is {value!r}: expected a whole number from 1 to {most}")
+        raise SettingsError(f"tuning.{key} is {value!r}: expected an integer from 1 to {most}")
     return int(value)
 
 

@@ -24,7 +24,7 @@ FM_RECORDS_PER_SECOND = 100_000
 """One CPU instance at 64 factors and two non-zeros; AWS's log of such a job says 105,658."""
 FM_REFERENCE_VALUES = 64 * 2
 JOB_OVERHEAD_SECONDS = 120
-"""Billed start and end of a SageMaker job beside its work; not confirmed."""
+"""Billed start and end of a SageMaker job in addition to its work; not confirmed."""
 DOWNLOAD_BYTES_PER_SECOND = 90e6
 """A *.large's baseline of 0.75 Gbit a second."""
 KNN_PRODUCTS_PER_SECOND = 1e10
@@ -32,7 +32,7 @@ KNN_PRODUCTS_PER_SECOND = 1e10
 REPLY_BYTES_PER_SECOND = 20e6
 """JSON text that one instance writes; not confirmed."""
 EVALUATION_FACTOR = 1.5
-"""Ranking and masking beside the matrix products."""
+"""Ranking and masking in addition to the matrix products."""
 GLUE_WORKERS = 3
 GLUE_WORKER_DPU = 1
 GLUE_ROWS_PER_SECOND = 100_000
@@ -278,14 +278,14 @@ def _glue(request: Request) -> Line:
     return Line(
         GLUE_WORKERS * GLUE_WORKER_DPU * hours * GLUE_USD_PER_DPU_HOUR,
         f"start {GLUE_OVERHEAD_SECONDS} s + {rows:,} rows / ({GLUE_ROWS_PER_SECOND:,} a second * "
-        f"{GLUE_WORKERS - 1} workers beside the driver) = {seconds:.0f} s; {GLUE_WORKERS} x G.1X "
+        f"{GLUE_WORKERS - 1} workers next to the driver) = {seconds:.0f} s; {GLUE_WORKERS} x G.1X "
         f"({GLUE_WORKER_DPU} DPU) at {GLUE_USD_PER_DPU_HOUR} USD a DPU-hour (Glue 6.0 standard)",
         hours,
     )
 
 
 def _run_services(request: Request, *, lists: bool) -> dict[str, Line]:
-    """Services beside the instances; `lists`: of a run that publishes, not of one that scores pairs."""
+    """Services other than the instances; `lists`: of a run that publishes, not of one that scores pairs."""
     count = request.sizes.users if lists else request.sizes.test_rows
     what, speed = ("users", LAMBDA_USERS_PER_SECOND) if lists else ("pairs", LAMBDA_PAIRS_PER_SECOND)
     lines = {

@@ -23,7 +23,7 @@ BYTES_PER_NONZERO = 12
 """A float32 value and an int64 column."""
 
 KNN_TRAINING_PEAK = 3
-"""Sample beside the index that is being built: 2.1 to 3.1 times the raw bytes were measured."""
+"""Sample in addition to the index that is being built: 2.1 to 3.1 times the raw bytes were measured."""
 
 REPLY_BYTES_PER_NEIGHBOUR = 30
 REPLY_BYTES_PER_SCORE = 50
@@ -172,7 +172,7 @@ def fm_training(
 
 
 def knn_training(*, points: int, dimension: int, instance_count: int) -> MemoryNeed:
-    """Memory of one k-NN training host (``faiss.Flat``): the sample beside the index built from it.
+    """Memory of one k-NN training host (``faiss.Flat``): the sample and the index built from it.
 
     The peak factor is the margin, so no safety factor comes on top.
     """

@@ -47,7 +47,7 @@ def plan(
     serving
         ``recommendations_per_user``; ``neighbours`` asked for each user; ``endpoint`` false when no
         endpoint is wanted; ``endpoint_names``: step → name of the endpoint that it creates or
-        updates, whose fleet then needs room beside the new one.
+        updates, whose fleet then needs room next to the new one.
     account
         None means that nothing is known of quotas and use.
     prices

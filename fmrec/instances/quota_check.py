@@ -1,4 +1,4 @@
-"""What each step needs of the account's quotas, beside what the account has."""
+"""What each step needs of the account's quotas, compared with what the account has."""
 
 from __future__ import annotations
 

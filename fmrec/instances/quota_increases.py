@@ -152,7 +152,7 @@ def increase_for(
     partition: str = "aws",
     waiting_can_help: bool | None = None,
 ) -> Increase:
-    """Work out what to ask for so that ``wanted`` more instances may start beside those in use.
+    """Work out what to ask for so that ``wanted`` more instances may start in addition to those in use.
 
     ``waiting_can_help`` is for a caller that knows of use which never ends; by default a limit that
     is as large as what is wanted is taken to become free.

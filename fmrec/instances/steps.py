@@ -235,7 +235,7 @@ def _fm_serving(
 
 
 def _model_volume(*terms: Term) -> VolumeNeed:
-    # model.tar.gz is unpacked beside itself and may be hardly smaller.
+    # model.tar.gz is unpacked next to itself and may be hardly smaller.
     return VolumeNeed(terms=terms, headroom=VOLUME_HEADROOM, settable=False)
 
 

@@ -117,7 +117,7 @@ def _note_lines(document: Mapping[str, Any]) -> list[str]:
 def quotas_text(
     needs: Sequence[QuotaNeed], document: Mapping[str, Any], account: Account, *, show_all: bool = False
 ) -> str:
-    """Return each step's quotas beside what the account has."""
+    """Return each step's quotas next to what the account has."""
     lines = [f"SageMaker quotas{f' in {account.region}' if account.region else ''}", ""]
     rows: list[tuple[str, ...]] = []
     asks: dict[str, None] = {}

@@ -173,7 +173,7 @@ class Request:
 
 
 def number(settings: Mapping[str, Any], name: str, default: int) -> int:
-    """Read a whole number of at least 1; SageMaker's hyperparameters arrive as strings."""
+    """Read an integer of at least 1; SageMaker's hyperparameters arrive as strings."""
     value = settings.get(name)
     if value is None:
         return default
@@ -182,5 +182,5 @@ def number(settings: Mapping[str, Any], name: str, default: int) -> int:
     except (TypeError, ValueError):
         parsed = math.nan
     if not (parsed >= 1 and parsed == int(parsed)):
-        raise SettingsError(f"{name} is {value!r}, expected a whole number of at least 1")
+        raise SettingsError(f"{name} is {value!r}, expected an integer of at least 1")
     return int(parsed)

@@ -1,4 +1,4 @@
-"""The held-out pairs beside what batch transform says of them, block by block in constant memory.
+"""The held-out pairs with what batch transform says of them, block by block in constant memory.
 
 A part ``test/part-00000.pbr`` is answered by ``part-00000.pbr.out``, one JSON object ``{"score": …}`` a line
 in the order of the records; blank lines mean nothing (``AssembleWith: Line`` may add some).

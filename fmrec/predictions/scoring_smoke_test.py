@@ -173,7 +173,7 @@ def _first_row(uris: Sequence[str], manifest_uri: str) -> Rows:
             rows = next(read_rows(file), None)
         if rows is not None:
             return rows[:1]
-    raise FormatError(f"there is no encoded row beside {manifest_uri}: encode the data again")
+    raise FormatError(f"there is no encoded row next to {manifest_uri}: encode the data again")
 
 
 def _ids(encoded: EncodedRun, row: Rows) -> tuple[str | None, str | None]:

@@ -1,7 +1,7 @@
 """The workflow's evaluation step: rank all items for the held-out users and judge the lists.
 
 Reads a run's embeddings and what the encoding job held out (docs/contracts.md) and judges the model
-beside two popularity baselines and, if there is one, the champion that serves now, all on the same
+compared with two popularity baselines and, if there is one, the champion that serves now, all on the same
 users. Only users with a held-out item that they liked are judged; of very many, a random sample is.
 """
 

@@ -89,7 +89,7 @@ def _whole_number(document: Mapping[str, Any], rule: str) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise SettingsError(f"filters.{rule} is {value!r}, expected a whole number from 1")
+        raise SettingsError(f"filters.{rule} is {value!r}, expected an integer from 1")
     return value
 
 

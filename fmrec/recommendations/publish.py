@@ -1,6 +1,6 @@
 """Publish one query part's top-N: k-NN's answers joined with ids, into DynamoDB and Parquet.
 
-score = product + offset, with the query's offset ``w_0 + w_u`` (facts of the FM → k-NN construction:
+score = product + offset, with the query's offset ``w_0 + w_u`` (the FM → k-NN construction:
 ``y(u, i) = w_0 + w_u + [V_u, 1]·[V_i, w_i]``), through the sigmoid where the labels are binary, as
 SageMaker's binary_classifier scores. Users come a block of lines at a time; memory depends on the block
 and on the number of items, not on the number of users.

@@ -1,6 +1,6 @@
 """The champion: the model whose lists are served now, as ``champion/model.json`` records it.
 
-The workflow writes it when a `recommend` run has published and ended well; the next run is judged beside it
+The workflow writes it when a `recommend` run has published and ended well; the next run is compared with it
 (`fmrec.ranking.evaluation_step`). A run that fails leaves it as it is. ``champion/history/`` keeps one file for each
 execution that has changed what serves, and each champion names the one before it: that is where a rollback
 goes, and it goes one further back when it is repeated.
@@ -125,5 +125,5 @@ def recorded(uri: str) -> Champion | None:
     except (ValueError, KeyError, TypeError) as error:
         raise FormatError(
             f"{uri} is no record of the model that serves ({error!r}): delete it, and the next run is judged "
-            "beside popularity alone"
+            "against popularity alone"
         ) from error

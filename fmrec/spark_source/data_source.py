@@ -64,7 +64,9 @@ class WriteOptions:
         if options.get("records"):
             unused = sorted({"indices", "values", "label", "feature_dim"} & set(options))
             if unused:
-                raise SettingsError(f"option {unused[0]} has no use beside records: expected one of both")
+                raise SettingsError(
+                    f"option {unused[0]} has no use together with records: expected one of both"
+                )
             _need_type("records", options["records"], types, (BinaryType,), "binary")
             return cls(path, EncodedRecords(options["records"]), limit)
         return cls(path, SparseRecords.check(options, types), limit)
@@ -218,10 +220,10 @@ class PartSeries:
 
 
 def _check_pair(index: str, value: str, types: Mapping[str, DataType]) -> None:
-    _need_type("indices", index, types, (*INTEGERS, ArrayType), "whole numbers or an array of them")
+    _need_type("indices", index, types, (*INTEGERS, ArrayType), "integers or an array of them")
     index_type = types[index]
     if isinstance(index_type, ArrayType) and not isinstance(index_type.elementType, INTEGERS):
-        raise SettingsError(f"column {index} is {index_type.simpleString()}: expected whole numbers in it")
+        raise SettingsError(f"column {index} is {index_type.simpleString()}: expected integers in it")
     if isinstance(_number(value), float):
         return
     wanted: tuple[type[DataType], ...] = (ArrayType,) if isinstance(index_type, ArrayType) else NUMBERS
@@ -252,9 +254,9 @@ def _required(options: Mapping[str, str], key: str, expected: str) -> str:
 
 
 def _whole(options: Mapping[str, str], key: str) -> int:
-    text = _required(options, key, "a whole number of at least 1")
+    text = _required(options, key, "an integer of at least 1")
     if not text.isdecimal() or int(text) < 1:
-        raise SettingsError(f"option {key} is {text!r}: expected a whole number of at least 1")
+        raise SettingsError(f"option {key} is {text!r}: expected an integer of at least 1")
     return int(text)
 
 

@@ -18,7 +18,7 @@ class SparseColumns:
     Parameters
     ----------
     indices : tuple of str
-        Columns of whole numbers (one non-zero a row, none where null) or of lists of them.
+        Columns of integers (one non-zero a row, none where null) or of lists of them.
     values : tuple of (str or float)
         What stands at those indices: a number for all, or a column shaped like the indices'.
     """

@@ -1,4 +1,4 @@
-"""Rank all items for the held-out users, and judge the lists beside popularity and the champion."""
+"""Rank all items for the held-out users, and compare the lists with popularity and the champion."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
 """Endpoints: created, updated with the old fleet serving until the new one is healthy, rolled back, deleted.
 
-An update counts both fleets against the quotas, as AWS builds the new one while the old one serves
-(facts/quotas-instances-prices.md §1.4).
+An update counts both fleets against the quotas, as AWS builds the new one next to the old one
+(SageMaker developer guide, "Blue/green deployments").
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The SageMaker runtime: InvokeEndpoint.
 
-Limits and error texts: facts/sagemaker-builtin-algorithms.md §8 and the API model of sagemaker-runtime.
+Limits and error texts: the API model of sagemaker-runtime and the InvokeEndpoint page of the API reference.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Who uses how much of which quota, and the refusal when there is no room.
 
-A quota that the quotas file doesn't name is unknown: it never refuses. The text is AWS's own
-(facts/quotas-instances-prices.md §1.5); the unit of the serverless concurrency quotas is a guess.
+A quota that the quotas file doesn't name is unknown: it never refuses. The text is AWS's own,
+as public reports of ``ResourceLimitExceeded`` quote it; the unit of the serverless concurrency quotas is a guess.
 """
 
 from __future__ import annotations

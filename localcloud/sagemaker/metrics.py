@@ -1,7 +1,7 @@
 """The metrics that SageMaker attaches to its built-in algorithms, read from the job's log.
 
 AWS doesn't publish the expressions for Factorization Machines; these are inferred from its log lines
-(facts/sagemaker-builtin-algorithms.md §2.3). The throughput and progress forms are AWS's own.
+in public notebooks. The throughput and progress forms are AWS's own.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A record is a line, a recordIO record, or the whole object; ``MultiRecord`` packs as many into a request as
 fit into the payload limit. Sources: API texts of ``SplitType`` and ``BatchStrategy``, and
-facts/sagemaker-builtin-algorithms.md §1.1 and §8.
+MXNet's recordIO framing (dmlc-core, recordio.h).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Training jobs: the stand-in program as a subprocess in a folder shaped like ``/opt/ml``.
 
 One program runs whatever the instance count; quotas count all instances. Limits and texts follow
-facts/sagemaker-builtin-algorithms.md §2.3, §8 and facts/quotas-instances-prices.md §1.5.
+botocore's model of SageMaker, the developer guide and public reports of refusals.
 """
 
 from __future__ import annotations

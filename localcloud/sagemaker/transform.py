@@ -1,7 +1,7 @@
 """Batch transform jobs: every object under a prefix through a serving program, one ``.out`` object each.
 
 One program runs whatever the instance count; quotas count all instances. Limits and defaults follow
-facts/sagemaker-builtin-algorithms.md §8.
+botocore's model of SageMaker and the developer guide's pages on batch transform.
 """
 
 from __future__ import annotations

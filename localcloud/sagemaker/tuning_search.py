@@ -131,7 +131,7 @@ class TuningSearch:
         static = definition.get("StaticHyperParameters", {})
         return echo(definition, _TRAINING_MEMBERS) | {
             "TrainingJobName": name,
-            # SageMaker tells the container what it is tuned for (facts/sagemaker-builtin-algorithms.md §2.1).
+            # SageMaker tells the container what it is tuned for (seen in its logs).
             "HyperParameters": static | values | {"_tuning_objective_metric": self._objective["MetricName"]},
         }
 

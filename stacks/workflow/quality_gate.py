@@ -1,6 +1,6 @@
 """Is the model good enough for what it is for? What fails here is neither published nor served.
 
-`recommend` is judged by its lists, over all items, beside popularity and the champion that serves now;
+`recommend` is judged by its lists, over all items, against popularity and the champion that serves now;
 `predict-rating` by what SageMaker measured on the test channel. Only `recommend` goes on to lists: a model
 of ratings never learned what people don't pick.
 """

@@ -69,7 +69,7 @@ def test_a_regressor_has_its_own_defaults_and_no_thresholds_of_a_classifier() ->
         ({"fmrec.colour": "red"}, "'colour' is unknown"),
         (
             {"fmrec.serving.recommendations_per_user": "0"},
-            "recommendations_per_user is 0: expected a whole number from 1",
+            "recommendations_per_user is 0: expected an integer from 1",
         ),
         ({"fmrec.name": "fmrec"}, "name is 'fmrec'"),
         ({"fmrec.notification_email": "nobody"}, "notification_email is 'nobody'"),
@@ -77,7 +77,7 @@ def test_a_regressor_has_its_own_defaults_and_no_thresholds_of_a_classifier() ->
         ({"fmrec.tasks.recommend.hyperparameters.feature_dim": "3"}, "comes from the manifest"),
         (
             {"fmrec.tasks.recommend.hyperparameters.num_factors": "1"},
-            "num_factors is 1: expected a whole number at least 2",
+            "num_factors is 1: expected an integer at least 2",
         ),
         ({"fmrec.dataset.label.mode": "regression"}, "expected 'regressor'"),
         ({"fmrec.dataset.interactions.format": "xls"}, "interactions.format"),

@@ -213,4 +213,4 @@ def check_figures(
     else:
         error = np.sqrt(np.mean((scores - labels) ** 2))
         assert metrics["test:rmse"] == pytest.approx(error, rel=1e-3)
-        assert error < 0.97  # facts: 0.92 with side features, 1.02 to 1.12 for means
+        assert error < 0.97  # 0.92 with side features, 1.02 to 1.12 for means

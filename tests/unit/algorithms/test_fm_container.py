@@ -371,7 +371,7 @@ def test_unknown_paths_are_not_found(server: Any) -> None:
 
 
 def test_scores_equal_the_published_example(tmp_path: Path, serve: Any) -> None:
-    """The parameters of facts' sample.params, whose scores MXNet agrees with."""
+    """The parameters of a sample, whose scores MXNet agrees with."""
     factors = np.linspace(-1, 1.125, 18, dtype=np.float32).reshape(6, 3)
     linear = np.linspace(-0.5, 0.75, 6, dtype=np.float32)
     (tmp_path / "model").mkdir()

@@ -129,7 +129,7 @@ def test_settings_arrive_where_they_belong() -> None:
         ({"label": {"mode": "implicit", "event_weights": {"a": 0}}}, "gives every event the weight 0"),
         ({"label": {"mode": "implicit", "event_weights": {"a": -1}}}, "event_weights.a is -1: expected a number at least 0"),
         ({"label": {"threshold": float("nan")}}, "label.threshold is nan: expected a number"),
-        ({"split": {"n": 0}}, "split.n is 0: expected a whole number at least 1"),
+        ({"split": {"n": 0}}, "split.n is 0: expected an integer at least 1"),
         ({"split": {"method": "random", "share": 1}}, "split.share is 1: expected a number above 0 and below 1"),
         ({"split": {"method": "time-cut", "at": "noon"}}, "split.at is 'noon': expected a time in ISO 8601"),
         ({"features": [{"name": "age", "of": "user"}]}, "features[0] (age) describes the user, but the document has no users"),
@@ -154,7 +154,7 @@ def test_settings_arrive_where_they_belong() -> None:
         ({"interactions": {"columns": {"user": "u", "item": "i"}, "not_rated": [0]}, "label": {"mode": "implicit"}},
          "interactions.columns.value is None: expected the column that interactions.not_rated is about"),
         ({"interactions": {"item_separator": ""}}, "interactions.item_separator is '': expected a text that is not empty"),
-        ({"parts": True}, "parts is True: expected a whole number"),
+        ({"parts": True}, "parts is True: expected an integer"),
         ({"quarantine": {"earliest": "2100-01-01"}}, "quarantine.latest is None: expected a time after"),
     ],
 )  # fmt: skip

@@ -92,7 +92,7 @@ def test_an_earlier_runs_encoding_stands_in_for_a_data_set() -> None:
         ({"serving": {"recommendations_per_user": True}}, "from 1 to 1000"),
         ({"serving": {"endpoint": "yes"}}, "expected true or false"),
         ({"serving": 3}, "serving is 3"),
-        ({"serving": {"neighbours": 5}}, "serving.neighbours is 5: expected a whole number from 10 to 1024"),
+        ({"serving": {"neighbours": 5}}, "serving.neighbours is 5: expected an integer from 10 to 1024"),
         ({"serving": {"exclude_seen": 1}}, "serving.exclude_seen is 1"),
         ({"serving": {"filters": []}}, "expected a JSON object of business rules"),
         ({"serving": {"filters": {"colour": 1}}}, "expected some of allow, deny"),
@@ -191,7 +191,7 @@ def test_null_takes_an_earlier_value_away() -> None:
     ("given", "sentence"),
     [
         ({"predictor_type": "regressor"}, "hyperparameters.num_factors is missing"),
-        ({"num_factors": 2.5}, "expected a whole number at least 2 and at most 1000"),
+        ({"num_factors": 2.5}, "expected an integer at least 2 and at most 1000"),
         ({"num_factors": 1001}, "at most 1000"),
         ({"num_factors": True}, "num_factors is True"),
         ({"linear_lr": "nan"}, "linear_lr is 'nan'"),

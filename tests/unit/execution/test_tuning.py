@@ -78,7 +78,7 @@ def test_whole_numbers_and_others_go_into_their_own_ranges() -> None:
         ({"ranges": {"factors_lr": [0.1, 0.01]}}, "the lower first"),
         ({"ranges": {"factors_lr": [0, 0.01]}}, "from 1e-08 to 512"),
         ({"ranges": {"factors_lr": 0.01}}, "expected two numbers"),
-        ({"ranges": {"epochs": [1.5, 3]}}, "expected two whole numbers"),
+        ({"ranges": {"epochs": [1.5, 3]}}, "expected two integers"),
         ({"ranges": {"factor_lr": [0.01, 0.1]}}, "did you mean 'factors_lr'"),
         ({"objective": "test:rmse"}, "which is what a binary_classifier measures"),
     ],

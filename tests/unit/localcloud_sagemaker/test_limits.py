@@ -13,7 +13,7 @@ import pytest
 from localcloud.faults import ServiceFault
 from localcloud.quotas import Quotas
 
-# The pattern of facts/quotas-instances-prices.md §1.5.
+# As public reports of ResourceLimitExceeded quote it.
 REFUSAL = re.compile(
     r"service limit '(?P<quota>[^']+)' is (?P<limit>[\d.,]+) (?P<unit>\w+), with current utilization of "
     r"(?P<used>[\d.,]+) \w+ and a request delta of (?P<delta>[\d.,]+) \w+"

@@ -22,7 +22,7 @@ from fmrec.errors import FormatError, InputError
 from fmrec.model import mxnet_params
 from fmrec.model.factorization_machine import CHUNK_PRODUCTS, FactorizationMachine
 
-# Scores that MXNet 1.9.1 gives for these parameters: facts of the model's format.
+# Scores that MXNet 1.9.1 gives for these parameters.
 SAMPLE = FactorizationMachine(
     bias=0.25,
     linear=np.array([-0.5, -0.25, 0, 0.25, 0.5, 0.75], np.float32),

@@ -124,7 +124,7 @@ def by_hand(ratings: Ratings, scores: Any) -> Any:
 
 
 def test_popularity_has_the_published_figures(report: Any) -> None:
-    # facts: measured by others on the same protocol, three decimals; equal counts may be ordered otherwise.
+    # Measured by others on the same protocol, three decimals; equal counts may be ordered otherwise.
     rated = report["baselines"]["most_rated"]["metrics"]
     liked = report["baselines"]["most_liked"]["metrics"]
     assert report["users"] == 934

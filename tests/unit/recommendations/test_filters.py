@@ -54,7 +54,7 @@ def test_categories_are_read_by_item(small_run: Any, rules: Any, tmp_path: Path)
         ({"block": []}, "the rule 'block', expected one of allow, deny"),
         ({"deny": [1]}, r"filters.deny is \[1\], expected a list of item ids"),
         ({"minimum_popularity": 0}, "filters.minimum_popularity is 0"),
-        ({"minimum_popularity": True}, "expected a whole number from 1"),
+        ({"minimum_popularity": True}, "expected an integer from 1"),
         ({"minimum_popularity": 99}, "leave none of the 12 items"),
         ({"allow": []}, "leave none of the 12 items"),
         ({"maximum_per_category": 2}, "together"),

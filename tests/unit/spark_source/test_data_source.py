@@ -165,7 +165,7 @@ def test_failed_and_killed_tasks_change_nothing_and_leave_nothing(tmp_path: Path
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"indices": "user,item"}, "option feature_dim is missing: expected a whole number"),
+        ({"indices": "user,item"}, "option feature_dim is missing: expected an integer"),
         ({"indices": "user,item", "feature_dim": "many"}, "option feature_dim is 'many'"),
         (
             {"indices": "user,thing", "feature_dim": 12},
@@ -173,7 +173,7 @@ def test_failed_and_killed_tasks_change_nothing_and_leave_nothing(tmp_path: Path
         ),
         (
             {"indices": "user,label", "feature_dim": 12},
-            "names 'label', which is float: expected whole numbers",
+            "names 'label', which is float: expected integers",
         ),
         (
             {"indices": "user,item", "values": "1", "feature_dim": 12},
@@ -182,7 +182,7 @@ def test_failed_and_killed_tasks_change_nothing_and_leave_nothing(tmp_path: Path
         ({"indices": "user,item", "featuredim": 12}, "option 'featuredim' is unknown to recordio-protobuf"),
         ({"indices": "user,item", "feature_dim": 11}, "column item holds index 11: expected 0 to 10"),
         ({"records": "user"}, "names 'user', which is bigint: expected binary"),
-        ({"records": "user", "feature_dim": 3}, "option feature_dim has no use beside records"),
+        ({"records": "user", "feature_dim": 3}, "option feature_dim has no use together with records"),
     ],
 )
 def test_wrong_options_and_indices_are_said_in_a_sentence(
