@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
-from fmrec.dataset import Dataset
-from fmrec.encoding.number_text import LARGEST_FLOAT32, is_infinite, to_double
+from fmrec.dataset import Dataset, Interactions
+from fmrec.encoding.ingest.delimited import REASONS
+from fmrec.encoding.ingest.encodings import undecoded_reason
+from fmrec.encoding.ingest.json_lines import NOT_AN_OBJECT
+from fmrec.encoding.ingest.line_fields import WRONG_NUMBER
+from fmrec.encoding.number_text import LARGEST_FLOAT32, is_infinite, is_number, to_double
 from fmrec.encoding.rows import BROKEN, FILE, POSITION, RAW, SKIP, START
 from fmrec.encoding.times import seconds_of
 
 STATE = "_state"
-"""What the row is: ``GOOD``, ``NO_ROW``, or the number of its problem."""
-GOOD, NO_ROW = 0, -1
+"""What the row is: ``GOOD``, ``NO_ROW``, ``NOT_RATED``, or the number of its problem."""
+GOOD, NO_ROW, NOT_RATED = 0, -1, -3
 
 
 @dataclass(frozen=True)
@@ -60,13 +64,16 @@ def check_rows(rows: DataFrame, dataset: Dataset, context: Iterable[str]) -> Dat
     # Parsed values get names of their own first, so that Spark parses them once for all checks.
     rows = rows.withColumns({f"_{role}": column for role, column in parsed.items()})
     state = F.lit(GOOD)
+    not_rated = (
+        F.col(BROKEN).isNull() & _is_not_rated(interactions) if interactions.not_rated else F.lit(False)
+    )
     for number, problem in reversed(number_problems(dataset).items()):
         state = F.when(problem.found, F.lit(number)).otherwise(state)
     checked = rows.select(
         *[F.col(f"_{role}").alias(role) for role in parsed],
         *context,
         *(FILE, START, POSITION, RAW),
-        F.when(F.col(SKIP), F.lit(NO_ROW)).otherwise(state).alias(STATE),
+        F.when(F.col(SKIP), F.lit(NO_ROW)).when(not_rated, F.lit(NOT_RATED)).otherwise(state).alias(STATE),
     )
     return checked.withColumn(RAW, F.when(F.col(STATE) > GOOD, F.col(RAW)))
 
@@ -76,7 +83,12 @@ def number_problems(dataset: Dataset) -> dict[int, Problem]:
     limits, names = dataset.quarantine, dataset.interactions.columns
     found = [
         Problem(reason, None, F.col(BROKEN) == reason)
-        for reason in ("invalid UTF-8", "unbalanced quotes", "wrong number of fields", "not a JSON object")
+        for reason in (
+            undecoded_reason(dataset.interactions.source.encoding),
+            *REASONS.values(),
+            WRONG_NUMBER,
+            NOT_AN_OBJECT,
+        )
     ]
     for role in ("user", "item"):
         too_long = F.length(role) > limits.max_id_length
@@ -101,6 +113,18 @@ def number_problems(dataset: Dataset) -> dict[int, Problem]:
             Problem("timestamp out of range", names["timestamp"], ~inside),
         ]
     return dict(enumerate(found, start=1))
+
+
+def not_rated_numbers(interactions: Interactions) -> list[float]:
+    """Return the values that mean "not rated", of those that are numbers."""
+    decimal = interactions.source.decimal
+    return [float(text.replace(decimal, ".")) for text in interactions.not_rated if is_number(text, decimal)]
+
+
+def _is_not_rated(interactions: Interactions) -> Column:
+    found = F.trim("value").isin(list(interactions.not_rated))
+    numbers = not_rated_numbers(interactions)
+    return F.coalesce(found | F.col("_value").isin(numbers) if numbers else found, F.lit(False))
 
 
 def _missing(role: str) -> Column:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import unquote
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec.dataset import Dataset, ImplicitLabel
-from fmrec.encoding.checks import GOOD, NO_ROW, STATE, Problem, check_rows, number_problems
+from fmrec.encoding.checks import GOOD, NO_ROW, NOT_RATED, STATE, Problem, check_rows, number_problems
 from fmrec.encoding.chunks import (
     EVENTS,
     UNDECIDED,
@@ -26,6 +27,8 @@ from fmrec.encoding.chunks import (
 )
 from fmrec.encoding.feature_space import Keep
 from fmrec.encoding.feature_tables import SIDES, context_field, context_fields, context_texts
+from fmrec.encoding.ingest import advice
+from fmrec.encoding.ingest.encodings import undecoded_reason
 from fmrec.encoding.plain import PlainLines
 from fmrec.encoding.rows import (
     FILE,
@@ -60,13 +63,14 @@ class Intake:
     """What was read, as the driver knows it.
 
     ``chunks`` has the rows as ``chunks.to_chunks`` packs them; ``rows`` counts them without headers
-    and blank lines, ``bad`` those that can't be used by reason, ``files`` all by file; ``pieces`` are
+    and blank lines, ``bad`` those that can't be used by reason, ``not_rated`` those dropped for their values, ``files`` all by file; ``pieces`` are
     the files' pieces with what makes positions row and line numbers.
     """
 
     chunks: DataFrame
     rows: int
     bad: Counter[str]
+    not_rated: int
     files: dict[str, dict[str, int]]
     pieces: list[tuple[Piece, int, int]]
 
@@ -77,7 +81,7 @@ class Intake:
 
     @property
     def good_count(self) -> int:
-        return self.rows - sum(self.bad.values())
+        return self.rows - sum(self.bad.values()) - self.not_rated
 
     @property
     def numbers(self) -> RowNumbers:
@@ -102,9 +106,10 @@ def take_in(spark: SparkSession, dataset: Dataset, raw_uri: str, quarantine_uri:
     source = open_rows(spark, interactions.source, path, interactions.columns | context)
     chunks, counts = _to_chunks(source, dataset, context, keep)
     problems = number_problems(dataset) if any(state > GOOD for _, _, state, _, _ in counts) else {}
-    intake = _count(chunks, counts, source.lines, problems)
+    intake = _count(spark, chunks, counts, source.files, problems)
     _write_quarantine(spark, intake, problems, quarantine_uri)
-    _check_usable(intake, path, dataset.quarantine.max_share, quarantine_uri)
+    advise = partial(_advice, intake, source, dataset, problems)
+    _check_usable(intake, path, dataset.quarantine.max_share, quarantine_uri, advise)
     return intake
 
 
@@ -120,6 +125,8 @@ def _to_chunks(
     texts |= events
 
     def checked(rows: DataFrame) -> DataFrame:
+        if dataset.interactions.item_separator:
+            rows = _one_item_a_row(rows, dataset.interactions.item_separator)
         return check_rows(rows, dataset, context).select(
             *SIDES,
             _value(dataset).alias("value"),
@@ -131,7 +138,7 @@ def _to_chunks(
 
     roles = {side: side for side in SIDES} | {texts[at]: context_field(at) for at in context_columns}
     roles |= dict.fromkeys(events.values(), "event")
-    plain = PlainLines.of(source.layout, dataset, roles)
+    plain = PlainLines.of(source.layouts, dataset, roles)
     if plain is None:
         chunks = keep(to_chunks(checked(source.rows), texts))
         return chunks, piece_counts(chunks)
@@ -142,6 +149,17 @@ def _to_chunks(
         rest = keep(to_chunks(checked(source.parse(odd_lines(chunks))), texts))
         chunks, decided = chunks.unionAll(rest), decided + piece_counts(rest)
     return chunks, decided
+
+
+def _one_item_a_row(rows: DataFrame, separator: str) -> DataFrame:
+    """Make a row of each item in a field, with a place of its own."""
+    items = F.split("item", F.lit(f"\\Q{separator}\\E"), -1)
+    present = F.filter(items, lambda item: F.trim(item) != "")
+    item = F.explode_outer(F.when(F.size(present) > 0, present)).alias("item")
+    others = [name for name in rows.columns if name not in ("item", POSITION)]
+    return rows.select(*[f"`{name}`" for name in others], item).withColumn(
+        POSITION, F.monotonically_increasing_id()
+    )
 
 
 def _value(dataset: Dataset) -> Column:
@@ -157,39 +175,73 @@ def _value(dataset: Dataset) -> Column:
 
 
 def _count(
-    chunks: DataFrame, found: list[PieceCount], lines: DataFrame, problems: dict[int, Problem]
+    spark: SparkSession,
+    chunks: DataFrame,
+    found: list[PieceCount],
+    names: list[str],
+    problems: dict[int, Problem],
 ) -> Intake:
     """Count rows by file, piece and problem."""
-    paths = _paths_by_hash(lines, {row[0] for row in found})
+    # Carrying names along in every row would cost more than all the numbers.
+    listed = spark.createDataFrame(pa.table({PATH: names}))
+    paths: dict[int, str] = dict(listed.select(F.xxhash64(PATH), PATH).collect())
     pieces: dict[tuple[int, int], Piece] = {}
     files: dict[str, dict[str, int]] = {}
     bad: Counter[str] = Counter()
+    not_rated = 0
     for file, start, state, first, count in found:
         path = paths[file]
         piece = pieces.get((file, start), Piece(path, start, first, 0))
         pieces[file, start] = Piece(path, start, min(first, piece.first), piece.lines + count)
         counts = files.setdefault(path, {"read": 0, "quarantined": 0, "skipped": 0})
         counts["skipped" if state == NO_ROW else "read"] += count
+        not_rated += count if state == NOT_RATED else 0
         if state in problems:
             bad[problems[state].reason] += count
             counts["quarantined"] += count
     read = sum(file["read"] for file in files.values())
-    return Intake(chunks, read, bad, dict(sorted(files.items())), number_pieces(list(pieces.values())))
+    numbered = number_pieces(list(pieces.values()))
+    return Intake(chunks, read, bad, not_rated, dict(sorted(files.items())), numbered)
 
 
-def _check_usable(intake: Intake, path: str, limit: float, quarantine_uri: str) -> None:
+def _check_usable(
+    intake: Intake, path: str, limit: float, quarantine_uri: str, advise: Callable[[], str]
+) -> None:
     if not intake.rows:
         raise InputError(f"{path} holds no rows, only headers or blank lines: expected interactions")
     bad = sum(intake.bad.values())
     reasons = ", ".join(f"{count} {reason}" for reason, count in intake.bad.most_common())
     where = f"they are listed in {quarantine_uri}"
     if bad == intake.rows:
-        raise InputError(f"none of the {bad} rows of {path} can be used ({reasons}); {where}")
+        raise InputError(f"none of the {bad} rows of {path} can be used ({reasons}); {where}{advise()}")
     if bad > limit * intake.rows:
         raise InputError(
             f"{bad} of {intake.rows} rows of {path} are bad ({bad / intake.rows:.2%}: {reasons}), more than "
-            f"quarantine.max_share allows ({limit:.2%}); {where}"
+            f"quarantine.max_share allows ({limit:.2%}); {where}{advise()}"
         )
+
+
+def _advice(intake: Intake, source: Opened, dataset: Dataset, problems: dict[int, Problem]) -> str:
+    """Return what to change in the document, if most bad rows have one cause that can be seen."""
+    interactions = dataset.interactions
+    counts = intake.bad.most_common(1)
+    if not counts:
+        return ""
+    reason = counts[0][0]
+    if reason == undecoded_reason(interactions.source.encoding):
+        return advice.on_bytes(source.files, interactions)
+    if reason.startswith("missing "):
+        return advice.on_keys(source.keys, interactions)
+    if not reason.startswith("timestamp ") or interactions.timestamp is None:
+        return ""
+    states = [state for state, problem in problems.items() if problem.reason == reason]
+    rows = bad_rows(intake.chunks).where(F.col(STATE).isin(states)).limit(advice.EXAMPLES)
+    if interactions.source.format == "parquet":
+        texts = advice.in_json([row[RAW] for row in rows.collect()], interactions.timestamp)
+    else:
+        lines = rows.select(F.col(RAW).alias(LINE), F.lit("").alias(PATH), FILE, START, POSITION)
+        texts = [row[0] for row in source.parse(lines).select("timestamp").collect() if row[0] is not None]
+    return advice.on_times(texts, interactions.timestamp, interactions)
 
 
 def _write_quarantine(spark: SparkSession, intake: Intake, problems: dict[int, Problem], uri: str) -> None:
@@ -229,20 +281,3 @@ def _write_quarantine(spark: SparkSession, intake: Intake, problems: dict[int, P
         )
     )
     bad.write.mode("overwrite").parquet(uri)
-
-
-def _paths_by_hash(lines: DataFrame, hashes: set[int]) -> dict[int, str]:
-    """Return the files that rows come from, as rows name them, by the hash in ``FILE``.
-
-    Carrying names along in every row would cost more than all the numbers. A listing may name a file
-    a little otherwise than rows do; where no way to write it fits, rows are read again for the name.
-    """
-    names: set[str] = set()
-    for file in lines.inputFiles():
-        names |= {file, unquote(file)}
-        names |= {name.replace("file:///", "file:/", 1) for name in (file, unquote(file))}
-    listed = lines.sparkSession.createDataFrame(pa.table({PATH: sorted(names)}))
-    found: dict[int, str] = dict(listed.select(F.xxhash64(PATH), PATH).collect())
-    if not hashes <= set(found):
-        found = dict(lines.groupBy(F.xxhash64(PATH)).agg(F.first(PATH)).collect())
-    return {file: found[file] for file in hashes}

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import math
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -33,6 +32,7 @@ from fmrec.encoding.data_facts import DataFacts, count_events
 from fmrec.encoding.exchange import MET
 from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE, Keep, write_index
 from fmrec.encoding.feature_tables import SIDES, SideFeatures
+from fmrec.encoding.ingest.spark_errors import READING_SETTINGS, to_input_error
 from fmrec.encoding.intake import Intake, take_in
 from fmrec.encoding.negatives import ItemRange
 from fmrec.encoding.routes import Buckets, Order, Stop, balanced_buckets
@@ -47,11 +47,10 @@ from fmrec.encoding.stages import (
 )
 from fmrec.encoding.storing import StoredPart, Told, collect_told, store_no_pairs
 from fmrec.encoding.training_check import Outcome, check_training
-from fmrec.errors import FormatError, InputError
+from fmrec.errors import FmrecError, FormatError, InputError
 from fmrec.storage import object_store
 from fmrec.storage.part_files import SUFFIX, Output, open_output
 
-UNREADABLE = re.compile(r"\[FAILED_READ_FILE[^]]*\] Encountered error while reading file (.*?)\.\s")
 PART_BYTES = 32 << 20
 ROW_BYTES = 64
 """A two-hot row with a label in recordIO-protobuf, about."""
@@ -73,6 +72,7 @@ SETTINGS = {
     # Packed rows are large, so batches are bounded by bytes.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
     "spark.sql.execution.arrow.maxBytesPerBatch": str(4 << 20),
+    **READING_SETTINGS,
 }
 
 
@@ -120,12 +120,10 @@ def encode(
         try:
             return _Job(spark, dataset, raw_uri, output_uri, keep, tell).run(run)
         except Exception as error:
-            found = UNREADABLE.search(str(error))
+            found = None if isinstance(error, FmrecError) else to_input_error(error)
             if found is None:
                 raise
-            raise InputError(
-                f"{found[1]} can't be read: it is cut off, damaged, or not of the format that the document says"
-            ) from error
+            raise found from error
 
 
 @contextlib.contextmanager
@@ -189,6 +187,7 @@ class _Job:
         self.tell("encoding", read.rows)
         with self._outputs() as outputs:
             told, tables = self._encode_rows(read, features, ranges, partitions, outputs)
+            told.tally["dropped not rated"] += read.not_rated
             train, nonzeros = self._channel("train", told)
             test, _ = self._channel("test", told)
             nnz_per_row = round(nonzeros / max(train.rows, 1), 6)

@@ -1,8 +1,8 @@
-"""Delimited lines without quotes, taken apart and checked as whole columns instead of one at a time.
+"""Delimited lines, split and checked as whole columns instead of one at a time.
 
-What a line means is said by ``rows`` and ``checks``, which run in the JVM. Here only lines are decided
-about that those would surely find good, which are nearly all, in a fraction of the time; each other
-line is left to them.
+What a line means is defined by ``rows`` and ``checks``, which run in the JVM. Here only lines are classified
+that those would surely find good, which are nearly all, in a fraction of the time; each other line is left to
+them.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fmrec.dataset import Dataset, ImplicitLabel
+from fmrec.dataset.sources import ROLES
 from fmrec.dataset.timestamps import UNITS
-from fmrec.encoding.checks import GOOD, NO_ROW, STATE, epoch
+from fmrec.encoding.checks import GOOD, NO_ROW, NOT_RATED, STATE, epoch, not_rated_numbers
 from fmrec.encoding.chunks import UNDECIDED
+from fmrec.encoding.ingest.delimited import Mask, buffers, counted
+from fmrec.encoding.ingest.encodings import UNDECODED, UTF8
+from fmrec.encoding.ingest.layouts import Layout, Layouts
+from fmrec.encoding.ingest.line_fields import SplitLines, by_layout, in_places
 from fmrec.encoding.number_text import LARGEST_FLOAT32, to_doubles
-from fmrec.encoding.rows import FILE, LINE, POSITION, RAW, START, Layout
-
-Mask = NDArray[np.bool_]
+from fmrec.encoding.rows import FILE, LINE, POSITION, RAW, START
 
 
 @dataclass(frozen=True)
@@ -36,85 +39,100 @@ class PlainLines:
         Roles of the fields of text that are kept, by the column that they become.
     """
 
-    layout: Layout
+    layouts: Layouts
     dataset: Dataset
     texts: Mapping[str, str]
 
     @classmethod
-    def of(cls, layout: Layout | None, dataset: Dataset, texts: Mapping[str, str]) -> PlainLines | None:
+    def of(cls, layouts: Layouts | None, dataset: Dataset, texts: Mapping[str, str]) -> PlainLines | None:
         """Return how to take a source's lines, or None if only the JVM can."""
-        if layout is None or len(layout.quote.encode()) != 1:
+        interactions = dataset.interactions
+        if layouts is None or interactions.item_separator:
             return None
-        if "timestamp" in layout.taken and dataset.interactions.timestamp_format not in UNITS:
+        if interactions.timestamp is not None and interactions.timestamp_format not in UNITS:
             return None
-        return cls(layout, dataset, texts) if set(texts.values()) <= set(layout.taken) else None
+        taken = [set(layout.taken) for layout in layouts.layouts]
+        return cls(layouts, dataset, texts) if all(set(texts.values()) <= roles for roles in taken) else None
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        lines = batch.column(LINE)
-        fields = pc.split_pattern(lines, self.layout.delimiter)
-        fine = (np.asarray(fields.value_lengths()) == self.layout.fields) & self._simple(lines)
+        if not self.layouts.of_file:
+            return self._take(batch, self.layouts.layouts[0])
+        parts, places = [], []
+        for layout, rows in by_layout(batch, FILE, self.layouts):
+            parts.append(self._take(batch.take(pa.array(rows)), layout))
+            places.append(rows)
+        return in_places(parts, places) if parts else self._take(batch, self.layouts.layouts[0])
+
+    def _take(self, batch: pa.RecordBatch, layout: Layout) -> pa.RecordBatch:
+        split = SplitLines.of(batch.column(LINE), self.layouts, layout)
+        lines, fields = split.lines, split.fields
+        fine = split.whole & self._decoded(lines)
         states = np.full(len(lines), UNDECIDED, np.int32)
         if not fine.all():
-            states[np.asarray(pc.equal(pc.ascii_trim(lines, " "), ""))] = NO_ROW
-        if self.layout.header is not None:
-            header = np.asarray(pc.equal(lines, self.layout.header))
+            states[split.blank()] = NO_ROW
+        if layout.header is not None:
+            header = np.asarray(pc.equal(lines, layout.header))
             if header.any():
                 states[header] = NO_ROW
                 fine &= ~header
         if not fine.all():
             fields = fields.filter(pa.array(fine))
-        columns, good = self._checked(fields)
+        columns, found = self._checked(fields, layout)
         places = np.flatnonzero(fine)
-        states[places[good]] = GOOD
+        states[places] = np.where(found == UNDECIDED, states[places], found)
         if len(places) < len(lines):  # give the others' rows nulls
             at = pa.array(np.cumsum(fine) - 1, mask=~fine)
             columns = {name: column.take(at) for name, column in columns.items()}
         undecided = states == UNDECIDED
         raw = pa.nulls(len(lines), pa.string())
         if undecided.any():
-            raw = pc.if_else(pa.array(undecided), lines, pa.scalar(None, pa.string()))
+            raw = pc.if_else(pa.array(undecided), batch.column(LINE), pa.scalar(None, pa.string()))
         columns |= {name: batch.column(name) for name in (FILE, START, POSITION)}
         columns |= {STATE: pa.array(states), RAW: raw}
         return pa.RecordBatch.from_pydict(columns)
 
-    def _simple(self, lines: pa.Array) -> Mask:
-        """Say which lines have no quotes and are valid UTF-8."""
-        offsets = np.frombuffer(lines.buffers()[1], np.int32)[lines.offset :][: len(lines) + 1]
-        content = lines.buffers()[2]
-        first, end = int(offsets[0]), int(offsets[-1])
-        if content is None or first == end:
-            return np.ones(len(lines), np.bool_)
-        data = np.frombuffer(content, np.uint8)[first:end]
-        odd = data == ord(self.layout.quote)
-        if (data >= 0x80).any():
-            try:
-                lines.validate(full=True)
-            except pa.ArrowInvalid:
-                odd |= data >= 0x80
-        if not odd.any():
-            return np.ones(len(lines), np.bool_)
-        before = np.concatenate(([0], np.cumsum(odd)))[offsets - first]
-        return np.asarray(before[1:] == before[:-1])
+    def _decoded(self, lines: pa.Array) -> Mask:
+        """Say which lines are valid in the source's encoding."""
+        fine = np.ones(len(lines), np.bool_)
+        offsets, data = buffers(lines)
+        beyond = data >= 0x80
+        if not beyond.any():
+            return fine
+        if self.layouts.encoding != UTF8:
+            undecoded: Mask = np.asarray(pc.match_substring(lines, UNDECODED))
+            return ~undecoded
+        try:
+            lines.validate(full=True)
+        except pa.ArrowInvalid:
+            return np.asarray(counted(beyond, offsets) == 0)
+        return fine
 
-    def _checked(self, fields: pa.Array) -> tuple[dict[str, Any], Mask]:
-        """Return the columns of lines with the right number of fields, and which are surely good."""
+    def _checked(self, fields: pa.Array, layout: Layout) -> tuple[dict[str, Any], NDArray[np.int32]]:
+        """Return the columns of lines with the right number of fields, and states where those are sure."""
         limits, decimal = self.dataset.quarantine, self.dataset.interactions.source.decimal
-        rows, width = len(fields), self.layout.fields
+        rows, width = len(fields), layout.fields
         values = fields.flatten()
         found = {
             role: values.take(pa.array(np.arange(at, rows * width, width)))
-            for role, at in self.layout.taken.items()
+            for role, at in layout.taken.items()
         }
         good = np.ones(rows, np.bool_)
+        missing = pa.array(self.dataset.interactions.source.missing, pa.string())
+        absent: dict[str, Any] = {}
+        if len(missing):
+            absent = {role: pc.is_in(pc.ascii_trim(found[role], " "), value_set=missing) for role in found}
+            for role in set(absent) & set(ROLES):
+                good &= ~np.asarray(absent[role])
         for role in ("user", "item", "event"):
             if role in found:
                 good &= np.asarray(pc.binary_length(pc.ascii_trim(found[role], " "))) > 0
         for role in ("user", "item"):
             good &= np.asarray(pc.binary_length(found[role])) <= limits.max_id_length
-        value, time = np.zeros(rows), np.zeros(rows)
+        value, time, not_rated = np.zeros(rows), np.zeros(rows), np.zeros(rows, np.bool_)
         if "value" in found:
             value, numeric = to_doubles(found["value"], decimal)
             good &= numeric & (np.abs(value) <= LARGEST_FLOAT32)
+            not_rated = good & np.isin(value, not_rated_numbers(self.dataset.interactions))
         if "timestamp" in found:
             time, numeric = to_doubles(found["timestamp"], decimal)
             time = time / UNITS[self.dataset.interactions.timestamp_format]
@@ -124,9 +142,11 @@ class PlainLines:
             text = found[role]
             if role not in ("user", "item", "event"):  # context: nothing is a null there
                 text = pc.ascii_trim(text, " ")
-                text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+                none = pc.equal(text, "")
+                none = pc.or_(none, absent[role]) if absent else none
+                text = pc.if_else(none, pa.scalar(None, pa.string()), text)
             columns[name] = text
-        return columns, good
+        return columns, np.where(good, np.where(not_rated, NOT_RATED, GOOD), UNDECIDED).astype(np.int32)
 
     def _value(self, value: NDArray[np.float64], found: Mapping[str, pa.Array]) -> NDArray[np.float64]:
         """Return the value that a label is made of, as the intake says it."""

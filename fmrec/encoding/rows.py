@@ -1,60 +1,58 @@
 """Files to rows of text fields, each of which can be found again in its file.
 
-Delimited text and JSON Lines are read line by line and taken apart here, so that the quarantine can
-show each bad line as it was. A row knows which piece of which file it came from (``PATH``, ``START``)
-and where it stands in it (``POSITION``); ``number_pieces`` turns that into row numbers in file order,
-however Spark cut and scheduled the files. The driver learns about pieces, never about rows.
+Text is read line by line, so that the quarantine can show each bad line as it was. A row knows which piece of
+which file it came from (``PATH``, ``START``) and its place in it (``POSITION``); ``number_pieces`` turns that
+into row numbers in file order, however Spark cut and scheduled the files. The driver learns about files and
+their pieces, never about rows.
 """
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial, reduce
+from urllib.parse import unquote
 
-from pyspark.errors import AnalysisException
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
-from pyspark.sql.types import ArrayType
 
 from fmrec.dataset import Source
+from fmrec.encoding.ingest import json_lines
+from fmrec.encoding.ingest.delimited import Marks
+from fmrec.encoding.ingest.encodings import UNDECODED, UTF8, decode_lines, keeps_ascii, undecoded_reason
+from fmrec.encoding.ingest.files import InputFile, list_files, literal, open_heads, resolve
+from fmrec.encoding.ingest.layouts import Layouts, find_layouts, first_line
+from fmrec.encoding.ingest.line_fields import BROKEN, LINE, SKIP, FieldsOfLines
+from fmrec.encoding.ingest.parquet_files import RAW_TEXT, read_parquet
+from fmrec.encoding.ingest.streams import DOCUMENTS, LINES, RECORDS, Cut, read_streams
 from fmrec.errors import InputError
-from fmrec.storage import object_store
+
+__all__ = [
+    "BROKEN", "FILE", "LINE", "PATH", "POSITION", "RAW", "SKIP", "START", "Opened", "Piece", "number_pieces",
+    "open_rows", "read_rows", "resolve",
+]  # fmt: skip
 
 PATH, FILE, START, POSITION = "_path", "_file", "_start", "_position"
 """Provenance: the file and a hash of its name, the first byte of the piece, a number that grows in it."""
-LINE = "value"
-RAW, SKIP, BROKEN = "_raw", "_skip", "_broken"
-"""The row as read; whether it is no row at all (a header or a blank line); why it can't be taken apart."""
-_CORRUPT = "_corrupt"
-_SAMPLE_LINES = 100
-NO_QUOTE = "\0"
-"""Stands for none: a letter that no text has."""
-_DELIMITERS = (",", "\t", ";", "|", "::", " ")
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a line without quotes is taken apart: where each of the fields to take stands in it."""
-
-    delimiter: str
-    quote: str
-    fields: int
-    taken: Mapping[str, int]
-    header: str | None
+RAW = "_raw"
+"""The row as read."""
+_PARSED = "_parsed"
 
 
 @dataclass(frozen=True)
 class Opened:
     """A source's files, as lines where they are text, and how to make rows of those.
 
-    ``layout`` is None where lines are not delimited, or some of the first have quotes.
+    ``layouts`` say how delimited lines are split; ``files`` are the names in ``PATH``; ``keys`` what JSON's
+    first objects have.
     """
 
     lines: DataFrame
     parse: Callable[[DataFrame], DataFrame]
-    layout: Layout | None = None
+    files: list[str]
+    layouts: Layouts | None = None
+    keys: tuple[str, ...] = ()
 
     @property
     def rows(self) -> DataFrame:
@@ -86,31 +84,23 @@ def open_rows(spark: SparkSession, source: Source, path: str, fields: Mapping[st
     InputError
         Nothing is there, or the files don't have these columns.
     """
-    try:
-        if source.format == "parquet":
-            return Opened(_read_parquet(spark, path, fields), lambda rows: rows)
-        lines = spark.read.text(path).select("value", *_provenance())
-        sample = spark.read.text(path).select("value", F.col("_metadata.file_path")).head(_SAMPLE_LINES)
-    except AnalysisException as error:
-        if error.getCondition() == "PATH_NOT_FOUND":
-            raise InputError(f"{path} holds no file: check the path and what was uploaded") from error
-        if error.getCondition() == "UNABLE_TO_INFER_SCHEMA":
-            raise InputError(f"{path} is empty: expected rows") from error
-        raise
-    sample = [row for row in sample if row[0].strip()]
-    if not sample:
+    names = list_files(spark, path)
+    if source.format == "parquet":
+        return _open_parquet(spark, source, path, names, fields)
+    files = _with_heads(spark, open_heads(names, source.encoding), source.encoding)
+    begun = [file for file in files if first_line(file.text(source.encoding)) is not None]
+    if not begun:
         raise InputError(f"{path} is empty: expected rows")
-    file, texts = sample[0][1], [row[0] for row in sample]
+    lines = _lines(spark, source, path, files)
     if source.format == "jsonl":
-        return Opened(lines, _json_parser(texts, file, fields))
-    layout = _layout(source, texts[0], file, fields)
-    quoted = any(layout.quote in text for text in texts)
-    return Opened(lines, _delimited_parser(source, layout), None if quoted else layout)
+        return _open_json(lines, source, begun, names, fields)
+    layouts = find_layouts(spark, source, files, fields)
+    parse = FieldsOfLines(layouts, tuple(fields), (PATH, FILE, START, POSITION), RAW)
 
+    def rows(found: DataFrame) -> DataFrame:
+        return _rows(found.mapInArrow(parse.run, parse.schema), source, fields)
 
-def resolve(raw_uri: str, path: str) -> str:
-    """Return a data set document's path as Spark takes it."""
-    return path if "://" in path or path.startswith("/") else object_store.join(raw_uri, path)
+    return Opened(lines, rows, names, layouts)
 
 
 @dataclass(frozen=True)
@@ -140,141 +130,141 @@ def number_pieces(pieces: list[Piece]) -> list[tuple[Piece, int, int]]:
     return numbered
 
 
-def _provenance() -> list[Column]:
-    return [
-        # Unlike the same in _metadata, these are not copied into every row that is read.
-        F.input_file_name().alias(PATH),
-        F.xxhash64(F.input_file_name()).alias(FILE),
-        F.input_file_block_start().alias(START),
-        F.monotonically_increasing_id().alias(POSITION),
-    ]
+def _lines(spark: SparkSession, source: Source, path: str, files: list[InputFile]) -> DataFrame:
+    """Return all files' lines: ``LINE`` as bytes of the source's encoding, and their provenance."""
+    streamed = [file for file in files if _is_streamed(source, file)]
+    frames = []
+    if len(streamed) < len(files):
+        paths = [literal(unquote(file.name)) for file in files if file not in streamed] if streamed else path
+        frames.append(spark.read.text(paths).select(F.col("value").alias(LINE), *_place()))
+    for into in (LINES, RECORDS, DOCUMENTS):
+        mine = [file for file in streamed if _unit(source, file) == into]
+        if mine:
+            cut = Cut(into, source.encoding, Marks(source.delimiter, source.quote, source.escape))
+            found = read_streams(spark, mine, cut, PATH, LINE)
+            frames.append(found.select(LINE, PATH, F.lit(0).cast("bigint").alias(START)))
+    lines = reduce(DataFrame.unionAll, frames)
+    return lines.select(LINE, PATH, F.xxhash64(PATH).alias(FILE), START, _position())
 
 
-def _layout(source: Source, first_line: str, file: str, fields: Mapping[str, str]) -> Layout:
-    """Return where the fields stand in a line."""
-    found = _split(source, first_line.lstrip("\ufeff"))
-    names = list(source.fields) or found
-    if len(found) != len(names):
-        raise InputError(
-            f"{file}: the first line has {len(found)} fields, expected {len(names)} "
-            f"({', '.join(names)}){_hint(source, first_line)}"
+def _place() -> list[Column]:
+    # Unlike the same in _metadata, these are not copied into every row that is read.
+    return [F.input_file_name().alias(PATH), F.input_file_block_start().alias(START)]
+
+
+def _position() -> Column:
+    return F.monotonically_increasing_id().alias(POSITION)
+
+
+def _is_streamed(source: Source, file: InputFile) -> bool:
+    return bool(file.packing) or not keeps_ascii(source.encoding) or _unit(source, file) != LINES
+
+
+def _unit(source: Source, file: InputFile) -> str:
+    """Say what a file is to be cut into."""
+    if source.format != "jsonl":
+        return RECORDS if source.multiline else LINES
+    line = first_line(file.text(source.encoding)) or ""
+    opens = line.lstrip()[:1]
+    whole = json_lines.parse(line) is not None or json_lines.is_python(line)
+    cut_off = "\n" not in file.text(source.encoding).strip()
+    return DOCUMENTS if opens == "[" or (opens == "{" and not whole and not cut_off) else LINES
+
+
+def _with_heads(spark: SparkSession, files: list[InputFile], encoding: str) -> list[InputFile]:
+    """Let Spark unpack the beginnings of files that only it can unpack."""
+    found = []
+    for file in files:
+        if file.head is None:
+            rows = (
+                spark.read.text(literal(unquote(file.name))).select(F.col("value").cast("binary")).head(100)
+            )
+            file = InputFile(file.name, file.uri, b"\n".join(bytes(row[0]) for row in rows))  # noqa: PLW2901
+        found.append(file)
+    return found
+
+
+def _open_json(
+    lines: DataFrame, source: Source, files: list[InputFile], names: list[str], fields: Mapping[str, str]
+) -> Opened:
+    heads = [file.text(source.encoding).strip().lstrip("[") for file in files]
+    texts = [text for head in heads for text in head.split("\n")[:100]] + heads
+    if any(json_lines.is_python(text) for text in texts[:10]):
+        lines = lines.mapInArrow(partial(json_lines.from_python, LINE), lines.schema)
+    columns = dict.fromkeys(fields.values())
+
+    def rows(found: DataFrame) -> DataFrame:
+        found = _decoded(found, source.encoding)
+        skip = F.length(F.trim(LINE)) == 0
+        parsed = found.withColumn(_PARSED, json_lines.objects(F.col(LINE), columns)).withColumn(SKIP, skip)
+        parsed = parsed.withColumn(_PARSED, json_lines.whole(F.col(_PARSED)))
+        apart = parsed.select(
+            LINE,
+            PATH,
+            FILE,
+            START,
+            SKIP,
+            F.size(_PARSED).alias("_objects"),
+            F.explode_outer(_PARSED).alias(_PARSED),
         )
-    _check_columns(fields, names, file, _hint(source, first_line))
-    taken = {name: names.index(column) for name, column in fields.items()}
-    header = first_line if source.header else None
-    return Layout(source.delimiter, source.quote or NO_QUOTE, len(names), taken, header)
+        # A line may have become several rows, each of which has a place of its own.
+        one = F.col(_PARSED)
+        fine = one.isNotNull()
+        taken = {name: F.when(fine, json_lines.field_of(one, column)) for name, column in fields.items()}
+        several = F.when(F.col("_objects") > 1, F.to_json(one)).otherwise(F.col(LINE))
+        texts = apart.select(
+            *[text.alias(name) for name, text in taken.items()],
+            *(PATH, FILE, START, _position(), SKIP),
+            several.alias(RAW),
+            F.when(~fine, F.lit(json_lines.NOT_AN_OBJECT)).alias(BROKEN),
+        )
+        return _rows(texts, source, fields)
+
+    return Opened(lines, rows, names, keys=tuple(json_lines.keys(texts)))
 
 
-def _delimited_parser(source: Source, layout: Layout) -> Callable[[DataFrame], DataFrame]:
-    blank = F.length(F.trim(LINE)) == 0
-    skip = blank if layout.header is None else blank | (F.col(LINE) == F.lit(layout.header))
-    broken = F.lit("wrong number of fields")
-    if source.quote:
-        quotes = F.length(LINE) - F.length(F.replace(F.col(LINE), F.lit(source.quote), F.lit("")))
-        broken = F.when(quotes % 2 == 1, "unbalanced quotes").otherwise(broken)
-    fields, found = _fields(source, layout.fields), F.col("_parsed")
-    taken = {name: F.nullif(F.get(found, at), F.lit("")) for name, at in layout.taken.items()}
-    reason = F.when(F.size(found) != layout.fields, broken)
-    return lambda lines: _rows(lines, fields, taken, skip, reason)
+def _decoded(lines: DataFrame, encoding: str) -> DataFrame:
+    """Decode lines that Spark cut; others are decoded already."""
+    if encoding == UTF8 or not keeps_ascii(encoding):
+        return lines
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            texts = decode_lines(batch.column(LINE), encoding)
+            yield batch.set_column(batch.schema.get_field_index(LINE), LINE, texts)
+
+    return lines.mapInArrow(run, lines.schema)
 
 
-def _fields(source: Source, count: int) -> Column:
-    """Take a line apart: an array of its fields, of another length than ``count`` if that can't be done."""
-    letters = "".join(f"\\{letter}" if not letter.isalnum() else letter for letter in source.delimiter)
-    plain = F.split("value", letters, -1)
-    if not source.quote:
-        return plain
-    schema = ", ".join(f"f{at} STRING" for at in range(count)) + f", {_CORRUPT} STRING"
-    options = {
-        "mode": "PERMISSIVE",
-        "columnNameOfCorruptRecord": _CORRUPT,
-        "sep": source.delimiter,
-        "quote": source.quote,
-        "escape": source.quote,
-    }
-    quoted = F.from_csv("value", schema, options)
-    found = F.array(*[quoted.getField(f"f{at}") for at in range(count)])
-    whole = F.when(quoted.getField(_CORRUPT).isNull(), found).otherwise(F.array().cast("array<string>"))
-    # Most lines hold no quote, and are taken apart in half the time.
-    return F.when(F.contains("value", F.lit(source.quote)), whole).otherwise(plain)
-
-
-def _json_parser(texts: list[str], file: str, fields: Mapping[str, str]) -> Callable[[DataFrame], DataFrame]:
-    found: dict[str, None] = {}
-    for text in texts:
-        try:
-            document = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(document, dict):
-            found |= dict.fromkeys(document)
-    _check_columns(fields, list(found), file, f" in its first {len(texts)} lines")
-    columns = list(dict.fromkeys(fields.values()))
-    schema = ", ".join(f"`{name.replace('`', '``')}` STRING" for name in (*columns, _CORRUPT))
-    parsed = F.from_json("value", schema, {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": _CORRUPT})
-    blank = F.length(F.trim("value")) == 0
-    fields_of = F.col("_parsed")
-    taken = {name: fields_of.getField(column) for name, column in fields.items()}
-    broken = F.when(fields_of.getField(_CORRUPT).isNotNull(), "not a JSON object")
-    return lambda lines: _rows(lines, parsed, taken, blank, broken)
-
-
-def _rows(
-    lines: DataFrame, parsed: Column, taken: Mapping[str, Column], skip: Column, broken: Column
-) -> DataFrame:
-    valid = F.is_valid_utf8("value")
-    reason = F.when(F.col(SKIP), None).when(~valid, "invalid UTF-8").otherwise(broken)
-    rows = lines.withColumn("_parsed", parsed).withColumn(SKIP, skip)
-    return rows.select(
-        *[field.alias(name) for name, field in taken.items()],
+def _rows(texts: DataFrame, source: Source, fields: Mapping[str, str]) -> DataFrame:
+    """Say what is wrong with lines, and leave out texts that stand for nothing."""
+    undecoded = ~F.is_valid_utf8(RAW)
+    if source.encoding != UTF8:
+        undecoded = F.contains(F.col(RAW), F.lit(UNDECODED))
+    invalid = F.when(undecoded, undecoded_reason(source.encoding))
+    broken = F.when(F.col(SKIP), None).otherwise(F.coalesce(invalid, F.col(BROKEN)))
+    return texts.select(
+        *[_present(F.col(f"`{name}`"), source.missing).alias(name) for name in fields],
         *(PATH, FILE, START, POSITION, SKIP),
-        F.make_valid_utf8("value").alias(RAW),
-        reason.alias(BROKEN),
+        F.make_valid_utf8(RAW).alias(RAW),
+        broken.alias(BROKEN),
     )
 
 
-def _read_parquet(spark: SparkSession, path: str, fields: Mapping[str, str]) -> DataFrame:
-    frame = spark.read.parquet(path)
-    _check_columns(fields, frame.columns, path, "")
-    types = {field.name: field.dataType for field in frame.schema.fields}
+def _present(text: Column, missing: tuple[str, ...]) -> Column:
+    text = F.nullif(text, F.lit(""))
+    return F.when(~F.trim(text).isin(list(missing)), text) if missing else text
 
-    def text(column: str) -> Column:
-        found = F.col(f"`{column}`")
-        return F.to_json(found) if isinstance(types[column], ArrayType) else found.cast("string")
 
-    columns = [text(column).alias(name) for name, column in fields.items()]
-    raw = F.to_json(F.struct(*[F.col(f"`{column}`") for column in dict.fromkeys(fields.values())]))
-    return frame.select(
-        *columns,
-        *_provenance(),
+def _open_parquet(
+    spark: SparkSession, source: Source, path: str, names: list[str], fields: Mapping[str, str]
+) -> Opened:
+    texts = read_parquet(spark, path, names, fields, source.timezone).select("*", *_place())
+    rows = texts.select(
+        *[_present(F.col(f"`{name}`"), source.missing).alias(name) for name in fields],
+        *(PATH, F.xxhash64(PATH).alias(FILE), START, _position()),
         F.lit(False).alias(SKIP),
-        raw.alias(RAW),
+        F.col(RAW_TEXT).alias(RAW),
         F.lit(None).cast("string").alias(BROKEN),
     )
-
-
-def _check_columns(fields: Mapping[str, str], names: list[str], where: str, hint: str) -> None:
-    for role, column in fields.items():
-        if names.count(column) != 1:
-            problem = "names twice" if column in names else "lacks"
-            raise InputError(
-                f"{where} {problem} the column {column!r} ({role}){hint}; "
-                f"its columns are {', '.join(repr(name) for name in names)}"
-            )
-
-
-def _split(source: Source, line: str) -> list[str]:
-    if source.quote and len(source.delimiter) == 1:
-        return next(csv.reader([line], delimiter=source.delimiter, quotechar=source.quote), [])
-    return line.split(source.delimiter)
-
-
-def _hint(source: Source, line: str) -> str:
-    """Say that the delimiter is plainly wrong, if it is."""
-    if source.delimiter in line:
-        return ""
-    counts = {other: line.count(other) for other in _DELIMITERS if other in line}
-    if not counts:
-        return ""
-    likely = max(counts, key=lambda delimiter: counts[delimiter])
-    return f"; the delimiter {source.delimiter!r} does not occur in it, but {likely!r} does: check delimiter"
+    return Opened(rows, lambda found: found, names)

@@ -233,7 +233,7 @@ def test_a_click_log_is_weighed_by_event_and_described_by_its_context(
          "the first line has 3 fields, expected 4 (user_id, item_id, rating, timestamp)"),
         (HEADER + "a,b,c,d\n", {}, "none of the 1 rows"),
         (HEADER + "a,b,c,d\n1,2,3,4\n", {}, "1 of 2 rows"),
-        ('{"user_id": 1}\n', {"format": "jsonl"}, "lacks the column 'item_id' (item) in its first 1 lines"),
+        ('{"user_id": 1}\n', {"format": "jsonl"}, "the first objects lack 'item_id', 'rating', 'timestamp', their keys are 'user_id'"),
         ("no parquet", {"format": "parquet"}, "rows.csv can't be read"),
     ],
 )  # fmt: skip

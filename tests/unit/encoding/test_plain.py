@@ -13,17 +13,26 @@ from fmrec.dataset import Dataset
 from fmrec.encoding.batches import in_order
 from fmrec.encoding.checks import GOOD, NO_ROW, STATE
 from fmrec.encoding.chunks import UNDECIDED
+from fmrec.encoding.ingest.delimited import Marks
+from fmrec.encoding.ingest.layouts import Layout, Layouts
 from fmrec.encoding.packing import pack, unpack
 from fmrec.encoding.plain import PlainLines
-from fmrec.encoding.rows import FILE, LINE, POSITION, RAW, START, Layout
+from fmrec.encoding.rows import FILE, LINE, POSITION, RAW, START
 
 HEADER = "user_id,item_id,rating,timestamp"
 TEXTS = {"user": "user", "item": "item"}
-LAYOUT = Layout(",", '"', 4, {"user": 0, "item": 1, "value": 2, "timestamp": 3}, HEADER)
+COMMAS = Marks(",", '"')
+LAYOUT = Layout(4, {"user": 0, "item": 1, "value": 2, "timestamp": 3}, HEADER)
 
 
-def take(lines: list[bytes], layout: Layout = LAYOUT, **document: Any) -> pa.RecordBatch:
-    plain = PlainLines.of(layout, Dataset.from_document(document), TEXTS)
+def take(
+    lines: list[bytes],
+    layout: Layout = LAYOUT,
+    marks: Marks = COMMAS,
+    encoding: str = "utf-8",
+    **document: Any,
+) -> pa.RecordBatch:
+    plain = PlainLines.of(Layouts(marks, encoding, (layout,)), Dataset.from_document(document), TEXTS)
     assert plain is not None
     texts = pa.array(lines, pa.binary())
     offsets, data = texts.buffers()[1:]
@@ -37,13 +46,15 @@ def take(lines: list[bytes], layout: Layout = LAYOUT, **document: Any) -> pa.Rec
     [
         (b"1,2,3,4", GOOD),
         (b" 1,caf\xc3\xa9,-3.5e0,4.5", GOOD),
+        (b'"1","2","3","4"', GOOD),
+        (b'"1,5","say ""hi""", +3 ,4.', GOOD),
         (HEADER.encode(), NO_ROW),
         (b"", NO_ROW),
         (b"  ", NO_ROW),
         *[
             (line, UNDECIDED)
             for line in (
-                b"1,2,3", b"1,2,3,4,5", b'"1",2,3,4', b",2,3,4", b"1,  ,3,4", b"1,2,,4", b"1,2,3 3,4", b"1,2,4f,4",
+                b"1,2,3", b"1,2,3,4,5", b'"1"x,2,3,4', b'"1,2,3,4', b'1"x",2,3,4', b",2,3,4", b"1,  ,3,4", b"1,2,,4", b"1,2,3 3,4", b"1,2,4f,4",
                 b"1,2,NaN,4", b"1,2,inf,4", b"1,2,1e39,4", b"1,2,3,", b"1,2,3,881250949000", b"1,2,3,-5",
                 b"u" * 257 + b",2,3,4", b"caf\xe9,2,3,4", b"1,2,0x1,4",
             )
@@ -62,14 +73,16 @@ def test_only_what_is_surely_good_is_decided_about(line: bytes, state: int) -> N
 
 
 def test_fields_that_are_not_taken_are_left_and_milliseconds_are_seconds() -> None:
-    layout = Layout("::", "\0", 4, {"user": 3, "item": 0, "timestamp": 2}, None)
-    found = take([b'i"1::x::1500::u1'], layout, interactions={"timestamp_format": "milliseconds"})
+    layout = Layout(4, {"user": 3, "item": 0, "timestamp": 2})
+    found = take(
+        [b'i"1::x::1500::u1'], layout, Marks("::"), interactions={"timestamp_format": "milliseconds"}
+    )
     assert found.column(STATE).to_pylist() == [GOOD]
     assert [found.column(name)[0].as_py() for name in ("user", "item", "timestamp")] == ["u1", 'i"1', 1.5]
 
 
 def test_implicit_feedback_weighs_values_by_event_and_threshold() -> None:
-    layout = Layout(",", '"', 4, {"user": 0, "item": 1, "value": 2, "event": 3}, None)
+    layout = Layout(4, {"user": 0, "item": 1, "value": 2, "event": 3})
     lines = [b"1,2,5,buy", b"1,2,3,buy", b"1,2,5,view", b"1,2,5,scroll"]
     label = {"mode": "implicit", "threshold": 4, "event_weights": {"buy": 3, "view": 0.5}}
     interactions = {"columns": {role: role for role in layout.taken}}
@@ -79,9 +92,10 @@ def test_implicit_feedback_weighs_values_by_event_and_threshold() -> None:
 
 def test_what_only_the_jvm_can_read_is_not_taken() -> None:
     iso = Dataset.from_document({"interactions": {"timestamp_format": "iso8601"}})
-    assert PlainLines.of(LAYOUT, iso, TEXTS) is None
+    layouts = Layouts(COMMAS, "utf-8", (LAYOUT,))
+    assert PlainLines.of(layouts, iso, TEXTS) is None
     assert PlainLines.of(None, Dataset.from_document({}), TEXTS) is None
-    assert PlainLines.of(LAYOUT, Dataset.from_document({}), TEXTS | {"_text_2": "date part"}) is None
+    assert PlainLines.of(layouts, Dataset.from_document({}), TEXTS | {"_text_2": "date part"}) is None
 
 
 numbers = st.one_of(

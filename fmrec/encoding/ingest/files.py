@@ -1,0 +1,199 @@
+"""A source's files before they are read: their names, how they are packed, and how they begin."""
+
+from __future__ import annotations
+
+import bz2
+import re
+import zipfile
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+import pyarrow as pa
+from pyspark.errors import AnalysisException
+from pyspark.sql import SparkSession
+
+from fmrec.encoding.ingest.encodings import keeps_ascii
+from fmrec.encoding.ingest.spark_errors import first_sentence
+from fmrec.errors import InputError
+from fmrec.inspection.encodings import detect_encoding
+from fmrec.storage import object_store
+
+HEAD_BYTES = 1 << 16
+GZIP, ZIP, ZSTD, BZIP2, PARQUET = b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"BZh", b"PAR1"
+_ENDINGS = {".gz": GZIP, ".bz2": BZIP2, ".zst": ZSTD}
+"""Endings by which Spark decompresses, and how such files begin."""
+_OTHER_ENDINGS = (".deflate", ".snappy", ".lz4")
+_READERS = 16
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file of a source.
+
+    ``name`` is what Spark calls it, ``uri`` what people do; ``head`` are its first bytes, unpacked, or None
+    if only Spark can unpack it. ``packing`` says how it is packed where Spark can't know by its name:
+    ``gzip``, the name of a ZIP archive's only member after ``zip:``, or nothing.
+    """
+
+    name: str
+    uri: str
+    head: bytes | None
+    packing: str = ""
+
+    def text(self, encoding: str) -> str:
+        """Return how the file begins."""
+        return (self.head or b"").decode(encoding, "replace").removeprefix("\ufeff")
+
+
+def resolve(raw_uri: str, path: str) -> str:
+    """Return a data set document's path as Spark takes it; one that exists as it stands is no pattern."""
+    whole = path if "://" in path or path.startswith("/") else object_store.join(raw_uri, path)
+    if re.search(r"[\\{}\[\]*?]", whole) and _exists(whole):
+        return literal(whole)
+    return whole
+
+
+def literal(path: str) -> str:
+    """Return a path so that Spark takes no character of it for a pattern."""
+    return re.sub(r"([\\{}\[\]*?])", r"\\\1", path)
+
+
+def list_files(spark: SparkSession, path: str) -> list[str]:
+    """Return the names of a path's files, as Spark's rows name them.
+
+    Raises
+    ------
+    InputError
+        There is none, or Spark can't take the path.
+    """
+    try:
+        found = sorted(spark.read.text(path).inputFiles())
+    except AnalysisException as error:
+        if error.getCondition() == "PATH_NOT_FOUND":
+            raise InputError(f"{path} holds no file: check the path and what was uploaded") from error
+        raise InputError(f"{path} can't be listed: {first_sentence(error)}") from error
+    except Exception as error:  # Hadoop's own, for schemes and patterns that it doesn't know
+        raise InputError(f"{path} can't be listed: {first_sentence(error)}") from error
+    if not found:
+        raise InputError(f"{path} is empty: expected rows")
+    return found
+
+
+def open_heads(names: list[str], encoding: str) -> list[InputFile]:
+    """Look at the beginning of each file.
+
+    Raises
+    ------
+    InputError
+        A file is packed in a way that nobody can read, or plainly no text in this encoding.
+    """
+    with ThreadPoolExecutor(_READERS) as pool:
+        files = list(pool.map(_open_head, names))
+    for file in files:
+        _check_text(file, encoding)
+    return files
+
+
+def uri_of(name: str) -> str:
+    """Return the URI that ``object_store`` opens for a file that Spark names."""
+    uri = unquote(name)
+    scheme, separator, rest = uri.partition(":")
+    if scheme == "file" and separator:
+        return "/" + rest.lstrip("/")
+    return f"s3:{rest}" if scheme in ("s3a", "s3n") else uri
+
+
+def _open_head(name: str) -> InputFile:
+    uri = uri_of(name)
+    if uri.endswith(_OTHER_ENDINGS) or ("://" in uri and not uri.startswith("s3://")):
+        return InputFile(name, uri, None)
+    with object_store.open_input(uri) as file:
+        raw = file.read(HEAD_BYTES)
+    for ending, magic in _ENDINGS.items():
+        if uri.endswith(ending) and raw and not raw.startswith(magic):
+            raise InputError(f"{uri} ends in {ending}, but is not compressed so: rename it")
+    if raw.startswith(ZIP):
+        return _open_archive(name, uri)
+    if raw.startswith(GZIP):
+        packing = "" if uri.endswith(".gz") else "gzip"
+        return InputFile(name, uri, _inflate(raw, uri), packing)
+    for ending, magic in ((".bz2", BZIP2), (".zst", ZSTD)):
+        if raw.startswith(magic):
+            if not uri.endswith(ending):
+                raise InputError(
+                    f"{uri} is compressed, but does not end in {ending}: rename it to {uri}{ending}"
+                )
+            return InputFile(name, uri, _unpack(raw, magic))
+    return InputFile(name, uri, raw)
+
+
+def _inflate(raw: bytes, uri: str) -> bytes:
+    inflater = zlib.decompressobj(31)
+    try:
+        head = inflater.decompress(raw, HEAD_BYTES)
+    except zlib.error as error:
+        raise InputError(f"{uri} can't be read: it is damaged ({error})") from error
+    if len(raw) < HEAD_BYTES and not inflater.eof and not inflater.unconsumed_tail:
+        raise InputError(f"{uri} can't be read: it is cut off")
+    return head
+
+
+def _unpack(raw: bytes, magic: bytes) -> bytes | None:
+    try:
+        if magic == BZIP2:
+            return bz2.BZ2Decompressor().decompress(raw, HEAD_BYTES) or None
+        head: bytes = pa.CompressedInputStream(pa.BufferReader(raw), "zstd").read(HEAD_BYTES)
+        return head
+    except (OSError, pa.ArrowException):  # its first block is larger than what was read
+        return None
+
+
+def _open_archive(name: str, uri: str) -> InputFile:
+    with object_store.open_input(uri) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                members = [member for member in archive.namelist() if _is_data(member)]
+                if "[Content_Types].xml" in members:
+                    raise InputError(f"{uri} is an office document: save its sheet as CSV")
+                if len(members) != 1:
+                    shown = ", ".join(members[:5]) + (", …" if len(members) > 5 else "")
+                    raise InputError(
+                        f"{uri} is a ZIP archive of {len(members)} files ({shown}): unpack it, and name one of them"
+                    )
+                with archive.open(members[0]) as member:
+                    return InputFile(name, uri, member.read(HEAD_BYTES), f"zip:{members[0]}")
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error) as error:
+            raise InputError(f"{uri} is a ZIP archive that can't be read ({error}): unpack it") from error
+
+
+def _is_data(member: str) -> bool:
+    return not member.endswith("/") and not any(
+        part.startswith((".", "__MACOSX")) for part in member.split("/")
+    )
+
+
+def _check_text(file: InputFile, encoding: str) -> None:
+    head = file.head or b""
+    if head.startswith(PARQUET):
+        raise InputError(f"{file.uri} is Parquet: set format to 'parquet'")
+    meant = detect_encoding([head], whole=False).name
+    wide = meant.startswith(("utf-16", "utf-32"))
+    if keeps_ascii(encoding) and wide:
+        raise InputError(f"{file.uri} is not {encoding}, but looks like {meant}: set encoding to {meant!r}")
+    if keeps_ascii(encoding) and head.count(0) > len(head) / 10:
+        raise InputError(f"{file.uri} is no text: many of its first bytes are 0; check path and format")
+    if encoding.startswith(("utf-16", "utf-32")) and head and not wide and "\n" not in file.text(encoding):
+        raise InputError(f"{file.uri} is not {encoding}: set encoding to {meant!r}")
+
+
+def _exists(path: str) -> bool:
+    if "://" in path and not path.startswith(("s3://", "file://")):
+        return False
+    try:
+        if not path.startswith("s3://"):
+            return object_store.local_path(path).exists()
+        return object_store.exists(path) or bool(object_store.list_objects(path))
+    except (InputError, OSError, ValueError):
+        return False

@@ -1,0 +1,97 @@
+"""What a document makes of files: the rows that can be used, and the quarantine."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset as pads
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from fmrec.dataset import Dataset
+from fmrec.encoding.batches import Batch
+from fmrec.encoding.chunks import CHUNK, distinct_texts
+from fmrec.encoding.exchange import ROWS
+from fmrec.encoding.feature_space import NAME, NAMESPACE
+from fmrec.encoding.ingest.spark_errors import READING_SETTINGS, to_input_error
+from fmrec.encoding.intake import Intake, take_in
+from fmrec.errors import FmrecError
+
+ALL_TRAIN = {"split": {"method": "none"}}
+
+
+@dataclass(frozen=True)
+class Taken:
+    """``rows`` in file order: user, item, value, timestamp; ``bad``: file, line, column, reason."""
+
+    intake: Intake
+    rows: list[tuple[Any, ...]]
+    bad: list[tuple[str, int, str | None, str]]
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        return [(row[0], row[1]) for row in self.rows]
+
+
+Take = Callable[..., Taken]
+
+
+@pytest.fixture
+def take(spark: SparkSession, tmp_path: Path) -> Take:
+    """Read ``raw`` (a folder) as the job does, by a document whose rows are all allowed to be bad."""
+    for key, value in (READING_SETTINGS | {"spark.sql.session.timeZone": "UTC"}).items():
+        spark.conf.set(key, value)
+
+    def run(raw: Path, max_share: float = 1.0, **document: Any) -> Taken:
+        dataset = Dataset.from_document(ALL_TRAIN | {"quarantine": {"max_share": max_share}} | document)
+        quarantine = tmp_path / "quarantine"
+        shutil.rmtree(quarantine, ignore_errors=True)
+        kept: list[DataFrame] = []
+
+        def keep(frame: DataFrame) -> DataFrame:
+            kept.append(frame.persist())
+            return frame
+
+        try:
+            intake = take_in(spark, dataset, str(raw), str(quarantine), keep)
+            rows = _rows(intake)
+        except FmrecError:
+            raise
+        except Exception as error:
+            raise to_input_error(error) or error from error
+        finally:
+            for frame in kept:
+                frame.unpersist()
+        found = pads.dataset(quarantine).to_table().to_pylist()
+        bad = [(row["file"].rpartition("/")[2], row["row"], row["column"], row["reason"]) for row in found]
+        assert intake.rows == len(rows) + len(bad) + intake.not_rated
+        return Taken(intake, rows, sorted(bad, key=lambda row: row[:2]))
+
+    return run
+
+
+def _rows(intake: Intake) -> list[tuple[Any, ...]]:
+    texts: dict[tuple[int, int], list[str]] = {}
+    for row in distinct_texts(intake.chunks).sort(CHUNK, NAMESPACE, "place").collect():
+        texts.setdefault((row[CHUNK], row[NAMESPACE]), []).append(row[NAME])
+    found = []
+    for row in intake.chunks.where(f"kind = {ROWS}").collect():
+        batch = Batch.from_bytes(row["data"])
+        columns = zip(
+            intake.numbers.of(batch.row).tolist(), batch.user.tolist(), batch.item.tolist(),
+            batch.value.tolist(), batch.time.tolist(),
+            batch.extra.columns.reshape(len(batch), -1).tolist() if len(batch.extra.columns) else [[]] * len(batch),
+            strict=True,
+        )  # fmt: skip
+        for number, user, item, value, time, places in columns:
+            ids = texts[row[CHUNK], 0][user], texts[row[CHUNK], 1][item]
+            context = [
+                None if place < 0 else texts[row[CHUNK], namespace][place]
+                for namespace, place in enumerate(places, start=2)
+            ]
+            found.append((number, (*ids, value, time, *context)))
+    numbers = [number for number, _ in found]
+    assert len(set(numbers)) == len(numbers)
+    return [row for _, row in sorted(found, key=lambda entry: entry[0])]

@@ -1,0 +1,132 @@
+"""JSON as people write it: several objects on a line, late keys, arrays, Python's dicts, objects in objects."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
+
+from fmrec.encoding.ingest.json_lines import field_of, objects, whole
+from fmrec.errors import InputError
+
+Take = Callable[..., Any]
+OBJECT = '{"user_id":"%s","item_id":"%s","rating":5,"timestamp":1600000000}'
+A, B, C = (OBJECT % pair for pair in (("a", "x"), ("a", "y"), ("b", "x")))
+JSON = {"path": "e.json", "format": "jsonl"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{A}\n{B}{C}\n",
+        f"{A}{B}{C}",
+        f"{A} {B}\t{C}",
+        f"{A},{B},\n{C}\n".replace(",\n", "\n"),
+        f"[{A},\n{B},\n{C}]",
+        f"[\n  {A},\n  {B},\n  {C}\n]\n",
+        json.dumps([json.loads(text) for text in (A, B, C)], indent=2),
+        "\n".join(json.dumps(json.loads(text), indent=1) for text in (A, B, C)),
+        "\n".join(repr(json.loads(text)) for text in (A, B, C)),
+        "\n".join(repr(json.loads(text) | {"verified": True, "style": None, "s": "it's"}) for text in (A, B, C)),
+        f"\ufeff{A}\r\n\r\n{B}\r\n{C}",
+    ],
+)  # fmt: skip
+def test_every_object_is_a_row_however_they_are_laid_out(text: str, take: Take, tmp_path: Path) -> None:
+    (tmp_path / "e.json").write_bytes(text.encode())
+    found = take(tmp_path, interactions=JSON)
+    assert found.pairs == [("a", "x"), ("a", "y"), ("b", "x")]
+    assert (found.bad, found.intake.rows) == ([], 3)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{A} and more",
+        f"{A}]",
+        f"{A}}}",
+        f"{A};{B}",
+        f"{A},",
+        f"{A}\x00",
+        A[:-1],
+        "null",
+        "1",
+        '"text"',
+        "[]",
+        "{",
+    ],
+)
+def test_what_is_not_objects_only_goes_to_the_quarantine(line: str, take: Take, tmp_path: Path) -> None:
+    (tmp_path / "e.json").write_text(f"{B}\n{line}\n{C}\n")
+    found = take(tmp_path, interactions=JSON)
+    assert found.pairs == [("a", "y"), ("b", "x")]
+    assert found.bad == [("e.json", 2, None, "not a JSON object")]
+
+
+values = st.text(st.sampled_from('{}[]",:\\ aé\n'), max_size=6)
+documents = st.dictionaries(
+    values.map(lambda text: "a" + text), values | st.lists(values, max_size=2), max_size=3
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.lists(documents, min_size=1, max_size=3), min_size=20, max_size=60))
+def test_no_text_inside_objects_is_taken_for_their_border(
+    spark: SparkSession, lines: list[list[dict[str, Any]]]
+) -> None:
+    marked = [
+        [document | {"id": f"{at}.{number}"} for number, document in enumerate(line)]
+        for at, line in enumerate(lines)
+    ]
+    texts = ["".join(json.dumps(document, ensure_ascii=False) for document in line) for line in marked]
+    frame = spark.createDataFrame(pa.table({"text": texts}))
+    parsed = frame.select(F.explode(whole(objects(F.col("text"), ["id", "a"]))).alias("one"))
+    found = parsed.select(field_of(F.col("one"), "id"), field_of(F.col("one"), "a")).collect()
+    flat = [document for line in marked for document in line]
+    assert {row[0] for row in found} == {document["id"] for document in flat}
+    texts_of_a = {row[0]: row[1] for row in found}
+    for document in flat:
+        if isinstance(document.get("a", ""), str):
+            assert texts_of_a[document["id"]] == document.get("a")
+
+
+def test_a_key_may_first_appear_anywhere(take: Take, tmp_path: Path) -> None:
+    lines = [
+        {"u": at % 7, "i": at % 5} | ({"device": "ios", "t": at} if at >= 100 else {}) for at in range(104)
+    ]
+    (tmp_path / "e.json").write_text("\n".join(map(json.dumps, lines)))
+    columns = {"user": "u", "item": "i"}
+    source: dict[str, Any] = JSON | {"columns": columns}
+    label = {"mode": "implicit", "negatives_per_positive": 0}
+    features = [{"name": "device", "of": "interaction"}]
+    found = take(tmp_path, interactions=source, label=label, features=features)
+    assert [row[4] for row in found.rows] == [None] * 100 + ["ios"] * 4
+    columns |= {"timestamp": "t"}
+    found = take(tmp_path, interactions=source, label=label)
+    assert [row[3] for row in found.rows] == [100.0, 101.0, 102.0, 103.0]
+    assert {bad[3] for bad in found.bad} == {"missing timestamp"}
+    columns |= {"timestamp": "when"}
+    sentence = "the first objects lack 'when', their keys are 'u', 'i': check interactions.columns"
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        take(tmp_path, interactions=source, label=label)
+
+
+def test_names_with_dots_reach_into_objects_unless_a_key_has_them(take: Take, tmp_path: Path) -> None:
+    lines: list[dict[str, Any]] = [
+        {"user": {"id": "a", "where": {"city": "x"}}, "item": "1", "v": {"stars": 5}, "t.s": 10},
+        {"user": {"id": 7}, "item": "2", "v": {"stars": 4.5}, "t.s": 11, "t": {"s": 99}},
+        {"user": "b", "item": "3", "v": {"stars": 4}, "t.s": 12},
+        {"user": {"id": "it's"}, "item": "4", "v": {}, "t.s": 13},
+    ]
+    (tmp_path / "e.json").write_text("\n".join(map(json.dumps, lines)))
+    columns = {"user": "user.id", "item": "item", "value": "v.stars", "timestamp": "t.s"}
+    features = [{"name": "city", "of": "interaction", "column": "user.where.city"}]
+    found = take(tmp_path, interactions=JSON | {"columns": columns}, features=features)
+    assert found.rows == [("a", "1", 5.0, 10.0, "x"), ("7", "2", 4.5, 11.0, None)]
+    assert [bad[1:] for bad in found.bad] == [(3, "user.id", "missing user"), (4, "v.stars", "missing value")]

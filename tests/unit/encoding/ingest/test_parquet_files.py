@@ -1,0 +1,114 @@
+"""Parquet files as pandas and others write them, of different types in one folder."""
+
+import datetime
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fmrec.errors import InputError
+
+Take = Callable[..., Any]
+PARQUET = {"path": ".", "format": "parquet"}
+TIME = datetime.datetime(2020, 7, 2, 3, 4, 5, 250_000, tzinfo=datetime.UTC)
+
+
+def write(path: Path, **columns: Any) -> None:
+    path.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.table(columns), path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "zoned"),
+    [(pa.timestamp(unit, zone), bool(zone)) for unit in ("ms", "us", "ns") for zone in (None, "UTC", "Asia/Tokyo")],
+)  # fmt: skip
+def test_times_of_every_unit_are_read(kind: pa.DataType, zoned: bool, take: Take, tmp_path: Path) -> None:
+    times = pa.array([TIME if zoned else TIME.replace(tzinfo=None)] * 2, kind)
+    write(tmp_path / "raw/r.parquet", user_id=[1, 2], item_id=["x", "y"], rating=[5, 4], timestamp=times)
+    source = PARQUET | {"timestamp_format": "iso8601"}
+    assert take(tmp_path / "raw", interactions=source).rows == [
+        ("1", "x", 5.0, TIME.timestamp()), ("2", "y", 4.0, TIME.timestamp()),
+    ]  # fmt: skip
+    (row, _) = take(tmp_path / "raw", interactions=source | {"timezone": "Europe/Berlin"}).rows
+    assert row[3] == TIME.timestamp() - (0 if zoned else 7200)
+
+
+def test_nanoseconds_in_a_column_that_is_not_used_do_not_matter(take: Take, tmp_path: Path) -> None:
+    other = pa.array([1, 2], pa.timestamp("ns"))
+    write(
+        tmp_path / "raw/r.parquet",
+        user_id=[1, 2],
+        item_id=[3, 4],
+        rating=[5, 4],
+        timestamp=[6, 7],
+        other=other,
+    )
+    assert take(tmp_path / "raw", interactions=PARQUET).pairs == [("1", "3"), ("2", "4")]
+
+
+def test_each_file_is_read_by_its_own_types(take: Take, tmp_path: Path) -> None:
+    rows = [
+        {"user_id": pa.array([7, 8], pa.int64()), "rating": pa.array([5, 4], pa.int8())},
+        {"user_id": pa.array(["7", "9"]), "rating": pa.array([5.0, 3.5])},
+        {"user_id": pa.array([7.0, None]), "rating": pa.array(["1", "2"])},
+        {
+            "user_id": pa.array([b"7", b"8"], pa.binary()),
+            "rating": pa.array([Decimal("2.5"), Decimal("3.5")]),
+        },
+        {"user_id": pa.array(["7", "8"]).dictionary_encode(), "rating": pa.array([1, 2], pa.uint16())},
+        {"user_id": pa.array([7, 8], pa.int32()), "rating": pa.array([1, 2], pa.float32())},
+    ]
+    for at, columns in enumerate(rows):
+        write(tmp_path / f"raw/{at}.parquet", item_id=["x", "y"], timestamp=[1, 2], **columns)
+    found = take(tmp_path / "raw", interactions=PARQUET)
+    assert [row[0] for row in found.rows] == ["7", "8", "7", "9", "7", "7", "8", "7", "8", "7", "8"]
+    assert [row[2] for row in found.rows] == [5, 4, 5, 3.5, 1, 2.5, 3.5, 1, 2, 1, 2]
+    assert found.bad == [("2.parquet", 2, "user_id", "missing user")]
+
+
+def test_columns_may_be_in_any_order_and_optional_ones_missing(take: Take, tmp_path: Path) -> None:
+    write(tmp_path / "raw/a.parquet", user_id=["1"], item_id=["x"], rating=[5], timestamp=[1])
+    write(tmp_path / "raw/b.parquet", device=["ios"], timestamp=[2], rating=[4], item_id=["y"], user_id=["2"])
+    features = [{"name": "device", "of": "interaction"}]
+    found = take(tmp_path / "raw", interactions=PARQUET, features=features)
+    assert found.rows == [("1", "x", 5.0, 1.0, None), ("2", "y", 4.0, 2.0, "ios")]
+    write(tmp_path / "raw/c.parquet", user_id=["1"], item=["x"], rating=[5], timestamp=[1])
+    with pytest.raises(
+        InputError, match=r"c\.parquet lacks the column 'item_id' \(item\); its columns are 'user_id'"
+    ):
+        take(tmp_path / "raw", interactions=PARQUET, features=features)
+
+
+def test_names_with_dots_reach_into_structs_and_folders_name_columns(take: Take, tmp_path: Path) -> None:
+    write(
+        tmp_path / "raw/r.parquet",
+        who=[{"id": "a", "n": 1}, {"id": "b", "n": 2}], tags=[["p", "q"], []], item_id=["x", "y"], rating=[5, 4],
+    )  # fmt: skip
+    source = PARQUET | {"columns": {"user": "who.id", "item": "item_id", "value": "rating"}}
+    features = [{"name": name, "of": "interaction", "column": name} for name in ("who.n", "tags")]
+    found = take(tmp_path / "raw", interactions=source, features=features)
+    assert found.rows == [("a", "x", 5.0, 0.0, "1", '["p","q"]'), ("b", "y", 4.0, 0.0, "2", "[]")]
+    for day in ("2020-01-01", "2020-01-02"):
+        write(
+            tmp_path / f"days/day={day}/r.parquet".replace("days/day", "day"),
+            user_id=[day],
+            item_id=["x"],
+            rating=[1],
+        )
+    source = PARQUET | {"columns": {"user": "user_id", "item": "item_id", "value": "rating"}}
+    assert len(take(tmp_path, interactions=source | {"path": "day=*"}).rows) == 2
+
+
+def test_times_in_another_unit_than_declared_are_recognised(take: Take, tmp_path: Path) -> None:
+    write(tmp_path / "raw/r.parquet", user_id=[1], item_id=[2], rating=[5], timestamp=[1_600_000_000_000])
+    with pytest.raises(
+        InputError, match=r"'timestamp' looks like milliseconds, e\.g\. '1600000000000': set interactions"
+    ):
+        take(tmp_path / "raw", interactions=PARQUET)
+    write(tmp_path / "raw/r.parquet", user_id=[1], item_id=[2], rating=[5], timestamp=pa.array([TIME]))
+    with pytest.raises(InputError, match=r"looks like iso8601, e\.g\. '2020-07-02"):
+        take(tmp_path / "raw", interactions=PARQUET)
