@@ -31,6 +31,7 @@ def install(cloud: Cloud) -> None:
         The emulator is not the one that the patches were written for.
     """
     from localcloud.hooks import (
+        apigateway,
         cloudformation,
         firehose,
         functions,
@@ -48,6 +49,7 @@ def install(cloud: Cloud) -> None:
     glue.install(cloud.glue)
     cloudformation.install(cloud)
     properties.install()
+    apigateway.install()
     firehose.install()
     metrics.install()
     stepfunctions.install(cloud)

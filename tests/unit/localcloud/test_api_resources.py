@@ -19,6 +19,10 @@ CODE = """
 import json
 
 def handler(event, context):
+    if event["rawPath"] == "/open/fails":
+        raise ValueError("secret of the function")
+    if event["rawPath"] == "/open/answers":
+        return {"statusCode": 502, "body": "of the function"}
     return {"statusCode": 201, "headers": {"x-made": "here"}, "body": json.dumps(event)}
 """
 
@@ -80,6 +84,7 @@ def template() -> dict[str, Any]:
         "Authorizer": ("ApiGatewayV2::Authorizer", {"ApiId": api, "Name": "jwt", "AuthorizerType": "JWT", "IdentitySource": ["$request.header.Authorization"], "JwtConfiguration": jwt}),
         "Signed": ("ApiGatewayV2::Route", {"ApiId": api, "RouteKey": "GET /users/{id}", "AuthorizationType": "AWS_IAM", "Target": target}),
         "Token": ("ApiGatewayV2::Route", {"ApiId": api, "RouteKey": "GET /token", "AuthorizationType": "JWT", "AuthorizerId": {"Ref": "Authorizer"}, "Target": target}),
+        "Open": ("ApiGatewayV2::Route", {"ApiId": api, "RouteKey": "ANY /open/{proxy+}", "AuthorizationType": "NONE", "Target": target}),
         "Stage": ("ApiGatewayV2::Stage", {"ApiId": api, "StageName": "$default", "AutoDeploy": True, "DefaultRouteSettings": {"ThrottlingBurstLimit": 1, "ThrottlingRateLimit": 1}}),
         "Invoke": ("Lambda::Permission", {"FunctionName": {"Ref": "Function"}, "Action": "lambda:InvokeFunction", "Principal": "apigateway.amazonaws.com"}),
         "Bucket": ("S3::Bucket", {}),
@@ -121,10 +126,15 @@ def deployed(cloud: Any, wait_until: Any) -> dict[str, str]:
 
 
 def ask(
-    cloud: Any, api: str, method: str, path: str, headers: dict[str, str] | None = None
+    cloud: Any,
+    api: str,
+    method: str,
+    path: str,
+    headers: dict[str, str] | None = None,
+    body: bytes | None = None,
 ) -> tuple[int, dict[str, str], Any]:
     connection = http.client.HTTPConnection("127.0.0.1", cloud.record["port"], timeout=60)
-    connection.request(method, f"/_aws/execute-api/{api}/$default{path}", headers=headers or {})
+    connection.request(method, f"/_aws/execute-api/{api}/$default{path}", body, headers or {})
     response = connection.getresponse()
     content = response.read()
     connection.close()
@@ -172,6 +182,17 @@ def test_a_jwt_route_refuses_what_no_issuer_has_signed(cloud: Any, deployed: dic
     for token in ("", "nonsense", f"{part({'alg': 'none'})}.{part(claims)}.", f"{part({'alg': 'RS256', 'kid': 'k'})}.{part(claims)}.c2ln"):  # fmt: skip
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         assert ask(cloud, deployed["Api"], "GET", "/token", headers)[0] == 401
+
+
+def test_callers_see_nothing_of_a_function_that_fails(cloud: Any, deployed: dict[str, str]) -> None:
+    status, _, answer = ask(cloud, deployed["Api"], "GET", "/open/fails")
+    assert (status, answer) == (500, {"message": "Internal Server Error"})
+    assert ask(cloud, deployed["Api"], "GET", "/open/answers")[::2] == (502, b"of the function")
+
+
+def test_a_request_of_more_than_10_mb_is_refused(cloud: Any, deployed: dict[str, str]) -> None:
+    status, _, answer = ask(cloud, deployed["Api"], "POST", "/open/x", body=bytes(10 * 1024 * 1024 + 1))
+    assert (status, answer) == (413, {"message": "Request Entity Too Large"})
 
 
 def test_cors_of_the_template_answers_preflights(cloud: Any, deployed: dict[str, str]) -> None:

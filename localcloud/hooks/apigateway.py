@@ -1,0 +1,74 @@
+"""HTTP APIs: what a caller sees of a function that fails, and the largest request.
+
+Sources: API Gateway developer guide, "Working with AWS Lambda proxy integrations for HTTP APIs" (a function
+that fails is 500 with a fixed message, which says nothing of the function) and "Quotas" (10 MB for a request).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from localcloud.hooks.binding import replace
+
+_LARGEST_REQUEST = 10 * 1024 * 1024
+_JSON = {"Content-Type": "application/json"}
+_PARAMETERS = (
+    "integration",
+    "api_id",
+    "stage",
+    "path",
+    "method",
+    "headers",
+    "body",
+    "query_params",
+    "route_key",
+    "path_params",
+    "authorizer_claims",
+    "authorizer_scopes",
+    "authorizer_lambda_context",
+    "authorizer_iam",
+    "owner_account_id",
+    "owner_region",
+    "raw_query_string",
+)
+
+
+def install() -> None:
+    """Put both around the call of a route's function."""
+    replace("ministack.services.apigateway", "_invoke_lambda_proxy", _PARAMETERS, _as_callers_see_it)
+
+
+def _as_callers_see_it(original: Callable[..., Any]) -> Callable[..., Any]:
+    async def invoke_lambda_proxy(
+        integration: dict[str, Any],
+        api_id: str,
+        stage: str,
+        path: str,
+        method: str,
+        headers: dict[str, str],
+        body: bytes,
+        *rest: Any,
+        **named: Any,
+    ) -> Any:
+        if len(body or b"") > _LARGEST_REQUEST:
+            return 413, dict(_JSON), b'{"message":"Request Entity Too Large"}'
+        answer = await original(integration, api_id, stage, path, method, headers, body, *rest, **named)
+        if answer[0] == 502 and _is_of_the_emulator(answer[2]):
+            return 500, dict(_JSON), b'{"message":"Internal Server Error"}'
+        return answer
+
+    return invoke_lambda_proxy
+
+
+def _is_of_the_emulator(body: bytes) -> bool:
+    """Whether a 502 stands for a function that failed or isn't there, and is no answer of a function itself."""
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return False
+    if not isinstance(document, dict):
+        return False
+    missing = str(document.get("message", "")).startswith("Lambda function '")
+    return missing or {"errorMessage", "errorType"} <= document.keys()
