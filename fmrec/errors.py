@@ -13,6 +13,10 @@ class InputError(FmrecError):
     """The caller's data or arguments can't be used as they are."""
 
 
+class NotFoundError(InputError):
+    """What was asked for by its id is not there."""
+
+
 class FormatError(InputError):
     """A file is not what its format says: recordIO-protobuf, an NDArray list, a manifest."""
 

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from fmrec.artifacts.interactions import Interactions
 from fmrec.errors import InputError
-from fmrec.live.catalogue import SAMPLE_ITEMS, Catalogue, Doubles, Floats, sigmoid
+from fmrec.live.catalogue import Catalogue, Doubles, Floats, sigmoid
 from fmrec.live.histories import blocks, one_history
 from fmrec.live.solver import LastPass, Objective, solve
 from fmrec.ranking.top_k import Top, top_k
@@ -69,7 +69,7 @@ class FoldIn:
     negative_weight
         c, above 0.
     sample_items
-        Size of the weighted sample of items that stands for the catalogue's curvature.
+        Size of the weighted sample of items that stands for the catalogue's curvature; chosen by default.
 
     Raises
     ------
@@ -91,7 +91,7 @@ class FoldIn:
         regularization: float,
         negative_weight: float,
         *,
-        sample_items: int = SAMPLE_ITEMS,
+        sample_items: int | None = None,
     ) -> None:
         for name, value in (("regularization", regularization), ("negative_weight", negative_weight)):
             if not (np.isfinite(value) and value > 0):
@@ -237,6 +237,18 @@ class FoldIn:
         chosen = np.asarray(items, np.int64)
         products = self._catalogue.vectors[chosen] @ query.astype(np.float32)
         return np.asarray(products + self._catalogue.offsets[chosen], np.float32)
+
+    def item(self, ordinal: int) -> tuple[Floats, float]:
+        """One item's vector (k,) and offset."""
+        return self._catalogue.vectors[ordinal], float(self._catalogue.offsets[ordinal])
+
+    def cosines(self, ordinal: int, items: npt.ArrayLike | None = None) -> Floats:
+        """Cosine between one item's vector and those of some items, or of all: float32; 0 for a zero vector."""
+        catalogue = self._catalogue
+        chosen = slice(None) if items is None else np.asarray(items, np.int64)
+        products = catalogue.vectors[chosen] @ catalogue.vectors[ordinal]
+        lengths = catalogue.norms[chosen] * catalogue.norms[ordinal]
+        return np.asarray(products / np.maximum(lengths, np.float32(1e-30)), np.float32)
 
     def contributions(
         self, ordinals: npt.ArrayLike, items: npt.ArrayLike, weights: npt.ArrayLike | None = None

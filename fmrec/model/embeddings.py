@@ -86,6 +86,7 @@ def export(
     width = model.num_factors + 1
     document = {
         "dim": width,
+        "bias": model.bias,
         "items": items.count,
         "users": users.count,
         "item_parts": list(_write_items(items, output_uri, _rows_within(MAX_ITEM_PART, width))),

@@ -1,0 +1,354 @@
+"""What each route of the API answers: pure functions of a model, a history and a request.
+
+Their form for callers is in docs/live.md. Nothing here knows HTTP or AWS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from fmrec.errors import InputError
+from fmrec.live.live_model import LiveModel
+from fmrec.live.user_history import Ordinals, UserHistory
+
+MAXIMUM_ITEMS = 500
+"""Length of a list."""
+CANDIDATES_PER_ITEM = 10
+"""Best items that diversity and limits by category choose from, for each wanted one, at first."""
+
+Scores = npt.NDArray[np.float32]
+
+
+class Source(StrEnum):
+    """What a list rests on."""
+
+    BATCH = "batch"
+    """The list that the last run published, which is as fresh as the user's history."""
+    LIVE = "live"
+    """The history, folded in just now."""
+    COLD_START = "cold-start"
+    """Nothing is known of this user: what is popular, in the user's segment if there is a list for it."""
+    POPULAR = "popular"
+    """What is popular, because that was asked for or the history has no item that the model knows."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a caller wants of a list.
+
+    ``category``: only items of it; ``allow``: only these items, if given; ``deny``: never these;
+    ``maximum_per_category``: so many of a category at most; ``diversity``: from 0, best first, to 1, as unlike
+    each other as the candidates allow; ``include_seen``: what the user has interacted with as well; ``because``:
+    how many items of the history explain each recommended one.
+    """
+
+    count: int = 10
+    category: str | None = None
+    allow: frozenset[str] | None = None
+    deny: frozenset[str] = frozenset()
+    maximum_per_category: int | None = None
+    diversity: float = 0.0
+    include_seen: bool = False
+    because: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.count <= MAXIMUM_ITEMS:
+            raise InputError(f"n is {self.count}: expected 1 to {MAXIMUM_ITEMS}")
+        if not 0 <= self.diversity <= 1:
+            raise InputError(f"diversity is {self.diversity}: expected 0 to 1")
+        if self.maximum_per_category is not None and self.maximum_per_category < 1:
+            raise InputError(f"max_per_category is {self.maximum_per_category}: expected at least 1")
+        if self.because < 0:
+            raise InputError(f"because is {self.because}: expected at least 0")
+
+    @property
+    def plain(self) -> bool:
+        """Whether a published list can answer it, if it is long enough."""
+        return self == Request(self.count)
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One item of the history, and what it adds to a recommended item's score."""
+
+    item_id: str
+    contribution: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One item of a list; rank 1 is the best."""
+
+    item_id: str
+    score: float
+    rank: int
+    because: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A list, and what it rests on."""
+
+    source: Source
+    items: tuple[Answer, ...]
+    model_version: str
+    run: str
+    ignored_items: tuple[str, ...] = ()
+    """Items of the history or the request that the model doesn't know."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A list of the recommendations' table, best first."""
+
+    items: tuple[Answer, ...]
+    model_version: str
+    run: str
+    generated_at: float
+    """Seconds since 1970 in UTC."""
+
+
+def recommend(
+    model: LiveModel,
+    history: UserHistory,
+    request: Request,
+    *,
+    published: Published | None = None,
+    popular_list: Published | None = None,
+) -> Answers:
+    """A list for a user, known or not.
+
+    The published list is served if it is the model's own, long enough, at least as new as the newest event, and
+    the request is plain; else the history is folded in. Who has no history gets what is popular.
+
+    Parameters
+    ----------
+    published
+        The user's own list in the table, if there is one.
+    popular_list
+        The table's list for strangers, or that of the user's segment.
+    """
+    fresh = published is not None and (history.newest is None or history.newest <= published.generated_at)
+    if published is not None and fresh and request.plain and len(published.items) >= request.count:
+        return Answers(
+            Source.BATCH,
+            published.items[: request.count],
+            published.model_version,
+            published.run,
+            history.unknown_items,
+        )
+    if len(history.ordinals):
+        return _folded_in(model, history, request)
+    known = history.known or len(history.seen) > 0
+    source = Source.POPULAR if known else Source.COLD_START
+    enough = popular_list is not None and len(popular_list.items) >= request.count
+    if popular_list is not None and enough and request.plain and not len(history.seen):
+        return Answers(
+            source,
+            popular_list.items[: request.count],
+            popular_list.model_version,
+            popular_list.run,
+            history.unknown_items,
+        )
+    return _popular(model, history, request, source)
+
+
+def popular(model: LiveModel, request: Request) -> Answers:
+    """What was interacted with most."""
+    nothing = np.zeros(0, np.int64)
+    scores = model.interactions / max(1, int(model.interactions.sum()))
+    return _answers(model, Source.POPULAR, _choose(model, scores.astype(np.float32), nothing, request))
+
+
+def similar(model: LiveModel, item_id: str, request: Request) -> Answers:
+    """Items whose vectors point where this item's does: cosine, from -1 to 1.
+
+    Raises
+    ------
+    NotFoundError
+        The model doesn't know the item.
+    """
+    ordinal = model.ordinal(item_id)
+    scores = model.fold_in.cosines(ordinal)
+    return _answers(model, Source.LIVE, _choose(model, scores, np.array([ordinal]), request))
+
+
+def rank(model: LiveModel, history: UserHistory, item_ids: Sequence[str]) -> Answers:
+    """Order the given items for a user, best first; without a history by their own weights."""
+    known = list(dict.fromkeys(item for item in item_ids if item in model.ordinal_of))
+    unknown = tuple(dict.fromkeys(item for item in item_ids if item not in model.ordinal_of))
+    ordinals = np.array([model.ordinal_of[item] for item in known], np.int64)
+    vector = model.fold_in.user_vector(history.ordinals, history.weights)
+    scores = model.fold_in.scores(vector, ordinals)
+    order = np.lexsort((ordinals, -scores))
+    chosen = [(int(ordinals[at]), float(scores[at])) for at in order]
+    source = Source.LIVE if len(history.ordinals) else Source.POPULAR
+    ignored = tuple(dict.fromkeys((*history.unknown_items, *unknown)))
+    return _answers(model, source, chosen, ignored)
+
+
+def audience(
+    model: LiveModel,
+    item_id: str,
+    queries: npt.NDArray[np.float32],
+    offsets: npt.NDArray[np.float64],
+    seen_by: npt.NDArray[np.bool_],
+    count: int,
+) -> list[tuple[int, float]]:
+    """Users who are likely to want an item: their ordinals and scores, best first.
+
+    Parameters
+    ----------
+    queries, offsets
+        Trained users' ``[V_u, 1]``, (users, k + 1), and ``w_0 + w_u``, (users,): scores of different users are
+        comparable with them only.
+    seen_by
+        (users,) True for users who have interacted with the item.
+
+    Raises
+    ------
+    NotFoundError
+        The model doesn't know the item.
+    """
+    vector, offset = model.fold_in.item(model.ordinal(item_id))
+    scores = queries[:, :-1] @ vector + (offset - model.bias) + offsets
+    scores[seen_by] = -np.inf
+    best = np.lexsort((np.arange(len(scores)), -scores))[:count]
+    return [(int(user), float(scores[user])) for user in best if scores[user] > -np.inf]
+
+
+def _folded_in(model: LiveModel, history: UserHistory, request: Request) -> Answers:
+    fold_in = model.fold_in
+    hidden = np.zeros(0, np.int64) if request.include_seen else history.seen
+    if _greedy(request):
+        vector = fold_in.user_vector(history.ordinals, history.weights)
+        chosen = _choose(model, fold_in.scores(vector), hidden, request)
+    else:
+        top = fold_in.recommend(
+            history.ordinals,
+            request.count,
+            history.weights,
+            seen=hidden,
+            excluded=_excluded(model, request),
+        )
+        chosen = list(zip(top.items.tolist(), top.scores.tolist(), strict=True))
+    reasons = _reasons(model, history, [item for item, _ in chosen], request.because)
+    return _answers(model, Source.LIVE, chosen, history.unknown_items, reasons)
+
+
+def _popular(model: LiveModel, history: UserHistory, request: Request, source: Source) -> Answers:
+    hidden = np.zeros(0, np.int64) if request.include_seen else history.seen
+    scores = (model.interactions / max(1, int(model.interactions.sum()))).astype(np.float32)
+    return _answers(model, source, _choose(model, scores, hidden, request), history.unknown_items)
+
+
+def _reasons(
+    model: LiveModel, history: UserHistory, items: list[int], wanted: int
+) -> list[tuple[Reason, ...]] | None:
+    """The items of the history that add most to each score, those that add something only."""
+    if not wanted or not items:
+        return None
+    found = model.fold_in.contributions(history.ordinals, items, history.weights)
+    reasons = []
+    for row in found.history:
+        best = np.argsort(-row, kind="stable")[:wanted]
+        reasons.append(
+            tuple(
+                Reason(model.item_ids[int(found.ordinals[at])], float(row[at])) for at in best if row[at] > 0
+            )
+        )
+    return reasons
+
+
+def _answers(
+    model: LiveModel,
+    source: Source,
+    chosen: list[tuple[int, float]],
+    ignored: tuple[str, ...] = (),
+    reasons: list[tuple[Reason, ...]] | None = None,
+) -> Answers:
+    items = tuple(
+        Answer(model.item_ids[item], score, rank, reasons[rank - 1] if reasons else ())
+        for rank, (item, score) in enumerate(chosen, 1)
+    )
+    return Answers(source, items, model.model_version, model.run, ignored)
+
+
+def _greedy(request: Request) -> bool:
+    return request.maximum_per_category is not None or request.diversity > 0
+
+
+def _excluded(model: LiveModel, request: Request) -> npt.NDArray[np.bool_]:
+    """Items that the request's filters leave out."""
+    excluded = np.zeros(len(model.item_ids), bool)
+    if request.allow is not None:
+        excluded[:] = True
+        excluded[[model.ordinal_of[item] for item in request.allow if item in model.ordinal_of]] = False
+    excluded[[model.ordinal_of[item] for item in request.deny if item in model.ordinal_of]] = True
+    if request.category is not None:
+        if model.categories is None or request.category not in model.categories.names:
+            names = () if model.categories is None else model.categories.names
+            raise InputError(
+                f"there is no category {request.category!r}: expected one of {', '.join(names[:20]) or 'none'}"
+            )
+        number = model.categories.names.index(request.category)
+        of = model.categories.of
+        inside = np.zeros(len(model.item_ids), bool)
+        inside[np.repeat(np.arange(of.users), of.counts())[of.items == number]] = True
+        excluded |= ~inside
+    if request.maximum_per_category is not None and model.categories is None:
+        raise InputError("max_per_category needs categories of items, and this model has none")
+    return excluded
+
+
+def _choose(model: LiveModel, scores: Scores, hidden: Ordinals, request: Request) -> list[tuple[int, float]]:
+    """The best items by score under the request's rules, as (ordinal, score)."""
+    allowed = scores.copy()
+    allowed[hidden] = -np.inf
+    allowed[_excluded(model, request)] = -np.inf
+    order = np.lexsort((np.arange(len(allowed)), -allowed))
+    order = order[allowed[order] > -np.inf]
+    if not _greedy(request):
+        return [(int(item), float(scores[item])) for item in order[: request.count]]
+    reach = CANDIDATES_PER_ITEM * request.count
+    while True:
+        chosen = _greedily(model, scores, order[:reach], request)
+        if len(chosen) == request.count or reach >= len(order):
+            return [(item, float(scores[item])) for item in chosen]
+        reach *= 4
+
+
+def _greedily(model: LiveModel, scores: Scores, candidates: Ordinals, request: Request) -> list[int]:
+    """Take one item after another: the best by its score, brought to 0 to 1, and by how unlike it is.
+
+    Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998): (1 - d) score - d largest cosine to what is
+    chosen already. Items whose categories are full are passed over.
+    """
+    if not len(candidates):
+        return []
+    mine = scores[candidates]
+    relevance = (mine - mine.min()) / max(float(mine.max() - mine.min()), 1e-9)
+    alike = np.zeros(len(candidates), np.float32)
+    open_ = np.ones(len(candidates), bool)
+    limit = request.maximum_per_category
+    taken: dict[int, int] = {}
+    chosen: list[int] = []
+    while open_.any() and len(chosen) < request.count:
+        value = np.where(open_, (1 - request.diversity) * relevance - request.diversity * alike, -np.inf)
+        at = int(np.argmax(value))
+        open_[at] = False
+        item = int(candidates[at])
+        categories = model.categories.of.of(item).tolist() if limit and model.categories else []
+        if limit and any(taken.get(category, 0) >= limit for category in categories):
+            continue
+        for category in categories:
+            taken[category] = taken.get(category, 0) + 1
+        chosen.append(item)
+        if request.diversity:
+            alike = np.maximum(alike, model.fold_in.cosines(item, candidates))
+    return chosen

@@ -1,0 +1,126 @@
+"""What a live answer needs of one run, in memory: item vectors, ids, popularity, categories."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from fmrec.artifacts.embedded_run import open_run
+from fmrec.artifacts.interactions import Interactions, from_pairs
+from fmrec.errors import FormatError, NotFoundError
+from fmrec.live.evaluation import DEFAULT, Choice
+from fmrec.live.fold_in import FoldIn
+from fmrec.storage import object_store
+
+
+@dataclass(frozen=True)
+class Categories:
+    """Which item is of which categories: ``of`` has category numbers by item."""
+
+    names: tuple[str, ...]
+    of: Interactions
+
+    @classmethod
+    def from_mapping(cls, categories: Mapping[str, list[str]], ordinal_of: Mapping[str, int]) -> Categories:
+        """Number categories in alphabetical order; items that the model doesn't know are left out."""
+        names = tuple(sorted({name for listed in categories.values() for name in listed}))
+        number = {name: at for at, name in enumerate(names)}
+        pairs = [
+            (ordinal_of[item], number[name])
+            for item, listed in categories.items()
+            if item in ordinal_of
+            for name in listed
+        ]
+        array = np.array(pairs, np.int64).reshape(-1, 2)
+        return cls(names, from_pairs(array[:, 0], array[:, 1], len(ordinal_of)))
+
+
+@dataclass(frozen=True)
+class LiveModel:
+    """One model as the API serves it."""
+
+    run: str
+    model_version: str
+    item_ids: tuple[str, ...]
+    """By ordinal."""
+    fold_in: FoldIn
+    interactions: npt.NDArray[np.int64]
+    """(items,) how often each item was interacted with in training."""
+    bias: float = 0.0
+    """w_0, which is part of the items' offsets."""
+    categories: Categories | None = None
+
+    @cached_property
+    def ordinal_of(self) -> dict[str, int]:
+        return {item: ordinal for ordinal, item in enumerate(self.item_ids)}
+
+    def ordinal(self, item_id: str) -> int:
+        """The item's ordinal.
+
+        Raises
+        ------
+        NotFoundError
+            The model doesn't know it.
+        """
+        found = self.ordinal_of.get(item_id)
+        if found is None:
+            raise NotFoundError(
+                f"item {item_id!r} is not in model {self.model_version}: it was not in the interactions that the "
+                "model was trained on"
+            )
+        return found
+
+
+def open_live_model(
+    manifest_uri: str,
+    embeddings_uri: str,
+    model_version: str,
+    *,
+    choice: Choice = DEFAULT,
+    categories: Mapping[str, list[str]] | None = None,
+) -> LiveModel:
+    """Load a run's items.
+
+    Parameters
+    ----------
+    choice
+        λ and c.
+    categories
+        Categories of each item, by id.
+
+    Raises
+    ------
+    FormatError
+        A file is not as docs/contracts.md says, or the embeddings were exported without ``bias``.
+    """
+    run = open_run(manifest_uri, embeddings_uri)
+    document = json.loads(object_store.read_bytes(embeddings_uri))
+    bias = document.get("bias")
+    if not isinstance(bias, int | float):
+        raise FormatError(
+            f"{embeddings_uri} has no 'bias': it was exported by an earlier version; export it again"
+        )
+    columns = run.manifest.ranges["item"]
+    vectors = run.item_vectors()
+    fold_in = FoldIn(
+        vectors[:, :-1],
+        vectors[:, -1] + np.float32(bias),
+        choice.regularization,
+        choice.negative_weight,
+    )
+    item_ids = tuple(run.feature_index.names(*columns).to_pylist())
+    ordinals = {item: ordinal for ordinal, item in enumerate(item_ids)}
+    return LiveModel(
+        run.manifest.run,
+        model_version,
+        item_ids,
+        fold_in,
+        run.feature_index.interactions(*columns),
+        float(bias),
+        None if categories is None else Categories.from_mapping(categories, ordinals),
+    )
