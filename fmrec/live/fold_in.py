@@ -25,6 +25,7 @@ from fmrec.errors import InputError
 from fmrec.live.catalogue import Catalogue, Doubles, Floats, sigmoid
 from fmrec.live.histories import blocks, one_history
 from fmrec.live.solver import LastPass, Objective, solve
+from fmrec.ranking.blas import single_threaded_products
 from fmrec.ranking.top_k import Top, top_k
 
 TOLERANCE = 0.05
@@ -177,8 +178,10 @@ class FoldIn:
         if weights is not None and weights.shape != histories.items.shape:
             raise InputError(f"{len(histories.items)} pairs have weights of shape {weights.shape}")
         found = np.zeros((histories.users, self.num_factors), np.float32)
-        for block in blocks(self._catalogue, histories, weights):
-            found[block.users] = solve(self._catalogue, self._objective, block, tolerance)[0]
+        # Most products are small, and several BLAS threads spend longer on meeting than on multiplying.
+        with single_threaded_products():
+            for block in blocks(self._catalogue, histories, weights):
+                found[block.users] = solve(self._catalogue, self._objective, block, tolerance)[0]
         return found
 
     def recommend(
