@@ -151,7 +151,8 @@ def test_an_audience_is_users_whose_vectors_like_the_item_and_who_have_not_seen_
     seen_by = np.array([False, False, False, False])
     found = audience(model, "i2", queries, offsets, seen_by, 2)
     vector, offset = model.fold_in.item(2)
-    assert found[0] == (2, pytest.approx(float(vector[2] + offset)))
+    assert found[0][0] == 2
+    assert found[0][1] == pytest.approx(float(vector[2] + offset))
     seen_by[2] = True
     assert 2 not in [user for user, _ in audience(model, "i2", queries, offsets, seen_by, 4)]
 
