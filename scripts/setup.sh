@@ -79,7 +79,16 @@ archive_spark_classes() {
   PYTHONPATH="$PWD" .venv/bin/python -m localcloud prepare >/dev/null || true
 }
 
+# Numba's files name modules of the sources that they were compiled from, and fail to load when those are gone.
+forget_stale_kernels() {
+  mkdir -p build
+  stamp_matches build/kernels.stamp algorithms/*/*.py fmrec/recordio/*.py && return
+  find algorithms fmrec -name '*.nb[ic]' -delete
+  write_stamp build/kernels.stamp algorithms/*/*.py fmrec/recordio/*.py
+}
+
 install_python_packages
+forget_stale_kernels
 install_cdk_cli
 install_java
 archive_spark_classes
