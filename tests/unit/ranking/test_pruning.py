@@ -1,0 +1,112 @@
+"""Pruned ranking is exact: the items, scores and ties of ranking everything."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fmrec.artifacts.interactions import from_pairs
+from fmrec.ranking import pruning
+from fmrec.ranking import top_k as module
+from fmrec.ranking.top_k import top_k
+from tests.unit.ranking.test_top_k import brute_force
+
+
+def force_stages(patch: pytest.MonkeyPatch, first_stage: int) -> None:
+    patch.setattr(pruning, "FIRST_STAGE", first_stage)
+    patch.setattr(pruning, "MIN_ITEMS", 2)
+    patch.setattr(pruning, "MIN_USERS", 1)
+    patch.setattr(pruning, "SAMPLED_USERS", 1)
+    patch.setattr(pruning, "WORTHWHILE", 9.0)
+
+
+def trained(random: Any, users: int, items: int, dim: int) -> tuple[Any, Any]:
+    """Small integers, exact in float32: popular items have weights and lengths that others lack."""
+    queries = random.integers(-2, 3, (users, dim + 1)).astype(np.float32)
+    queries[:, -1] = 1
+    lengths = random.choice([0, 0, 1, 3], items)
+    catalogue = np.column_stack(
+        [random.integers(-1, 2, (items, dim)) * lengths[:, None], random.integers(0, 3, items) * lengths]
+    ).astype(np.float32)
+    return queries, catalogue
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    users=st.integers(1, 40),
+    items=st.integers(2, 300),
+    dim=st.integers(1, 5),
+    k=st.integers(1, 20),
+    first_stage=st.integers(1, 40),
+    share_seen=st.sampled_from([0.0, 0.1, 0.9]),
+    share_excluded=st.sampled_from([0.0, 0.3, 1.0]),
+    block=st.integers(1, 17),
+)
+def test_stages_find_what_sorting_every_score_finds(
+    seed: Any,
+    users: Any,
+    items: Any,
+    dim: Any,
+    k: Any,
+    first_stage: Any,
+    share_seen: Any,
+    share_excluded: Any,
+    block: Any,
+) -> None:
+    random = np.random.default_rng(seed)
+    queries, catalogue = trained(random, users, items, dim)
+    met_users, met_items = np.nonzero(random.random((users, items)) < share_seen)
+    seen = from_pairs(met_users, met_items, users)
+    excluded = random.random(items) < share_excluded
+    with pytest.MonkeyPatch.context() as patch:
+        force_stages(patch, first_stage)
+        patch.setattr(module, "BLOCK_USERS", block)
+        patch.setattr(module, "CHUNK", 32)
+        best = top_k(queries, catalogue, k, seen, excluded)
+    assert best.items.tolist() == brute_force(queries, catalogue, k, seen, excluded).tolist()
+    ranked = best.items >= 0
+    products = queries @ catalogue.T
+    assert np.array_equal(best.scores[ranked], products[np.nonzero(ranked)[0], best.items[ranked]])
+    assert np.isneginf(best.scores[~ranked]).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), dim=st.integers(1, 12), scale=st.sampled_from([1e-6, 1.0, 1e6]))
+def test_no_later_item_s_score_exceeds_its_bound(seed: int, dim: int, scale: float) -> None:
+    random = np.random.default_rng(seed)
+    users = (random.standard_normal((50, dim)) + random.standard_normal(dim) * 3).astype(np.float32)
+    lengths = random.exponential(1, (200, 1)) ** 3 * scale
+    items = (random.standard_normal((200, dim)) * lengths).astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        force_stages(patch, 8)
+        stages = pruning.plan(users, items, lambda some, own: np.full(len(some), -np.inf))
+    assert stages is not None
+    assert np.sort(np.concatenate(stages.items)).tolist() == list(range(200))
+    radius, own_lengths = stages.radius(users), np.linalg.norm(users.astype(np.float64), axis=1)
+    scores = users @ items.T
+    later = np.ones(200, bool)
+    for own, bound in zip(stages.items, stages.bounds, strict=True):
+        later[own] = False
+        if later.any():
+            assert (scores[:, later].max(axis=1) <= bound.at(radius, own_lengths)).all()
+
+
+def test_popular_items_spare_most_products_and_random_vectors_none() -> None:
+    random = np.random.default_rng(3)
+    users = random.standard_normal((5000, 17)).astype(np.float32)
+    items = random.standard_normal((9000, 17)).astype(np.float32)
+
+    def kth_scores(some: Any, own: Any) -> Any:
+        return np.sort(some @ items[own].T, axis=1)[:, -10].astype(np.float64)
+
+    assert pruning.plan(users, items, kth_scores) is None
+    items *= (1 / np.arange(1, 9001) ** 0.7)[random.permutation(9000), None].astype(np.float32)
+    stages = pruning.plan(users, items, kth_scores)
+    assert stages is not None
+    best, kth = np.zeros(5000, np.int64), kth_scores(users, stages.items[0])
+    lengths = np.linalg.norm(users.astype(np.float64), axis=1)
+    best += stages.bounds[0].at(stages.radius(users), lengths) < kth
+    assert best.mean() > 0.8  # so many users are through after the first stage
