@@ -43,7 +43,10 @@ def is_ready(rows: int) -> bool:
 
 @functools.cache
 def _is_installed() -> bool:
-    return importlib.util.find_spec("numba") is not None
+    try:
+        return importlib.util.find_spec("numba") is not None
+    except (ImportError, ValueError):  # an import hook, or sys.modules, keeps it out
+        return False
 
 
 def encode(rows: Rows) -> Bytes | None:
