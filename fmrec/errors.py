@@ -39,3 +39,16 @@ class ServiceError(FmrecError):
 
 class ThrottledError(ServiceError):
     """An AWS service had too many requests: the same call may succeed a little later."""
+
+
+MALFORMED = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    OverflowError,
+    RecursionError,
+    ZeroDivisionError,
+)
+"""What is raised where a JSON document of another form than expected is taken to pieces."""

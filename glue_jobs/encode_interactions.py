@@ -11,7 +11,6 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from pyspark.sql import SparkSession
 
@@ -19,7 +18,7 @@ from fmrec.dataset import Dataset
 from fmrec.encoding.job import encode
 from fmrec.encoding.report import ProgressLines, closing_table
 from fmrec.errors import SettingsError
-from fmrec.storage import object_store
+from fmrec.execution.data_bucket import check_raw_paths
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     known, _ = parser.parse_known_args(arguments)
     spark = SparkSession.builder.getOrCreate()
     progress = ProgressLines()
-    dataset = Dataset.from_document(read_document(known.dataset))
+    dataset = read_dataset(known.dataset, known.raw)
     if known.validation == "true":
         dataset = replace(dataset, validation=True)
     manifest = encode(spark, dataset, known.raw, known.output, known.run, progress=progress)
@@ -45,21 +44,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(closing_table(manifest), flush=True)
 
 
-def read_document(dataset: str) -> Any:
-    """Return a data set document given as JSON text or as a URI.
+def read_dataset(text: str, raw: str) -> Dataset:
+    """Return a data set document that is given as JSON text, whose files lie below the raw prefix.
+
+    The document comes from an execution's input: it may not lead to files of this machine.
 
     Raises
     ------
     SettingsError
-        It is not JSON.
-    InputError
-        There is nothing at the URI.
+        It is not JSON, not a data set document, or names files that lie elsewhere.
     """
-    text = dataset if dataset.lstrip().startswith("{") else object_store.read_text(dataset)
     try:
-        return json.loads(text)
-    except ValueError as error:
-        raise SettingsError(f"the data set document is not JSON: {error}") from error
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SettingsError("the data set document is not JSON") from error
+    dataset = Dataset.from_document(document)
+    check_raw_paths(dataset.to_document(), raw)
+    return dataset
 
 
 if __name__ == "__main__":

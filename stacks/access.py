@@ -129,16 +129,19 @@ def without_resource(*actions: str, why: str) -> Permission:
 
 
 def sagemaker_names(
-    scope: Construct, prefix: str, kinds: Iterable[str], actions: Sequence[str]
+    scope: Construct, prefix: str, kinds: Iterable[str], actions: Sequence[str], end: str = ""
 ) -> Permission:
-    """Actions on SageMaker's resources of some kinds whose names begin with the deployment's prefix."""
-    names = [f"{kind}/{prefix}-*" for kind in kinds]
+    """Actions on SageMaker's resources of some kinds whose names begin with the deployment's prefix.
+
+    `end` is what the names end with.
+    """
+    names = [f"{kind}/{prefix}-*{end}" for kind in kinds]
     return Permission(
         actions,
         [Stack.of(scope).format_arn(service="sagemaker", resource=name) for name in names],
         wildcards={
             f"arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>:{name}": (
-                "Each run names its jobs, models and configurations after itself, behind this prefix."
+                "Each run names its jobs and models after itself, its endpoints after its data set."
             )
             for name in names
         },

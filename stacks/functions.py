@@ -12,9 +12,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from fmrec.artifacts import layout
-from fmrec.execution.execution_input import TASKS
 from fmrec.instances.permissions import INCREASE_ACTIONS, READ_ACTIONS
-from fmrec.registry.packages import group_name
 from stacks import bundles
 from stacks.access import (
     Permission,
@@ -45,16 +43,18 @@ class FunctionSettings:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def function_settings(settings: Settings, data_bucket: str, models_arn: str) -> dict[str, FunctionSettings]:
+def function_settings(
+    settings: Settings, data_bucket: str, lock_table: str, groups_arn: str
+) -> dict[str, FunctionSettings]:
     """Return each function's settings by the name of its folder.
 
-    `models_arn` is the model package group of the models that make lists.
+    `groups_arn` is what the ARNs of model package groups begin with.
     """
     data = settings.functions.memory_mb
     return {
         "check_input": FunctionSettings(
             "Checks an execution's input, fills in the defaults, finds the model to promote",
-            environment={"DATA_URI": f"s3://{data_bucket}", "MODEL_GROUP_ARN": models_arn},
+            environment={"DATA_URI": f"s3://{data_bucket}", "MODEL_GROUPS_ARN": groups_arn},
         ),
         "choose_instances": FunctionSettings(
             "Chooses the instances to try by memory, quota and price",
@@ -78,6 +78,13 @@ def function_settings(settings: Settings, data_bucket: str, models_arn: str) -> 
         ),
         "publish_recommendations": FunctionSettings(
             "Publishes the top-N of one part of the users", memory_mb=data, timeout_seconds=900
+        ),
+        "acquire_publishing_lock": FunctionSettings(
+            "Lets one execution at a time change what a data set serves",
+            environment={"LOCK_TABLE": lock_table},
+        ),
+        "remove_departed_users": FunctionSettings(
+            "Removes lists of users who are no longer in the data", timeout_seconds=900
         ),
         "publish_popular": FunctionSettings(
             "Publishes what is popular, for users whom the model doesn't know",
@@ -115,6 +122,7 @@ class Functions(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self._settings = settings
+        self._key = storage.key
         self._image_arn = images.repository_arn("factorization-machines")
         self._layer = lambda_.LayerVersion(
             self,
@@ -127,14 +135,14 @@ class Functions(Construct):
         self.roles: dict[str, iam.Role] = {}
         self.functions: dict[str, lambda_.Function] = {}
         for name, own in function_settings(
-            settings, storage.data.bucket_name, self._models_arn(TASKS[0])
+            settings, storage.data.bucket_name, storage.locks.table_name, self._groups_arn()
         ).items():
             self._add(name, own)
         self._permit(storage)
 
     def _add(self, name: str, own: FunctionSettings) -> None:
         title = pascal_case(name)
-        log = log_group(self, f"{title}Log", self._settings)
+        log = log_group(self, f"{title}Log", self._settings, self._key)
         role = iam.Role(self, f"{title}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         log.grant_write(role)
         self.roles[name] = role
@@ -166,20 +174,29 @@ class Functions(Construct):
         """What each function may do; check_quality needs nothing."""
         key, table = storage.key, storage.table.table_arn
         ranks, scores = (
-            Stack.of(self).format_arn(service="sagemaker", resource="endpoint", resource_name=name)
-            for name in (self._settings.endpoint_name, self._settings.scoring_endpoint_name)
+            sagemaker_names(
+                self, self._settings.prefix, ("endpoint",), ["sagemaker:InvokeEndpoint"], end=model
+            )
+            for model in ("knn", "fm")
         )
-        groups = [self._models_arn(task) for task in TASKS]
         for name, permissions in {
             "check_input": [
                 *read_objects(
-                    storage, layout.ENCODED, layout.EMBEDDINGS, layout.EVALUATIONS, layout.CHAMPION
+                    storage,
+                    layout.RAW,
+                    layout.ENCODED,
+                    layout.EMBEDDINGS,
+                    layout.EVALUATIONS,
+                    layout.CHAMPION,
                 ),
                 use_key(key),
                 self._model_packages("DescribeModelPackage"),
             ],
             "register_model": [
-                Permission(
+                sagemaker_names(
+                    self,
+                    self._settings.prefix,
+                    ("model-package-group",),
                     [
                         f"sagemaker:{call}"
                         for call in (
@@ -187,7 +204,6 @@ class Functions(Construct):
                             "CreateModelPackage",
                         )
                     ],
-                    groups,
                 ),
                 self._model_packages("CreateModelPackage", "UpdateModelPackage"),
                 # SageMaker looks at what is registered in the caller's name.
@@ -211,15 +227,24 @@ class Functions(Construct):
                 use_key(key, write=True),
             ],
             "publish_recommendations": [
-                *read_objects(storage, layout.ENCODED, layout.EMBEDDINGS, layout.NEIGHBOURS),
+                *read_objects(storage, layout.ENCODED, layout.EMBEDDINGS, layout.NEIGHBOURS, layout.RULES),
                 write_objects(storage, layout.RECOMMENDATIONS),
                 use_key(key, write=True),
                 Permission(["dynamodb:BatchWriteItem"], [table]),
             ],
             "publish_popular": [
-                *read_objects(storage, layout.ENCODED),
+                *read_objects(storage, layout.ENCODED, layout.RULES),
                 use_key(key),
                 Permission(["dynamodb:BatchWriteItem"], [table]),
+            ],
+            "acquire_publishing_lock": [
+                *read_objects(storage, layout.CHAMPION),
+                use_key(key),
+                Permission(["dynamodb:GetItem", "dynamodb:PutItem"], [storage.locks.table_arn]),
+            ],
+            "remove_departed_users": [
+                use_key(key),
+                Permission(["dynamodb:Scan", "dynamodb:DeleteItem"], [table]),
             ],
             "evaluate_ranking": [
                 *read_objects(storage, layout.ENCODED, layout.EMBEDDINGS, layout.CHAMPION),
@@ -227,10 +252,10 @@ class Functions(Construct):
                 use_key(key, write=True),
             ],
             "smoke_test_endpoint": [
-                *read_objects(storage, layout.ENCODED, layout.EMBEDDINGS),
+                *read_objects(storage, layout.ENCODED, layout.EMBEDDINGS, layout.RULES),
                 use_key(key),
                 Permission(["dynamodb:GetItem"], [table]),
-                Permission(["sagemaker:InvokeEndpoint"], [ranks]),
+                ranks,
             ],
             "choose_threshold": [
                 *read_objects(storage, layout.ENCODED, layout.SCORES),
@@ -240,7 +265,7 @@ class Functions(Construct):
             "smoke_test_scoring": [
                 *read_objects(storage, layout.ENCODED, layout.SCORES),
                 use_key(key),
-                Permission(["sagemaker:InvokeEndpoint"], [scores]),
+                scores,
             ],
             "write_report": [
                 *read_objects(storage, layout.CHAMPION),
@@ -255,12 +280,10 @@ class Functions(Construct):
                 without_resource(*INCREASE_ACTIONS, why="The quota that stops a run isn't known before."),
             )
 
-    def _models_arn(self, task: str) -> str:
-        """The model package group of a task's models."""
+    def _groups_arn(self) -> str:
+        """What the ARNs of the deployment's model package groups begin with."""
         return Stack.of(self).format_arn(
-            service="sagemaker",
-            resource="model-package-group",
-            resource_name=group_name(self._settings.prefix, task),
+            service="sagemaker", resource="model-package-group", resource_name=self._settings.prefix
         )
 
     def _model_packages(self, *calls: str) -> Permission:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aws_cdk import RemovalPolicy
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
@@ -27,13 +28,14 @@ _DAYS = {
 
 
 def log_group(
-    scope: Construct, construct_id: str, settings: Settings, *, name: str | None = None
+    scope: Construct, construct_id: str, settings: Settings, key: kms.IKey, *, name: str | None = None
 ) -> logs.LogGroup:
-    """Create a log group."""
+    """Create a log group that is encrypted with a key, whose policy names it (`StorageStack`)."""
     return logs.LogGroup(
         scope,
         construct_id,
         log_group_name=name,
+        encryption_key=key,
         retention=_DAYS[settings.retention.log_days],
         removal_policy=RemovalPolicy.DESTROY,
     )

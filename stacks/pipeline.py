@@ -56,7 +56,11 @@ class PipelineStack(Stack):
             ),
             ("EndpointName", settings.endpoint_name, "The k-NN endpoint, of a `recommend` run."),
             *(
-                (name, group_name(settings.prefix, task), f"Model package group of the {task} models.")
+                (
+                    name,
+                    group_name(settings.prefix, task, settings.dataset_name),
+                    f"Model package group of the {task} models.",
+                )
                 for task, name in GROUP_OUTPUTS.items()
             ),
             (

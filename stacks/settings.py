@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from fmrec.dataset import Dataset
 from fmrec.dataset.labels import check_predictor
+from fmrec.dataset.names import DEFAULT, infix
 from fmrec.errors import FmrecError, SettingsError
 from fmrec.execution import execution_input, hyperparameters, quality_gate, tuning
 from fmrec.instances.policy import Policy
@@ -280,14 +281,19 @@ class Settings(Section):
         return self.name.lower()
 
     @property
+    def dataset_name(self) -> str:
+        """The data set of runs whose input names none."""
+        return str(self.dataset.get("name") or DEFAULT)
+
+    @property
     def endpoint_name(self) -> str:
-        """Of k-NN's index, for `recommend`."""
-        return f"{self.prefix}-knn"
+        """Of k-NN's index, for `recommend` of the deployed data set."""
+        return f"{self.prefix}-{infix(self.dataset_name, '-')}knn"
 
     @property
     def scoring_endpoint_name(self) -> str:
-        """Of the FM model itself, for `predict-rating`."""
-        return f"{self.prefix}-fm"
+        """Of the FM model itself, for `predict-rating` of the deployed data set."""
+        return f"{self.prefix}-{infix(self.dataset_name, '-')}fm"
 
 
 def _filled_in(name: TaskName, given: Any) -> Any:

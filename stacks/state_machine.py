@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import cast
 
-from aws_cdk import Aws, Duration, Fn, Stack
+from aws_cdk import Acknowledgment, ArnFormat, Aws, CfnElement, Duration, Fn, Stack, Validations
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as stepfunctions
 from constructs import Construct
@@ -47,7 +48,6 @@ class PipelineStateMachine(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self._prefix = settings.prefix
-        self._endpoint_names = (settings.endpoint_name, settings.scoring_endpoint_name)
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("states.amazonaws.com"))
         substitutions = {
             **{
@@ -76,7 +76,7 @@ class PipelineStateMachine(Construct):
             },
             role=self.role,
             logs=stepfunctions.LogOptions(
-                destination=log_group(self, "Log", settings, name=_log_group_name()),
+                destination=log_group(self, "Log", settings, storage.key, name=_log_group_name()),
                 level=stepfunctions.LogLevel.ALL,
                 include_execution_data=True,
             ),
@@ -84,16 +84,13 @@ class PipelineStateMachine(Construct):
             timeout=LONGEST,
         )
         self._permit(storage, encoding, functions, sagemaker_role)
+        self._let_see_executions(functions.roles["acquire_publishing_lock"])
 
     def _permit(
         self, storage: StorageStack, encoding: EncodingJob, functions: Functions, sagemaker_role: iam.Role
     ) -> None:
         stack = Stack.of(self)
         jobs = ("training-job", "transform-job", "hyper-parameter-tuning-job")
-        endpoints = [
-            stack.format_arn(service="sagemaker", resource="endpoint", resource_name=name)
-            for name in self._endpoint_names
-        ]
         grant(
             self.role,
             Permission(
@@ -113,12 +110,11 @@ class PipelineStateMachine(Construct):
             self._sagemaker(("model",), "CreateModel"),
             self._sagemaker(("model-package",), "UpdateModelPackage"),
             self._sagemaker(("endpoint-config",), "CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint"),
-            Permission(
-                [f"sagemaker:{call}Endpoint" for call in ("Create", "Update", "Describe", "Delete")],
-                endpoints,
+            # A data set has endpoints of its own, and runs name their data set.
+            self._sagemaker(
+                ("endpoint",), *(f"{call}Endpoint" for call in ("Create", "Update", "Describe", "Delete"))
             ),
-            self._sagemaker((*jobs, "model", "endpoint-config"), "AddTags"),
-            Permission(["sagemaker:AddTags"], endpoints),
+            self._sagemaker((*jobs, "model", "endpoint", "endpoint-config"), "AddTags"),
             Permission(
                 ["iam:PassRole"],
                 [sagemaker_role.role_arn],
@@ -138,6 +134,35 @@ class PipelineStateMachine(Construct):
         acknowledge(
             self.role,
             {"*": "Delivery of the execution log and X-Ray have no resource-level permissions."},
+        )
+
+    def _let_see_executions(self, role: iam.Role) -> None:
+        """Let who hands out the lock see whether the execution that has it still runs.
+
+        In a policy of its own: the role's first one must be there before the state machine, which it names.
+        """
+        stack = Stack.of(self)
+        executions = stack.format_arn(
+            service="states",
+            resource="execution",
+            resource_name=f"{self.state_machine.state_machine_name}:*",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        logical_id = stack.resolve(
+            stack.get_logical_id(cast(CfnElement, self.state_machine.node.default_child))
+        )
+        policy = iam.Policy(
+            self,
+            "SeeExecutions",
+            roles=[role],
+            statements=[iam.PolicyStatement(actions=["states:DescribeExecution"], resources=[executions])],
+        )
+        Validations.of(policy).acknowledge(
+            Acknowledgment(
+                id="AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution:"
+                f"<{logical_id}.Name>:*]",
+                reason="Executions are named when they are started.",
+            )
         )
 
     def _sagemaker(self, kinds: tuple[str, ...], *calls: str) -> Permission:

@@ -49,9 +49,27 @@ class StorageStack(Stack):
             ),
             removal_policy=removal,
         )
+        self.locks = dynamodb.Table(
+            self,
+            "Locks",
+            partition_key=dynamodb.Attribute(name="dataset", type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
+            encryption_key=self.key,
+            # An item says which execution runs now: there is nothing in it to restore.
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        Validations.of(self.locks).acknowledge(
+            Acknowledgment(
+                id="AwsSolutions-DDB3",
+                reason="It holds one item per data set that says which execution publishes now.",
+            )
+        )
         self.topic = self._topic(settings)
-        self._let_logs_encrypt("/aws-glue/*")
-        self._outputs()
+        # The pipeline's own log groups: what CloudFormation names, and the workflow's.
+        pipeline = f"{settings.name}Pipeline"
+        self._let_logs_encrypt("/aws-glue/*", f"{pipeline}-*", f"/aws/vendedlogs/states/{pipeline}-*")
+        self._outputs(settings.dataset_name)
 
     def _access_log_bucket(self, retention: Retention, removal: RemovalPolicy) -> s3.Bucket:
         bucket = s3.Bucket(
@@ -140,14 +158,17 @@ class StorageStack(Stack):
             topic.add_subscription(subscriptions.EmailSubscription(settings.notification_email))
         return topic
 
-    def _let_logs_encrypt(self, log_groups: str) -> None:
-        """Let CloudWatch Logs encrypt the log groups of this pattern with the key."""
-        arn = self.format_arn(
-            service="logs",
-            resource="log-group",
-            resource_name=log_groups,
-            arn_format=ArnFormat.COLON_RESOURCE_NAME,
-        )
+    def _let_logs_encrypt(self, *log_groups: str) -> None:
+        """Let CloudWatch Logs encrypt the log groups of these patterns with the key."""
+        arns = [
+            self.format_arn(
+                service="logs",
+                resource="log-group",
+                resource_name=pattern,
+                arn_format=ArnFormat.COLON_RESOURCE_NAME,
+            )
+            for pattern in log_groups
+        ]
         self.key.add_to_resource_policy(
             iam.PolicyStatement(
                 principals=[iam.ServicePrincipal(f"logs.{self.region}.{self.url_suffix}")],
@@ -159,11 +180,11 @@ class StorageStack(Stack):
                     "kms:ReEncrypt*",
                 ],
                 resources=["*"],
-                conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": arn}},
+                conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": arns}},
             )
         )
 
-    def _outputs(self) -> None:
+    def _outputs(self, dataset_name: str) -> None:
         for name, value, description in (
             (
                 "DataBucket",
@@ -171,6 +192,7 @@ class StorageStack(Stack):
                 f"Put interactions under {layout.RAW}; everything else lies next to it.",
             ),
             ("RecommendationsTable", self.table.table_name, "DynamoDB table of recommendations by user_id."),
+            ("DatasetName", dataset_name, "The data set of runs whose input names none."),
             ("NotificationsTopic", self.topic.topic_arn, "Subscribe to hear how runs ended."),
         ):
             CfnOutput(self, name, value=value, description=description)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fmrec.artifacts.encoded_run import EncodedRun, folder_of, open_encoded
-from fmrec.errors import FormatError, InputError
+from fmrec.errors import MALFORMED, FormatError, InputError
 from fmrec.recordio import decode
 from fmrec.storage import object_store
 
@@ -134,10 +134,14 @@ def open_run(manifest_uri: str, embeddings_uri: str) -> Run:
         dim = int(document["dim"])
         items = tuple(str(part["key"]) for part in document["item_parts"])
         queries = tuple(
-            QueryPart(p["key"], p["offsets_key"], int(p["first_user"]), int(p["rows"]), int(p["bytes"]))
+            QueryPart(
+                str(p["key"]), str(p["offsets_key"]), int(p["first_user"]), int(p["rows"]), int(p["bytes"])
+            )
             for p in document["query_parts"]
         )
-    except (ValueError, KeyError, TypeError) as error:
+        if dim < 1 or min((min(q.first_user, q.rows - 1, q.bytes) for q in queries), default=0) < 0:
+            raise ValueError("a size below what it can be")
+    except MALFORMED as error:
         raise FormatError(f"{embeddings_uri} lacks or misstates something: {error!r}") from error
     if sizes != (manifest.users, manifest.items):
         raise FormatError(

@@ -9,6 +9,9 @@ RAW = "raw/"
 DEFAULT_INTERACTIONS = RAW + "interactions/"
 """Where a data set without a document has its interactions."""
 
+RULES = "rules/"
+"""Lists of item ids and CSV side files of business rules, as the user uploads them."""
+
 ENCODED = "encoded/"
 """``encoded/<run>/``, by the Glue job."""
 MANIFEST = "manifest.json"

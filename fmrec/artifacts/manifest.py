@@ -11,9 +11,24 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from fmrec.dataset.names import DEFAULT
 from fmrec.errors import FormatError
 
 VERSION = 1
+
+
+def _known(cls: type[Any], document: Any) -> dict[str, Any]:
+    """What a section says of the fields that are known here."""
+    names = {each.name for each in fields(cls)}
+    return {key: value for key, value in document.items() if key in names}
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**62
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e300
 
 
 @dataclass(frozen=True)
@@ -80,6 +95,11 @@ class Manifest:
     """Anything more that the writer wants kept: per-file counts, side features, timings."""
 
     @property
+    def dataset_name(self) -> str:
+        """Whose lists and champion the run is about; encodings from before names are the default's."""
+        return str(self.dataset.get("name", DEFAULT))
+
+    @property
     def first_item_column(self) -> int:
         return self.ranges["item"][0]
 
@@ -97,26 +117,97 @@ class Manifest:
         """
         try:
             document = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise FormatError(f"manifest.json is not JSON: {error}") from error
         if not isinstance(document, dict) or document.get("version") != VERSION:
             found = document.get("version") if isinstance(document, dict) else type(document).__name__
             raise FormatError(
                 f"manifest.json has version {found!r}, this code reads {VERSION}; encode the data again"
             )
-        known = {f.name for f in fields(cls)}
         try:
-            values = {key: value for key, value in document.items() if key in known}
-            values["rows"] = Rows(**document["rows"])
-            values["train"] = Channel(**document["train"])
-            values["test"] = Channel(**document["test"])
-            values["ranges"] = {name: (int(a), int(b)) for name, (a, b) in document["ranges"].items()}
-            manifest = cls(**values)
-        except (KeyError, TypeError, ValueError) as error:
+            manifest = cls(
+                **_known(cls, document)
+                | {
+                    "rows": Rows(**_known(Rows, document["rows"])),
+                    "train": Channel(**_known(Channel, document["train"])),
+                    "test": Channel(**_known(Channel, document["test"])),
+                    "ranges": {str(name): (a, b) for name, (a, b) in document["ranges"].items()},
+                }
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise FormatError(f"manifest.json lacks or misstates something: {error}") from error
+        manifest._check_types()
         manifest.rows.reconcile()
         manifest._check_ranges()
+        manifest._check_channels()
         return manifest
+
+    def _check_types(self) -> None:
+        """Refuse what is no count, number, text or object where one belongs."""
+        counts = {name: getattr(self, name) for name in ("feature_dim", "users", "items")}
+        numbers: dict[str, Any] = {"nnz_per_row": self.nnz_per_row, "seconds": self.seconds}
+        texts: dict[str, Any] = {"run": self.run, "created": self.created}
+        objects = {
+            name: getattr(self, name)
+            for name in ("dataset", "quarantine_reasons", "dropped_reasons", "details")
+        }
+        for name, (start, end) in self.ranges.items():
+            counts |= {f"ranges.{name}": start, f"ranges.{name}'s end": end}
+        counts |= {f"rows.{key}": value for key, value in asdict(self.rows).items()}
+        for part in ("train", "test"):
+            channel = asdict(getattr(self, part))
+            texts[f"{part}.prefix"] = channel["prefix"]
+            counts |= {f"{part}.{key}": channel[key] for key in ("rows", "parts", "bytes")}
+            if channel["positive_share"] is not None:
+                numbers[f"{part}.positive_share"] = channel["positive_share"]
+        for values, fits, expected in (
+            (counts, _is_count, "a count"),
+            (numbers, _is_number, "a number from 0"),
+            (texts, lambda value: isinstance(value, str), "a text"),
+            (objects, lambda value: isinstance(value, dict), "an object"),
+        ):
+            for name, value in values.items():
+                if not fits(value):
+                    raise FormatError(f"manifest.json: {name} is {repr(value)[:80]}, expected {expected}")
+        for place, section, key in (
+            ("dataset.label", self.dataset.get("label", {}), "mode"),
+            ("details.side_features", self.details.get("side_features", {}), "user"),
+            ("details.side_features", self.details.get("side_features", {}), "item"),
+        ):
+            if not isinstance(section, dict) or not isinstance(section.get(key) or "", str):
+                raise FormatError(
+                    f"manifest.json: {place} is {repr(section)[:80]}, expected an object of texts"
+                )
+
+    def _check_channels(self) -> None:
+        """Refuse numbers that contradict each other."""
+        for name, count in (("user", self.users), ("item", self.items)):
+            if name not in self.ranges:
+                raise FormatError(f"manifest.json: ranges lack {name!r}")
+            start, end = self.ranges[name]
+            if end - start != count:
+                raise FormatError(
+                    f"manifest.json has {count} {name}s, but their columns are [{start}, {end}), which are {end - start}"
+                )
+        for part, channel in (("train", self.train), ("test", self.test)):
+            if channel.rows > 0 and channel.parts == 0:
+                raise FormatError(f"manifest.json: the {part} channel has {channel.rows} rows in no part")
+            if (channel.positive_share or 0) > 1:
+                raise FormatError(
+                    f"manifest.json: {part}.positive_share is {channel.positive_share}, expected at most 1"
+                )
+        for part, reasons in (
+            ("quarantined", self.quarantine_reasons),
+            ("dropped", self.dropped_reasons),
+        ):
+            counted = list(reasons.values())
+            if not all(map(_is_count, counted)):
+                raise FormatError(f"manifest.json: the reasons of {part} rows must have counts")
+            total = getattr(self.rows, part)
+            if counted and sum(counted) != total:
+                raise FormatError(
+                    f"manifest.json has {total} {part} rows, but reasons for {sum(counted)} of them"
+                )
 
     def _check_ranges(self) -> None:
         column = 0

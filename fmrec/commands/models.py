@@ -8,7 +8,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fmrec.commands.run import PIPELINE_STACK, STORAGE_STACK, add_execution_arguments, execute
+from fmrec.commands.run import (
+    PIPELINE_STACK,
+    STORAGE_STACK,
+    add_dataset_argument,
+    add_execution_arguments,
+    dataset_of,
+    execute,
+)
+from fmrec.dataset.names import check_name
 from fmrec.errors import InputError
 from fmrec.execution.execution_input import TASKS
 from fmrec.execution.state_machine import stack_outputs
@@ -53,6 +61,7 @@ def add_models_arguments(parser: argparse.ArgumentParser) -> None:
         default=STORAGE_STACK,
         help="name of the deployed storage stack, whose bucket says what serves (default: %(default)s)",
     )
+    add_dataset_argument(parser)
     parser.add_argument("--json", action="store_true", help="print a JSON array")
 
 
@@ -61,9 +70,12 @@ def run_models(arguments: argparse.Namespace) -> int:
     import boto3
 
     cloudformation = boto3.client("cloudformation")
-    group = _output(cloudformation, arguments.stack, packages.GROUP_OUTPUTS[arguments.task])
+    deployed = _output(cloudformation, arguments.stack, packages.GROUP_OUTPUTS[arguments.task])
+    name = dataset_of(arguments, stack_outputs(cloudformation, arguments.storage_stack))
+    # Names of stacks' groups begin with the deployment's prefix, which has no hyphen.
+    group = packages.group_name(deployed.partition("-")[0], arguments.task, name)
     bucket = _output(cloudformation, arguments.storage_stack, BUCKET_OUTPUT)
-    serving = champion.recorded(champion.place(f"s3://{bucket}"))
+    serving = champion.recorded(champion.place(f"s3://{bucket}", name))
     found = [
         version(package, serving.model_version if serving else None)
         for package in model_registry.ModelRegistry(model_registry.connect()).latest(group, arguments.limit)
@@ -124,21 +136,28 @@ def add_promote_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="name of the run that trained it, or its version's number or ARN (`fmrec models` lists them)",
     )
+    add_dataset_argument(parser)
     add_execution_arguments(parser)
 
 
 def run_promote(arguments: argparse.Namespace) -> int:
     """Return 0 if the model serves, 1 if it couldn't be made to."""
-    return execute(arguments, {"promote": arguments.model})
+    return execute(arguments, {"promote": arguments.model, **_named(arguments)})
 
 
 def add_rollback_arguments(parser: argparse.ArgumentParser) -> None:
+    add_dataset_argument(parser)
     add_execution_arguments(parser)
 
 
 def run_rollback(arguments: argparse.Namespace) -> int:
     """Return 0 if the model before serves, 1 if it couldn't be made to."""
-    return execute(arguments, {"rollback": True})
+    return execute(arguments, {"rollback": True, **_named(arguments)})
+
+
+def _named(arguments: argparse.Namespace) -> dict[str, str]:
+    """The part of an input that names the data set; the deployed one needs none."""
+    return {} if arguments.dataset is None else {"name": check_name(arguments.dataset)}
 
 
 def _output(cloudformation: Any, stack: str, name: str) -> str:

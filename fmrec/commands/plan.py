@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from fmrec.artifacts.manifest import Manifest
-from fmrec.errors import InputError, SettingsError
+from fmrec.errors import MALFORMED, InputError, SettingsError
 from fmrec.instances import text_tables
 from fmrec.instances.catalogue import Prices, table_prices
 from fmrec.instances.plan import plan
@@ -250,7 +250,7 @@ def _settings(path: str | None) -> dict[str, Any]:
     try:
         document = json.loads(_read(path))
         settings = document.get("context", {}).get("fmrec", {})
-    except (ValueError, AttributeError) as error:
+    except MALFORMED as error:
         raise SettingsError(f"{path} is no cdk.json: {error}") from error
     if not isinstance(settings, dict):
         raise SettingsError(

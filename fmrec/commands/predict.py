@@ -7,16 +7,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from fmrec.artifacts import layout
-from fmrec.commands.run import STORAGE_STACK
+from fmrec.commands.run import STORAGE_STACK, add_dataset_argument, dataset_of
 from fmrec.errors import InputError
 from fmrec.execution.state_machine import stack_outputs
 from fmrec.predictions.pairs import Prediction, predict
-from fmrec.predictions.served_model import Served, read
+from fmrec.predictions.served_model import Served, place, read
 
 BUCKET_OUTPUT = "DataBucket"
 """The storage stack's output that names the data bucket."""
-SERVED_KEY = layout.SCORING_RECORD
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,12 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stack", default=STORAGE_STACK, help="name of the deployed storage stack (default: %(default)s)"
     )
+    add_dataset_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print a score, a probability and a yes or no for each item; return 0."""
-    served = read(f"s3://{_bucket_of(arguments.stack)}/{SERVED_KEY}")
+    served = read(_record_of(arguments))
     predictions = predict(served, arguments.user, arguments.items)
     if arguments.json:
         document = {"model_version": served.model_version, "predictions": [asdict(p) for p in predictions]}
@@ -53,13 +52,14 @@ def render(served: Served, predictions: Sequence[Prediction]) -> str:
     return "\n".join(lines)
 
 
-def _bucket_of(stack: str) -> str:
+def _record_of(arguments: argparse.Namespace) -> str:
+    """Where it is recorded what the data set's endpoint answers with."""
     import boto3
 
-    outputs = stack_outputs(boto3.client("cloudformation"), stack)
+    outputs = stack_outputs(boto3.client("cloudformation"), arguments.stack)
     if BUCKET_OUTPUT not in outputs:
         raise InputError(
-            f"stack {stack} has no output {BUCKET_OUTPUT}, it has {', '.join(sorted(outputs)) or 'none'}: name "
+            f"stack {arguments.stack} has no output {BUCKET_OUTPUT}, it has {', '.join(sorted(outputs)) or 'none'}: name "
             "the storage stack with --stack"
         )
-    return outputs[BUCKET_OUTPUT]
+    return place(f"s3://{outputs[BUCKET_OUTPUT]}", dataset_of(arguments, outputs))

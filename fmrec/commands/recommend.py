@@ -6,7 +6,7 @@ import argparse
 import json
 from dataclasses import asdict
 
-from fmrec.commands.run import STORAGE_STACK
+from fmrec.commands.run import STORAGE_STACK, add_dataset_argument, dataset_of
 from fmrec.errors import InputError
 from fmrec.execution.state_machine import stack_outputs
 from fmrec.recommendations.table import UserRecommendations, serve
@@ -24,13 +24,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--segment", help="the user's segment, for what to show if the model doesn't know the user"
     )
+    add_dataset_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the recommendations and what they rest on; return 0."""
-    table = arguments.table or _table_of(arguments.stack)
-    served = serve(table, arguments.user, arguments.segment)
+    table, dataset = arguments.table, dataset_of(arguments, {})
+    if table is None:
+        table, dataset = _of_stack(arguments)
+    served = serve(table, arguments.user, arguments.segment, dataset=dataset)
     print(json.dumps(asdict(served), indent=2, ensure_ascii=False) if arguments.json else render(served))
     return 0
 
@@ -47,13 +50,14 @@ def render(served: UserRecommendations) -> str:
     return "\n".join(lines)
 
 
-def _table_of(stack: str) -> str:
+def _of_stack(arguments: argparse.Namespace) -> tuple[str, str]:
+    """The table and the name of the data set."""
     import boto3
 
-    outputs = stack_outputs(boto3.client("cloudformation"), stack)
+    outputs = stack_outputs(boto3.client("cloudformation"), arguments.stack)
     if TABLE_OUTPUT not in outputs:
         raise InputError(
-            f"stack {stack} has no output {TABLE_OUTPUT}, it has {', '.join(sorted(outputs)) or 'none'}; "
+            f"stack {arguments.stack} has no output {TABLE_OUTPUT}, it has {', '.join(sorted(outputs)) or 'none'}; "
             "name the table with --table"
         )
-    return outputs[TABLE_OUTPUT]
+    return outputs[TABLE_OUTPUT], dataset_of(arguments, outputs)

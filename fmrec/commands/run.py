@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fmrec.dataset.names import DEFAULT, check_name
 from fmrec.errors import InputError
 from fmrec.execution.progress import Progress
 from fmrec.execution.state_machine import follow, stack_outputs, start
 
 PIPELINE_STACK, STORAGE_STACK = "FmRecPipeline", "FmRecStorage"
+DATASET_OUTPUT = "DatasetName"
+"""The storage stack's output that names the data set of runs whose input names none."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +45,16 @@ def add_execution_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print the execution's output as JSON, and progress on standard error",
     )
+
+
+def add_dataset_argument(parser: argparse.ArgumentParser) -> None:
+    """Whose lists, models and champion a command is about."""
+    parser.add_argument("--dataset", metavar="NAME", help="name of the data set (default: the deployed one)")
+
+
+def dataset_of(arguments: argparse.Namespace, storage_outputs: Mapping[str, str]) -> str:
+    """The data set's name: as given, or as deployed."""
+    return check_name(arguments.dataset or storage_outputs.get(DATASET_OUTPUT, DEFAULT))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -85,7 +99,7 @@ def read_input(text: str) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{source} is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise InputError(f"{source} must be a JSON object, found {type(value).__name__}")

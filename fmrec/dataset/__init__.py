@@ -13,6 +13,7 @@ from typing import Any
 
 from fmrec.dataset.features import Feature, take_features
 from fmrec.dataset.labels import BinaryLabel, ImplicitLabel, Label, RegressionLabel, take_label
+from fmrec.dataset.names import DEFAULT, check_name
 from fmrec.dataset.section import Section
 from fmrec.dataset.sources import Attributes, Interactions, Source
 from fmrec.dataset.splits import (
@@ -62,6 +63,8 @@ class Dataset:
     """A data set document, checked, with every default filled in."""
 
     interactions: Interactions
+    name: str = DEFAULT
+    """Lists, champion, registry groups and endpoints belong to it (`fmrec.dataset.names`)."""
     label: Label = field(default_factory=BinaryLabel)
     split: Split = field(default_factory=LeaveFirstN)
     validation: bool = False
@@ -96,6 +99,7 @@ class Dataset:
         whole = Section(document, "")
         dataset = cls(
             interactions=Interactions.take(whole.section("interactions")),
+            name=check_name(whole.take("name", DEFAULT)),
             label=take_label(whole.section("label")),
             split=take_split(whole.section("split")),
             validation=whole.flag("validation", False),
@@ -118,6 +122,7 @@ class Dataset:
     def to_document(self) -> dict[str, Any]:
         """Return the document with every default spelled out; ``from_document`` reads it back."""
         document: dict[str, Any] = {
+            "name": self.name,
             "interactions": self.interactions.to_document(),
             "label": self.label.to_document(),
             "split": split_to_document(self.split),

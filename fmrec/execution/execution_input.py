@@ -13,10 +13,13 @@ from typing import Any
 from fmrec.artifacts import layout
 from fmrec.dataset import Dataset
 from fmrec.dataset.labels import check_predictor
+from fmrec.dataset.names import check_name as check_dataset_name
 from fmrec.errors import InputError, SettingsError
 from fmrec.execution import hyperparameters, tuning
+from fmrec.execution.data_bucket import DataBucket
+from fmrec.recommendations.rule_document import check_rules
 
-KEYS = ("task", "dataset", "encoded", "hyperparameters", "serving", "tuning")
+KEYS = ("task", "name", "dataset", "encoded", "hyperparameters", "serving", "tuning")
 RUN_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,39}")
 """SageMaker's job names begin with the run's, so it may have what they may have."""
 
@@ -38,7 +41,7 @@ TASKS = ("recommend", "predict-rating")
 """What a model is for, and with that how it is trained and judged."""
 
 
-def resolve(run: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
+def resolve(run: str, given: Any, defaults: Mapping[str, Any], bucket: DataBucket) -> dict[str, Any]:
     """Check an execution's name and input and fill in the deployed defaults.
 
     Parameters
@@ -50,13 +53,15 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]
     defaults
         The deployed ``task``, ``tasks`` (name → ``label``, ``hyperparameters``, ``thresholds``), ``dataset``
         and ``serving``.
+    bucket
+        Where the input may name documents, encodings and lists.
 
     Returns
     -------
     dict
-        ``run``, ``task``, ``thresholds`` (the task's; none for another kind of predictor than the task's), ``dataset`` (a document with every default spelled out, or an ``s3://`` URI of one, which
-        the encoding reads), ``encoded`` (the run whose encoding is to be used, then ``dataset`` is None;
-        or None), ``hyperparameters`` (strings, as SageMaker takes them), ``serving``, ``promotion`` (None: that is
+        ``run``, ``task``, ``thresholds`` (the task's; none for another kind of predictor than the task's),
+        ``dataset_name``, ``dataset`` (a document with every default spelled out), ``encoded`` (the run whose
+        encoding is to be used, then ``dataset`` is None; or None), ``hyperparameters`` (strings, as SageMaker takes them), ``serving``, ``promotion`` (None: that is
         `fmrec.registry.promotion`'s), ``tuning`` (`fmrec.execution.tuning.resolve`'s, or None).
 
     Raises
@@ -73,30 +78,49 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]
             f"the execution input has {', '.join(map(repr, unknown))}: expected only {', '.join(KEYS)}, "
             "each of them optional, or else promote or rollback"
         )
-    name, tasks = given.get("task") or defaults["task"], defaults["tasks"]
+    name = _of_kind(given, "task", str, "a task's name", defaults["task"])
     if name not in TASKS:
         raise InputError(f"task is {name!r}: expected {' or '.join(map(repr, TASKS))}")
-    task = tasks[name]
-    encoded = _encoded(given)
-    dataset = None if encoded else _dataset(given.get("dataset") or defaults["dataset"], task["label"])
+    task = defaults["tasks"][name]
     usual = task["hyperparameters"]
-    chosen = hyperparameters.resolve(usual, given.get("hyperparameters") or {})
-    if isinstance(dataset, Mapping):
-        check_predictor(dataset["label"]["mode"], chosen["predictor_type"])
-    return {
+    changes = _of_kind(given, "hyperparameters", Mapping, "a JSON object of names and values", {})
+    chosen = hyperparameters.resolve(usual, changes)
+    own = _of_kind(given, "serving", Mapping, "a JSON object", {})
+    resolved = {
         "run": run,
         "task": name,
         # No metric of the one kind of predictor is reported by the other.
         "thresholds": task["thresholds"] if chosen["predictor_type"] == usual["predictor_type"] else {},
-        "dataset": dataset,
-        "encoded": encoded,
         "hyperparameters": chosen,
-        "serving": serving(
-            {"exclude_seen": name == "recommend"}, defaults["serving"], given.get("serving") or {}
-        ),
+        "serving": serving({"exclude_seen": name == "recommend"}, defaults["serving"], own, bucket=bucket),
         "promotion": None,
         "tuning": _tuning(given, defaults.get("tuning"), chosen),
     }
+    encoded = _encoded(given)
+    if encoded is not None:
+        manifest = bucket.read_manifest(encoded)
+        check_predictor(manifest.dataset["label"]["mode"], chosen["predictor_type"])
+        dataset, dataset_name = None, manifest.dataset_name
+        if given.get("name") not in (None, dataset_name):
+            raise InputError(
+                f"name is {given['name']!r}, but the run {encoded} has encoded the data set {dataset_name!r}: leave "
+                "out 'name', or encode the data under the other name"
+            )
+    else:
+        dataset = _dataset(given, defaults["dataset"], task["label"], bucket)
+        check_predictor(dataset["label"]["mode"], chosen["predictor_type"])
+        dataset_name = dataset["name"]
+    return {**resolved, "dataset": dataset, "dataset_name": dataset_name, "encoded": encoded}
+
+
+def _of_kind(given: Mapping[str, Any], key: str, kind: Any, expected: str, default: Any) -> Any:
+    """A key's value; only null stands for the default."""
+    value = given.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, kind):
+        raise InputError(f"{key} is {value!r}: expected {expected}")
+    return value
 
 
 def check_name(run: str) -> None:
@@ -123,10 +147,11 @@ def labelled(document: Mapping[str, Any], label: Mapping[str, Any]) -> dict[str,
     return {**document, "label": own}
 
 
-def serving(*layers: Mapping[str, Any]) -> dict[str, Any]:
+def serving(*layers: Mapping[str, Any], bucket: DataBucket | None = None) -> dict[str, Any]:
     """Merge the serving section of settings and input.
 
-    ``neighbours`` stays None where some are left out and nobody says how many to ask for: that depends on
+    URIs among the business rules are checked against `bucket`, where it is known: settings are read before
+    there is one. ``neighbours`` stays None where some are left out and nobody says how many to ask for: that depends on
     the data (`fmrec.recommendations.selection.neighbours_to_ask`).
 
     Raises
@@ -147,13 +172,7 @@ def serving(*layers: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(merged[key], bool):
             raise SettingsError(f"serving.{key} is {merged[key]!r}: expected true or false")
     rules = merged["filters"]
-    if not isinstance(rules, Mapping):
-        raise SettingsError(f"serving.filters is {rules!r}: expected a JSON object of business rules")
-    if rules:
-        from fmrec.recommendations.filters import KEYS
-
-        if not set(rules) <= set(KEYS):
-            raise SettingsError(f"serving.filters has {sorted(rules)}: expected some of {', '.join(KEYS)}")
+    check_rules(rules, bucket)
     if merged["neighbours"] is None and not (merged["exclude_seen"] or rules):
         merged["neighbours"] = count
     if merged["neighbours"] is not None:
@@ -178,7 +197,7 @@ def _encoded(given: Mapping[str, Any]) -> str | None:
             f"encoded is {found!r}: expected the name of the run that encoded the data, which is its folder "
             f"under {layout.ENCODED} in the data bucket"
         )
-    if given.get("dataset"):
+    if given.get("dataset") is not None:
         raise InputError(
             f"the execution input has both 'dataset' and 'encoded': expected one of them; leave out 'dataset' to "
             f"train on what the run {found} encoded, or 'encoded' to encode anew"
@@ -189,7 +208,7 @@ def _encoded(given: Mapping[str, Any]) -> str | None:
 def _tuning(given: Mapping[str, Any], deployed: Any, chosen: Mapping[str, str]) -> dict[str, Any] | None:
     """What tuning is to try; nothing on what was encoded before, where no validation rows were cut."""
     wanted = given.get("tuning", deployed)
-    if not given.get("encoded"):
+    if given.get("encoded") is None:
         return tuning.resolve(wanted, chosen)
     if given.get("tuning") is not None:
         raise InputError(
@@ -199,13 +218,27 @@ def _tuning(given: Mapping[str, Any], deployed: Any, chosen: Mapping[str, str]) 
     return None
 
 
-def _dataset(found: Any, label: Mapping[str, Any]) -> Any:
+def _dataset(
+    given: Mapping[str, Any], deployed: Any, label: Mapping[str, Any], bucket: DataBucket
+) -> dict[str, Any]:
+    """The data set document, read if need be and whole, with the name that the input may give it."""
+    found = given.get("dataset")
     if isinstance(found, str):
-        if not found.startswith("s3://"):
-            raise SettingsError(
-                f"dataset is {found!r}: expected a data set document, or the s3:// URI of one"
-            )
-        return found
+        found = bucket.read_dataset(bucket.check_uri(found, "dataset", layout.RAW))
+    elif found is None:
+        found = deployed
     if not isinstance(found, Mapping):
-        raise SettingsError(f"dataset is {found!r}: expected a data set document")
-    return Dataset.from_document(labelled(found, label)).to_document()
+        raise SettingsError(
+            f"dataset is {found!r}: expected a data set document, or the s3:// URI of one in the data bucket"
+        )
+    name = given.get("name")
+    if name is not None:
+        check_dataset_name(name)
+        if given.get("dataset") is not None and found.get("name") not in (None, name):
+            raise InputError(
+                f"name is {name!r}, but the data set document has the name {found['name']!r}: leave out one of them"
+            )
+        found = {**found, "name": name}
+    document = Dataset.from_document(labelled(found, label)).to_document()
+    bucket.check_paths(document)
+    return document

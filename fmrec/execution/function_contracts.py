@@ -22,7 +22,8 @@ class CheckInputAnswer(TypedDict):
     run: str
     task: str
     thresholds: Document
-    dataset: Document | str | None
+    dataset_name: str
+    dataset: Document | None
     encoded: str | None
     hyperparameters: dict[str, str]
     serving: Document
@@ -66,6 +67,8 @@ class EvaluateRankingAnswer(TypedDict):
     champion: Document | None
     comparisons: dict[str, Document]
     seconds: float
+    judged_against: str
+    """``execution_arn`` of the champion, empty if there was none; in the answer only."""
 
 
 class CheckQualityEvent(TypedDict):
@@ -148,6 +151,29 @@ class PublishPopularEvent(TypedDict):
 
 class PublishPopularAnswer(TypedDict):
     lists: int
+
+
+class AcquirePublishingLockEvent(TypedDict):
+    dataset: str
+    execution_arn: str
+    champion_uri: str
+    judged_against: str | None
+
+
+class AcquirePublishingLockAnswer(TypedDict):
+    acquired: bool
+    holder: str
+    champion_changed: bool
+
+
+class RemoveDepartedUsersEvent(TypedDict):
+    table: str
+    dataset: str
+    model_version: str
+
+
+class RemoveDepartedUsersAnswer(TypedDict):
+    removed: int
 
 
 class SmokeTestEndpointEvent(TypedDict):
@@ -242,6 +268,8 @@ EVENTS: dict[str, type] = {
     "register_model": RegisterModelEvent,
     "publish_recommendations": PublishRecommendationsEvent,
     "publish_popular": PublishPopularEvent,
+    "acquire_publishing_lock": AcquirePublishingLockEvent,
+    "remove_departed_users": RemoveDepartedUsersEvent,
     "smoke_test_endpoint": SmokeTestEndpointEvent,
     "choose_threshold": ChooseThresholdEvent,
     "smoke_test_scoring": SmokeTestScoringEvent,
@@ -259,6 +287,8 @@ ANSWERS: dict[str, type] = {
     "register_model": RegisterModelAnswer,
     "publish_recommendations": PublishRecommendationsAnswer,
     "publish_popular": PublishPopularAnswer,
+    "acquire_publishing_lock": AcquirePublishingLockAnswer,
+    "remove_departed_users": RemoveDepartedUsersAnswer,
     "smoke_test_endpoint": SmokeTestEndpointAnswer,
     "choose_threshold": ChooseThresholdAnswer,
     "smoke_test_scoring": SmokeTestScoringAnswer,

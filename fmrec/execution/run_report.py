@@ -128,7 +128,15 @@ def _registration(package: Mapping[str, Any]) -> str:
 def _publication(published: Mapping[str, Any]) -> list[str]:
     if not published["users"]:
         return []
-    return [f"Published {published['recommendations']:,} recommendations to the table {published['table']}."]
+    removed = published.get("removed", 0)
+    gone = (
+        f" Removed the lists of {removed:,} users and segments who are not in the data any more."
+        if removed
+        else ""
+    )
+    return [
+        f"Published {published['recommendations']:,} recommendations to the table {published['table']}.{gone}"
+    ]
 
 
 def _endpoint(endpoint: Mapping[str, Any]) -> str:

@@ -34,6 +34,8 @@ DEFAULTS: dict[str, Any] = {
 MOST_JOBS, MOST_PARALLEL = 500, 10
 """SageMaker's own limits are 750 jobs and 10 at a time."""
 
+MOST_USD = 1e6
+
 OBJECTIVES = {
     "binary_classifier": (
         "test:binary_classification_cross_entropy",
@@ -153,8 +155,10 @@ def _whole_number(section: Mapping[str, Any], key: str, most: int) -> int:
 
 
 def _dollars(value: Any) -> float:
-    if not _is_number(value, whole=False) or value <= 0:
-        raise SettingsError(f"tuning.maximum_usd is {value!r}: expected an amount above 0")
+    if not _is_number(value, whole=False) or not 0 < value <= MOST_USD:
+        raise SettingsError(
+            f"tuning.maximum_usd is {str(value)[:40]}: expected an amount above 0 and at most {MOST_USD:g}"
+        )
     return float(value)
 
 

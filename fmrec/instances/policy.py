@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
-from fmrec.errors import SettingsError
+from fmrec.errors import MALFORMED, SettingsError
 
 InputMode = Literal["File", "FastFile", "Pipe"]
 DataDistribution = Literal["FullyReplicated", "ShardedByS3Key"]
@@ -123,6 +123,8 @@ class Policy:
         SettingsError
             An unknown key or a value of the wrong kind.
         """
+        if not isinstance(document, Mapping):
+            raise SettingsError(f"the instance policy is {document!r}: expected a JSON object")
         known = {f.name for f in fields(cls)}
         unknown = sorted(set(document) - known)
         if unknown:
@@ -140,7 +142,7 @@ class Policy:
                     if types
                 }
             return cls(**values)
-        except (TypeError, AttributeError) as error:
+        except MALFORMED as error:
             raise SettingsError(f"the instance policy can't be read: {error}") from error
 
     def instance_count(self, step: str) -> int:

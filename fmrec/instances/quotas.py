@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -108,18 +107,25 @@ class Account:
         """
         try:
             document = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise FormatError(f"the quotas file is not JSON: {error}") from error
         if not isinstance(document, dict):
             raise FormatError(
                 f"the quotas file holds a {type(document).__name__}, expected an object: quota name to value"
             )
         for name, value in document.items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or not 0 <= value < MAXIMUM_QUOTA
+            ):
                 raise FormatError(
                     f"the quotas file says {value!r} for {name!r}, expected a number of at least 0"
                 )
         return cls(quotas=document, region=region)
+
+
+MAXIMUM_QUOTA = 1e9
 
 
 @cache

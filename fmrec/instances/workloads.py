@@ -76,16 +76,22 @@ class Sizes:
             A size below one, or fewer columns than users and items.
         """
         for name, value in (("rows", rows), ("users", users), ("items", items)):
-            if value < 1:
-                raise SettingsError(f"{name} is {value}, expected at least 1")
+            if not 1 <= value <= MAXIMUM_SIZE:
+                raise SettingsError(
+                    f"{name} is {str(value)[:40]}, expected at least 1 and at most {MAXIMUM_SIZE:,}"
+                )
         columns = users + items if feature_dim is None else feature_dim
         if columns < users + items:
             raise SettingsError(
                 f"features is {columns:,}, but {users:,} users and {items:,} items alone take "
                 f"{users + items:,} columns"
             )
-        if not nnz_per_row >= 1:
-            raise SettingsError(f"nnz per row is {nnz_per_row}, expected at least 1")
+        if columns > MAXIMUM_SIZE:
+            raise SettingsError(f"features is {str(columns)[:40]}, expected at most {MAXIMUM_SIZE:,}")
+        if not 1 <= nnz_per_row <= columns:
+            raise SettingsError(
+                f"nonzeros is {nnz_per_row}, expected at least 1 and at most the {columns:,} columns"
+            )
         record = memory.sparse_record_bytes(nnz_per_row, columns)
         test_rows = int(rows * TEST_SHARE)
         return cls(
@@ -98,6 +104,10 @@ class Sizes:
             test_rows=test_rows,
             test_bytes=test_rows * record,
         )
+
+
+MAXIMUM_SIZE = 10**15
+"""Beyond any data set; sums and products stay in 64 bits and in float64."""
 
 
 @dataclass(frozen=True)
@@ -179,8 +189,8 @@ def number(settings: Mapping[str, Any], name: str, default: int) -> int:
         return default
     try:
         parsed = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         parsed = math.nan
-    if not (parsed >= 1 and parsed == int(parsed)):
+    if not (1 <= parsed <= MAXIMUM_SIZE and parsed == int(parsed)):
         raise SettingsError(f"{name} is {value!r}, expected an integer of at least 1")
     return int(parsed)

@@ -181,6 +181,7 @@ def _read(file: BinaryIO, name: str) -> Artifact:
             training_parameters = _training_parameters(archive)
             predictor_type = _predictor_type(training_parameters, archive)
             with tempfile.TemporaryFile() as params:
+                _check_room("params", archive.getinfo("params").file_size)
                 with archive.open("params") as packed:
                     shutil.copyfileobj(packed, params, 1 << 20)
                 params.flush()
@@ -229,9 +230,20 @@ def _unpack(file: BinaryIO, unpacked: IO[bytes]) -> None:
             names.append(member.name)
             content = archive.extractfile(member) if PurePosixPath(member.name).name == MODEL_FILE else None
             if content is not None:
+                _check_room(MODEL_FILE, member.size)
                 shutil.copyfileobj(content, unpacked, 1 << 20)
                 return
     raise FormatError(f"there is no {MODEL_FILE} in the archive, only {names}")
+
+
+def _check_room(name: str, size: int) -> None:
+    """Raise FormatError if a member would fill the disk: a small archive may hold a very large one."""
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    if size > free:
+        raise FormatError(
+            f"{name} unpacks to {size:,} bytes, and {free:,} are free in {tempfile.gettempdir()}: give this "
+            "machine or function more scratch space, or look whether it is a model that SageMaker trained"
+        )
 
 
 def _document(archive: zipfile.ZipFile, name: str) -> Any:
@@ -242,7 +254,13 @@ def _document(archive: zipfile.ZipFile, name: str) -> Any:
             f"{name} unpacks to {size} bytes: expected at most {MAX_DOCUMENT_BYTES}. Is this a model that "
             "SageMaker trained?"
         )
-    return json.loads(archive.read(name))
+    with archive.open(name) as member:
+        # What a member says of its size may be wrong; without a limit all of it would be unpacked at once.
+        content = member.read(MAX_DOCUMENT_BYTES)
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise FormatError(f"{name} is nested too deeply to be a model's") from error
 
 
 def _training_parameters(archive: zipfile.ZipFile) -> dict[str, str]:

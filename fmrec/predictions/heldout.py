@@ -185,7 +185,7 @@ def _refuse(text: bytes, source: str, first_line: int) -> None:
             continue
         try:
             answer: Any = json.loads(row)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise FormatError(f"{source}, line {line}: not one JSON object: {error}") from error
         score = answer.get("score") if isinstance(answer, dict) else None
         if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):

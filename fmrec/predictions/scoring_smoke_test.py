@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fmrec.artifacts.encoded_run import EncodedRun, folder_of, open_encoded
-from fmrec.errors import FormatError, InputError, ServiceError
+from fmrec.errors import MALFORMED, FormatError, InputError, ServiceError
 from fmrec.predictions.heldout import columns_of, parts, read_scores
 from fmrec.recordio import Rows, read_rows
 from fmrec.recordio.encode import encode_rows
@@ -124,7 +124,7 @@ def invoke(
         raise ServiceError(f"endpoint {endpoint_name} did not answer: {error}") from error
     try:
         scores = [float(prediction["score"]) for prediction in json.loads(text)["predictions"]]
-    except (ValueError, KeyError, TypeError) as error:
+    except MALFORMED as error:
         raise FormatError(
             f"endpoint {endpoint_name} answered {text[:200]!r}, expected predictions with a score: {error!r}"
         ) from error

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 
-from fmrec.errors import FormatError, InputError
+from fmrec.artifacts import layout
+from fmrec.dataset.names import DEFAULT, infix
+from fmrec.errors import MALFORMED, FormatError, InputError
 from fmrec.storage import object_store
 
 
@@ -23,6 +25,13 @@ class Served:
     manifest_uri: str
     decision_uri: str
     endpoint_name: str
+
+
+def place(root: str, dataset: str = DEFAULT) -> str:
+    """Where it is recorded, under the data bucket's URI, what a data set's scoring endpoint answers with."""
+    return object_store.join(
+        root, f"{layout.CHAMPION}{infix(dataset, '/')}{layout.SCORING_RECORD.removeprefix(layout.CHAMPION)}"
+    )
 
 
 def write(served: Served, uri: str) -> None:
@@ -49,7 +58,7 @@ def read(uri: str) -> Served:
     try:
         document = json.loads(text)
         return Served(**{field.name: str(document[field.name]) for field in fields(Served)})
-    except (ValueError, KeyError, TypeError) as error:
+    except MALFORMED as error:
         raise FormatError(
             f"{uri} is no record of the model that serves pairs ({error!r}): run predict-rating again"
         ) from error

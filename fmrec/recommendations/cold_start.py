@@ -8,7 +8,6 @@ any other, exactly as the factorization machine does.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fmrec.artifacts.encoded_run import EncodedRun, open_encoded
 from fmrec.artifacts.interactions import from_pairs
 from fmrec.errors import InputError
 from fmrec.ranking.popularity import most_popular
 from fmrec.recommendations.filters import read_rules
+from fmrec.recommendations.id_files import read_columns
 from fmrec.recommendations.knn_output import Neighbours
 from fmrec.recommendations.selection import Rules, rank_exactly, select
 from fmrec.recommendations.table import (
@@ -32,12 +33,11 @@ from fmrec.recommendations.table import (
     Writer,
     dynamodb_client,
 )
-from fmrec.storage import object_store
 
 if TYPE_CHECKING:
     from fmrec.model.factorization_machine import FactorizationMachine
 
-USERS_AT_A_TIME = 100_000
+USERS_AT_A_TIME = 1_000_000
 
 
 def publish_popular(
@@ -90,7 +90,9 @@ def publish_popular(
     with Writer(table, dynamodb or dynamodb_client()) as writer:
         for key, (met_by, basis) in counts.items():
             recommendations = tuple(_popular(met_by, overall, min(per_user, manifest.items), item_ids, rules))
-            list_ = UserRecommendations(key, recommendations, model_version, manifest.run, now, basis)
+            list_ = UserRecommendations(
+                key, recommendations, model_version, manifest.run, now, basis, manifest.dataset_name
+            )
             writer.write([list_])
     return {"lists": len(counts)}
 
@@ -161,21 +163,22 @@ def _popular(
 def _count_segments(encoded: EncodedRun, segments_uri: str) -> dict[str, npt.NDArray[np.int64]]:
     """How many users of each segment have met each item."""
     manifest = encoded.manifest
-    rows = csv.DictReader(object_store.read_text(segments_uri).splitlines())
-    if rows.fieldnames is None or not {"user_id", "segment"} <= set(rows.fieldnames):
-        raise InputError(f"{segments_uri} has the header {rows.fieldnames}, expected user_id,segment")
-    segment_of = {row["user_id"]: row["segment"] for row in rows}
-    counts = {segment: np.zeros(manifest.items, np.int64) for segment in sorted(set(segment_of.values()))}
-    numbers = {segment: number for number, segment in enumerate(counts)}
+    user_ids, segments = (column[::-1] for column in read_columns(segments_uri, ("user_id", "segment")))
+    encoded_segments = segments.dictionary_encode()
+    numbers = encoded_segments.indices.to_numpy()
+    counts = {str(name): np.zeros(manifest.items, np.int64) for name in encoded_segments.dictionary}
     first, last = manifest.ranges["user"]
     for start in range(first, last, USERS_AT_A_TIME):
         end = min(start + USERS_AT_A_TIME, last)
-        names = encoded.feature_index.names(start, end).to_pylist()
-        number = np.array([numbers.get(segment_of.get(name, ""), -1) for name in names])
+        # Reversed above, so that a user's last row counts.
+        row = pc.index_in(encoded.feature_index.names(start, end), user_ids)
+        number = np.full(end - start, -1)
+        named = row.is_valid().to_numpy(zero_copy_only=False)
+        number[named] = numbers[row.drop_null().to_numpy()]
         seen = encoded.seen(start - first, end - first)
         number_of_pair = np.repeat(number, seen.counts())
-        for segment, at in numbers.items():
-            counts[segment] += np.bincount(seen.items[number_of_pair == at], minlength=manifest.items)
+        for at, name in enumerate(counts):
+            counts[name] += np.bincount(seen.items[number_of_pair == at], minlength=manifest.items)
     if not any(met_by.any() for met_by in counts.values()):
         raise InputError(f"{segments_uri} names no user of this run: are its ids those of the interactions?")
-    return counts
+    return dict(sorted(counts.items()))

@@ -143,7 +143,7 @@ def _refuse(text: bytes, source: str, first_line: int, items: int, expected: int
         where = f"{source}, line {line}"
         try:
             answer = json.loads(row)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise FormatError(f"{where}: not a JSON object, as k-NN writes one a line: {error}") from error
         if not isinstance(answer, dict) or not all(
             isinstance(answer.get(key), list) for key in ("labels", "distances")

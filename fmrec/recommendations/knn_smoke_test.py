@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from fmrec.artifacts.embedded_run import open_run
-from fmrec.errors import FormatError, ServiceError
+from fmrec.errors import MALFORMED, FormatError, ServiceError
 from fmrec.recommendations.filters import read_rules
 from fmrec.recommendations.knn_output import Neighbours, read_neighbours
 from fmrec.recommendations.selection import select
@@ -77,7 +77,7 @@ def smoke_test(
     found = invoke(endpoint_name, run.query_record(user), run.manifest.items, runtime)
     column = run.manifest.ranges["user"][0] + user
     user_id = index.names(column, column + 1)[0].as_py()
-    served = fetch(table, user_id, dynamodb)
+    served = fetch(table, user_id, dynamodb, dataset=run.manifest.dataset_name)
     rules = read_rules(filters, run.manifest, index) if filters else None
     seen = run.seen(user, user + 1) if exclude_seen else None
     found, _ = select(found, found.items.shape[1], seen, rules)
@@ -111,7 +111,7 @@ def invoke(endpoint_name: str, record: bytes, items: int, runtime: Any = None) -
         raise ServiceError(f"endpoint {endpoint_name} did not answer: {error}") from error
     try:
         (prediction,) = json.loads(text)["predictions"]
-    except (ValueError, KeyError, TypeError) as error:
+    except MALFORMED as error:
         raise FormatError(
             f"endpoint {endpoint_name} answered {text[:200]!r}, expected one k-NN prediction: {error!r}"
         ) from error

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from fmrec.artifacts.embedded_run import QueryPart, Run, open_run
 from fmrec.artifacts.feature_index import NameReader
+from fmrec.artifacts.manifest import Manifest
 from fmrec.errors import FormatError, InputError
 from fmrec.recommendations.filters import read_rules
 from fmrec.recommendations.knn_output import Neighbours, read_neighbours
@@ -113,7 +114,7 @@ def publish(
             ids = user_ids.take(len(block.best.items))
             rows = _rows(ids, item_ids, block, model_version)
             parquet.write_table(rows)
-            items_out.write(_users(ids, block, rows, model_version, run.manifest.run, generated_at))
+            items_out.write(_users(ids, block, rows, model_version, run.manifest, generated_at))
             counts["users"] += len(ids)
             counts["recommendations"] += rows.num_rows
             counts["ranked_exactly"] += block.ranked_exactly
@@ -220,7 +221,12 @@ def _rows(user_ids: pa.Array, item_ids: pa.Array, block: _Block, model_version: 
 
 
 def _users(
-    user_ids: pa.Array, block: _Block, rows: pa.Table, model_version: str, run: str, generated_at: str
+    user_ids: pa.Array,
+    block: _Block,
+    rows: pa.Table,
+    model_version: str,
+    manifest: Manifest,
+    generated_at: str,
 ) -> Iterator[UserRecommendations]:
     """The same rows as one document a user, for DynamoDB; a user who may get nothing has an empty list."""
     columns = (rows[name].to_pylist() for name in ("item_id", "score", "rank"))
@@ -229,6 +235,11 @@ def _users(
     start = 0
     for user_id, end in zip(user_ids.to_pylist(), ends, strict=True):
         yield UserRecommendations(
-            user_id, tuple(recommendations[start:end]), model_version, run, generated_at
+            user_id,
+            tuple(recommendations[start:end]),
+            model_version,
+            manifest.run,
+            generated_at,
+            dataset=manifest.dataset_name,
         )
         start = end

@@ -15,7 +15,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fmrec.dataset.names import DEFAULT
 from fmrec.errors import InputError, ServiceError
+from fmrec.recommendations.table_keys import POPULAR, popular_key, split_key, user_key
 
 BATCH_ITEMS = 25
 """BatchWriteItem takes 25 requests at most."""
@@ -26,8 +28,8 @@ ATTEMPTS = 9
 
 MODEL = "model"
 POPULARITY = "popularity"
-STRANGERS = "*"
-"""Key of the list for users that the table doesn't know; a segment's name follows for that segment's."""
+STRANGERS = POPULAR
+"""Stands for the user in the list for users that the table doesn't know; a segment's name may follow."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,20 @@ class UserRecommendations:
     generated_at: str
     basis: str = MODEL
     """What the list rests on: `MODEL`, `POPULARITY`, or popularity in a segment."""
+    dataset: str = DEFAULT
+
+    @property
+    def key(self) -> str:
+        """Where it lies in the table."""
+        if self.basis == MODEL:
+            return user_key(self.dataset, self.user_id)
+        return popular_key(self.dataset, self.user_id.removeprefix(STRANGERS))
 
 
 def to_item(user: UserRecommendations) -> dict[str, Any]:
     """The user's item in DynamoDB's own JSON; scores keep float32's nine digits."""
     return {
-        "user_id": {"S": user.user_id},
+        "user_id": {"S": user.key},
         "recommendations": {
             "L": [
                 {"M": {"item_id": {"S": r.item_id}, "score": {"N": f"{r.score:.9g}"}, "rank": {"N": str(r.rank)}}}
@@ -71,8 +81,9 @@ def to_item(user: UserRecommendations) -> dict[str, Any]:
 
 def from_item(item: dict[str, Any]) -> UserRecommendations:
     """The reverse of `to_item`."""
+    dataset, user_id = split_key(item["user_id"]["S"])
     return UserRecommendations(
-        user_id=item["user_id"]["S"],
+        user_id=user_id,
         recommendations=tuple(
             Recommendation(r["M"]["item_id"]["S"], float(r["M"]["score"]["N"]), int(r["M"]["rank"]["N"]))
             for r in item["recommendations"]["L"]
@@ -81,6 +92,7 @@ def from_item(item: dict[str, Any]) -> UserRecommendations:
         run=item["run"]["S"],
         generated_at=item["generated_at"]["S"],
         basis=item["basis"]["S"],
+        dataset=dataset,
     )
 
 
@@ -122,7 +134,7 @@ class Writer:
             self._under_way.pop(0).result()
 
 
-def fetch(table: str, user_id: str, client: Any = None) -> UserRecommendations:
+def fetch(table: str, user_id: str, client: Any = None, *, dataset: str = DEFAULT) -> UserRecommendations:
     """Read one user's recommendations.
 
     Raises
@@ -132,7 +144,7 @@ def fetch(table: str, user_id: str, client: Any = None) -> UserRecommendations:
     ServiceError
         DynamoDB refused or failed.
     """
-    found = _get(table, user_id, client or dynamodb_client())
+    found = _get(table, user_key(dataset, user_id), client or dynamodb_client())
     if found is None:
         raise InputError(
             f"table {table} has no recommendations for user {user_id!r}: the user was not in the "
@@ -141,7 +153,9 @@ def fetch(table: str, user_id: str, client: Any = None) -> UserRecommendations:
     return found
 
 
-def serve(table: str, user_id: str, segment: str | None = None, client: Any = None) -> UserRecommendations:
+def serve(
+    table: str, user_id: str, segment: str | None = None, client: Any = None, *, dataset: str = DEFAULT
+) -> UserRecommendations:
     """Read what to show a user, known or not; `basis` says what the list rests on.
 
     A user whom the model knows gets the model's list. Anybody else gets what is popular in their
@@ -155,13 +169,15 @@ def serve(table: str, user_id: str, segment: str | None = None, client: Any = No
         DynamoDB refused or failed.
     """
     client = client or dynamodb_client()
-    keys = [user_id, *([f"{STRANGERS}{segment}"] if segment else []), STRANGERS]
+    segments = ([segment] if segment else []) + [""]
+    keys = [user_key(dataset, user_id), *(popular_key(dataset, each) for each in segments)]
     for key in keys:
         found = _get(table, key, client)
         if found is not None:
             return replace(found, user_id=user_id)
     raise InputError(
-        f"table {table} has no recommendations, not even the popular ones: run the workflow first"
+        f"table {table} has no recommendations of the data set {dataset!r}, not even the popular ones: run the "
+        "workflow first"
     )
 
 

@@ -13,7 +13,8 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 
 from fmrec.artifacts import layout
-from fmrec.errors import FormatError
+from fmrec.dataset.names import DEFAULT, infix
+from fmrec.errors import MALFORMED, FormatError
 from fmrec.storage import object_store
 
 
@@ -44,9 +45,9 @@ class Champion:
         return {"manifest_uri": self.manifest_uri, "embeddings_uri": self.embeddings_uri}
 
 
-def place(root: str) -> str:
-    """Where the champion is recorded under the data bucket's URI."""
-    return object_store.join(root, layout.CHAMPION_RECORD)
+def place(root: str, dataset: str = DEFAULT) -> str:
+    """Where a data set's champion is recorded under the data bucket's URI."""
+    return object_store.join(root, f"{layout.CHAMPION}{infix(dataset, '/')}{layout.MODEL_RECORD}")
 
 
 def promote(champion: Champion, uri: str, *, previous: str | None = None) -> Champion:
@@ -122,7 +123,7 @@ def recorded(uri: str) -> Champion | None:
             field.name for field in fields(Champion) if field.default is MISSING or field.name in document
         )
         return Champion(**{name: str(document[name]) for name in wanted})
-    except (ValueError, KeyError, TypeError) as error:
+    except MALFORMED as error:
         raise FormatError(
             f"{uri} is no record of the model that serves ({error!r}): delete it, and the next run is judged "
             "against popularity alone"

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from fmrec.artifacts import layout
-from fmrec.errors import FormatError
+from fmrec.errors import MALFORMED, FormatError
 from fmrec.storage import object_store
 
 
@@ -61,8 +61,23 @@ def read(uri: str) -> ModelRecord:
     """
     try:
         document = json.loads(object_store.read_bytes(uri))
-        return ModelRecord(**{field.name: document[field.name] for field in fields(ModelRecord)})
-    except (ValueError, KeyError, TypeError) as error:
+        record = ModelRecord(**{field.name: document[field.name] for field in fields(ModelRecord)})
+        _check(record)
+        return record
+    except MALFORMED as error:
         raise FormatError(
             f"{uri} is no record of a model ({error!r}): it can't be served from there; train it again"
         ) from error
+
+
+def _check(record: ModelRecord) -> None:
+    """Raise TypeError unless every field is of its kind."""
+    for kind, names in (
+        (str, ("run", "task", "model_version", "model_uri", "manifest_uri", "verdict", "execution_arn")),
+        (str | None, ("embeddings_uri", "model_package_arn")),
+        (dict, ("hyperparameters", "serving", "metrics")),
+        (bool, ("passed",)),
+    ):
+        for name in names:
+            if not isinstance(getattr(record, name), kind):
+                raise TypeError(f"{name} is of another kind")

@@ -10,6 +10,7 @@ import re
 import uuid
 from typing import Any, Literal
 
+from fmrec.dataset.names import DEFAULT, infix
 from fmrec.registry.model_record import ModelRecord
 
 ApprovalStatus = Literal["Approved", "Rejected"]
@@ -27,9 +28,9 @@ NOT_IN_PROPERTIES = re.compile(r"[^\w\s.:/=+\-@]")
 RECORDIO, JSON = "application/x-recordio-protobuf", "application/json"
 
 
-def group_name(prefix: str, task: str) -> str:
-    """The model package group of a deployment's models for a task, such as ``fmrec-recommend``."""
-    return f"{prefix}-{task}"
+def group_name(prefix: str, task: str, dataset: str = DEFAULT) -> str:
+    """The model package group of a data set's models for a task, such as ``fmrec-recommend``."""
+    return f"{prefix}-{infix(dataset, '-')}{task}"
 
 
 def creation(

@@ -12,15 +12,18 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from fmrec.artifacts import layout
+from fmrec.artifacts.manifest import Manifest
+from fmrec.dataset.names import DEFAULT, check_name
 from fmrec.errors import InputError
 from fmrec.execution import execution_input
+from fmrec.execution.data_bucket import DataBucket
 from fmrec.registry import champion, model_record, packages
 from fmrec.registry.champion import Champion
 from fmrec.registry.model_record import ModelRecord
 from fmrec.storage import object_store
 
 KEYS = ("promote", "rollback")
-WITH = ("serving",)
+WITH = ("name", "serving")
 """What else such an input may have."""
 TASK = "recommend"
 LIST = "`fmrec models` lists those that there are"
@@ -42,8 +45,8 @@ def resolve(
     given: Mapping[str, Any],
     defaults: Mapping[str, Any],
     *,
-    root: str,
-    group: str,
+    bucket: DataBucket,
+    groups: str,
     registry: Versions,
 ) -> dict[str, Any]:
     """Find the model, check that it can be served, and say what the workflow needs of it.
@@ -54,13 +57,14 @@ def resolve(
         The execution's name.
     given
         Its input: ``promote`` (a run's name, a version's number or ARN) or ``rollback`` (true), and optionally
-        ``serving``.
+        ``name`` (the data set's; by default the deployed one's) and ``serving``.
     defaults
-        The deployed ``serving``, whole.
-    root
-        URI of the data bucket.
-    group
-        ARN of the group of `recommend` models, as ``arn:…:model-package-group/fmrec-recommend``.
+        The deployed ``serving``, whole, and ``dataset``.
+    bucket
+        The data bucket.
+    groups
+        What the ARNs of the deployment's model package groups begin with, as
+        ``arn:…:model-package-group/fmrec``.
     registry
         Where versions are looked up.
 
@@ -70,7 +74,8 @@ def resolve(
         As `fmrec.execution.execution_input.resolve` answers, and under ``promotion``: ``kind``, ``run``,
         ``model_version``, ``model_uri``, ``model_package``, ``embeddings_uri`` (the folder),
         ``embeddings``, ``metrics``, ``verdict``, ``approval`` (its new description), ``previous`` (for
-        a rollback, the record of the champion before that one; otherwise None).
+        a rollback, the record of the champion before that one; otherwise None), ``replaces`` (for a rollback, the
+        execution whose champion it takes away; otherwise None).
 
     Raises
     ------
@@ -79,16 +84,27 @@ def resolve(
     """
     execution_input.check_name(run)
     kind = _kind(given)
-    previous = None
+    own = {} if given.get("serving") is None else given["serving"]
+    root, name = bucket.root, given.get("name")
+    dataset_name = check_name(defaults["dataset"].get("name") or DEFAULT if name is None else name)
+    group = packages.group_name(groups, TASK, dataset_name)
+    previous = replaces = None
     if kind == "rollback":
-        before = _champion_before(root)
-        wanted, previous = _of_run(root, before.run), before.previous
+        serving, before = _champion_before(root, dataset_name)
+        wanted, previous, replaces = _of_run(root, before.run), before.previous, serving.execution_arn
     else:
         wanted = _asked_for(given["promote"], root, group, registry)
     if wanted.task != TASK or wanted.embeddings_uri is None:
         raise InputError(
             f"the model of run {wanted.run} was trained for {wanted.task!r}: expected one of {TASK!r}, because "
             f"only these make lists; {LIST}"
+        )
+    embeddings = _embeddings(wanted, wanted.embeddings_uri)
+    trained_on = Manifest.from_json(object_store.read_bytes(wanted.manifest_uri)).dataset_name
+    if trained_on != dataset_name:
+        raise InputError(
+            f"the model of run {wanted.run} was trained on the data set {trained_on!r}, not on {dataset_name!r}: add "
+            f'"name": "{trained_on}" to the input'
         )
     arn = str(wanted.model_package_arn)
     if registry.describe(arn) is None:
@@ -98,9 +114,10 @@ def resolve(
         "task": wanted.task,
         "thresholds": {},
         "dataset": None,
+        "dataset_name": dataset_name,
         "encoded": wanted.manifest_uri.rsplit("/", 2)[1],
         "hyperparameters": wanted.hyperparameters,
-        "serving": _serving(wanted, defaults["serving"], given.get("serving") or {}),
+        "serving": _serving(wanted, defaults["serving"], own, bucket),
         "tuning": None,
         "promotion": {
             "kind": kind,
@@ -115,11 +132,12 @@ def resolve(
                 "record_uri": model_record.place(root, wanted.run),
             },
             "embeddings_uri": wanted.embeddings_uri.removesuffix(layout.EMBEDDINGS_DOCUMENT),
-            "embeddings": _embeddings(wanted, wanted.embeddings_uri),
+            "embeddings": embeddings,
             "metrics": wanted.metrics,
             "verdict": {"passed": True, "sentence": _sentence(kind, wanted)},
             "approval": packages.one_line(_approval(kind, run, wanted)),
             "previous": previous,
+            "replaces": replaces,
         },
     }
 
@@ -130,7 +148,7 @@ def _kind(given: Mapping[str, Any]) -> str:
     if len(kinds) > 1 or others:
         raise InputError(
             f"the execution input has {', '.join(map(repr, given))}: with {kinds[0]!r} expected nothing else but "
-            "'serving', because no model is trained"
+            "'name' and 'serving', because no model is trained"
         )
     if kinds == ["rollback"] and given["rollback"] is not True:
         raise InputError(f"rollback is {given['rollback']!r}: expected true, or leave it out")
@@ -184,7 +202,9 @@ def _of_version(arn: str, registry: Versions) -> ModelRecord:
     return model_record.read(uri)
 
 
-def _serving(wanted: ModelRecord, deployed: Mapping[str, Any], own: Any) -> dict[str, Any]:
+def _serving(
+    wanted: ModelRecord, deployed: Mapping[str, Any], own: Any, bucket: DataBucket
+) -> dict[str, Any]:
     """How the model is served: lists as long as they were, but by today's rules, and the endpoint as deployed.
 
     An item that was denied since must not come back with an older model.
@@ -193,12 +213,12 @@ def _serving(wanted: ModelRecord, deployed: Mapping[str, Any], own: Any) -> dict
     # How many neighbours are needed depends on the rest, so a change there leaves that to the plan again.
     same = not own and deployed["filters"] == wanted.serving["filters"]
     neighbours = {"neighbours": wanted.serving["neighbours"] if same else deployed["neighbours"]}
-    return execution_input.serving(deployed, kept | neighbours, own)
+    return execution_input.serving(deployed, kept | neighbours, own, bucket=bucket)
 
 
-def _champion_before(root: str) -> Champion:
-    """The champion before the one that serves."""
-    serving = champion.recorded(champion.place(root))
+def _champion_before(root: str, dataset_name: str) -> tuple[Champion, Champion]:
+    """The champion that serves, and the one before it."""
+    serving = champion.recorded(champion.place(root, dataset_name))
     if serving is None:
         raise InputError("nothing serves yet, so there is nothing to go back from; start a run")
     if not serving.previous:
@@ -212,7 +232,7 @@ def _champion_before(root: str) -> Champion:
             f"the record of the champion before, {serving.previous}, has been deleted; {LIST}, and "
             "`fmrec promote` serves one"
         )
-    return before
+    return serving, before
 
 
 def _embeddings(wanted: ModelRecord, uri: str) -> dict[str, Any]:

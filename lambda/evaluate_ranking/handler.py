@@ -14,7 +14,9 @@ logger = Logger(service="evaluate_ranking")
 
 @logger.inject_lambda_context
 def handler(event: EvaluateRankingEvent, context: LambdaContext) -> dict[str, Any]:
-    """Answer the report that is written to ``output_uri``."""
+    """Answer the report that is written to ``output_uri``, and whose champion the model was judged against."""
+    # Read first: a champion that changes during the evaluation is noticed afterwards.
+    recorded = champion.recorded(event["champion_uri"])
     serving = champion.read(event["champion_uri"])
     report = evaluate(
         manifest_uri=event["manifest_uri"],
@@ -26,4 +28,4 @@ def handler(event: EvaluateRankingEvent, context: LambdaContext) -> dict[str, An
         "judged the lists",
         extra={"metrics": report["model"]["metrics"], "champion": serving and serving.run},
     )
-    return report
+    return {**report, "judged_against": recorded.execution_arn if recorded is not None else ""}

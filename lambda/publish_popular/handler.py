@@ -5,6 +5,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from fmrec.execution.function_contracts import PublishPopularEvent
 from fmrec.recommendations.cold_start import publish_popular
+from fmrec.recommendations.filters import check_remote
 
 logger = Logger(service="publish_popular")
 
@@ -17,7 +18,7 @@ def handler(event: PublishPopularEvent, context: LambdaContext) -> dict[str, int
         table=event["table"],
         per_user=event["per_user"],
         model_version=event["model_version"],
-        filters=event["filters"],
+        filters=check_remote(event["filters"]),
         segments_uri=event.get("segments_uri"),
     )
     logger.info("published", extra=written)

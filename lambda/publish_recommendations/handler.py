@@ -6,6 +6,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from fmrec.execution.function_contracts import PublishRecommendationsEvent
+from fmrec.recommendations.filters import check_remote
 from fmrec.recommendations.publish import publish
 
 logger = Logger(service="publish_recommendations")
@@ -27,7 +28,7 @@ def handler(event: PublishRecommendationsEvent, context: LambdaContext) -> dict[
             per_user=event["per_user"],
             model_version=event["model_version"],
             exclude_seen=event["exclude_seen"],
-            filters=event["filters"],
+            filters=check_remote(event["filters"]),
         )
         total.update(written)
         logger.info("published", extra={"part": part, **written})

@@ -6,6 +6,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from fmrec.execution.function_contracts import SmokeTestEndpointEvent
+from fmrec.recommendations.filters import check_remote
 from fmrec.recommendations.knn_smoke_test import smoke_test
 
 logger = Logger(service="smoke_test_endpoint")
@@ -20,7 +21,7 @@ def handler(event: SmokeTestEndpointEvent, context: LambdaContext) -> dict[str, 
         embeddings_uri=event["embeddings_uri"],
         table=event["table"],
         exclude_seen=event["exclude_seen"],
-        filters=event["filters"],
+        filters=check_remote(event["filters"]),
     )
     logger.info(answer.sentence)
     return answer.to_document()

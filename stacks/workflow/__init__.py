@@ -14,7 +14,17 @@ from typing import Any
 
 from fmrec.instances.policy import Policy
 from stacks.settings import Settings
-from stacks.workflow import outcome, quality_gate, registry, retrieval, scoring, serving, training, tuning
+from stacks.workflow import (
+    outcome,
+    publishing_lock,
+    quality_gate,
+    registry,
+    retrieval,
+    scoring,
+    serving,
+    training,
+    tuning,
+)
 from stacks.workflow.candidates import choose
 from stacks.workflow.states import INTEGRATIONS, merge
 
@@ -31,6 +41,7 @@ SUBSTITUTIONS = (
         "RegisterModel",
     ),
     *("PublishRecommendations", "PublishPopular", "SmokeTestEndpoint", "ChooseThreshold", "SmokeTestScoring"),
+    *("AcquirePublishingLock", "RemoveDepartedUsers"),
     *("WriteReport", "ExplainFailure"),
 )
 """What the stack has to fill in for ``${…}``."""
@@ -49,11 +60,12 @@ def definition(settings: Settings) -> dict[str, Any]:
             training.encode(settings, next_state=tuning.WANTED),
             tuning.tune(settings, policy),
             choose(training.CHOOSE, next_state=registry.TRAINED),
-            registry.skip_training(trained=retrieval.KNN.take, otherwise=training.FM.take),
+            registry.skip_training(trained=publishing_lock.ACQUIRE, otherwise=training.FM.take),
             training.train(settings, policy, next_state=quality_gate.PURPOSE),
             retrieval.export(next_state=quality_gate.MEASURE),
             registry.register(settings, next_state=quality_gate.GOOD_ENOUGH),
-            quality_gate.judge(judged=registry.REGISTER, lists=retrieval.KNN.take, scores=scoring.MODEL),
+            quality_gate.judge(judged=registry.REGISTER, passed=publishing_lock.ACQUIRE),
+            publishing_lock.acquire(lists=retrieval.KNN.take, scores=scoring.MODEL),
             retrieval.index(settings, policy),
             retrieval.model(settings),
             retrieval.rank(settings),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fmrec.artifacts import layout
+from stacks.workflow.names import of_dataset
 from stacks.workflow.quality_gate import CHAMPION, FOR_LISTS
 from stacks.workflow.states import (
     EXPLAIN,
@@ -37,7 +38,9 @@ CHAMPION_FIELDS = ", ".join(
 MODEL_RUN = "$exists($promotion.run) ? $promotion.run : $run"
 """The run that trained the model: a promotion has trained none."""
 
-SERVED = f"{DATA}/{layout.SCORING_RECORD}"
+SERVED = jsonata(
+    of_dataset(f"{DATA}/{layout.CHAMPION}", f"'{layout.SCORING_RECORD.removeprefix(layout.CHAMPION)}'", "/")
+)
 """Where it is recorded what the scoring endpoint answers with (`fmrec.predictions.served_model`)."""
 SCORES_PAIRS = "$task = 'predict-rating' and $endpoint.status = 'InService'"
 SERVED_FIELDS = ", ".join(
@@ -52,7 +55,16 @@ SERVED_FIELDS = ", ".join(
 
 def success() -> States:
     names = (
-        *("run", "task", "started", "execution_arn", "dataset", "encoded_uri", "hyperparameters"),
+        *(
+            "run",
+            "task",
+            "started",
+            "execution_arn",
+            "dataset_name",
+            "dataset",
+            "encoded_uri",
+            "hyperparameters",
+        ),
         *("serving", "sizes", "plan"),
         *(
             "chosen",

@@ -8,6 +8,7 @@ of ratings never learned what people don't pick.
 from __future__ import annotations
 
 from fmrec.artifacts import layout
+from stacks.workflow.names import of_dataset
 from stacks.workflow.retrieval import EXPORT
 from stacks.workflow.states import EXPLAIN, States, decide, invoke, jsonata, merge
 from stacks.workflow.training import DATA
@@ -19,19 +20,19 @@ GOOD_ENOUGH = "Is the model good enough?"
 
 FOR_LISTS = "$task = 'recommend'"
 
-CHAMPION = f"{DATA}/{layout.CHAMPION_RECORD}"
+CHAMPION = jsonata(of_dataset(f"{DATA}/{layout.CHAMPION}", f"'{layout.MODEL_RECORD}'", "/"))
 """Where the model that serves is recorded (`fmrec.registry.champion`)."""
 
 
-def judge(*, judged: str, lists: str, scores: str) -> States:
+def judge(*, judged: str, passed: str) -> States:
     """All states between a trained model and what is made of it.
 
     Parameters
     ----------
     judged
         The state between the verdict and what follows from it, `GOOD_ENOUGH`.
-    lists, scores
-        The states that follow for a model that is good enough: of `recommend`, of `predict-rating`.
+    passed
+        The state that follows for a model that is good enough.
     """
     return merge(
         decide(PURPOSE, (FOR_LISTS, EXPORT), otherwise=CHECK_QUALITY),
@@ -60,8 +61,7 @@ def judge(*, judged: str, lists: str, scores: str) -> States:
         ),
         decide(
             GOOD_ENOUGH,
-            (f"$verdict.passed and {FOR_LISTS}", lists),
-            ("$verdict.passed", scores),
+            ("$verdict.passed", passed),
             otherwise=EXPLAIN,
             assign={
                 "failure": {

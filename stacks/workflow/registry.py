@@ -9,8 +9,8 @@ in the registry.
 from __future__ import annotations
 
 from fmrec.artifacts import layout
-from fmrec.registry.packages import group_name
 from stacks.settings import Settings
+from stacks.workflow.names import of_dataset
 from stacks.workflow.states import SAGEMAKER_SDK_ERRORS, States, decide, invoke, jsonata, merge, retry, task
 from stacks.workflow.training import DATA
 
@@ -39,7 +39,7 @@ def register(settings: Settings, *, next_state: str) -> States:
                 "embeddings_uri": jsonata("$exists($embeddings.uri) ? $embeddings.uri : null"),
             },
             "verdict": jsonata("$verdict"),
-            "group": jsonata(f"'{group_name(settings.prefix, '')}' & $task"),
+            "group": jsonata(of_dataset(f"{settings.prefix}-", "$task")),
             "image": "${FactorizationMachinesImage}",
             "record_uri": jsonata(f"'{DATA}/{layout.EVALUATIONS}' & $run & '/{layout.MODEL_RECORD}'"),
             "evaluation_uri": jsonata("$type($evaluation) = 'object' ? $evaluation_uri : null"),

@@ -6,6 +6,7 @@ from fmrec.artifacts import layout
 from fmrec.instances.policy import Policy
 from stacks.settings import Settings
 from stacks.workflow.candidates import Candidates
+from stacks.workflow.names import of_dataset
 from stacks.workflow.serving import endpoint_of
 from stacks.workflow.states import (
     EXPLAIN,
@@ -32,6 +33,7 @@ PUBLISH = "Publish the recommendations"
 PUBLISH_PART = "Publish a batch of users"
 COMPLETE = "Does every user have recommendations?"
 POPULAR = "Publish popular items"
+DEPARTED = "Remove lists of departed users"
 
 MINI_BATCH = 5000
 """k-NN's default; fewer rows than a mini-batch are fine."""
@@ -134,7 +136,7 @@ def model(settings: Settings) -> States:
         assign={
             "model_name": jsonata("$job_prefix & '-knn'"),
             **endpoint_of(
-                settings.endpoint_name,
+                of_dataset(f"{settings.prefix}-", "'knn'"),
                 "knn_endpoint",
                 model_bytes="4 * $embeddings.items * ($embeddings.dim + 1)",
             ),
@@ -240,6 +242,19 @@ def publish(settings: Settings, *, next_state: str) -> States:
             },
             assign={
                 "published": jsonata("$merge([$published, {'popular_lists': $states.result.Payload.lists}])")
+            },
+            next_state=DEPARTED,
+        ),
+        invoke(
+            DEPARTED,
+            "${RemoveDepartedUsers}",
+            {
+                "table": "${Table}",
+                "dataset": jsonata("$dataset_name"),
+                "model_version": jsonata("$model_version"),
+            },
+            assign={
+                "published": jsonata("$merge([$published, {'removed': $states.result.Payload.removed}])")
             },
             next_state=next_state,
         ),

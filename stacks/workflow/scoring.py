@@ -5,6 +5,7 @@ from __future__ import annotations
 from fmrec.artifacts import layout
 from stacks.settings import Settings
 from stacks.workflow.candidates import Candidates
+from stacks.workflow.names import of_dataset
 from stacks.workflow.serving import endpoint_of
 from stacks.workflow.states import SAGEMAKER_ERRORS, States, decide, invoke, jsonata, merge, retry, task
 from stacks.workflow.training import tags
@@ -44,7 +45,7 @@ def score(settings: Settings, *, next_state: str) -> States:
             assign={
                 "model_name": jsonata("$job_prefix & '-fm'"),
                 **endpoint_of(
-                    settings.scoring_endpoint_name,
+                    of_dataset(f"{settings.prefix}-", "'fm'"),
                     "fm_endpoint",
                     model_bytes="4 * $sizes.feature_dim * ($number($hyperparameters.num_factors) + 1)",
                 ),

@@ -68,14 +68,14 @@ def endpoint_of(name: str, step: str, *, model_bytes: str) -> dict[str, Any]:
     Parameters
     ----------
     name
-        The endpoint's.
+        An expression for the endpoint's.
     step
         Its key in the plan.
     model_bytes
         An expression for the model's size in memory.
     """
     return {
-        "endpoint": {"name": name, "status": "NotWanted", "why": "serving.endpoint is false."},
+        "endpoint": {"name": jsonata(name), "status": "NotWanted", "why": "serving.endpoint is false."},
         "endpoint_step": step,
         # Twice the model and half a gigabyte for the container, in the steps that there are.
         "serverless_need_mb": jsonata(f"1024 * $ceil((2 * ({model_bytes}) / 1048576 + 512) / 1024)"),

@@ -56,6 +56,7 @@ def begin(settings: Settings) -> States:
             "evaluation_uri": jsonata(f"'{DATA}/{layout.EVALUATIONS}' & {run} & '/{layout.RANKING}'"),
             "report_uri": jsonata(f"'{DATA}/{layout.RUNS}' & {run} & '/{layout.REPORT}'"),
             "refusals": [],
+            "lock_waits": 0,
             **{f"waited_{step}": 0 for step in STEPS},
             "chosen": {},
             "jobs": {},
@@ -97,6 +98,7 @@ def check_input(settings: Settings) -> States:
                 "serving",
                 "promotion",
                 "tuning",
+                "dataset_name",
             )
         },
         next_state=ENCODED,

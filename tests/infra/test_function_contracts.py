@@ -49,7 +49,7 @@ def invocations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def test_every_function_has_contracts_and_is_invoked() -> None:
-    deployed = set(function_settings(Settings(), "bucket", "models"))
+    deployed = set(function_settings(Settings(), "bucket", "locks", "models"))
     assert set(EVENTS) == set(ANSWERS) == deployed
     assert {path.name for path in (ROOT / "lambda").iterdir() if (path / "handler.py").exists()} == deployed
     assert {function for function, _, _ in invocations()} == deployed

@@ -176,7 +176,7 @@ def test_the_role_has_every_action_that_the_machine_takes_and_no_other(synthesis
     (policy,) = (
         policy["Properties"]["PolicyDocument"]["Statement"]
         for name, policy in synthesis.resources("FmRecPipeline", "AWS::IAM::Policy").items()
-        if name.startswith("Workflow")
+        if name.startswith("WorkflowRole")
     )
     granted = set()
     for statement in policy:
@@ -186,7 +186,7 @@ def test_the_role_has_every_action_that_the_machine_takes_and_no_other(synthesis
 
 
 FUNCTIONS = {
-    "CheckInput": {"s3:GetObject": {"encoded/*", "embeddings/*", "evaluations/*", "champion/*"}},
+    "CheckInput": {"s3:GetObject": {"raw/*", "encoded/*", "embeddings/*", "evaluations/*", "champion/*"}},
     "RegisterModel": {"s3:GetObject": {"models/*"}, "s3:PutObject": {"evaluations/*"}},
     "CheckQuality": {},
     "ExplainFailure": {},
@@ -196,16 +196,18 @@ FUNCTIONS = {
     },
     "ExportEmbeddings": {"s3:GetObject": {"encoded/*", "models/*"}, "s3:PutObject": {"embeddings/*"}},
     "PublishRecommendations": {
-        "s3:GetObject": {"encoded/*", "embeddings/*", "neighbours/*"},
+        "s3:GetObject": {"encoded/*", "embeddings/*", "neighbours/*", "rules/*"},
         "s3:PutObject": {"recommendations/*"},
     },
-    "SmokeTestEndpoint": {"s3:GetObject": {"encoded/*", "embeddings/*"}},
+    "SmokeTestEndpoint": {"s3:GetObject": {"encoded/*", "embeddings/*", "rules/*"}},
     "ChooseThreshold": {
         "s3:GetObject": {"encoded/*", "scores/*"},
         "s3:PutObject": {"predictions/*"},
     },
     "SmokeTestScoring": {"s3:GetObject": {"encoded/*", "scores/*"}},
-    "PublishPopular": {"s3:GetObject": {"encoded/*"}},
+    "PublishPopular": {"s3:GetObject": {"encoded/*", "rules/*"}},
+    "AcquirePublishingLock": {"s3:GetObject": {"champion/*"}},
+    "RemoveDepartedUsers": {},
     "EvaluateRanking": {
         "s3:GetObject": {"encoded/*", "embeddings/*", "champion/*"},
         "s3:PutObject": {"evaluations/*"},
@@ -224,6 +226,8 @@ OTHER_ACTIONS = {
     },
     "PublishRecommendations": {"dynamodb:BatchWriteItem"},
     "PublishPopular": {"dynamodb:BatchWriteItem"},
+    "AcquirePublishingLock": {"dynamodb:GetItem", "dynamodb:PutItem"},
+    "RemoveDepartedUsers": {"dynamodb:Scan", "dynamodb:DeleteItem", "kms:Decrypt"},
     "SmokeTestEndpoint": {"dynamodb:GetItem", "sagemaker:InvokeEndpoint"},
     "SmokeTestScoring": {"sagemaker:InvokeEndpoint"},
 }
@@ -260,7 +264,7 @@ def test_each_function_reads_and_writes_only_its_prefixes(synthesis: Any, functi
 
 
 @pytest.mark.parametrize(
-    ("function", "endpoint"), [("SmokeTestEndpoint", "fmrec-knn"), ("SmokeTestScoring", "fmrec-fm")]
+    ("function", "endpoint"), [("SmokeTestEndpoint", "fmrec-*knn"), ("SmokeTestScoring", "fmrec-*fm")]
 )
 def test_who_asks_an_endpoint_may_ask_only_their_own(synthesis: Any, function: str, endpoint: str) -> None:
     (policy,) = (

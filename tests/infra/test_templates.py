@@ -119,27 +119,47 @@ def test_buckets_and_topic_refuse_what_is_not_encrypted_on_the_way(synthesis: An
 
 def test_key_rotates_and_table_and_topic_use_it(synthesis: Any) -> None:
     ((key_name, key),) = synthesis.resources("FmRecStorage", "AWS::KMS::Key").items()
-    (table,) = synthesis.resources("FmRecStorage", "AWS::DynamoDB::Table").values()
+    tables = synthesis.resources("FmRecStorage", "AWS::DynamoDB::Table")
+    (table,) = (found for name, found in tables.items() if name.startswith("Recommendations"))
     (topic,) = synthesis.resources("FmRecStorage", "AWS::SNS::Topic").values()
 
     assert key["Properties"]["EnableKeyRotation"] is True
     reference = {"Fn::GetAtt": [key_name, "Arn"]}
-    assert table["Properties"]["SSESpecification"] == {
-        "SSEEnabled": True,
-        "SSEType": "KMS",
-        "KMSMasterKeyId": reference,
-    }
+    for each in tables.values():
+        assert each["Properties"]["SSESpecification"] == {
+            "SSEEnabled": True,
+            "SSEType": "KMS",
+            "KMSMasterKeyId": reference,
+        }
     assert table["Properties"]["BillingMode"] == "PAY_PER_REQUEST"
     assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert table["Properties"]["KeySchema"] == [{"AttributeName": "user_id", "KeyType": "HASH"}]
     assert topic["Properties"]["KmsMasterKeyId"] == reference
 
 
+def test_every_log_group_is_encrypted_with_the_key_which_names_it(synthesis: Any) -> None:
+    ((key_name, key),) = synthesis.resources("FmRecStorage", "AWS::KMS::Key").items()
+    groups = synthesis.resources("FmRecPipeline", "AWS::Logs::LogGroup")
+    assert len(groups) == 16
+    for group in groups.values():
+        assert f"OutputFnGetAtt{key_name}Arn" in json.dumps(group["Properties"]["KmsKeyId"])
+    (logs,) = (
+        statement
+        for statement in statements(key["Properties"]["KeyPolicy"])
+        if "logs." in json.dumps(statement["Principal"])
+    )
+    named = logs["Condition"]["ArnLike"]["kms:EncryptionContext:aws:logs:arn"]
+    patterns = {json.dumps(arn).rpartition("log-group:")[2].rstrip('"]}') for arn in named}
+    # What CloudFormation names begins with the stack's name.
+    assert patterns == {"/aws-glue/*", "FmRecPipeline-*", "/aws/vendedlogs/states/FmRecPipeline-*"}
+
+
 def test_what_is_stateful_is_retained_and_a_trial_leaves_nothing(synthesis: Any, throw_away: Any) -> None:
     stateful = ("AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::KMS::Key")
     for kind in stateful:
-        for resource in synthesis.resources("FmRecStorage", kind).values():
-            assert resource["DeletionPolicy"] == "Retain"
+        for name, resource in synthesis.resources("FmRecStorage", kind).items():
+            # Locks say only which execution runs now.
+            assert resource["DeletionPolicy"] == ("Delete" if name.startswith("Locks") else "Retain")
         for resource in throw_away.resources("TrialStorage", kind).values():
             assert resource["DeletionPolicy"] == "Delete"
     assert len(throw_away.resources("TrialStorage", "Custom::S3AutoDeleteObjects")) == 2

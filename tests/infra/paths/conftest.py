@@ -8,11 +8,21 @@ from typing import Any
 
 import pytest
 
+from fmrec.artifacts.manifest import Manifest
+from fmrec.execution.data_bucket import DataBucket
 from fmrec.execution.execution_input import resolve
 from stacks.settings import Settings
 from stacks.workflow import definition as workflow_definition
+from tests.fixtures.manifests import manifest
 
 STEPS = ("fm_training", "knn_training", "batch_transform", "knn_endpoint", "fm_transform", "fm_endpoint")
+
+
+class Encoded(DataBucket):
+    """A bucket in which every run has encoded."""
+
+    def read_manifest(self, run: str) -> Manifest:
+        return manifest(run)
 
 
 def _candidates(*types: Any) -> Any:
@@ -103,14 +113,22 @@ def answers(endpoint: dict[str, Any], task_error: Any) -> dict[str, Any]:
 
     def check_input(arguments: Any) -> Any:
         event = arguments["Payload"]
-        return {"Payload": resolve(event["run"], event["input"], event["defaults"])}
+        return {
+            "Payload": resolve(event["run"], event["input"], event["defaults"], Encoded("s3://${DataBucket}"))
+        }
 
     return {
         "Check the input": check_input,
         "Encode the interactions": lambda a: {"JobName": a["JobName"], "Id": "jr_1", "ExecutionTime": 60},
         "Choose instances": lambda a: _planned(),
         "Train the factorization machine": trained,
-        "Evaluate the ranking": lambda a: {"Payload": {"k": 10, "model": {"metrics": {"ndcg_at_10": 0.3}}}},
+        "Evaluate the ranking": lambda a: {
+            "Payload": {"k": 10, "judged_against": "", "model": {"metrics": {"ndcg_at_10": 0.3}}}
+        },
+        "Acquire the publishing lock": lambda a: {
+            "Payload": {"acquired": True, "holder": a["Payload"]["execution_arn"], "champion_changed": False}
+        },
+        "Remove lists of departed users": lambda a: {"Payload": {"removed": 3}},
         "Check the quality": lambda a: {"Payload": {"passed": True, "sentence": "Good enough."}},
         "Register the model": lambda a: {
             "Payload": {

@@ -32,6 +32,7 @@ def promotion(kind: str, previous: str | None) -> Any:
                 "thresholds": {},
                 "tuning": None,
                 "dataset": None,
+                "dataset_name": "default",
                 "encoded": "sunday",
                 "hyperparameters": {"num_factors": "64", "predictor_type": "binary_classifier"},
                 "serving": {
@@ -59,6 +60,7 @@ def promotion(kind: str, previous: str | None) -> Any:
                     "verdict": {"passed": True, "sentence": "Promoted by hand."},
                     "approval": "Promoted by hand, by the execution run-1.",
                     "previous": previous,
+                    "replaces": None if previous is None else "arn:the-champion",
                 },
             }
         }

@@ -1,11 +1,14 @@
 """The execution's input and hyperparameters: filled in, or refused with a sentence."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fmrec.errors import FmrecError, SettingsError
 from fmrec.execution import execution_input, hyperparameters
+from fmrec.execution.data_bucket import DataBucket
+from tests.fixtures.manifests import manifest
 
 DEFAULTS: dict[str, Any] = {
     "task": "predict-rating",
@@ -27,11 +30,24 @@ DEFAULTS: dict[str, Any] = {
 RATING = DEFAULTS["tasks"]["predict-rating"]
 
 
-def resolve(given: Any, run: Any = "demo-1") -> Any:
-    return execution_input.resolve(run, given, DEFAULTS)
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A data bucket on disk, with what one run has encoded."""
+    (tmp_path / "encoded/demo-0").mkdir(parents=True)
+    (tmp_path / "encoded/demo-0/manifest.json").write_text(manifest("demo-0").to_json())
+    (tmp_path / "raw").mkdir()
+    return tmp_path
 
 
-def test_an_empty_input_is_the_defaults() -> None:
+@pytest.fixture
+def resolve(folder: Path) -> Any:
+    def call(given: Any, run: Any = "demo-1") -> Any:
+        return execution_input.resolve(run, given, DEFAULTS, DataBucket(str(folder)))
+
+    return call
+
+
+def test_an_empty_input_is_the_defaults(resolve: Any) -> None:
     resolved = resolve({})
 
     assert resolved["hyperparameters"] == RATING["hyperparameters"]
@@ -46,12 +62,13 @@ def test_an_empty_input_is_the_defaults() -> None:
     assert resolved["dataset"]["split"]["method"] == "leave-first-n"
 
 
-def test_what_is_given_wins_over_the_defaults_one_by_one() -> None:
+def test_what_is_given_wins_over_the_defaults_one_by_one(resolve: Any, folder: Path) -> None:
+    (folder / "raw/dataset.json").write_text('{"name": "films", "seed": 7}')
     resolved = resolve(
         {
             "hyperparameters": {"num_factors": 16, "clip_gradient": 0.5},
             "serving": {"endpoint": False},
-            "dataset": "s3://bucket/raw/dataset.json",
+            "dataset": str(folder / "raw/dataset.json"),
         }
     )
 
@@ -62,13 +79,15 @@ def test_what_is_given_wins_over_the_defaults_one_by_one() -> None:
     }
     assert resolved["serving"]["endpoint"] is False
     assert resolved["serving"]["recommendations_per_user"] == 10
-    assert resolved["dataset"] == "s3://bucket/raw/dataset.json"
+    assert resolved["dataset"]["seed"] == 7
+    assert resolved["dataset"]["label"] == {"mode": "binary", "threshold": 4.0}
+    assert resolved["dataset_name"] == "films"
 
 
-def test_an_earlier_runs_encoding_stands_in_for_a_data_set() -> None:
-    resolved = resolve({"encoded": "demo-0", "hyperparameters": {"predictor_type": "regressor"}})
+def test_an_earlier_runs_encoding_stands_in_for_a_data_set(resolve: Any) -> None:
+    resolved = resolve({"encoded": "demo-0"})
 
-    assert resolved["encoded"] == "demo-0"
+    assert (resolved["encoded"], resolved["dataset_name"]) == ("demo-0", "default")
     assert resolved["dataset"] is None
     assert resolve({"encoded": None})["encoded"] is None
 
@@ -77,16 +96,61 @@ def test_an_earlier_runs_encoding_stands_in_for_a_data_set() -> None:
     ("given", "sentence"),
     [
         ([], "expected a JSON object"),
-        ({"datasets": {}}, "the execution input has 'datasets': expected only task, dataset, encoded, hyper"),
+        (
+            {"datasets": {}},
+            "the execution input has 'datasets': expected only task, name, dataset, encoded, hyper",
+        ),
         ({"encoded": "s3://bucket/encoded/demo-0/"}, "expected the name of the run that encoded"),
         ({"encoded": "../demo-0"}, "encoded is '../demo-0'"),
         ({"encoded": 7}, "encoded is 7"),
         ({"task": "cook"}, "task is 'cook': expected 'recommend' or 'predict-rating'"),
         ({"encoded": "demo-0", "dataset": "s3://bucket/d.json"}, "has both 'dataset' and 'encoded'"),
-        ({"dataset": "ratings.csv"}, "s3:// URI"),
+        ({"encoded": "demo-7"}, "no finished encoding at"),
+        ({"encoded": "demo-0", "name": "books"}, "has encoded the data set 'default'"),
+        ({"encoded": ""}, "encoded is ''"),
+        ({"encoded": "demo-0", "hyperparameters": {"predictor_type": "regressor"}}, "label.mode is 'binary'"),
+        ({"dataset": "ratings.csv"}, "expected the URI of an object below"),
+        ({"dataset": "s3://"}, "expected the URI of an object below"),
+        ({"dataset": "/etc/hostname"}, "dataset is '/etc/hostname': expected the URI of an object below"),
+        ({"dataset": ""}, "dataset is ''"),
+        ({"dataset": False}, "dataset is False"),
+        ({"dataset": []}, "dataset is []"),
+        ({"dataset": {"interactions": {"path": "/etc/hostname"}}}, "interactions.path is '/etc/hostname'"),
+        ({"dataset": {"interactions": {"path": "file:///etc/hostname"}}}, "interactions.path is 'file:"),
+        ({"dataset": {"interactions": {"path": "file:/etc/hostname"}}}, "interactions.path is 'file:"),
+        ({"dataset": {"interactions": {"path": "../encoded/demo-0/"}}}, "interactions.path is '../"),
+        ({"dataset": {"users": {"path": "s3://another/users.csv"}}}, "users.path is 's3://another/"),
+        ({"dataset": {"items": {"path": "hdfs://x/items.csv"}}}, "items.path is 'hdfs:"),
+        ({"name": "Books"}, "name is 'Books'"),
+        ({"name": "history"}, "name is 'history'"),
+        ({"name": "x" * 33}, "at most 32"),
+        ({"name": ""}, "name is ''"),
+        ({"name": 3}, "name is '3'"),
+        ({"dataset": {"name": "a b"}}, "name is 'a b'"),
+        ({"dataset": {"name": "films"}, "name": "books"}, "leave out one of them"),
+        ({"task": ""}, "task is ''"),
+        ({"task": 0}, "task is 0"),
+        ({"hyperparameters": False}, "hyperparameters is False"),
+        ({"serving": False}, "serving is False"),
+        ({"serving": {"filters": False}}, "serving.filters is False"),
+        ({"serving": {"filters": {"allow": "/etc/hostname"}}}, "serving.filters.allow is '/etc/hostname'"),
+        ({"serving": {"filters": {"deny": "s3://another/rules/x"}}}, "serving.filters.deny is 's3://another"),
+        ({"serving": {"filters": {"deny": [1]}}}, "serving.filters.deny is [1]"),
+        ({"serving": {"filters": {"deny": {}}}}, "serving.filters.deny is {}"),
+        ({"serving": {"filters": {"minimum_popularity": 0}}}, "minimum_popularity is 0"),
+        ({"serving": {"filters": {"minimum_popularity": 1.5}}}, "minimum_popularity is 1.5"),
+        ({"serving": {"filters": {"maximum_per_category": 3}}}, "together"),
+        (
+            {"serving": {"filters": {"maximum_per_category": 3, "categories": "x.csv"}}},
+            "filters.categories is",
+        ),
+        ({"tuning": False}, "tuning is False"),
+        ({"tuning": {"maximum_usd": float("inf")}}, "tuning.maximum_usd is inf"),
+        ({"tuning": {"maximum_usd": 10**400}}, "tuning.maximum_usd is 1"),
+        ({"hyperparameters": {"factors_lr": 10**400}}, "hyperparameters.factors_lr is 1"),
         ({"dataset": {"colour": 1}}, "colour"),
         ({"hyperparameters": {"epochs": "many"}}, "hyperparameters.epochs is 'many'"),
-        ({"hyperparameters": [1]}, "expected a JSON object of names"),
+        ({"hyperparameters": [1]}, "hyperparameters is [1]: expected a JSON object of names"),
         ({"serving": {"top": 3}}, "serving.top is unknown"),
         ({"serving": {"recommendations_per_user": 0}}, "from 1 to 1000"),
         ({"serving": {"recommendations_per_user": True}}, "from 1 to 1000"),
@@ -94,19 +158,21 @@ def test_an_earlier_runs_encoding_stands_in_for_a_data_set() -> None:
         ({"serving": 3}, "serving is 3"),
         ({"serving": {"neighbours": 5}}, "serving.neighbours is 5: expected an integer from 10 to 1024"),
         ({"serving": {"exclude_seen": 1}}, "serving.exclude_seen is 1"),
-        ({"serving": {"filters": []}}, "expected a JSON object of business rules"),
-        ({"serving": {"filters": {"colour": 1}}}, "expected some of allow, deny"),
+        ({"serving": {"filters": []}}, "serving.filters is []"),
+        ({"serving": {"filters": {"colour": 1}}}, "expected one of allow, deny"),
         ({"hyperparameters": {"predictor_type": "regressor"}}, "label.mode is 'binary'"),
     ],
 )
-def test_a_wrong_input_is_refused_with_a_sentence(given: Any, sentence: Any) -> None:
+def test_a_wrong_input_is_refused_with_a_sentence(resolve: Any, given: Any, sentence: Any) -> None:
     with pytest.raises(FmrecError) as raised:
         resolve(given)
 
     assert sentence in str(raised.value)
 
 
-def test_a_task_brings_its_label_hyperparameters_thresholds_and_leaves_out_what_was_seen() -> None:
+def test_a_task_brings_its_label_hyperparameters_thresholds_and_leaves_out_what_was_seen(
+    resolve: Any,
+) -> None:
     resolved = resolve({"task": "recommend", "hyperparameters": {"num_factors": 16}})
 
     assert resolved["task"] == "recommend"
@@ -121,7 +187,7 @@ def test_a_task_brings_its_label_hyperparameters_thresholds_and_leaves_out_what_
     assert resolve({})["thresholds"] == {"rmse": 1.0}
 
 
-def test_thresholds_of_a_classifier_are_not_asked_of_a_regressor() -> None:
+def test_thresholds_of_a_classifier_are_not_asked_of_a_regressor(resolve: Any) -> None:
     regressor = {
         "dataset": {"label": {"mode": "regression"}},
         "hyperparameters": {"predictor_type": "regressor"},
@@ -130,13 +196,13 @@ def test_thresholds_of_a_classifier_are_not_asked_of_a_regressor() -> None:
     assert resolve(regressor)["hyperparameters"]["predictor_type"] == "regressor"
 
 
-def test_a_label_in_the_data_set_document_wins_over_the_tasks() -> None:
+def test_a_label_in_the_data_set_document_wins_over_the_tasks(resolve: Any) -> None:
     resolved = resolve({"task": "recommend", "dataset": {"label": {"mode": "binary", "threshold": 3}}})
 
     assert resolved["dataset"]["label"] == {"mode": "binary", "threshold": 3.0}
 
 
-def test_every_event_counts_where_a_data_set_has_no_values() -> None:
+def test_every_event_counts_where_a_data_set_has_no_values(resolve: Any) -> None:
     clicks = {"interactions": {"path": "clicks/", "columns": {"user": "who", "item": "what"}}}
 
     assert resolve({"task": "recommend", "dataset": clicks})["dataset"]["label"]["threshold"] is None
@@ -152,18 +218,18 @@ def test_every_event_counts_where_a_data_set_has_no_values() -> None:
     ],
 )
 def test_what_k_nn_is_asked_for_is_left_to_the_data_where_something_is_left_out(
-    serving: Any, neighbours: Any
+    resolve: Any, serving: Any, neighbours: Any
 ) -> None:
     assert resolve({"serving": serving})["serving"]["neighbours"] == neighbours
 
 
 @pytest.mark.parametrize("name", ["a", "demo-1", "0f8fad5b-d9cb-469f-a165-70867728950e", "x" * 40])
-def test_names_that_jobs_can_begin_with_are_taken(name: Any) -> None:
+def test_names_that_jobs_can_begin_with_are_taken(resolve: Any, name: Any) -> None:
     assert resolve({}, run=name)["run"] == name
 
 
 @pytest.mark.parametrize("name", ["", "my_run", "a.b", "-a", "a-", "x" * 41, "ü"])
-def test_other_names_are_refused(name: Any) -> None:
+def test_other_names_are_refused(resolve: Any, name: Any) -> None:
     with pytest.raises(FmrecError, match="start it again under another name"):
         resolve({}, run=name)
 

@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from fmrec.artifacts.manifest import Manifest
 from fmrec.errors import InputError, SettingsError
 from fmrec.execution import execution_input, tuning
+from fmrec.execution.data_bucket import DataBucket
+from tests.fixtures.manifests import manifest
 
 CLASSIFIER = {
     "num_factors": "64",
@@ -71,7 +74,10 @@ def test_whole_numbers_and_others_go_into_their_own_ranges() -> None:
         ({"maximum_jobs": 501}, "from 1 to 500"),
         ({"parallel_jobs": True}, "tuning.parallel_jobs is True"),
         ({"maximum_usd": 0}, "expected an amount above 0"),
-        ({"maximum_usd": "9"}, "tuning.maximum_usd is '9'"),
+        ({"maximum_usd": "9"}, "tuning.maximum_usd is 9"),
+        ({"maximum_usd": float("inf")}, "tuning.maximum_usd is inf"),
+        ({"maximum_usd": float("nan")}, "tuning.maximum_usd is nan"),
+        ({"maximum_usd": 10**400}, "expected an amount above 0 and at most"),
         ({"ranges": {}}, "tuning.ranges is {}"),
         ({"ranges": {"num_factors": [8, 64]}}, "num_factors can't be tuned"),
         ({"ranges": {"bias_init_method": ["uniform", "normal"]}}, "can't be tuned"),
@@ -88,6 +94,13 @@ def test_what_cannot_be_tuned_is_refused_with_a_sentence(section: Any, sentence:
         tuning.resolve(section, CLASSIFIER)
 
 
+class Encoded(DataBucket):
+    """A bucket in which every run has encoded."""
+
+    def read_manifest(self, run: str) -> Manifest:
+        return manifest(run)
+
+
 def resolved(given: dict[str, Any], deployed: Any = None) -> Any:
     task = {
         "label": {"mode": "binary"},
@@ -101,7 +114,7 @@ def resolved(given: dict[str, Any], deployed: Any = None) -> Any:
         "serving": {},
         "tuning": deployed,
     }
-    return execution_input.resolve("r-1", given, defaults)["tuning"]
+    return execution_input.resolve("r-1", given, defaults, Encoded("s3://data"))["tuning"]
 
 
 def test_the_input_goes_over_what_is_deployed_and_null_turns_it_off() -> None:

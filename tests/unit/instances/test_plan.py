@@ -261,7 +261,7 @@ def test_sizes_guessed_before_encoding_agree_with_what_encoding_wrote() -> None:
     [
         ({"rows": 0, "users": 1, "items": 1}, "rows is 0"),
         ({"rows": 1, "users": 10, "items": 10, "feature_dim": 19}, "alone take 20 columns"),
-        ({"rows": 1, "users": 1, "items": 1, "nnz_per_row": 0.5}, "nnz per row"),
+        ({"rows": 1, "users": 1, "items": 1, "nnz_per_row": 0.5}, "nonzeros is"),
     ],
 )
 def test_sizes_that_can_not_be_are_refused(arguments: dict[str, Any], words: str) -> None:

@@ -27,6 +27,7 @@ def test_check_input_fills_in_the_defaults(invoke: Any) -> None:
     answer = invoke(
         "check_input",
         {"run": "r-1", "input": {"hyperparameters": {"epochs": 3}}, "defaults": DEFAULTS},
+        DATA_URI="s3://data",
     )
 
     assert answer["hyperparameters"] == {
@@ -39,7 +40,9 @@ def test_check_input_fills_in_the_defaults(invoke: Any) -> None:
 
 
 def test_check_input_refuses_with_a_sentence(invoke: Any) -> None:
-    answer = invoke("check_input", {"run": "r-1", "input": {"datasets": {}}, "defaults": DEFAULTS})
+    answer = invoke(
+        "check_input", {"run": "r-1", "input": {"datasets": {}}, "defaults": DEFAULTS}, DATA_URI="s3://data"
+    )
 
     assert answer["errorType"] == "InputError"
     assert "'datasets'" in answer["errorMessage"]
@@ -185,12 +188,15 @@ def test_lists_are_measured_beside_popularity_and_the_champion_and_judged(
     first = invoke("evaluate_ranking", event)
     assert first["users"] == 7
     assert first["champion"] is None
-    assert json.loads((small_run.folder / "evaluations/ranking.json").read_text()) == first
+    written = json.loads((small_run.folder / "evaluations/ranking.json").read_text())
+    assert first == written | {"judged_against": ""}
     serving = places | {"run": "small", "task": "recommend", "model_version": "m", "model_uri": "u"}
+    serving["execution_arn"] = "arn:monday"
     (small_run.folder / "champion").mkdir()
     (small_run.folder / "champion/model.json").write_text(json.dumps(serving))
     second = invoke("evaluate_ranking", event)
     assert second["champion"]["metrics"] == second["model"]["metrics"]
+    assert second["judged_against"] == "arn:monday"
     verdict = invoke("check_quality", {"metrics": {}, "thresholds": {}, "evaluation": second})
     assert "popularity's NDCG@10" in verdict["sentence"]
     assert {check["metric"] for check in verdict["checks"]} == {
@@ -333,7 +339,7 @@ def test_check_input_finds_the_model_to_promote(invoke: Any, cloud: Any, small_r
         "check_input",
         {"run": "r-2", "input": {"promote": 9}, "defaults": DEFAULTS},
         DATA_URI=str(small_run.folder),
-        MODEL_GROUP_ARN=group,
+        MODEL_GROUPS_ARN=group.removesuffix("-recommend"),
     )
 
     assert answer["errorType"] == "InputError"

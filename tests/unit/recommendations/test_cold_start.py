@@ -78,7 +78,7 @@ def test_segments_that_cannot_be_used_are_refused(
 ) -> None:
     path = tmp_path / "segments.csv"
     path.write_text("user,age\n")
-    with pytest.raises(InputError, match="expected user_id,segment"):
+    with pytest.raises(InputError, match="with the header user_id,segment"):
         popular(small_run, table, dynamodb, segments_uri=str(path))
     path.write_text("user_id,segment\nnobody,old\n")
     with pytest.raises(InputError, match="names no user of this run"):

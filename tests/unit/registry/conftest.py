@@ -11,6 +11,7 @@ import pytest
 
 from fmrec.registry import model_record
 from fmrec.registry.model_record import ModelRecord
+from tests.fixtures.manifests import manifest
 
 GROUP = "arn:aws:sagemaker:eu-west-1:000000000000:model-package-group/fmrec-recommend"
 VERSIONS = GROUP.replace("model-package-group", "model-package")
@@ -73,7 +74,7 @@ class Bucket:
             *(f"embeddings/{run}/{part['key']}" for part in parts["item_parts"] + parts["query_parts"]),  # type: ignore[operator]
             f"embeddings/{run}/query_offsets/part-00000.npy",
         ):
-            self.write(name, "x")
+            self.write(name, manifest(run).to_json() if name.endswith("manifest.json") else "x")
         self.write(f"embeddings/{run}/embeddings.json", json.dumps(parts))
         model_record.write(kept, model_record.place(self.root, run))
         return kept

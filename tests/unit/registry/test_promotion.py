@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from fmrec.errors import InputError, SettingsError
+from fmrec.execution.data_bucket import DataBucket
 from fmrec.registry import champion, promotion
 from fmrec.registry.champion import Champion
 from fmrec.registry.model_record import ModelRecord
+from tests.fixtures.manifests import manifest
 
 GROUP = "arn:aws:sagemaker:eu-west-1:000000000000:model-package-group/fmrec-recommend"
 SERVING: dict[str, Any] = {
@@ -25,9 +27,9 @@ def resolve(bucket: Any, versions: Any) -> Any:
         return promotion.resolve(
             "tuesday",
             given,
-            {"serving": SERVING | serving},
-            root=bucket.root,
-            group=GROUP,
+            {"serving": SERVING | serving, "dataset": {}},
+            bucket=DataBucket(bucket.root),
+            groups=GROUP.removesuffix("-recommend"),
             registry=versions,
         )
 
@@ -50,7 +52,9 @@ def keep(bucket: Any, versions: Any) -> Any:
 def serve(bucket: Any) -> Any:
     """Make a run's model the champion, by its own run or by a promotion."""
 
-    def call(kept: ModelRecord, execution: str = "", previous: str | None = None) -> Champion:
+    def call(
+        kept: ModelRecord, execution: str = "", previous: str | None = None, dataset: str = "default"
+    ) -> Champion:
         return champion.promote(
             Champion(
                 kept.run,
@@ -61,7 +65,7 @@ def serve(bucket: Any) -> Any:
                 str(kept.embeddings_uri),
                 execution_arn=execution or kept.execution_arn,
             ),
-            champion.place(bucket.root),
+            champion.place(bucket.root, dataset),
             previous=previous,
         )
 
@@ -138,6 +142,27 @@ def test_rolling_back_twice_goes_two_champions_back_and_not_to_and_fro(
         resolve({"rollback": True})
     serve(third, "arn:x:promote-c")
     assert resolve({"rollback": True})["promotion"]["run"] == "a"
+
+
+def test_each_data_set_is_promoted_and_rolled_back_by_itself(
+    resolve: Any, keep: Any, serve: Any, bucket: Any
+) -> None:
+    film, first, second = keep("film"), keep("first"), keep("second")
+    for run in ("first", "second"):
+        bucket.write(f"encoded/{run}/manifest.json", manifest(run, name="books").to_json())
+    serve(film)
+    serve(first, dataset="books")
+    serve(second, dataset="books")
+
+    back = resolve({"rollback": True, "name": "books"})
+
+    assert (back["promotion"]["run"], back["dataset_name"]) == ("first", "books")
+    assert back["promotion"]["model_package"]["group"] == "fmrec-books-recommend"
+    with pytest.raises(InputError, match="no champion before it is recorded"):
+        resolve({"rollback": True})
+    with pytest.raises(InputError, match="trained on the data set 'books', not on 'default'"):
+        resolve({"promote": "first"})
+    assert resolve({"promote": "first", "name": "books"})["promotion"]["run"] == "first"
 
 
 def test_before_anything_serves_there_is_nothing_to_go_back_from(resolve: Any) -> None:

@@ -1,0 +1,15 @@
+"""Expressions for the names of what belongs to the run's data set (`fmrec.dataset.names`)."""
+
+from __future__ import annotations
+
+from fmrec.dataset.names import DEFAULT
+
+
+def infix(separator: str) -> str:
+    """What stands for the data set in the middle of a name: nothing for the default one."""
+    return f"($dataset_name = '{DEFAULT}' ? '' : $dataset_name & '{separator}')"
+
+
+def of_dataset(begin: str, end: str, separator: str = "-") -> str:
+    """A name that holds the data set's, such as ``fmrec-books-knn``."""
+    return f"'{begin}' & {infix(separator)} & {end}"
