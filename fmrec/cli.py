@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
+import tempfile
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,15 +52,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FmrecError as error:
         print(f"fmrec {name}: {error}", file=sys.stderr)
         return EXIT_USAGE
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; Python would complain once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except Exception as error:
+        missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
         if missing not in EXTRAS:
-            raise
+            print(f"fmrec {name}: {_unexpected(error)}", file=sys.stderr)
+            return EXIT_FAILED
         extra = "spark" if name == "encode" else EXTRAS[missing]
         print(f"fmrec {name}: {missing} is not installed: pip install 'fmrec[{extra}]'", file=sys.stderr)
         return EXIT_USAGE
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+
+
+def _unexpected(error: Exception) -> str:
+    """A sentence for an error that nobody foresaw, whose details go into a file."""
+    kind = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+    reason = next(iter(str(error).splitlines()), "")[:300]
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w",
+            encoding="utf-8",
+            errors="backslashreplace",
+            prefix="fmrec-error-",
+            suffix=".txt",
+            delete=False,
+        ) as file:
+            file.writelines(traceback.format_exception(error))
+    except OSError as failed:
+        return f"it failed unexpectedly ({kind}: {reason}), and the details could not be written: {failed}"
+    return f"it failed unexpectedly ({kind}: {reason}); the details were written to {file.name}"
 
 
 def _run(arguments: list[str]) -> int:

@@ -30,3 +30,53 @@ def test_execution_input_comes_as_text_or_as_a_file(tmp_path: Path) -> None:
 def test_execution_input_that_is_not_an_object_is_refused(text: str, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         read_input(text)
+
+
+def test_an_unexpected_error_is_a_sentence_that_names_the_file_with_its_details(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def broken(arguments: object) -> int:
+        raise ZeroDivisionError("division by\nzero")
+
+    monkeypatch.setattr("fmrec.commands.run.run", broken)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    assert main(["run"]) == 1
+
+    told = capsys.readouterr().err
+    assert "Traceback" not in told
+    assert (
+        "fmrec run: it failed unexpectedly (ZeroDivisionError: division by); the details were written to"
+        in told
+    )
+    assert "ZeroDivisionError" in Path(told.split()[-1]).read_text()
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        ("--rows", "9" * 400, "--users", "1", "--items", "1"),
+        ("--rows", "5", "--users", "1", "--items", "1", "--nonzeros", "inf"),
+        ("--rows", "5", "--users", "1", "--items", "1", "--nonzeros", "nan"),
+        ("--rows", "5", "--users", "1", "--items", "1", "--features", "9" * 400),
+        ("--rows", "5", "--users", "1", "--items", "1", "--epochs", "9" * 400),
+    ],
+)
+def test_numbers_beyond_all_data_are_refused(
+    sizes: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", *sizes]) == 2
+    assert "fmrec plan: " in capsys.readouterr().err
+
+
+def test_deeply_nested_documents_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    deep = tmp_path / "deep.json"
+    deep.write_text("{" + '"a":{' * 100_000)
+    for command in (
+        ["run", "--input", deep.read_text()],
+        ["plan", "--settings", str(deep), "--rows", "5", "--users", "1", "--items", "1"],
+        ["plan", "--manifest", str(deep)],
+        ["plan", "--quotas", str(deep), "--rows", "5", "--users", "1", "--items", "1"],
+    ):
+        assert main(command) == 2
+    assert "Traceback" not in capsys.readouterr().err
