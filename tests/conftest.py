@@ -6,10 +6,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from demo.movielens import MovieLens, fetch
 
 pytest_plugins = ["tests.fixtures.dynamodb", "tests.fixtures.model_registry", "tests.fixtures.small_runs"]
+
+# How long an example takes says how busy the machine is, more so when files of tests run at the same time.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = Path(__file__).resolve().parent
