@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PARALLEL := -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-up demo-down test test-fast docs lint synth lock clean bench-encode bench-train bench-rank bench-live bench-quality
+.PHONY: help setup demo demo-up demo-down test test-fast docs lint synth lock clean bench bench-encode bench-train bench-rank bench-live bench-quality
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ lock: setup ## Recompile the lock files from the .in files
 
 clean: ## Remove everything that was built or written, but not .venv and node_modules
 	@rm -rf build out site cdk.out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+bench: setup ## Codec, ranking and training: each target with its ratio, reached or MISSED
+	@$(PYTHON) -m bench.codec; $(PYTHON) -m bench.ranking; $(PYTHON) -m bench.training --peers xlearn
 
 bench-encode: setup ## The codec and the encoding job against their peers
 	@$(PYTHON) bench/codec.py && $(PYTHON) bench/encoding.py
