@@ -12,6 +12,7 @@ import numpy as np
 
 from demo import peers, plots, results
 from demo.cloud import Cloud
+from demo.cold_users import measure_cold_users
 from demo.movielens import MovieLens
 from demo.peers import Arena
 from demo.report import Report
@@ -86,6 +87,7 @@ def collect(
         "metrics": metrics,
         "learning_curve": {"train:binary_classification_cross_entropy": curve},
         "ranking": _ranking(lists_run, rating_run, arena),
+        "live": measure_cold_users(cloud, bucket, recommend.name, lists_run.job, lists_run.manifest, arena),
         "recommendations": {
             "users": len(lists),
             "per_user": min(len(recommended.items) for recommended in lists.values()),

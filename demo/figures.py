@@ -24,6 +24,7 @@ def print_figures(report: Report) -> None:
         say(f"  {LABELS[name]:<34}{document['metrics'][name]:>11.4f}{reference:>13.4f}")
     _print_decision(document["decision"])
     _print_ranking(document["ranking"])
+    _print_live(document["live"])
     say("\nInstances")
     for row in document["instances"]:
         say(f"  {row['step'].replace('_', ' '):<18}{row['instance_type']:<15}{row['why']}")
@@ -56,6 +57,18 @@ def _print_dataset(dataset: Mapping[str, Any]) -> None:
         ("train bytes", dataset["train_bytes"], "5,796,480"),
     ):
         say(f"  {name:<34}{value:>11,}{published:>13}")
+
+
+def _print_live(live: Mapping[str, Any]) -> None:
+    """What users whom training never saw get, by how many of their interactions are known."""
+    say(f"\nFolded in: {live['users']} users left out of training  NDCG@10")
+    for name, value in (
+        ("from all that they liked", live["ndcg_at_10"]),
+        *((f"from {length}", live["by_interactions"][length]) for length in ("10", "5", "3", "1")),
+        ("what is popular", live["popularity_ndcg_at_10"]),
+    ):
+        say(f"  {name:<49}{value:.4f}")
+    say(f"  a list takes {live['p50_ms']:.1f} ms (p50), {live['p95_ms']:.1f} ms (p95)")
 
 
 def _print_decision(decision: Mapping[str, Any]) -> None:

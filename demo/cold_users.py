@@ -1,0 +1,108 @@
+"""Lists for users whom training never saw: the trained job once more without a fifth of the users.
+
+Their rows are taken out of the encoded training channel, a SageMaker training job with the workflow's own
+hyperparameters, image, role and instance is trained on the rest, and each of these users is folded in from what
+they liked. λ and c are chosen on items hidden from their histories, and lists are judged on what was held out.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from demo import results
+from demo.cloud import Cloud
+from demo.peers import Arena, K
+from fmrec.artifacts import layout
+from fmrec.artifacts.manifest import Manifest
+from fmrec.errors import FmrecError
+from fmrec.live import FoldIn
+from fmrec.live.evaluation import NEGATIVE_WEIGHT, REGULARIZATION, choose, judge
+from fmrec.live.left_out import draw_left_out, without_users
+from fmrec.model.factorization_machine import FactorizationMachine
+from fmrec.ranking.blas import single_threaded_products
+
+SHARE, SEED = 0.2, 0
+LENGTHS = ("1", "3", "5", "10")
+CHANNEL_KEYS = ("ChannelName", "ContentType", "CompressionType", "RecordWrapperType", "InputMode")
+
+
+def measure_cold_users(
+    cloud: Cloud, bucket: str, run: str, job: dict[str, Any], manifest: Manifest, arena: Arena
+) -> dict[str, Any]:
+    """The report's ``live``: figures of left-out users, and milliseconds for one user's list."""
+    out = draw_left_out(manifest.users, SHARE, SEED)
+    model = _train_without(cloud, bucket, run, job, out)
+    known = np.setdiff1d(np.arange(manifest.users), out)
+    liked, seen, relevant = (pairs.take(out) for pairs in (arena.liked, arena.seen, arena.relevant))
+    met_by = np.bincount(arena.seen.take(known).items, minlength=arena.items)
+    fold_in = _fold_in(model, manifest)
+    choice = choose(fold_in, liked, seen, seed=SEED)
+    fold_in = fold_in.with_parameters(choice.regularization, choice.negative_weight)
+    report = judge(fold_in, liked, seen, relevant, met_by, len(known), k=K, seed=SEED)
+    ndcg = {name: found["metrics"]["ndcg_at_10"] for name, found in report["by_interactions"].items()}
+    milliseconds = []
+    with single_threaded_products():  # as in a Lambda function, whose requests don't share a processor
+        for user in np.flatnonzero(liked.counts()).tolist():
+            start = time.perf_counter()
+            fold_in.recommend(liked.of(user), K, seen=seen.of(user))
+            milliseconds.append((time.perf_counter() - start) * 1e3)
+    return {
+        "users": report["users"],
+        "ndcg_at_10": ndcg["all"],
+        "popularity_ndcg_at_10": report["popularity"]["metrics"]["ndcg_at_10"],
+        "by_interactions": {length: ndcg[length] for length in LENGTHS},
+        "p50_ms": float(np.percentile(milliseconds, 50)),
+        "p95_ms": float(np.percentile(milliseconds, 95)),
+        "regularization": choice.regularization,
+        "negative_weight": choice.negative_weight,
+    }
+
+
+def _fold_in(model: FactorizationMachine, manifest: Manifest) -> FoldIn:
+    items = slice(*manifest.ranges["item"])
+    offsets = model.bias + model.linear[items]
+    return FoldIn(model.factors[items], offsets, REGULARIZATION, NEGATIVE_WEIGHT)
+
+
+def _train_without(
+    cloud: Cloud, bucket: str, run: str, job: dict[str, Any], users: npt.NDArray[np.int64]
+) -> FactorizationMachine:
+    """Train the job again on the training channel without some users' rows."""
+    s3, sagemaker = cloud.client("s3"), cloud.client("sagemaker")
+    name = f"{run}-cold-users"
+    source, target = (f"{layout.ENCODED}{folder}/{layout.TRAIN}" for folder in (run, name))
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=source):
+        for stored in page.get("Contents", []):
+            data = s3.get_object(Bucket=bucket, Key=stored["Key"])["Body"].read()
+            s3.put_object(
+                Bucket=bucket, Key=target + Path(stored["Key"]).name, Body=without_users(data, users)
+            )
+    channel = next(one for one in job["InputDataConfig"] if one["ChannelName"] == "train")
+    location = {"S3DataSource": channel["DataSource"]["S3DataSource"] | {"S3Uri": f"s3://{bucket}/{target}"}}
+    specification = {
+        key: job["AlgorithmSpecification"][key] for key in ("TrainingImage", "TrainingInputMode")
+    }
+    sagemaker.create_training_job(
+        TrainingJobName=name,
+        AlgorithmSpecification=specification,
+        RoleArn=job["RoleArn"],
+        HyperParameters=job["HyperParameters"],
+        InputDataConfig=[
+            {key: channel[key] for key in CHANNEL_KEYS if key in channel} | {"DataSource": location}
+        ],
+        OutputDataConfig=job["OutputDataConfig"],
+        ResourceConfig=job["ResourceConfig"],
+        StoppingCondition=job["StoppingCondition"],
+    )
+    sagemaker.get_waiter("training_job_completed_or_stopped").wait(
+        TrainingJobName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 600}
+    )
+    described: dict[str, Any] = sagemaker.describe_training_job(TrainingJobName=name)
+    if described["TrainingJobStatus"] != "Completed":
+        raise FmrecError(f"training job {name} ended {described['TrainingJobStatus']}")
+    return results.load_model(cloud, described)
