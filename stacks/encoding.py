@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import Duration
+from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_glue as glue
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3_assets as assets
@@ -41,6 +41,8 @@ class EncodingJob(Construct):
             job_bookmarks_encryption=glue.JobBookmarksEncryption.client_side_kms(storage.key),
             s3_encryption=glue.S3Encryption.kms(storage.key),
         )
+        # The CDK retains it by default, under a name of its own: after `cdk destroy` no deploy would succeed.
+        security.apply_removal_policy(RemovalPolicy.DESTROY)
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("glue.amazonaws.com"))
         self._script = assets.Asset(self, "Script", path=str(SCRIPT))
         self._library = assets.Asset(self, "Library", path=str(bundles.glue_library()))

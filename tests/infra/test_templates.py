@@ -181,6 +181,11 @@ def test_the_glue_job_runs_the_library_on_glue_6_with_everything_encrypted(synth
     assert encryption["S3Encryptions"][0]["S3EncryptionMode"] == "SSE-KMS"
 
 
+def test_nothing_of_the_pipeline_is_retained_so_that_it_can_be_deployed_again(synthesis: Any) -> None:
+    resources = synthesis.template("FmRecPipeline")["Resources"]
+    assert [name for name, resource in resources.items() if resource.get("DeletionPolicy") == "Retain"] == []
+
+
 def test_flex_is_a_setting_of_the_glue_job(throw_away: Any) -> None:
     (job,) = throw_away.resources("TrialPipeline", "AWS::Glue::Job").values()
 
