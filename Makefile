@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PARALLEL := -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-up demo-down test test-fast docs lint synth lock clean bench bench-encode bench-train bench-rank bench-live bench-quality
+.PHONY: help setup demo demo-up demo-down test test-fast docs lint synth lock clean bench bench-encode bench-train bench-rank bench-live bench-quality verify-aws
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -44,6 +44,10 @@ synth: setup ## Write the CloudFormation templates to cdk.out (no credentials, n
 
 lock: setup ## Recompile the lock files from the .in files
 	@scripts/lock.sh
+
+verify-aws: setup ## An acceptance run on your AWS account: asks first, costs about a dollar, removes everything
+	@$(PYTHON) -c 'from pathlib import Path; from demo.movielens import fetch; fetch(Path("build/data/ml-100k"), print)'
+	@$(PYTHON) -m fmrec verify $(ARGS)
 
 clean: ## Remove everything that was built or written, but not .venv and node_modules
 	@rm -rf build out site cdk.out .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -38,6 +38,8 @@ from fmrec.errors import FormatError, InputError
 LIST_MAGIC = 0x112
 V1_MAGIC, V2_MAGIC, V3_MAGIC = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 DENSE, ROW_SPARSE, CSR = 0, 1, 2
+STORAGE_TYPES = {DENSE: "default", ROW_SPARSE: "row_sparse", CSR: "csr"}
+"""As MXNet's ``stype`` names them."""
 DTYPES = [np.dtype(name) for name in ("<f4", "<f8", "<f2", "u1", "<i4", "i1", "<i8", "?")]
 CPU = (1, 0)
 MAX_DIMENSIONS = 32
@@ -64,6 +66,21 @@ def load(source: str | Path | bytes | bytearray | memoryview | IO[bytes]) -> dic
     FormatError
         Not such a file, cut off, or of a type that isn't known; names the byte offset.
     """
+    return {name: array for name, (array, _) in _read_list(source).items()}
+
+
+def storage_types(source: str | Path | bytes | bytearray | memoryview | IO[bytes]) -> dict[str, str]:
+    """Say how each array of an NDArray list is stored: ``default`` (dense), ``row_sparse`` or ``csr``.
+
+    Takes and raises what `load` does.
+    """
+    return {name: STORAGE_TYPES[storage] for name, (_, storage) in _read_list(source).items()}
+
+
+def _read_list(
+    source: str | Path | bytes | bytearray | memoryview | IO[bytes],
+) -> dict[str, tuple[NDArray[Any], int]]:
+    """Read all arrays, each with its storage type."""
     cursor = _Cursor(_content(source))
     magic = cursor.number("<Q", "the file's magic number")
     if magic != LIST_MAGIC:
@@ -198,7 +215,7 @@ class _Cursor:
         return DTYPES[flag]
 
 
-def _read_array(cursor: _Cursor) -> NDArray[Any]:
+def _read_array(cursor: _Cursor) -> tuple[NDArray[Any], int]:
     at = cursor.position
     magic = cursor.number("<I", "an array's magic number")
     stype = DENSE
@@ -212,18 +229,18 @@ def _read_array(cursor: _Cursor) -> NDArray[Any]:
     if magic in {V1_MAGIC, V2_MAGIC, V3_MAGIC}:
         dimensions = cursor.number("<i", "a shape")
         if magic == V3_MAGIC and dimensions == -1:
-            return np.empty(0, np.float32)
+            return np.empty(0, np.float32), stype
         shape = cursor.shape(dimensions, "<q")
     elif magic <= MAX_DIMENSIONS:
         shape = cursor.shape(magic, "<I")
     else:
         raise FormatError(f"byte {at}: an array starts with 0x{magic:08x}, which is no version of NDArray")
     if not shape and magic != V3_MAGIC:
-        return np.empty(0, np.float32)
+        return np.empty(0, np.float32), stype
     cursor.take(8, "a device context")
     dtype = cursor.dtype()
     if stype == DENSE:
-        return cursor.array(dtype, shape, "an array")
+        return cursor.array(dtype, shape, "an array"), stype
     aux = []
     for _ in range(stype):
         aux_dtype = cursor.dtype()
@@ -238,7 +255,7 @@ def _read_array(cursor: _Cursor) -> NDArray[Any]:
         )
     stored = cursor.array(dtype, storage_shape, "a sparse array")
     indices = [cursor.array(aux_dtype, aux_shape, "an index") for aux_dtype, aux_shape in aux]
-    return _dense(stored, indices, shape, at)
+    return _dense(stored, indices, shape, at), stype
 
 
 def _dense(

@@ -123,16 +123,14 @@ def _dispatching(
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def invoke_resource(resource: str, input_data: Any) -> Any:
             attempt = _attempt.get()
-            if attempt is None:  # TestState runs a state without an execution
-                return original(resource, input_data)
-            _complete_schedule(attempt.execution["events"], resource, input_data, region)
+            over = attempt.over if attempt is not None else lambda: False
             try:
-                _authorise(attempt, resource, input_data, region)
+                if attempt is not None:  # TestState runs a state without an execution, its role isn't checked
+                    _complete_schedule(attempt.execution["events"], resource, input_data, region)
+                    _authorise(attempt, resource, input_data, region)
                 handler = integrations.handler(resource)
                 result = (
-                    original(resource, input_data)
-                    if handler is None
-                    else handler(input_data, Task(attempt.over))
+                    original(resource, input_data) if handler is None else handler(input_data, Task(over))
                 )
             except TaskError as error:
                 raise _error(error.error, error.cause) from error
