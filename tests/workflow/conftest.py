@@ -93,8 +93,12 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """The app as `cdk deploy` leaves it, with small ratings uploaded; plentiful quotas."""
     state = tmp_path_factory.mktemp("cloud")
     with local.cloud(state, "large", keep_running=False) as cloud:
-        local.cdk(cloud, "bootstrap", on_line=lambda _line: None)
-        local.cdk(cloud, "deploy", "--all", "--require-approval", "never", on_line=lambda _line: None)
+        # Of its own: another process of these tests may be synthesising, and the CLI locks the folder.
+        output = ("--output", str(tmp_path_factory.mktemp("synthesis")))
+        local.cdk(cloud, "bootstrap", *output, on_line=lambda _line: None)
+        local.cdk(
+            cloud, "deploy", "--all", "--require-approval", "never", *output, on_line=lambda _line: None
+        )
         cloudformation = cloud.client("cloudformation")
         deployed = Pipeline(
             cloud,
