@@ -132,7 +132,8 @@ class PlainLines:
         if "value" in found:
             value, numeric = to_doubles(found["value"], decimal)
             good &= numeric & (np.abs(value) <= LARGEST_FLOAT32)
-            not_rated = good & np.isin(value, not_rated_numbers(self.dataset.interactions))
+            if self.dataset.interactions.not_rated:
+                not_rated = good & np.isin(value, not_rated_numbers(self.dataset.interactions))
         if "timestamp" in found:
             time, numeric = to_doubles(found["timestamp"], decimal)
             time = time / UNITS[self.dataset.interactions.timestamp_format]

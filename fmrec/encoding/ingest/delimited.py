@@ -30,9 +30,10 @@ class Marks:
 
     def are_in(self, data: NDArray[np.uint8]) -> Mask:
         """Say which bytes are quotes or escapes."""
-        found = np.zeros(len(data), np.bool_)
-        for mark in filter(None, (self.quote, self.escape)):
-            found |= data == ord(mark)
+        marks = [ord(mark) for mark in (self.quote, self.escape) if mark]
+        found: Mask = data == marks[0] if marks else np.zeros(len(data), np.bool_)
+        for mark in marks[1:]:
+            found |= data == mark
         return found
 
 
