@@ -278,7 +278,6 @@ LAYOUTS = (
         items=items_mind,
         features=("category", "subcategory"),
         bad={"missing item": 2},
-        encoded=False,
     ),
     Layout(
         "Steam 200k",

@@ -172,7 +172,6 @@ LAYOUTS = (
         users=users_100k,
         items=items_100k,
         features=("age", "gender", "occupation", "release_date", *FLAGS),
-        encoded=False,
     ),
     Layout(
         "MovieLens 100k, one half of a split",
@@ -195,7 +194,6 @@ LAYOUTS = (
         users=users_1m,
         items=items_1m,
         features=("gender", "age", "occupation", "genres"),
-        encoded=False,
     ),
     Layout(
         "MovieLens 10M",

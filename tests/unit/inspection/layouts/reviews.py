@@ -295,7 +295,6 @@ LAYOUTS = (
         users=users_book_crossing,
         items=items_book_crossing,
         features=("Location", "Age", "Year-Of-Publication", "Publisher"),
-        encoded=False,
     ),
     Layout(
         "Goodreads, CSV",
@@ -323,7 +322,6 @@ LAYOUTS = (
             "split": TIMED,
         },
         read_goodreads_json,
-        encoded=False,
     ),
     Layout(
         "Amazon 2014, ratings only",
@@ -373,7 +371,6 @@ LAYOUTS = (
         lambda folder: _read_reviews(folder / "Office_Products_5.json"),
         items=items_amazon_2018,
         features=("brand", "category", "also_buy"),
-        encoded=False,
     ),
     Layout(
         "Amazon 2023, ratings only",

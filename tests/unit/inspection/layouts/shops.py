@@ -350,7 +350,6 @@ LAYOUTS = (
         },
         read_online_retail,
         bad={"missing user": 40},
-        encoded=False,
     ),
     Layout(
         "Amazon Personalize schema",
