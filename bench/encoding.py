@@ -54,7 +54,7 @@ def measure(rows: int, cores: str, memory: str, document: dict[str, Any], folder
     """Time both on one file, in this process; a small file goes first, to warm up the JVM for both."""
     from fmrec.dataset import Dataset
     from fmrec.encoding.job import encode
-    from fmrec.encoding.session import local_session
+    from fmrec.encoding.local_spark import local_session
 
     write_rows(folder / "small.csv", 200_000)
     write_rows(folder / "rows.csv", rows)

@@ -31,7 +31,7 @@ class Command:
 
 COMMANDS = {
     "inspect": Command("look at files and write the data set document that describes them, or check one", "fmrec.inspection.command"),
-    "encode": Command("encode interactions to recordIO-protobuf on this machine, as the Glue job does", "fmrec.encoding.command"),
+    "encode": Command("encode interactions to recordIO-protobuf on this machine, as the Glue job does", "fmrec.encoding.encode_command"),
     "plan": Command("print the instances each step would use, why, and what they cost", "fmrec.commands.plan", "add_plan_arguments", "run_plan"),
     "quotas": Command("show what quotas the account has against what the settings need", "fmrec.commands.plan", "add_quotas_arguments", "run_quotas"),
     "run": Command("start the deployed workflow and follow it", "fmrec.commands.run"),

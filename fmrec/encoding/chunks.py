@@ -18,17 +18,17 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
-from fmrec.encoding.batches import PACKED_ROWS, UNKNOWN, Batch, Ragged
 from fmrec.encoding.checks import GOOD, STATE
-from fmrec.encoding.exchange import ROWS, TABLE, Packed, map_packed, pack
-from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE
+from fmrec.encoding.feature_index import COUNT, NAME, NAMESPACE
+from fmrec.encoding.row_types import UNKNOWN, CodedRows
 from fmrec.encoding.rows import FILE, LINE, PATH, POSITION, RAW, START
+from fmrec.encoding.shuffle.messages import MESSAGE_ROWS, Kind
 
 CHUNK_ROWS = 1_000_000
 """Rows that share a list of texts: more make fewer texts in all, and take more memory."""
 CHUNK, PLACE = "bucket", "place"
 PIECES, TEXTS, BAD, ODD = 100, 101, 102, 103
-"""Kinds beside those of ``exchange``: counts of rows as JSON; distinct texts; rows for the quarantine; and
+"""Kinds in addition to those of ``messages``: counts of rows as JSON; distinct texts; rows for the quarantine; and
 lines that take more than a look at whole columns."""
 EVENTS = -1
 """The namespace of event names, which are counted and stand for nothing."""
@@ -143,63 +143,6 @@ def distinct_texts(chunks: DataFrame) -> DataFrame:
     )
 
 
-def pack_columns(texts: DataFrame, columns: DataFrame) -> DataFrame:
-    """Pack what stands for each chunk's texts, for ``Columns`` to look up.
-
-    Parameters
-    ----------
-    texts : DataFrame
-        As ``distinct_texts`` returns them.
-    columns : DataFrame
-        ``NAMESPACE``, ``NAME``, ``columns`` (array of bigint) and ``values`` (array of float): the
-        non-zeros that stand for a text. A text that is missing here has none.
-    """
-    found = texts.join(columns, [NAMESPACE, NAME]).select(CHUNK, NAMESPACE, PLACE, "columns", "values")
-
-    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[Packed]:
-        for batch in batches:
-            chunk, namespace, place = (np.asarray(batch.column(at)).astype(np.int64) for at in range(3))
-            none = np.zeros(len(place))
-            extra = Ragged.from_arrow(batch.column(3), batch.column(4))
-            yield from pack(Batch(place, namespace, none, none, place, extra), chunk, TABLE)
-
-    return map_packed(found, run)
-
-
-class Columns:
-    """What stands for the texts of one chunk, as ``pack_columns`` packed it."""
-
-    def __init__(self, tables: Iterable[Batch]) -> None:
-        table = Batch.concatenate(tables)
-        self._found: dict[int, Ragged] = {}
-        for namespace in np.unique(table.item).tolist():
-            mine = table.take(table.item == namespace)
-            mine = mine.take(np.argsort(mine.user))
-            lengths = np.zeros(mine.user[-1] + 2, np.int64)  # one more, for texts that nothing stands for
-            lengths[mine.user] = mine.extra.lengths
-            self._found[namespace] = Ragged(lengths, mine.extra.columns, mine.extra.values)
-
-    def one_each(self, namespace: int, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the column that stands for each text, or ``UNKNOWN``."""
-        if namespace not in self._found:
-            return np.full(len(places), UNKNOWN)
-        found = self._found[namespace]
-        columns = np.full(len(found.lengths), UNKNOWN)
-        columns[found.lengths == 1] = found.columns
-        return np.asarray(columns[self._inside(found, places)])
-
-    def several(self, namespace: int, places: NDArray[np.int64]) -> Ragged:
-        """Return the non-zeros that stand for each text; none where ``places`` is ``UNKNOWN``."""
-        if namespace not in self._found:
-            return Ragged.empty(len(places))
-        return self._found[namespace].take(self._inside(self._found[namespace], places))
-
-    @staticmethod
-    def _inside(found: Ragged, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        last = len(found.lengths) - 1
-        return np.where((places >= 0) & (places < last), places, last)
-
-
 def _count_pieces(
     pieces: dict[tuple[int, int, int], tuple[int, int]], batch: pa.RecordBatch, states: NDArray[np.int32]
 ) -> None:
@@ -235,25 +178,20 @@ def _chunk(batches: list[pa.RecordBatch], texts: Mapping[int, str]) -> Iterator[
         counts = np.bincount(found[found >= 0], minlength=len(encoded.dictionary))
         if namespace != EVENTS:
             places.append(found)
-        for first in range(0, len(counts), PACKED_ROWS):
+        for first in range(0, len(counts), MESSAGE_ROWS):
             yield _row(
                 chunk,
                 TEXTS,
                 namespace=namespace,
                 first=first,
-                texts=encoded.dictionary[first : first + PACKED_ROWS],
-                counts=pa.array(counts[first : first + PACKED_ROWS], pa.int64()),
+                texts=encoded.dictionary[first : first + MESSAGE_ROWS],
+                counts=pa.array(counts[first : first + MESSAGE_ROWS], pa.int64()),
             )
     user, item, *context = places
-    extra = Ragged.empty(len(table))
-    if context:
-        entries = np.stack(context, axis=1).reshape(-1)
-        lengths = np.full(len(table), len(context), np.int64)
-        extra = Ragged(lengths, entries, np.zeros(len(entries), np.float32))
+    codes = np.stack(context, axis=1) if context else np.zeros((len(table), 0), np.int64)
     value, time = _numbers(table, "value", np.float64), _numbers(table, "timestamp", np.float64)
-    whole = Batch(user, item, value, time, positions, extra)
-    for rows in whole.cut(PACKED_ROWS):
-        yield _row(chunk, ROWS, data=rows.to_bytes())
+    for rows in CodedRows(user, item, value, time, positions, codes).cut(MESSAGE_ROWS):
+        yield _row(chunk, Kind.ROWS, data=rows.to_bytes())
 
 
 def _numbers(table: pa.Table, name: str, dtype: Any) -> NDArray[Any]:
@@ -268,7 +206,7 @@ def _aside(kind: int, batch: pa.RecordBatch) -> pa.RecordBatch:
 
 def _row(
     chunk: int = 0,
-    kind: int = ROWS,
+    kind: int = Kind.ROWS,
     *,
     data: bytes | None = None,
     namespace: int | None = None,

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that everybody k
 from fmrec.dataset import Dataset
 from fmrec.encoding.checks import GOOD, STATE, check_rows
 from fmrec.encoding.chunks import EVENTS
-from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE
+from fmrec.encoding.feature_index import COUNT, NAME, NAMESPACE
 from fmrec.encoding.rows import open_rows, resolve
 
 FREQUENT_EVENTS = 10

@@ -25,11 +25,12 @@ from fmrec.encoding.chunks import (
     piece_counts,
     to_chunks,
 )
-from fmrec.encoding.feature_space import Keep
-from fmrec.encoding.feature_tables import SIDES, context_field, context_fields, context_texts
+from fmrec.encoding.feature_index import Keep
+from fmrec.encoding.features.side_features import SIDES, context_field, context_fields, context_texts
 from fmrec.encoding.ingest import advice
 from fmrec.encoding.ingest.encodings import undecoded_reason
 from fmrec.encoding.plain import PlainLines
+from fmrec.encoding.row_numbers import RowNumbers
 from fmrec.encoding.rows import (
     FILE,
     LINE,
@@ -43,7 +44,6 @@ from fmrec.encoding.rows import (
     open_rows,
     resolve,
 )
-from fmrec.encoding.stages import RowNumbers
 from fmrec.errors import InputError
 from fmrec.storage import object_store
 

@@ -1,67 +1,53 @@
 """The encoding job: raw interactions to recordIO-protobuf parts, a feature index and a manifest.
 
-Files are parsed once; from then on only packed batches of numbers move, and distinct ids. Rows are gathered by user (for duplicates, split, negatives and what a
-user has seen) and then spread by a seeded hash, so that the order of training rows is random, yet the
-same whatever the cluster does. Tasks store the parts themselves, and the driver makes them appear when
-all counts add up. The driver holds counts by file, piece, partition, bucket and reason, never rows, users
-or items.
+Ingest → index → encode ids → split and label → attach features → shuffle → write → commit. Files are parsed
+once; from then on only packed rows of numbers move, and distinct ids. Shuffles stand between the stages only.
+Tasks store the parts themselves, and the driver makes them appear when all counts add up. The driver holds
+counts by file, piece, partition, bucket and reason, never rows, users or items.
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime
-import math
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
-import numpy as np
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
-from fmrec.artifacts.manifest import Channel, Manifest, Rows
-from fmrec.dataset import BinaryLabel, Dataset, ImplicitLabel, LeaveFirstN, LeaveLastN, NoSplit, RandomSplit
-from fmrec.encoding.by_user import FOR_TEST, NOT_PICKED
-from fmrec.encoding.chunks import pack_columns
+from fmrec.artifacts.manifest import Manifest
+from fmrec.dataset import Dataset, ImplicitLabel
+from fmrec.encoding.attach_features import AttachFeatures
 from fmrec.encoding.data_facts import DataFacts, count_events
-from fmrec.encoding.exchange import MET
-from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE, Keep, write_index
-from fmrec.encoding.feature_tables import SIDES, SideFeatures
+from fmrec.encoding.encode_ids import EncodeIds, encode_ids, pack_code_tables
+from fmrec.encoding.feature_index import COUNT, NAME, NAMESPACE, Keep, write_index
+from fmrec.encoding.features.side_features import SIDES, SideFeatures
+from fmrec.encoding.features.side_table import SideTable, pack_lookup, seen_ids, write_side_table
 from fmrec.encoding.ingest.spark_errors import READING_SETTINGS, to_input_error
 from fmrec.encoding.intake import Intake, take_in
 from fmrec.encoding.negatives import ItemRange
-from fmrec.encoding.routes import Buckets, Order, Stop, balanced_buckets
-from fmrec.encoding.side_tables import SideTable, pack_table, write_side_table
-from fmrec.encoding.stages import (
-    BELOW_MINIMUM,
-    attach,
-    decide_by_user,
-    to_parts,
-    to_rows,
-    trained_columns,
-)
-from fmrec.encoding.storing import StoredPart, Told, collect_told, store_no_pairs
-from fmrec.encoding.training_check import Outcome, check_training
-from fmrec.errors import FmrecError, FormatError, InputError
+from fmrec.encoding.run_manifest import manifest_of, outcome_of
+from fmrec.encoding.shuffle.buckets import Buckets, Route, SideRoute
+from fmrec.encoding.shuffle.messages import Kind
+from fmrec.encoding.shuffle.spark_shuffle import run_stage
+from fmrec.encoding.shuffle_plan import Range, ShufflePlan
+from fmrec.encoding.split_and_label import SplitAndLabel
+from fmrec.encoding.stored_parts import TaskSummary, collect_summaries, store_no_pairs
+from fmrec.encoding.tally import Dropped
+from fmrec.encoding.training_check import check_training
+from fmrec.encoding.unknown_ids import POLICIES
+from fmrec.encoding.write_records import WriteRecords
+from fmrec.errors import FmrecError, InputError
 from fmrec.storage import object_store
 from fmrec.storage.part_files import SUFFIX, Output, open_output
 
-PART_BYTES = 32 << 20
-ROW_BYTES = 64
-"""A two-hot row with a label in recordIO-protobuf, about."""
-FEATURE_BYTES = 12
-"""What a side feature adds to a row, about."""
 PARQUET = ".parquet"
 OUTPUTS = {"seen": PARQUET, "heldout": PARQUET, "train": SUFFIX, "test": SUFFIX}
 """What tasks store, in folders of these names, and how the parts' names end."""
-BUCKET_ROWS = 250_000
-"""Rows that a task holds at once, about: a bucket of users, or of training rows."""
-PARTITION_ROWS = 2_000_000
 PIECES_PER_CORE = 4
 Progress = Callable[[str, int | None], None]
 """Told about each step that begins, and the number of rows that it works on, once known."""
@@ -147,7 +133,7 @@ def _settings(spark: SparkSession) -> Iterator[None]:
 
 @dataclass
 class _Job:
-    """One run's frame of reference."""
+    """One run."""
 
     spark: SparkSession
     dataset: Dataset
@@ -159,14 +145,31 @@ class _Job:
 
     def run(self, run: str) -> Manifest:
         object_store.delete(self._output("manifest.json"))  # its presence means "complete"
-
         self.tell("reading", None)
         read = take_in(self.spark, self.dataset, self.raw_uri, self._output("quarantine/"), self.keep)
-
         self.tell("indexing", read.rows)
-        partitions = max(1, math.ceil(read.rows / PARTITION_ROWS))
-        index_uri = self._output("feature_index/")
-        ids = self._ids(read.texts)
+        features, ranges = self._index(read)
+        self.tell("encoding", read.rows)
+        with self._outputs() as outputs:
+            encoding = _Encoding(self, read, features, ranges, outputs)
+            summary, tables = encoding.run()
+            summary.tally.drop(Dropped.NOT_RATED, read.not_rated)
+            details = self._checked(read, features, summary)
+            if tables:
+                details["side_features"] = {side: f"{side}_features/" for side in tables}
+            seconds = round(time.monotonic() - self.started, 3)
+            manifest = manifest_of(run, self.dataset, read, summary, ranges, seconds, details)
+            self._commit(outputs, summary)
+        for side in SIDES:
+            if side not in tables:  # an earlier run may have had some
+                object_store.delete_folder(self._output(f"{side}_features/"))
+        object_store.write_bytes(self._output("manifest.json"), manifest.to_json().encode("utf-8"))
+        return manifest
+
+    def _index(self, read: Intake) -> tuple[SideFeatures, dict[str, Range]]:
+        """Give all ids and names of side features their feature ids."""
+        partitions = ShufflePlan.partitions_of(read.rows)
+        ids = self._frequent_ids(read.texts)
         if self.dataset.features:
             ids = self.keep(ids)
         features = SideFeatures(
@@ -181,112 +184,35 @@ class _Job:
         )
         namespaces = ["user", "item", *(feature.name for feature in self.dataset.features)]
         names = reduce(DataFrame.unionAll, features.names(), ids)
-        ranges = write_index(names, namespaces, index_uri, partitions, self.keep)
-        self._check_ranges(ranges)
-
-        self.tell("encoding", read.rows)
-        with self._outputs() as outputs:
-            told, tables = self._encode_rows(read, features, ranges, partitions, outputs)
-            told.tally["dropped not rated"] += read.not_rated
-            train, nonzeros = self._channel("train", told)
-            test, _ = self._channel("test", told)
-            nnz_per_row = round(nonzeros / max(train.rows, 1), 6)
-            warnings = features.warnings + self._check_training(read, told, train)
-            details = features.counts() | {"warnings": warnings}
-            manifest = self._manifest(
-                run, read, told.tally, ranges, train, test, nnz_per_row, tables, details
-            )
-            for name, output in outputs.items():
-                parts = [stored.part for stored in told.parts.get(name, [])]
-                if not parts and OUTPUTS[name] == PARQUET:
-                    parts = [store_no_pairs(output)]
-                output.commit(parts, overwrite=True)
+        ranges = write_index(names, namespaces, self.index_uri, partitions, self.keep)
         for side in SIDES:
-            if side not in tables:  # an earlier run may have had some
-                object_store.delete_folder(self._output(f"{side}_features/"))
-        object_store.write_bytes(self._output("manifest.json"), manifest.to_json().encode("utf-8"))
-        return manifest
+            if ranges[side][0] == ranges[side][1]:
+                raise InputError(
+                    f"no {side} has at least {getattr(self.dataset.minimum_interactions, side)} "
+                    f"interactions: lower minimum_interactions.{side}"
+                )
+        return features, ranges
 
-    def _encode_rows(
-        self,
-        read: Intake,
-        features: SideFeatures,
-        ranges: dict[str, tuple[int, int]],
-        partitions: int,
-        outputs: dict[str, Output],
-    ) -> tuple[Told, dict[str, SideTable]]:
-        """Store train, test, seen and heldout; return what tasks told, and the side features by side."""
-        index_uri = self._output("feature_index/")
-        policy = self.dataset.unknown
-        described = [side for side in SIDES if features.describes(side)]
-        tables: dict[str, SideTable] = {}
-        if policy == "index":
-            tables = {side: self._write_side_table(features, side, ranges, None) for side in described}
-        by_user = balanced_buckets(
-            self.spark, index_uri, ranges["user"], read.good_count, BUCKET_ROWS, partitions
-        )
-        # Where rows pass by, once it is decided what they become, to be given side features.
-        stops = [
-            Stop(
-                side,
-                by_user if side == "user" else Buckets.even(ranges[side], by_user.count, by_user.partitions),
-                policy,
-            )
-            for side in SIDES
-            if policy != "index" or (side in tables and not tables[side].small)
-        ]
-        order = self._order(read.good_count, ranges["user"], index_uri)
-        routes = [*(stop.route for stop in stops), order.route]
-        columns = pack_columns(read.texts, features.of_texts(index_uri))
-        found = to_rows(read.chunks, columns, features.contexts, read.numbers, by_user, partitions)
-        popularity = (
-            isinstance(self.dataset.label, ImplicitLabel) and self.dataset.label.sampling == "popularity"
-        )
-        rows = decide_by_user(
-            by_user.exchange(found),
-            self.dataset,
-            ItemRange(*ranges["item"], popularity),
-            (outputs["seen"], outputs["heldout"]),
-            routes[0],
-            tell_met=policy != "index",
-        )
-        trained: dict[str, DataFrame] = {}
-        if policy != "index":
-            decided = self.keep(rows)
-            rows = decided.where(F.col("kind") != MET)
-            trained = {
-                side: self.keep(trained_columns(decided.where(F.col("kind") == MET), side)) for side in SIDES
-            }
-            own = trained if policy == "features-only" else {}
-            tables = {
-                side: self._write_side_table(features, side, ranges, own.get(side)) for side in described
-            }
-        for stop, route in zip(stops, routes[1:], strict=True):
-            table = pack_table(
-                self.spark, stop, ranges[stop.side], tables.get(stop.side), trained.get(stop.side)
-            )
-            rows = attach(stop.buckets.exchange(rows.unionAll(table)), stop, route)
-        read_whole = (
-            [] if stops and policy != "index" else [table for table in tables.values() if table.small]
-        )
-        feature_dim = max(end for _, end in ranges.values())
-        records = {name: outputs[name] for name in ("train", "test")}
-        return collect_told(to_parts(order.exchange(rows), order, records, read_whole, feature_dim)), tables
+    def _frequent_ids(self, texts: DataFrame) -> DataFrame:
+        """Return every id that occurs often enough, with how often."""
+        minimum = self.dataset.minimum_interactions
+        ids = texts.where(F.col(NAMESPACE).between(0, len(SIDES) - 1))
+        counted = ids.groupBy(NAMESPACE, NAME).agg(F.sum(COUNT).alias(COUNT))
+        needed = F.when(F.col(NAMESPACE) == 0, minimum.user).otherwise(minimum.item)
+        return counted.where(F.col(COUNT) >= needed)
 
-    def _write_side_table(
-        self,
-        features: SideFeatures,
-        side: str,
-        ranges: dict[str, tuple[int, int]],
-        trained: DataFrame | None,
-    ) -> SideTable:
-        rows = features.rows(side, self._output("feature_index/"), trained)
-        feature_dim = max(end for _, end in ranges.values())
-        return write_side_table(rows, side, self._output(f"{side}_features/"), ranges[side], feature_dim)
+    def _checked(self, read: Intake, features: SideFeatures, summary: TaskSummary) -> dict[str, Any]:
+        """Refuse what no model can learn from; return counts and warnings for the manifest."""
+        label = self.dataset.label
+        named = label.event_weights if isinstance(label, ImplicitLabel) else ()
+        outcome = outcome_of(read, summary, count_events(read.texts, named))
+        facts = DataFacts(self.spark, self.dataset, self.raw_uri, self.index_uri)
+        warnings = [*features.warnings, *check_training(self.dataset, outcome, facts)]
+        return features.counts() | {"warnings": warnings}
 
     @contextlib.contextmanager
     def _outputs(self) -> Iterator[dict[str, Output]]:
-        """What tasks store to; nothing of it stays, unless it was committed."""
+        """Open what tasks store to; nothing of it stays, unless it was committed."""
         outputs: dict[str, Output] = {}
         try:
             for name, suffix in OUTPUTS.items():
@@ -297,137 +223,107 @@ class _Job:
                 output.abort()
             raise
 
+    @staticmethod
+    def _commit(outputs: dict[str, Output], summary: TaskSummary) -> None:
+        for name, output in outputs.items():
+            parts = [stored.part for stored in summary.of(name)]
+            if not parts and OUTPUTS[name] == PARQUET:
+                parts = [store_no_pairs(output)]
+            output.commit(parts, overwrite=True)
+
     def _output(self, name: str) -> str:
         return object_store.join(self.output_uri, name)
 
-    def _check_ranges(self, ranges: dict[str, tuple[int, int]]) -> None:
-        for namespace in ("user", "item"):
-            if ranges[namespace][0] == ranges[namespace][1]:
-                raise InputError(
-                    f"no {namespace} has at least {getattr(self.dataset.minimum_interactions, namespace)} "
-                    f"interactions: lower minimum_interactions.{namespace}"
-                )
+    def side_table_uri(self, side: str) -> str:
+        return self._output(f"{side}_features/")
 
-    def _ids(self, texts: DataFrame) -> DataFrame:
-        """Every id that is met often enough, with how often."""
-        least = self.dataset.minimum_interactions
-        counted = (
-            texts.where(F.col(NAMESPACE).between(0, len(SIDES) - 1))
-            .groupBy(NAMESPACE, NAME)
-            .agg(F.sum(COUNT).alias(COUNT))
+    @property
+    def index_uri(self) -> str:
+        return self._output("feature_index/")
+
+
+@dataclass
+class _Encoding:
+    """The stages from chunks to stored parts."""
+
+    job: _Job
+    read: Intake
+    features: SideFeatures
+    ranges: dict[str, Range]
+    outputs: dict[str, Output]
+
+    def run(self) -> tuple[TaskSummary, dict[str, SideTable]]:
+        """Store train, test, seen and heldout; return what tasks report, and the tables of side features."""
+        job, read = self.job, self.read
+        unknown = POLICIES[job.dataset.unknown]
+        plan = ShufflePlan(
+            job.spark,
+            job.dataset,
+            read.good_count,
+            ShufflePlan.partitions_of(read.rows),
+            self.ranges["user"],
+            job.index_uri,
         )
-        return counted.where(F.col(COUNT) >= F.when(F.col(NAMESPACE) == 0, least.user).otherwise(least.item))
+        tables = {} if unknown.needs_seen_ids else self._write_side_tables({})
+        by_user, order = plan.by_user(), plan.record_order()
+        # Where rows pass by to be given side features, or to be judged by what train has seen.
+        stops = [
+            SideRoute(side, self._buckets(side, by_user))
+            for side in SIDES
+            if unknown.needs_seen_ids or (side in tables and not tables[side].small)
+        ]
+        routes: list[Route] = [*stops, order]
+        rows = self._labelled(by_user, routes[0], unknown.needs_seen_ids)
+        seen: dict[str, DataFrame] = {}
+        if unknown.needs_seen_ids:
+            labelled = job.keep(rows)
+            rows = labelled.where(F.col("kind") != int(Kind.SEEN_IDS))
+            seen = {side: job.keep(seen_ids(labelled, side)) for side in SIDES}
+            tables = self._write_side_tables(seen if unknown.leaves_out_ids else {})
+        for stop, route in zip(stops, routes[1:], strict=True):
+            side = stop.side
+            lookup = pack_lookup(job.spark, stop.buckets, self.ranges[side], tables.get(side), seen.get(side))
+            stage = AttachFeatures(side, unknown, route)
+            rows = run_stage(stop.buckets.shuffle(rows.unionAll(lookup)), stage)
+        attached = {stop.side for stop in stops}
+        read_whole = [table for side, table in tables.items() if side not in attached]
+        records = {name: self.outputs[name] for name in ("train", "test")}
+        write = WriteRecords(order, records, read_whole, self._feature_dim)
+        return collect_summaries(run_stage(order.shuffle(rows), write)), tables
 
-    def _order(self, rows: int, users: tuple[int, int], index_uri: str) -> Order:
-        """Plan the parts from what can be expected: rows, negatives, and the share held out."""
-        split, label = self.dataset.split, self.dataset.label
-        held_out = rows
-        if isinstance(split, LeaveFirstN | LeaveLastN):
-            held_out = min(rows, (users[1] - users[0]) * split.n)
-        elif isinstance(split, RandomSplit):
-            held_out = math.ceil(rows * split.share)
-        elif isinstance(split, NoSplit):
-            held_out = 0
-        factor, copies = 1, 1
-        if isinstance(label, ImplicitLabel):
-            factor, copies = 1 + label.negatives_per_positive, label.copies
-        row_bytes = ROW_BYTES + FEATURE_BYTES * len(self.dataset.features)
+    def _labelled(self, by_user: Buckets, route: Route, reports_seen_ids: bool) -> DataFrame:
+        """Encode ids, then split and label."""
+        dataset, read = self.job.dataset, self.read
+        tables = pack_code_tables(read.texts, self.features.of_texts(self.job.index_uri))
+        partitions = ShufflePlan.partitions_of(read.rows)
+        to_ids = EncodeIds(self.features.contexts, read.numbers, by_user)
+        indexed = encode_ids(read.chunks, tables, to_ids, partitions)
+        popularity = isinstance(dataset.label, ImplicitLabel) and dataset.label.sampling == "popularity"
+        items = ItemRange(*self.ranges["item"], popularity)
+        stage = SplitAndLabel(
+            dataset, items, self.outputs["seen"], self.outputs["heldout"], route, reports_seen_ids
+        )
+        return run_stage(by_user.shuffle(indexed), stage)
 
-        def cut(expected: int, parts: int | None) -> tuple[int, int]:
-            parts = parts or max(1, math.ceil(expected * row_bytes / PART_BYTES))
-            return parts * max(1, math.ceil(expected / parts / BUCKET_ROWS)), parts
+    def _buckets(self, side: str, by_user: Buckets) -> Buckets:
+        if side == "user":
+            return by_user
+        return Buckets.even(self.ranges[side], by_user.count, by_user.partitions)
 
-        buckets, parts = cut(rows * factor * copies, self.dataset.parts)
-        train = Buckets(np.arange(buckets, dtype=np.int64), parts)
-        buckets, parts = cut(held_out * factor, None)
-        if isinstance(split, LeaveFirstN | LeaveLastN | NoSplit):
-            test = Buckets.even(users, buckets, parts)
-        else:
-            bucket_rows = max(1, math.ceil(rows / buckets))
-            test = balanced_buckets(self.spark, index_uri, users, rows, bucket_rows, parts)
-        return Order(self.dataset.seed, train, test)
-
-    def _channel(self, name: str, told: Told) -> tuple[Channel, int]:
-        """Return what train or test holds, and its number of non-zeros."""
-        parts: list[StoredPart] = told.parts.get(name, [])
-        rows = sum(stored.rows for stored in parts)
-        expected = sum(told.tally[f"{kind} {name}"] for kind in ("encoded", "repeated", "negatives"))
-        if rows != expected:
-            raise FormatError(f"{rows} rows were written to {name}/, but {expected} were expected")
-        binary = isinstance(self.dataset.label, BinaryLabel | ImplicitLabel)
-        share = sum(stored.positives for stored in parts) / rows if binary and rows else None
-        size = sum(stored.part.bytes for stored in parts)
-        return Channel(f"{name}/", rows, len(parts), size, share), sum(stored.nonzeros for stored in parts)
-
-    def _check_training(self, read: Intake, told: Told, train: Channel) -> list[str]:
-        """Refuse what no model can learn from; return what to warn of."""
-        tally, label = told.tally, self.dataset.label
-        dropped = {
-            name.removeprefix("dropped "): count
-            for name, count in tally.items()
-            if name.startswith("dropped ")
+    def _write_side_tables(self, seen: dict[str, DataFrame]) -> dict[str, SideTable]:
+        """Write the side features of users and items, without the own ids that are not seen, if ``seen``."""
+        return {
+            side: write_side_table(
+                self.features.rows(side, self.job.index_uri, seen.get(side)),
+                side,
+                self.job.side_table_uri(side),
+                self.ranges[side],
+                self._feature_dim,
+            )
+            for side in SIDES
+            if self.features.describes(side)
         }
-        outcome = Outcome(
-            read=read.rows,
-            train=train.rows,
-            positives=sum(stored.positives for stored in told.parts.get("train", [])),
-            held_out=tally["encoded test"] + dropped.get(FOR_TEST, 0),
-            not_picked=dropped.get(NOT_PICKED, 0),
-            below_minimum=sum(dropped.get(reason, 0) for reason in BELOW_MINIMUM.values()),
-            unknown=sum(dropped.get(f"{side} met in test only", 0) for side in SIDES),
-            events=count_events(read.texts, label.event_weights if isinstance(label, ImplicitLabel) else ()),
-        )
-        facts = DataFacts(self.spark, self.dataset, self.raw_uri, self._output("feature_index/"))
-        return check_training(self.dataset, outcome, facts)
 
-    def _manifest(
-        self,
-        run: str,
-        read: Intake,
-        tally: Counter[str],
-        ranges: dict[str, tuple[int, int]],
-        train: Channel,
-        test: Channel,
-        nnz_per_row: float,
-        tables: dict[str, SideTable],
-        more: dict[str, Any],
-    ) -> Manifest:
-        dropped = {
-            name.removeprefix("dropped "): count
-            for name, count in sorted(tally.items())
-            if name.startswith("dropped ") and count
-        }
-        rows = Rows(
-            read=read.rows,
-            encoded=tally["encoded train"] + tally["encoded test"],
-            train=tally["encoded train"],
-            test=tally["encoded test"],
-            quarantined=sum(read.bad.values()),
-            dropped=sum(dropped.values()),
-        )
-        rows.reconcile()
-        details: dict[str, Any] = {
-            "files": read.files,
-            "negatives": {name: tally[f"negatives {name}"] for name in ("train", "test")},
-            "repeated": {"train": tally["repeated train"]},
-            **more,
-        }
-        if tables:
-            details["side_features"] = {side: f"{side}_features/" for side in tables}
-        return Manifest(
-            run=run,
-            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-            dataset=self.dataset.to_document(),
-            feature_dim=max(end for _, end in ranges.values()),
-            nnz_per_row=nnz_per_row,
-            users=ranges["user"][1],
-            items=ranges["item"][1] - ranges["item"][0],
-            ranges=ranges,
-            rows=rows,
-            train=train,
-            test=test,
-            quarantine_reasons=dict(sorted(read.bad.items())),
-            dropped_reasons=dropped,
-            seconds=round(time.monotonic() - self.started, 3),
-            details=details,
-        )
+    @property
+    def _feature_dim(self) -> int:
+        return max(end for _, end in self.ranges.values())

@@ -90,7 +90,7 @@ def short_lived_jvms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory, short_lived_jvms: None) -> Iterator[Any]:
     """One session for all tests, with the data source registered."""
-    from fmrec.encoding.session import local_session
+    from fmrec.encoding.local_spark import local_session
     from fmrec.spark_source import RecordIOProtobuf
 
     session = local_session("2", scratch=str(tmp_path_factory.mktemp("spark")))

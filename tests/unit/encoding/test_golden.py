@@ -244,7 +244,7 @@ def test_the_encoding_writes_what_it_has_always_written(
 
 
 def main() -> None:
-    from fmrec.encoding.session import local_session
+    from fmrec.encoding.local_spark import local_session
 
     spark = local_session("2")
     found = {}

@@ -35,7 +35,7 @@ JOB = """
 import sys
 from fmrec.dataset import Dataset
 from fmrec.encoding.job import encode
-from fmrec.encoding.session import local_session
+from fmrec.encoding.local_spark import local_session
 base = sys.argv[1]
 spark = local_session("2,3")
 spark.sparkContext.setLogLevel("OFF")

@@ -124,7 +124,7 @@ spec.loader.exec_module(these)
 import pyspark.cloudpickle as cloudpickle
 cloudpickle.register_pickle_by_value(these)
 from fmrec.spark_source import RecordIOProtobuf
-from fmrec.encoding.session import local_session
+from fmrec.encoding.local_spark import local_session
 spark = local_session("2,3")
 spark.dataSource.register(RecordIOProtobuf)
 spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "100")

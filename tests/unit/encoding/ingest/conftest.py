@@ -11,12 +11,12 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from fmrec.dataset import Dataset
-from fmrec.encoding.batches import Batch
 from fmrec.encoding.chunks import CHUNK, distinct_texts
-from fmrec.encoding.exchange import ROWS
-from fmrec.encoding.feature_space import NAME, NAMESPACE
+from fmrec.encoding.feature_index import NAME, NAMESPACE
 from fmrec.encoding.ingest.spark_errors import READING_SETTINGS, to_input_error
 from fmrec.encoding.intake import Intake, take_in
+from fmrec.encoding.row_types import CodedRows
+from fmrec.encoding.shuffle.messages import Kind
 from fmrec.errors import FmrecError
 
 ALL_TRAIN = {"split": {"method": "none"}}
@@ -77,13 +77,12 @@ def _rows(intake: Intake) -> list[tuple[Any, ...]]:
     for row in distinct_texts(intake.chunks).sort(CHUNK, NAMESPACE, "place").collect():
         texts.setdefault((row[CHUNK], row[NAMESPACE]), []).append(row[NAME])
     found = []
-    for row in intake.chunks.where(f"kind = {ROWS}").collect():
-        batch = Batch.from_bytes(row["data"])
+    for row in intake.chunks.where(f"kind = {int(Kind.ROWS)}").collect():
+        batch = CodedRows.from_bytes(row["data"])
         columns = zip(
-            intake.numbers.of(batch.row).tolist(), batch.user.tolist(), batch.item.tolist(),
+            intake.numbers.of(batch.position).tolist(), batch.user.tolist(), batch.item.tolist(),
             batch.value.tolist(), batch.time.tolist(),
-            batch.extra.columns.reshape(len(batch), -1).tolist() if len(batch.extra.columns) else [[]] * len(batch),
-            strict=True,
+            batch.context.tolist(), strict=True,
         )  # fmt: skip
         for number, user, item, value, time, places in columns:
             ids = texts[row[CHUNK], 0][user], texts[row[CHUNK], 1][item]

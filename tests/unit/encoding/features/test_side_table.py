@@ -12,7 +12,7 @@ from scipy import sparse
 from fmrec import recordio
 from fmrec.artifacts.manifest import Manifest
 from fmrec.artifacts.side_feature_rows import read_side_rows
-from fmrec.encoding import side_tables
+from fmrec.encoding.features import side_table
 from fmrec.model.embeddings import export
 from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.recordio import decode
@@ -119,7 +119,7 @@ def test_large_tables_meet_rows_in_buckets_and_give_the_same_bytes(
     label = {"mode": "implicit", "threshold": 3, "negatives_per_positive": 2}
     document = DOCUMENT | {"label": label}
     encode_document(document, raw, tmp_path / "small")
-    monkeypatch.setattr(side_tables, "SMALL_BYTES", 0)
+    monkeypatch.setattr(side_table, "SMALL_BYTES", 0)
     encode_document(document, raw, tmp_path / "large")
     for part in ("train/part-00000.pbr", "train/part-00001.pbr", "test/part-00000.pbr"):
         assert (tmp_path / "small" / part).read_bytes() == (tmp_path / "large" / part).read_bytes()

@@ -1,7 +1,7 @@
 """Side features: from a text of attributes or context to named values with weights.
 
-Each kind of feature turns one text into entries, (name, weight) pairs; names get columns of their own
-in the feature's namespace. What depends on the whole data (mean and deviation, quantiles) is measured
+Each kind of feature turns one text into entries, (name, weight) pairs; names get feature ids of their
+own in the feature's namespace. What depends on the whole data (mean and deviation, quantiles) is measured
 first: exactly, and as few numbers. ``usable`` says which texts a kind can't use, so that they are counted.
 """
 
@@ -15,7 +15,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that everybody k
 
 from fmrec.dataset import Feature, Source
 from fmrec.dataset.timestamps import UTC
-from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE, Keep
+from fmrec.encoding.feature_index import COUNT, NAME, NAMESPACE, Keep
 from fmrec.encoding.number_text import LARGEST_FLOAT32, to_double
 from fmrec.encoding.times import seconds_of
 
@@ -191,8 +191,8 @@ def names_of(owned: DataFrame) -> DataFrame:
     )
 
 
-def to_columns(owned: DataFrame, index: DataFrame) -> DataFrame:
-    """Replace names by columns: ``OWNER``, ``extra_columns`` and ``extra_values``, sorted by column.
+def to_feature_ids(owned: DataFrame, index: DataFrame) -> DataFrame:
+    """Replace names by feature ids: ``OWNER``, ``extra_columns`` and ``extra_values``, sorted by id.
 
     Parameters
     ----------

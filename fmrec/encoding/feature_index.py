@@ -1,9 +1,9 @@
-"""Names to columns: an index that is contiguous, reproducible and never gathered in one place.
+"""Names to feature ids: an index that is contiguous, reproducible and never gathered in one place.
 
 A name is a user's or item's id, or a value of a side feature, each in a namespace of its own. Names
 are sorted across the cluster (integers first, as numbers, then the others as texts); each sorted
 partition numbers its own names, and the driver adds how many the partitions before it hold. That is one
-number a partition and namespace, whatever the number of names.
+number per partition and namespace, whatever the number of names.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Keep = Callable[[DataFrame], DataFrame]
 def write_index(
     names: DataFrame, namespaces: list[str], uri: str, partitions: int, keep: Keep
 ) -> dict[str, tuple[int, int]]:
-    """Number all names, write the feature index and return each namespace's range of columns.
+    """Number all names, write the feature index and return each namespace's range of feature ids.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def write_index(
     labels = F.get(F.array(*[F.lit(namespace) for namespace in namespaces]), F.col(NAMESPACE))
     written = Observation()
     ordered.select(
-        _column(sizes).alias("column"), labels.alias("namespace"), F.col(NAME), F.col(COUNT)
+        _feature_id(sizes).alias("column"), labels.alias("namespace"), F.col(NAME), F.col(COUNT)
     ).observe(
         written,
         F.count("column").alias("count"),
@@ -71,7 +71,7 @@ def write_index(
         first, 0, first - 1, first * (first - 1) // 2
     ):  # fmt: skip
         raise InputError(
-            f"the feature index is not contiguous ({seen}, expected {first} columns from 0): a machine "
+            f"the feature index is not contiguous ({seen}, expected {first} feature ids from 0): a machine "
             "was lost while it was made, so encode again"
         )
     return ranges
@@ -97,8 +97,8 @@ def _sizes(ordered: DataFrame) -> Counter[tuple[int, int]]:
     return Counter({(int(row[0]), int(row[1])): int(row[2]) for row in counted})
 
 
-def _column(sizes: Counter[tuple[int, int]]) -> Column:
-    """Return a name's column: its place in its partition, after those of all partitions before."""
+def _feature_id(sizes: Counter[tuple[int, int]]) -> Column:
+    """Return a name's feature id: its place in its partition, after those of all partitions before."""
     lengths = [0] * (1 + max((partition for partition, _ in sizes), default=0))
     for (partition, _), size in sizes.items():
         lengths[partition] += size

@@ -13,9 +13,9 @@ from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec.dataset import Attributes
-from fmrec.encoding.feature_space import Keep
+from fmrec.encoding.feature_index import Keep
+from fmrec.encoding.features.kinds import OWNER, Reading
 from fmrec.encoding.rows import BROKEN, PATH, POSITION, RAW, SKIP, START, read_rows
-from fmrec.encoding.side_features import OWNER, Reading
 from fmrec.errors import InputError
 
 EXAMPLES = 3

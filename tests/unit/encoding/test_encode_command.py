@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fmrec.dataset import Dataset
-from fmrec.encoding.command import add_arguments, to_document
+from fmrec.encoding.encode_command import add_arguments, to_document
 from fmrec.errors import SettingsError
 
 

@@ -1,4 +1,4 @@
-"""Parts that tasks store themselves, unseen, and what they tell the driver, which then makes them appear.
+"""Parts that tasks store themselves, unseen, and report to the driver, which then makes them appear.
 
 Rows that went back to the JVM to be written would be copied four times on their way.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
@@ -19,8 +18,9 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
-from fmrec.encoding.by_user import Pairs
-from fmrec.encoding.exchange import STORED, TALLY, read_tally
+from fmrec.encoding.pairs import Pairs
+from fmrec.encoding.shuffle.messages import Kind
+from fmrec.encoding.tally import Tally
 from fmrec.storage.part_files import Output, PartFile, WrittenPart
 
 PAIRS_SCHEMA = pa.schema(
@@ -53,26 +53,30 @@ class StoredPart:
 
 
 @dataclass
-class Told:
-    """What tasks told: their counts, and their parts by output."""
+class TaskSummary:
+    """What tasks report: their counts, and their parts by output."""
 
-    tally: Counter[str] = field(default_factory=Counter)
+    tally: Tally = field(default_factory=Tally)
     parts: dict[str, list[StoredPart]] = field(default_factory=dict)
 
+    def of(self, output: str) -> list[StoredPart]:
+        return self.parts.get(output, [])
 
-def collect_told(packed: DataFrame) -> Told:
-    """Run the tasks and gather what they tell."""
-    told = Told()
-    for row in packed.where(F.col("kind").isin(TALLY, STORED)).select("kind", "data").collect():
-        if row[0] == TALLY:
-            told.tally.update(read_tally(row[1]))
+
+def collect_summaries(messages: DataFrame) -> TaskSummary:
+    """Run the tasks and add up what they report."""
+    summary = TaskSummary()
+    reports = messages.where(F.col("kind").isin(int(Kind.TALLY), int(Kind.STORED_PART)))
+    for kind, data in reports.select("kind", "data").collect():
+        if kind == Kind.TALLY:
+            summary.tally.add(Tally.from_json(data))
         else:
-            stored = StoredPart.from_bytes(row[1])
-            told.parts.setdefault(stored.output, []).append(stored)
-    return told
+            stored = StoredPart.from_bytes(data)
+            summary.parts.setdefault(stored.output, []).append(stored)
+    return summary
 
 
-class _Series:
+class _Part:
     """One partition's part, made when there is something to write; left by an exception, it is discarded."""
 
     suffix = ""
@@ -105,7 +109,7 @@ class _Series:
             yield StoredPart(self._name, part, self._rows, **counts)
 
 
-class RecordsSeries(_Series):
+class RecordsPart(_Part):
     """A part of records."""
 
     def __init__(self, name: str, output: Output, number: int) -> None:
@@ -122,8 +126,8 @@ class RecordsSeries(_Series):
         return self._stored(nonzeros=self._nonzeros, positives=self._positives)
 
 
-class PairsSeries(_Series):
-    """A part of pairs as Parquet, a row group a bucket."""
+class PairsPart(_Part):
+    """A part of pairs as Parquet, one row group per bucket."""
 
     def __init__(self, name: str, output: Output, number: int) -> None:
         super().__init__(name, output, number)

@@ -16,9 +16,9 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that everybody k
 
 from fmrec.dataset import Attributes, Feature, Source
 from fmrec.dataset.section import Section
-from fmrec.encoding.attributes import SideAttributes, check_features, read_attributes
+from fmrec.encoding.features.attributes import SideAttributes, check_features, read_attributes
+from fmrec.encoding.features.kinds import Measured, Reading, measure
 from fmrec.encoding.number_text import is_number
-from fmrec.encoding.side_features import Measured, Reading, measure
 from fmrec.errors import InputError
 
 LETTERS = ["0", "1", "2", "7", "10", "20", " ", "  ", "a", "B", "é", "|", ",", ".", "[", "\\", "-", "e", "\t"]

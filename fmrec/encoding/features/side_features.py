@@ -1,4 +1,4 @@
-"""A run's side features: their names for the index, and their columns for users, items and rows."""
+"""A run's side features: their names for the index, and their feature ids for users, items and rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec.dataset import Dataset, Feature
-from fmrec.encoding.attributes import (
+from fmrec.encoding.feature_index import COUNT, NAME, NAMESPACE, Keep, read_index
+from fmrec.encoding.features.attributes import (
     AttributeCounts,
     FeatureValues,
     check_features,
@@ -18,17 +19,16 @@ from fmrec.encoding.attributes import (
     read_attributes,
     warn_of_rows,
 )
-from fmrec.encoding.feature_space import COUNT, NAME, NAMESPACE, Keep, read_index
-from fmrec.encoding.rows import resolve
-from fmrec.encoding.side_features import (
+from fmrec.encoding.features.kinds import (
     OWNER,
     Measured,
     Reading,
     all_entries,
     measure,
     names_of,
-    to_columns,
+    to_feature_ids,
 )
+from fmrec.encoding.rows import resolve
 
 SIDES = ("user", "item")
 FIRST_ORDINAL = 2
@@ -162,20 +162,20 @@ class SideFeatures:
     def describes(self, side: str) -> bool:
         return side in self._sides
 
-    def rows(self, side: str, index_uri: str, trained: DataFrame | None = None) -> DataFrame:
-        """Return all features of a described side: ``column`` (bigint), ``columns`` and ``values``, the own column first.
+    def rows(self, side: str, index_uri: str, seen: DataFrame | None = None) -> DataFrame:
+        """Return all features of a described side: ``column``, ``columns`` and ``values``, the own id first.
 
         Parameters
         ----------
-        trained : DataFrame or None
-            ``column`` of all that train met: the others' own columns, which no training row has, are left
-            out. None to leave out none.
+        seen : DataFrame or None
+            ``column``, all ids that train has seen: the others' own ids, which no training row has, are
+            left out. None to leave out none.
         """
         index = read_index(self._spark, index_uri, {side: SIDES.index(side)})
         whole = index.select(F.col(NAME).alias(OWNER), "column")
         own = F.array("column"), F.array(F.lit(1.0).cast("float"))
-        if trained is not None:
-            whole = whole.join(trained.withColumn("_known", F.lit(True)), "column", "left")
+        if seen is not None:
+            whole = whole.join(seen.withColumn("_known", F.lit(True)), "column", "left")
             own = F.when(F.col("_known"), own[0]), F.when(F.col("_known"), own[1])
         whole = whole.join(self._looked_up(self._sides[side], index_uri), OWNER, "left")
         none = F.array().cast("array<bigint>"), F.array().cast("array<float>")
@@ -191,7 +191,7 @@ class SideFeatures:
         return [ordinal for owned in self._contexts for ordinal in owned.features]
 
     def of_texts(self, index_uri: str) -> DataFrame:
-        """Return what stands for each id and text of context: what ``chunks.pack_columns`` takes."""
+        """Return what stands for each id and text of context: what ``pack_code_tables`` takes."""
         ids = read_index(self._spark, index_uri, {side: ordinal for ordinal, side in enumerate(SIDES)})
         frames = [
             ids.select(
@@ -211,7 +211,7 @@ class SideFeatures:
 
     def _looked_up(self, owned: _Owned, index_uri: str) -> DataFrame:
         ordinals = {feature.name: ordinal for ordinal, feature in owned.features.items()}
-        return to_columns(owned.frame, read_index(self._spark, index_uri, ordinals))
+        return to_feature_ids(owned.frame, read_index(self._spark, index_uri, ordinals))
 
 
 def _context(at: int) -> str:

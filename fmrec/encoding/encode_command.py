@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     dataset = Dataset.from_document(document)
 
     from fmrec.encoding.job import encode
-    from fmrec.encoding.session import local_session
+    from fmrec.encoding.local_spark import local_session
 
     with tempfile.TemporaryDirectory(prefix="fmrec-") as scratch:
         spark = local_session(args.cores, args.memory, scratch)

@@ -1,0 +1,89 @@
+"""How the job cuts its work: partitions, buckets of users and of records, from what can be expected."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from pyspark.sql import SparkSession
+
+from fmrec.dataset import Dataset, ImplicitLabel, LeaveFirstN, LeaveLastN, NoSplit, RandomSplit
+from fmrec.encoding.shuffle.buckets import Buckets, balanced_buckets
+from fmrec.encoding.write_records import RecordOrder
+
+PART_BYTES = 32 << 20
+ROW_BYTES = 64
+"""A two-hot row with a label in recordIO-protobuf, about."""
+FEATURE_BYTES = 12
+"""What a side feature adds to a row, about."""
+BUCKET_ROWS = 250_000
+"""Rows that a task holds at once, about: a bucket of users, or of training rows."""
+PARTITION_ROWS = 2_000_000
+
+Range = tuple[int, int]
+"""A half-open range of feature ids."""
+
+
+@dataclass(frozen=True)
+class ShufflePlan:
+    """What buckets and partitions there are.
+
+    Parameters
+    ----------
+    rows : int
+        Interactions that can be used.
+    partitions : int
+        Of everything that is not cut by parts.
+    users : Range
+    index_uri : str
+        Where the feature index says how often each user occurs.
+    """
+
+    spark: SparkSession
+    dataset: Dataset
+    rows: int
+    partitions: int
+    users: Range
+    index_uri: str
+
+    @staticmethod
+    def partitions_of(rows: int) -> int:
+        return max(1, math.ceil(rows / PARTITION_ROWS))
+
+    def by_user(self) -> Buckets:
+        """Return buckets of users, where rows are split and labelled."""
+        return self._balanced(BUCKET_ROWS, self.partitions)
+
+    def record_order(self) -> RecordOrder:
+        """Plan the parts from what can be expected: rows, negatives, and the share held out."""
+        split, label = self.dataset.split, self.dataset.label
+        held_out = self.rows
+        if isinstance(split, LeaveFirstN | LeaveLastN):
+            held_out = min(self.rows, (self.users[1] - self.users[0]) * split.n)
+        elif isinstance(split, RandomSplit):
+            held_out = math.ceil(self.rows * split.share)
+        elif isinstance(split, NoSplit):
+            held_out = 0
+        factor, copies, weight = 1, 1, 1
+        if isinstance(label, ImplicitLabel):
+            factor, copies = 1 + label.negatives_per_positive, label.copies
+            weight = max(1, math.ceil(max(label.event_weights.values(), default=1)))
+        buckets, parts = self._cut(self.rows * factor * copies, self.dataset.parts)
+        # Parts are ranges of buckets, so finer buckets leave them as they are.
+        train = Buckets(np.arange(buckets * weight, dtype=np.int64), parts)
+        buckets, parts = self._cut(held_out * factor, None)
+        if isinstance(split, LeaveFirstN | LeaveLastN | NoSplit):
+            test = Buckets.even(self.users, buckets, parts)
+        else:
+            test = self._balanced(max(1, math.ceil(self.rows / buckets)), parts)
+        return RecordOrder(self.dataset.seed, train, test)
+
+    def _cut(self, expected: int, parts: int | None) -> tuple[int, int]:
+        """Return how many buckets and parts the expected records make."""
+        row_bytes = ROW_BYTES + FEATURE_BYTES * len(self.dataset.features)
+        parts = parts or max(1, math.ceil(expected * row_bytes / PART_BYTES))
+        return parts * max(1, math.ceil(expected / parts / BUCKET_ROWS)), parts
+
+    def _balanced(self, bucket_rows: int, partitions: int) -> Buckets:
+        return balanced_buckets(self.spark, self.index_uri, self.users, self.rows, bucket_rows, partitions)

@@ -1,0 +1,117 @@
+"""Labelled rows to stored records: each bucket's rows in the order of training or testing, encoded and written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
+
+from fmrec.encoding.features.side_table import SideTable
+from fmrec.encoding.row_types import UNKNOWN, LabelledRows, SparseRows
+from fmrec.encoding.shuffle.buckets import Buckets
+from fmrec.encoding.shuffle.hashing import hashes, units
+from fmrec.encoding.shuffle.messages import Kind, Message, each_bucket, pack_rows
+from fmrec.encoding.shuffle.spark_shuffle import shuffle
+from fmrec.encoding.stored_parts import RecordsPart
+from fmrec.recordio import encode_csr
+from fmrec.storage.part_files import Output
+
+ENCODED_ROWS = 65_536
+"""Rows that are encoded at once."""
+
+
+@dataclass(frozen=True)
+class RecordOrder:
+    """Where each record ends: training rows at random, test rows by user, in buckets after train's."""
+
+    seed: int
+    train: Buckets
+    test: Buckets
+
+    def __call__(self, rows: LabelledRows, kind: Kind) -> Iterator[Message]:
+        """Pack rows for the buckets of ``WriteRecords``."""
+        if kind == Kind.TRAIN:
+            buckets = (units(self._key(rows)) * self.train.count).astype(np.int64)
+        else:
+            buckets = self.train.count + self.test.of(rows.user)
+        return pack_rows(kind, rows, buckets)
+
+    def shuffle(self, messages: DataFrame) -> DataFrame:
+        bucket = F.col("bucket")
+        of_test = self.train.partitions + self.test.partition(bucket - self.train.count)
+        partition = F.when(bucket < self.train.count, self.train.partition(bucket)).otherwise(of_test)
+        return shuffle(messages, partition, self.train.partitions + self.test.partitions)
+
+    def part(self, partition: int) -> tuple[str, int]:
+        """Return the channel and the number of the part that a partition of ``shuffle`` becomes."""
+        if partition < self.train.partitions:
+            return "train", partition
+        return "test", partition - self.train.partitions
+
+    def sorted(self, rows: LabelledRows, channel: str) -> LabelledRows:
+        if channel == "test":
+            return rows.take(np.lexsort((rows.item, rows.sort_key, rows.user)))
+        key = self._key(rows)
+        order = np.argsort(key)
+        ordered = key[order]
+        if (ordered[1:] == ordered[:-1]).any():
+            order = np.lexsort((rows.item, rows.user, rows.sort_key, key))
+        return rows.take(order)
+
+    def _key(self, rows: LabelledRows) -> NDArray[np.uint64]:
+        return hashes(self.seed, rows.user, rows.item, rows.sort_key)
+
+
+def to_sparse(rows: LabelledRows) -> SparseRows:
+    """Return all non-zeros of rows in the order of their feature ids; unknown ids are left out."""
+    ids = np.stack([rows.user, rows.item], axis=1)
+    known = ids != UNKNOWN
+    found = ids[known]
+    sparse = SparseRows(known.sum(axis=1), found, np.ones(len(found), np.float32))
+    return sparse.hstack(rows.features).sorted() if len(rows.features.feature_ids) else sparse
+
+
+@dataclass(frozen=True)
+class WriteRecords:
+    """The stage: buckets of train or of test; what comes out is for the driver.
+
+    Parameters
+    ----------
+    tables : list of SideTable
+        Small tables of side features, which every task reads whole.
+    """
+
+    order: RecordOrder
+    outputs: dict[str, Output]
+    tables: list[SideTable]
+    feature_dim: int
+
+    def __call__(self, messages: Iterable[Message], partition: int) -> Iterator[Message]:
+        channel, number = self.order.part(partition)
+        loaded = [table.load() for table in self.tables]
+        with RecordsPart(channel, self.outputs[channel], number) as part:
+            for _, found in each_bucket(messages):
+                batches: list[LabelledRows] = []
+                for message in found:
+                    if message.is_report:
+                        yield message
+                    else:
+                        batches.append(LabelledRows.from_bytes(message.payload))
+                rows = self.order.sorted(LabelledRows.concatenate(batches), channel)
+                for chunk in rows.cut(ENCODED_ROWS):
+                    described = chunk
+                    for table in loaded:
+                        described = table.attach(described)
+                    sparse = to_sparse(described)
+                    indptr = np.concatenate(([0], np.cumsum(sparse.lengths)))
+                    labels = described.label.astype(np.float32)
+                    records = encode_csr(indptr, sparse.feature_ids, sparse.values, self.feature_dim, labels)
+                    part.write(
+                        records.data, len(chunk), len(sparse.feature_ids), int((described.label == 1).sum())
+                    )
+            for stored in part.finish():
+                yield Message(Kind.STORED_PART, 0, stored.to_bytes())

@@ -1,0 +1,362 @@
+import tracemalloc
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fmrec.dataset import Dataset
+from fmrec.encoding import split_and_label
+from fmrec.encoding.negatives import ItemRange
+from fmrec.encoding.pairs import Pairs, unpack_ids
+from fmrec.encoding.row_types import IndexedRows, LabelledRows
+from fmrec.encoding.shuffle.messages import Kind, Message
+from fmrec.encoding.split_and_label import COPY, SplitAndLabel, label_rows, split_rows
+from fmrec.encoding.stored_parts import StoredPart
+from fmrec.encoding.tally import Tally
+from fmrec.storage.part_files import open_output
+from tests.unit.encoding.stage_rows import indexed
+
+ITEMS = ItemRange(100, 112)
+SPLITS: list[dict[str, Any]] = [
+    {"method": "leave-first-n", "n": 2},
+    {"method": "leave-last-n", "n": 1},
+    {"method": "time-cut", "at": 50},
+    {"method": "random", "share": 0.4, "seed": 3},
+    {"method": "none"},
+]
+rows = st.lists(
+    st.tuples(st.integers(0, 4), st.integers(100, 111), st.integers(1, 5), st.integers(0, 99)), max_size=60
+)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Everything that a bucket becomes."""
+
+    train: LabelledRows
+    test: LabelledRows
+    seen: Pairs
+    heldout: Pairs
+    tally: Tally
+
+
+def decide(rows: IndexedRows, dataset: Dataset, items: ItemRange) -> Labelled:
+    tally = Tally()
+    split = split_rows(rows, dataset, tally)
+    found: dict[str, list[LabelledRows]] = {"train": [], "test": []}
+    for channel, labelled in label_rows(split, dataset, items, tally):
+        found[channel].append(labelled)
+    train, test = (LabelledRows.concatenate(found[channel]) for channel in ("train", "test"))
+    return Labelled(train, test, split.seen, split.heldout, tally)
+
+
+def dataset(**document: Any) -> Dataset:
+    return Dataset.from_document(document)
+
+
+def pairs(batch: IndexedRows | LabelledRows) -> list[tuple[int, int]]:
+    return list(zip(batch.user.tolist(), batch.item.tolist(), strict=True))
+
+
+@settings(deadline=None)
+@given(rows, st.sampled_from(SPLITS), st.randoms(use_true_random=False))
+def test_every_row_lands_on_one_side_whatever_order_rows_arrive_in(
+    found: list[tuple[int, int, int, int]], split: dict[str, Any], random: Any
+) -> None:
+    whole = indexed(found)
+    decided = decide(whole, dataset(split=split), ITEMS)
+    rows_of = [side.sort_key.tolist() for side in (decided.train, decided.test)]
+    assert sorted(rows_of[0] + rows_of[1]) == list(range(len(found)))
+    order = list(range(len(found)))
+    random.shuffle(order)
+    again = decide(whole.take(np.array(order, np.int64)), dataset(split=split), ITEMS)
+    assert [side.sort_key.tolist() for side in (again.train, again.test)] == rows_of
+    for found_pairs, side in ((decided.seen, decided.train), (decided.heldout, decided.test)):
+        together = list(zip(found_pairs.user, found_pairs.item, strict=True))
+        assert together == sorted(set(pairs(side)))
+
+
+@settings(deadline=None)
+@given(rows, st.sampled_from(SPLITS), st.sampled_from(["binary", "implicit"]))
+def test_rows_to_choose_hyperparameters_by_are_cut_from_training_rows_and_test_rows_are_dropped(
+    found: list[tuple[int, int, int, int]], split: dict[str, Any], mode: str
+) -> None:
+    label = {"mode": mode} if mode == "binary" else {"mode": mode, "negatives_per_positive": 0}
+    usual = decide(indexed(found), dataset(split=split, label=label), ITEMS)
+    tuning = decide(indexed(found), dataset(split=split, label=label, validation=True), ITEMS)
+
+    # As sets: an implicit weight repeats training rows.
+    assert {*tuning.train.sort_key, *tuning.test.sort_key} == {*usual.train.sort_key}
+    assert not {*tuning.train.sort_key} & {*tuning.test.sort_key}
+    assert tuning.tally.dropped["held out for test"] == len(usual.test)
+    assert not set(zip(tuning.heldout.user, tuning.heldout.item, strict=True)) - set(
+        zip(usual.seen.user, usual.seen.item, strict=True)
+    )
+
+
+@pytest.mark.parametrize("split", SPLITS, ids=lambda split: split["method"])
+def test_every_way_of_splitting_leaves_rows_to_choose_hyperparameters_by(split: dict[str, Any]) -> None:
+    found = [(user, 100 + place, 5, 10 * place) for user in range(20) for place in range(12)]
+    tuning = decide(indexed(found), dataset(split=split, validation=True), ITEMS)
+
+    assert len(tuning.test) > 0
+    assert len(tuning.train) > len(tuning.test)
+
+
+@settings(deadline=None)
+@given(rows)
+def test_leave_first_n_holds_out_each_users_first_rows(found: list[tuple[int, int, int, int]]) -> None:
+    decided = decide(indexed(found), dataset(split={"method": "leave-first-n", "n": 2}), ITEMS)
+    for user in {row[0] for row in found}:
+        mine = [at for at, row in enumerate(found) if row[0] == user]
+        assert sorted(decided.test.sort_key[decided.test.user == user].tolist()) == mine[:2]
+
+
+@settings(deadline=None)
+@given(rows)
+def test_leave_last_n_holds_out_each_users_latest_rows(found: list[tuple[int, int, int, int]]) -> None:
+    decided = decide(indexed(found), dataset(split={"method": "leave-last-n", "n": 1}), ITEMS)
+    for user in {row[0] for row in found}:
+        latest = max((row[3], at) for at, row in enumerate(found) if row[0] == user)[1]
+        assert decided.test.sort_key[decided.test.user == user].tolist() == [latest]
+
+
+def test_a_time_cut_holds_out_what_came_later() -> None:
+    decided = decide(
+        indexed([(0, 100, 5, 49), (0, 101, 5, 50), (1, 100, 5, 51)]), dataset(split=SPLITS[2]), ITEMS
+    )
+    assert decided.train.sort_key.tolist() == [0]
+    assert decided.test.sort_key.tolist() == [1, 2]
+
+
+def test_a_random_split_holds_out_about_its_share_and_keeps_pairs_together() -> None:
+    found = [(user, item, 5, 0) for user in range(200) for item in range(100, 112)] * 2
+    decided = decide(indexed(found), dataset(split=SPLITS[3]), ITEMS)
+    assert len(decided.test) / len(found) == pytest.approx(0.4, abs=0.03)
+    assert not set(pairs(decided.train)) & set(pairs(decided.test))
+
+
+def test_binary_labels_are_one_from_the_threshold_on() -> None:
+    decided = decide(
+        indexed([(0, 100, 3, 0), (0, 101, 4, 0), (0, 102, 5, 0)]), dataset(split={"method": "none"}), ITEMS
+    )
+    assert decided.train.label.tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected", "dropped"),
+    [
+        ("all", [(0, 1), (1, 2), (2, 4), (3, 3)], 0),
+        ("keep-last", [(0, 1), (1, 2), (3, 3)], 1),
+        ("sum", [(0, 5), (1, 2), (3, 3)], 1),
+    ],
+)
+def test_duplicates_are_kept_or_reduced_to_the_latest(
+    policy: str, expected: list[tuple[int, float]], dropped: int
+) -> None:
+    found = [(0, 100, 1, 9), (0, 101, 2, 0), (0, 100, 4, 1), (1, 100, 3, 0)]
+    document = dataset(label={"mode": "regression"}, split={"method": "none"}, duplicates=policy)
+    decided = decide(indexed(found), document, ITEMS)
+    assert list(zip(decided.train.sort_key.tolist(), decided.train.label.tolist(), strict=True)) == expected
+    assert decided.tally.dropped["duplicate of a later interaction"] == dropped
+
+
+implicit = {"mode": "implicit", "negatives_per_positive": 3}
+
+
+@settings(deadline=None)
+@given(rows, st.sampled_from(["uniform", "popularity"]), st.sampled_from(SPLITS))
+def test_negatives_are_items_that_the_user_never_met(
+    found: list[tuple[int, int, int, int]], sampling: str, split: dict[str, Any]
+) -> None:
+    whole = indexed(found).with_(value=np.ones(len(found)))
+    document = dataset(label=implicit | {"sampling": sampling}, split=split)
+    decided = decide(whole, document, ItemRange(100, 112, sampling == "popularity"))
+    met = set(pairs(whole))
+    in_train = set(zip(decided.seen.user.tolist(), decided.seen.item.tolist(), strict=True))
+    for side, name, known in ((decided.train, "train", in_train), (decided.test, "test", met)):
+        negative = side.label == 0
+        assert side.is_negative.tolist() == negative.tolist()
+        assert not known & set(pairs(side.take(negative)))
+        assert set(pairs(side.take(~negative))) <= met
+        assert ((side.item >= 100) & (side.item < 112)).all()
+        # Only who has met every item gets none.
+        full = {user for user in range(5) if sum(pair[0] == user for pair in known) == 12}
+        expected = sum(3 for user in side.user[~negative].tolist() if user not in full)
+        assert decided.tally.channel(name).negatives == negative.sum() == expected
+
+
+def test_what_is_held_out_is_a_negative_in_train_as_often_as_any_other_item() -> None:
+    found = [(user, 100 + at, 1, at) for user in range(500) for at in range(6)]
+    document = dataset(label=implicit, split={"method": "leave-first-n", "n": 3})
+    train = decide(indexed(found), document, ItemRange(100, 112)).train
+    counts = np.bincount(train.item[train.label == 0] - 100, minlength=12)
+    assert (counts[3:6] == 0).all(), "met in train"
+    assert counts.sum() == 500 * 3 * 3
+    assert np.abs(counts[[0, 1, 2, 6, 7, 8, 9, 10, 11]] - 500).max() < 110, "held out, or never met"
+
+
+def test_uniform_negatives_are_spread_evenly_and_popular_ones_by_popularity() -> None:
+    found = [(user, 100, 1, 0) for user in range(900)] + [(user, 101, 1, 0) for user in range(1000, 1100)]
+    counts = {}
+    for sampling in ("uniform", "popularity"):
+        document = dataset(label=implicit | {"sampling": sampling}, split={"method": "none"})
+        train = decide(indexed(found), document, ItemRange(100, 112, sampling == "popularity")).train
+        negatives = train.take((train.label == 0) & (train.user >= 1000))
+        counts[sampling] = np.bincount(negatives.item - 100, minlength=12)
+    assert counts["uniform"][1] == counts["popularity"][1] == 0
+    assert counts["popularity"][0] == 300
+    assert counts["uniform"].sum() == 300
+    assert counts["uniform"][[0, *range(2, 12)]].min() > 10
+
+
+def test_weights_repeat_training_rows_and_fractions_are_a_chance() -> None:
+    found = [(0, 100 + at % 12, 0, at) for at in range(2000)]
+    whole = indexed(found).with_(value=np.tile([0.25, 2.0, 0.0, 1.0], 500))
+    label = {"mode": "implicit", "negatives_per_positive": 0}
+    decided = decide(whole, dataset(label=label, split={"method": "none"}), ITEMS)
+    copies = np.bincount(decided.train.sort_key, minlength=2000).reshape(-1, 4)
+    assert (copies[:, 1:] == [2, 0, 1]).all()
+    assert copies[:, 0].max() == 1
+    assert copies[:, 0].mean() == pytest.approx(0.25, abs=0.06)
+    assert decided.tally.train.repeated == 500
+    assert decided.tally.dropped["met, but not picked"] == (copies == 0).sum()
+
+
+@pytest.mark.parametrize(
+    "label", [{"mode": "binary", "threshold": 4}, {"mode": "regression", "threshold": 4}]
+)
+def test_pairs_tell_who_liked_what_and_the_last_value_as_read(label: dict[str, Any]) -> None:
+    found = [(0, 100, 5, 1), (0, 101, 3, 2), (0, 102, 4, 3), (0, 102, 1, 4), (1, 103, 2, 5), (1, 104, 4, 6)]
+    decided = decide(indexed(found), dataset(label=label, split={"method": "leave-first-n", "n": 1}), ITEMS)
+    assert decided.heldout.item.tolist() == [100, 103]
+    assert decided.heldout.relevant.tolist() == [True, False]
+    assert decided.heldout.value.tolist() == [5, 2]
+    assert decided.seen.item.tolist() == [101, 102, 104]
+    assert decided.seen.relevant.tolist() == [False, True, True]
+    assert decided.seen.value.tolist() == [3, 1, 4]
+
+
+def test_under_implicit_feedback_pairs_keep_what_was_met_but_not_picked() -> None:
+    whole = indexed([(0, 100 + at, 0, at) for at in range(5)]).with_(value=np.array([1.0, 0, 2, 0, 0.5]))
+    decided = decide(whole, dataset(label=implicit, split={"method": "leave-first-n", "n": 2}), ITEMS)
+    assert decided.heldout.relevant.tolist() == [True, False]
+    assert np.isnan(decided.heldout.value).all()
+    assert decided.seen.item.tolist() == [102, 103, 104]
+    assert decided.seen.relevant.tolist() == [True, False, True]
+
+
+def test_each_copy_of_the_positives_has_negatives_and_a_place_of_its_own() -> None:
+    found = [(user, 100 + user % 3, 1, 0) for user in range(300)]
+    label = implicit | {"copies": 4}
+    decided = decide(indexed(found), dataset(label=label, split={"method": "none"}), ITEMS)
+    train = decided.train
+    positives = train.take(train.label == 1)
+    assert sorted(pairs(positives)) == sorted(4 * pairs(indexed(found)))
+    assert len(set(positives.sort_key.tolist())) == 4 * 300
+    negatives = train.take(train.label == 0)
+    assert len(negatives) == decided.tally.train.negatives == 4 * 3 * 300
+    assert decided.tally.train.encoded == 300
+    assert decided.tally.train.repeated == 3 * 300
+    of_copy = [tuple(negatives.item[negatives.sort_key // COPY == copy].tolist()) for copy in range(4)]
+    assert len(set(of_copy)) == 4
+
+
+def test_held_out_rows_are_not_copied() -> None:
+    label = implicit | {"copies": 4}
+    found = [(0, 100 + at, 1, at) for at in range(6)]
+    decided = decide(indexed(found), dataset(label=label, split={"method": "leave-first-n", "n": 2}), ITEMS)
+    assert (decided.test.label == 1).sum() == 2
+    assert (decided.test.label == 0).sum() == 6
+
+
+@settings(deadline=None, max_examples=40)
+@given(rows, st.integers(1, 40), st.sampled_from(["uniform", "popularity"]), st.integers(1, 3))
+def test_records_are_the_same_however_few_are_made_at_once(
+    found: list[tuple[int, int, int, int]], records: int, sampling: str, copies: int
+) -> None:
+    weights = np.array([row[2] / 2 for row in found])
+    label = implicit | {"sampling": sampling, "copies": copies}
+    document = dataset(label=label, split=SPLITS[3])
+    items = ItemRange(100, 112, sampling == "popularity")
+    whole = decide(indexed(found).with_(value=weights), document, items)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(split_and_label, "CHUNK_RECORDS", records)
+        cut = decide(indexed(found).with_(value=weights), document, items)
+    assert cut.tally == whole.tally
+
+    def records_of(rows: LabelledRows) -> list[tuple[Any, ...]]:
+        return sorted(zip(*(part.tolist() for part in (rows.sort_key, rows.user, rows.item, rows.label)), strict=True))  # fmt: skip
+
+    for channel in ("train", "test"):
+        assert records_of(getattr(cut, channel)) == records_of(getattr(whole, channel))
+
+
+@pytest.mark.parametrize(
+    ("negatives", "weight", "copies"), [(1000, 1, 1), (4, 1000, 1), (10, 10, 100), (0, 1000, 10)]
+)
+def test_memory_is_bounded_however_many_records_a_row_makes(
+    negatives: int, weight: float, copies: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(split_and_label, "CHUNK_RECORDS", 20_000)
+    found = [(user, 100 + user % 5, 1, 0) for user in range(500)]
+    label = {"mode": "implicit", "negatives_per_positive": negatives, "copies": copies}
+    document = dataset(label=label, split={"method": "none"})
+    tally = Tally()
+    split = split_rows(indexed(found).with_(value=np.full(500, float(weight))), document, tally)
+    tracemalloc.start()
+    count = sum(len(rows) for _, rows in label_rows(split, document, ItemRange(100, 5000), tally))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count == tally.train.records == 500 * int(weight) * copies * (1 + negatives) >= 500_000
+    assert peak < 20_000 * 200
+
+
+class Kept:
+    """A route that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[Kind, LabelledRows]] = []
+
+    def __call__(self, rows: LabelledRows, kind: Kind) -> Iterator[Message]:
+        self.rows.append((kind, rows))
+        yield Message(kind, 0, rows.to_bytes())
+
+
+def test_the_stage_stores_pairs_passes_reports_on_and_says_what_train_has_seen(tmp_path: Path) -> None:
+    outputs = {
+        name: open_output(str(tmp_path / name), overwrite=True, suffix=".parquet")
+        for name in ("seen", "heldout")
+    }
+    stage = SplitAndLabel(
+        dataset(split={"method": "leave-last-n", "n": 1}), ITEMS, outputs["seen"], outputs["heldout"], Kept(), True
+    )  # fmt: skip
+    report = Message.of_tally(Tally())
+    buckets = [[(0, 100, 5, 1), (0, 101, 3, 2)], [(1, 100, 4, 1), (1, 102, 1, 9), (1, 103, 5, 5)]]
+    messages = [report] + [
+        Message(Kind.ROWS, at, indexed(rows).to_bytes()) for at, rows in enumerate(buckets)
+    ]
+    found = list(stage(messages, 7))
+    assert found[0] == report
+    seen = [unpack_ids(message.payload) for message in found if message.kind == Kind.SEEN_IDS]
+    assert [ids["user"].tolist() for ids in seen] == [[0], [1]]
+    assert [ids["item"].tolist() for ids in seen] == [[100], [100, 103]]
+    assert [message.bucket for message in found if message.kind == Kind.SEEN_IDS] == [0, 1]
+    stored = [StoredPart.from_bytes(message.payload) for message in found if message.kind == Kind.STORED_PART]
+    assert [(part.output, part.part.name, part.rows) for part in stored] == [
+        ("seen", "part-00007.parquet", 3), ("heldout", "part-00007.parquet", 2),
+    ]  # fmt: skip
+    tally = Tally.from_json(found[-1].payload)
+    assert (tally.train.encoded, tally.test.encoded) == (3, 2)
+    for part in stored:
+        outputs[part.output].commit([part.part], overwrite=True)
+    table = pq.read_table(tmp_path / "heldout/part-00007.parquet")
+    assert table.to_pydict() == {
+        "user_column": [0, 1], "item_column": [101, 102], "value": [3, 1], "relevant": [False, False],
+    }  # fmt: skip
