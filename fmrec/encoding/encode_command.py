@@ -44,11 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "user, item, rating, timestamp, event, or any other word for a column to leave alone",
     )
     parser.add_argument("--label", choices=("binary", "regression", "implicit"), help="default binary")
-    parser.add_argument("--threshold", type=float, help="least rating that counts as positive, default 4")
-    parser.add_argument("--negatives", type=int, metavar="N", help="implicit: sampled negatives a positive")
+    parser.add_argument("--threshold", type=float, help="minimum rating that counts as positive, default 4")
+    parser.add_argument("--negatives", type=int, metavar="N", help="implicit: sampled negatives per positive")
     parser.add_argument("--split", metavar="METHOD[:VALUE]", help="leave-first-n:10 (default), leave-last-n:1, time-cut:2025-01-31, random:0.1 or none")  # fmt: skip
     parser.add_argument("--seed", type=int, help="decides the order of training rows, default 0")
-    parser.add_argument("--parts", type=int, help="training parts to write, default one a 32 MiB")
+    parser.add_argument("--parts", type=int, help="training parts to write, default one per 32 MiB")
     parser.add_argument("--run", help="name of the run in the manifest, default made up")
     parser.add_argument("--cores", default="*", help="cores to use, default all")
     parser.add_argument("--memory", default="2g", help="Java heap, e.g. 4g; more is seldom needed")

@@ -1,4 +1,4 @@
-"""Coded rows to indexed rows: the codes of a chunk's texts are replaced by what the feature index gives them."""
+"""Coded rows to indexed rows: the codes of a chunk's texts are replaced by feature ids."""
 
 from __future__ import annotations
 

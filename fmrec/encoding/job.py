@@ -50,7 +50,7 @@ OUTPUTS = {"seen": PARQUET, "heldout": PARQUET, "train": SUFFIX, "test": SUFFIX}
 """What tasks store, in folders of these names, and how the parts' names end."""
 PIECES_PER_CORE = 4
 Progress = Callable[[str, int | None], None]
-"""Told about each step that begins, and the number of rows that it works on, once known."""
+"""Called with each step that begins, and the number of rows that it works on, once known."""
 SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     # Compressing cached columns costs more time than reading their bytes back from disk.
@@ -91,7 +91,7 @@ def encode(
     Raises
     ------
     InputError
-        The data can't be used: nothing there, a column missing, too many bad rows.
+        The data can't be used: nothing there, a field missing, too many bad rows, nothing to learn from.
     FormatError
         The counts don't add up.
     """

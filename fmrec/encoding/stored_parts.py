@@ -169,7 +169,7 @@ class _Stream(io.RawIOBase):
 
 
 def store_no_pairs(output: Output) -> WrittenPart:
-    """Store a part without pairs: a reader finds its columns there, when nothing else was stored."""
+    """Store a part without pairs: a reader finds the schema there, when nothing else was stored."""
     part = output.open(f"part-00000{output.suffix}")
     pq.write_table(PAIRS_SCHEMA.empty_table(), pa.PythonFile(_Stream(part), mode="w"))
     return part.finish()

@@ -34,7 +34,7 @@ class Facts(Protocol):
     def most_interactions_of_a_user(self) -> int: ...
 
     def values(self) -> tuple[float, float] | None:
-        """Return the least and the largest value."""
+        """Return the minimum and the maximum."""
 
     def times(self) -> tuple[float, float] | None:
         """Return the first and the last time, in seconds since 1970."""

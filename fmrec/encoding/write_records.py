@@ -1,4 +1,4 @@
-"""Labelled rows to stored records: each bucket's rows in the order of training or testing, encoded and written."""
+"""Labelled rows to stored records: each bucket's rows in the order of train or test, encoded and written."""
 
 from __future__ import annotations
 

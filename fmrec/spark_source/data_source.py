@@ -86,7 +86,7 @@ class EncodedRecords:
 
 @dataclass(frozen=True)
 class SparseRecords:
-    """Encodes one sparse record a row."""
+    """Encodes one sparse record per row."""
 
     columns: SparseColumns
     feature_dim: int

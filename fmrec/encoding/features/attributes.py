@@ -174,7 +174,8 @@ def check_features(values: Mapping[str, tuple[Reading, FeatureValues]]) -> list[
         if not found.usable:
             owners = {"user": "users", "item": "items"}.get(feature.of, "interactions")
             reason = (
-                f"none of the {found.unusable} values of {feature.column!r} is {reading.expected} (there are {examples})"
+                f"none of the {found.unusable} values of {feature.column!r} is {reading.expected} "
+                f"(there are {examples})"
                 if found.unusable
                 else f"{feature.column!r} is empty for all of the {found.missing} {owners}"
             )

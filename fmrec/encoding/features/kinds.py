@@ -171,7 +171,7 @@ def measure(
 
 
 def all_entries(entries: Mapping[int, Column]) -> Column:
-    """Return the entries of several features, by the ordinals of their namespaces, as ``ENTRIES`` has them."""
+    """Return the entries of several features, by the ordinals of their namespaces, as in ``ENTRIES``."""
 
     def placed(ordinal: int, found: Column) -> Column:
         return F.transform(

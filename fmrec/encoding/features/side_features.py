@@ -36,7 +36,7 @@ FIRST_ORDINAL = 2
 
 
 def context_fields(dataset: Dataset) -> dict[str, str]:
-    """Return the interactions' columns that features are made of, by the names they get here."""
+    """Return the interactions' fields that features are made of, by the names they get here."""
     return {
         _context(at): feature.column
         for at, feature in enumerate(dataset.features)
@@ -63,7 +63,7 @@ def context_texts(dataset: Dataset) -> dict[int, Column]:
 
 @dataclass(frozen=True)
 class _Owned:
-    """Features' entries by what owns them, a user, an item, or a text of context: ``OWNER`` and ``ENTRIES``."""
+    """Entries by what owns them, a user, an item, or a text of context: ``OWNER`` and ``ENTRIES``."""
 
     features: dict[int, Feature]
     """By the ordinals of their namespaces."""
