@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from fmrec.artifacts import layout
 from fmrec.errors import FmrecError, ServiceError
 from fmrec.execution.state_machine import follow, start
 from fmrec.instances.plan import plan
@@ -22,7 +23,7 @@ from fmrec.verification.evidence import Evidence
 from fmrec.verification.verdicts import Outcome, judge, now
 
 Tell = Callable[[str], None]
-RATINGS_KEY = "raw/interactions/ratings.csv"
+RATINGS_KEY = layout.DEFAULT_INTERACTIONS + "ratings.csv"
 MOVIELENS = {"rows": 100_000, "users": 943, "items": 1_682}
 PROBE_TRAININGS = 4
 """Small training jobs that probes start at most."""

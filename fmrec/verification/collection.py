@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fmrec.artifacts import layout
 from fmrec.artifacts.embedded_run import open_run
 from fmrec.artifacts.manifest import Manifest
 from fmrec.errors import FormatError
@@ -36,19 +37,24 @@ NAMESPACES = {"training": "/aws/sagemaker/TrainingJobs", "transform": "/aws/sage
 PUBLISH = "Publish the recommendations"
 """The state that starts a function for each part of the users; MovieLens 100k has one part."""
 FACTORS = "arg:v"
+RECOMMEND = "recommend"
 
 
 def collect(deployment: Deployment, evidence: Evidence) -> None:
     """Read the reports of the runs and put their jobs and figures into the evidence."""
-    for task, run in deployment.runs.items():
-        report = json.loads(object_store.read_bytes(f"{deployment.data}/runs/{run}/report.json"))
+    for task in deployment.runs:
+        report = json.loads(object_store.read_bytes(deployment.of_run(task, layout.RUNS, layout.REPORT)))
         evidence.reports[task] = report
-        evidence.jobs += _jobs(deployment, task, run, report)
+        evidence.jobs += _jobs(deployment, task, report)
 
 
-def _jobs(deployment: Deployment, task: str, run: str, report: dict[str, Any]) -> list[Job]:
-    record = json.loads(object_store.read_bytes(f"{deployment.data}/evaluations/{run}/model.json"))
-    manifest = Manifest.from_json(object_store.read_bytes(f"{deployment.data}/encoded/{run}/manifest.json"))
+def _jobs(deployment: Deployment, task: str, report: dict[str, Any]) -> list[Job]:
+    record = json.loads(
+        object_store.read_bytes(deployment.of_run(task, layout.EVALUATIONS, layout.MODEL_RECORD))
+    )
+    manifest = Manifest.from_json(
+        object_store.read_bytes(deployment.of_run(task, layout.ENCODED, layout.MANIFEST))
+    )
     planned = plan(manifest, record["hyperparameters"], record["serving"], Policy(), task=task)
     spent = run_report.spent(report["chosen"], report["jobs"])["steps"]
     types = {offer.name: offer for offer in catalogue()}
@@ -143,15 +149,14 @@ def artifact_storage(deployment: Deployment, evidence: Evidence) -> str:
 
 def neighbour_order(deployment: Deployment, _evidence: Evidence) -> str:
     """How k-NN's output of the first queries is ordered, and whether its best is the exact best."""
-    run = deployment.runs["recommend"]
-    folder = f"{deployment.data}/neighbours/{run}/"
+    folder = deployment.of_run(RECOMMEND, layout.NEIGHBOURS)
     part = sorted(entry.uri for entry in object_store.list_objects(folder))[0]
     text = object_store.read_bytes(part).decode()
     lines = [json.loads(line) for line in text.splitlines() if line.strip()][:100]
     ascending = all(line["distances"] == sorted(line["distances"]) for line in lines)
     embedded = open_run(
-        f"{deployment.data}/encoded/{run}/manifest.json",
-        f"{deployment.data}/embeddings/{run}/embeddings.json",
+        deployment.of_run(RECOMMEND, layout.ENCODED, layout.MANIFEST),
+        deployment.of_run(RECOMMEND, layout.EMBEDDINGS, layout.EMBEDDINGS_DOCUMENT),
     )
     queries = embedded.query_vectors(embedded.query_part(0))[: len(lines)]
     items = embedded.item_vectors()

@@ -49,6 +49,10 @@ class Deployment:
         """URI of the data bucket."""
         return f"s3://{self.outputs['DataBucket']}"
 
+    def of_run(self, task: str, prefix: str, name: str = "") -> str:
+        """URI of what a task's run left under a prefix of `fmrec.artifacts.layout`."""
+        return f"{self.data}/{prefix}{self.runs[task]}/{name}"
+
     def client(self, service: str) -> Any:
         return self.session.client(service)
 

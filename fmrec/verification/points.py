@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from fmrec.artifacts import layout
 from fmrec.instances.quota_increases import parse_refusal
 from fmrec.verification.evidence import Evidence, Verdict, not_settled, settle
 
@@ -146,9 +147,9 @@ POINTS: tuple[Point, ...] = (
     Point("fm-transform-seconds", "Batch transform with FM is billed as long as estimated", "within a factor of 2", f"{INSTANCES}, Cost: FM transform", _seconds("predict-rating", "fm_transform")),
     Point("glue-seconds", "The Glue run takes as long as estimated", "within a factor of 2", f"{INSTANCES}, Cost: Glue", _seconds("recommend", "encoding")),
     Point("publishing-rate", "One function exports and publishes as many users a second as estimated", "at least the estimate", f"{INSTANCES}, Cost: Lambda", _publishing_rate),
-    Point("fm-artifact", "The FM artifact's parameters are row_sparse arrays that the reader takes", "row_sparse", "docs/contracts.md, models/", _equals("artifact_storage", "row_sparse", "the factors are stored as {}")),
-    Point("knn-order", "k-NN's distances ascend and the best match is last", "ascending, last item = highest inner product", "docs/contracts.md, neighbours/", _equals("neighbour_order", "ascending, best last", "{}")),
-    Point("transform-blank-lines", "Batch transform's output of JSON lines has no blank lines", "none", "docs/contracts.md, scores/", _equals("blank_lines", 0, "{} blank lines")),
+    Point("fm-artifact", "The FM artifact's parameters are row_sparse arrays that the reader takes", "row_sparse", f"docs/contracts.md, {layout.MODELS}", _equals("artifact_storage", "row_sparse", "the factors are stored as {}")),
+    Point("knn-order", "k-NN's distances ascend and the best match is last", "ascending, last item = highest inner product", f"docs/contracts.md, {layout.NEIGHBOURS}", _equals("neighbour_order", "ascending, best last", "{}")),
+    Point("transform-blank-lines", "Batch transform's output of JSON lines has no blank lines", "none", f"docs/contracts.md, {layout.SCORES}", _equals("blank_lines", 0, "{} blank lines")),
     Point("refusal-error", "A quota refusal reaches the workflow under the name that it catches", "SageMaker.ResourceLimitExceededException", "docs/workflow.md, How a run fails", _refusal_error),
     Point("refusal-text", "A quota refusal's text names the quota as Service Quotas spells it", "the quota's name is read from the text", f"{INSTANCES}, Reading the account", _refusal_text),
     Point("sdk-error", "An SDK integration's unmodelled error has the service's base class", "SageMaker.SageMakerException", "docs/workflow.md, How a run fails", _equals("sdk_error", "SageMaker.SageMakerException", "the error is {}")),

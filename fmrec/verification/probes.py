@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fmrec.artifacts import layout
 from fmrec.errors import FmrecError, InputError
 from fmrec.instances import account
 from fmrec.instances.catalogue import catalogue
@@ -25,6 +26,7 @@ from fmrec.verification.evidence import Answer, Evidence
 Probe = Callable[[Deployment, Evidence], Any]
 NEWER_FAMILIES = ("ml.m7i.large", "ml.m6i.large")
 JOB_MINUTES = 20
+RATING = "predict-rating"
 JSONLINES = "application/jsonlines"
 NOT_RUN = "States.Runtime"
 """TestState's error for a state that it can't run."""
@@ -152,23 +154,17 @@ def transform_price(deployment: Deployment, _evidence: Evidence) -> float | None
 
 def blank_lines(deployment: Deployment, _evidence: Evidence) -> int:
     """Blank lines in what batch transform wrote for the held-out pairs."""
-    folder = f"{deployment.data}/scores/{deployment.runs['predict-rating']}/"
+    folder = deployment.of_run(RATING, layout.SCORES)
     found = 0
     for stored in object_store.list_objects(folder):
         found += sum(not line.strip() for line in object_store.read_bytes(stored.uri).splitlines())
     return found
 
 
-def jsonlines(deployment: Deployment, evidence: Evidence) -> bool:
+def jsonlines(deployment: Deployment, _evidence: Evidence) -> bool:
     """Whether the FM endpoint answers two lines of JSON with two lines."""
-    width = (
-        evidence.reports["predict-rating"]["decision"]
-        and json.loads(
-            object_store.read_bytes(
-                f"{deployment.data}/encoded/{deployment.runs['predict-rating']}/manifest.json"
-            )
-        )["feature_dim"]
-    )
+    manifest = json.loads(object_store.read_bytes(deployment.of_run(RATING, layout.ENCODED, layout.MANIFEST)))
+    width = manifest["feature_dim"]
     line = json.dumps({"data": {"features": {"keys": [0], "shape": [width], "values": [1]}}})
     answer = deployment.client("sagemaker-runtime").invoke_endpoint(
         EndpointName=deployment.outputs["FmEndpointName"],
@@ -223,7 +219,7 @@ def _small_training(
         "RoleArn": job["RoleArn"],
         "InputDataConfig": [{**source, "ChannelName": "train"}],
         "OutputDataConfig": {
-            "S3OutputPath": f"{deployment.data}/models/",
+            "S3OutputPath": f"{deployment.data}/{layout.MODELS}",
             **(
                 {"KmsKeyId": job["OutputDataConfig"]["KmsKeyId"]}
                 if job["OutputDataConfig"].get("KmsKeyId")
