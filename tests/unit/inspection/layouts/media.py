@@ -358,7 +358,6 @@ LAYOUTS = (
             "split": TIMED,
         },
         read_firehose,
-        encoded=False,
     ),
     Layout(
         "Parquet by pandas",
@@ -387,6 +386,5 @@ LAYOUTS = (
             "split": TIMED,
         },
         read_utf16,
-        encoded=False,
     ),
 )  # fmt: skip
