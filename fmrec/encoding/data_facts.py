@@ -9,10 +9,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec.dataset import Dataset
-from fmrec.encoding.checks import GOOD, STATE, check_rows
-from fmrec.encoding.chunks import EVENTS
 from fmrec.encoding.feature_index import COUNT, NAME, NAMESPACE
-from fmrec.encoding.rows import open_rows, resolve
+from fmrec.encoding.ingest.chunks import EVENTS
+from fmrec.encoding.ingest.source_rows import open_rows, resolve
+from fmrec.encoding.ingest.validation import GOOD, STATE, check_rows
 
 FREQUENT_EVENTS = 10
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
-from fmrec.encoding.chunks import CHUNK, PLACE
 from fmrec.encoding.feature_index import NAME, NAMESPACE
+from fmrec.encoding.ingest.chunks import CHUNK, PLACE
 from fmrec.encoding.row_numbers import RowNumbers
 from fmrec.encoding.row_types import UNKNOWN, CodedRows, CodeTable, IndexedRows, SparseRows
 from fmrec.encoding.shuffle.buckets import Buckets

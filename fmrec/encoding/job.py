@@ -27,8 +27,8 @@ from fmrec.encoding.encode_ids import EncodeIds, encode_ids, pack_code_tables
 from fmrec.encoding.feature_index import COUNT, NAME, NAMESPACE, Keep, write_index
 from fmrec.encoding.features.side_features import SIDES, SideFeatures
 from fmrec.encoding.features.side_table import SideTable, pack_lookup, seen_ids, write_side_table
+from fmrec.encoding.ingest.read_interactions import Intake, take_in
 from fmrec.encoding.ingest.spark_errors import READING_SETTINGS, to_input_error
-from fmrec.encoding.intake import Intake, take_in
 from fmrec.encoding.negatives import ItemRange
 from fmrec.encoding.run_manifest import manifest_of, outcome_of
 from fmrec.encoding.shuffle.buckets import Buckets, Route, SideRoute

@@ -7,7 +7,7 @@ from typing import Any
 
 from fmrec.artifacts.manifest import Channel, Manifest, Rows
 from fmrec.dataset import BinaryLabel, Dataset, ImplicitLabel
-from fmrec.encoding.intake import Intake
+from fmrec.encoding.ingest.read_interactions import Intake
 from fmrec.encoding.stored_parts import TaskSummary
 from fmrec.encoding.tally import Dropped
 from fmrec.encoding.training_check import Outcome

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that everybody k
 from fmrec.dataset import Attributes
 from fmrec.encoding.feature_index import Keep
 from fmrec.encoding.features.kinds import OWNER, Reading
-from fmrec.encoding.rows import BROKEN, PATH, POSITION, RAW, SKIP, START, read_rows
+from fmrec.encoding.ingest.source_rows import BROKEN, PATH, POSITION, RAW, SKIP, START, read_rows
 from fmrec.errors import InputError
 
 EXAMPLES = 3

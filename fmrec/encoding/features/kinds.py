@@ -16,8 +16,8 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that everybody k
 from fmrec.dataset import Feature, Source
 from fmrec.dataset.timestamps import UTC
 from fmrec.encoding.feature_index import COUNT, NAME, NAMESPACE, Keep
-from fmrec.encoding.number_text import LARGEST_FLOAT32, to_double
-from fmrec.encoding.times import seconds_of
+from fmrec.encoding.ingest.number_text import LARGEST_FLOAT32, to_double
+from fmrec.encoding.ingest.timestamps import seconds_of
 
 ENTRY = "array<struct<name: string, weight: float>>"
 OWNER, ENTRIES = "_owner", "_entries"

@@ -28,7 +28,7 @@ from fmrec.encoding.features.kinds import (
     names_of,
     to_feature_ids,
 )
-from fmrec.encoding.rows import resolve
+from fmrec.encoding.ingest.source_rows import resolve
 
 SIDES = ("user", "item")
 FIRST_ORDINAL = 2

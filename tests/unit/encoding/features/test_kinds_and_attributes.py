@@ -18,7 +18,7 @@ from fmrec.dataset import Attributes, Feature, Source
 from fmrec.dataset.section import Section
 from fmrec.encoding.features.attributes import SideAttributes, check_features, read_attributes
 from fmrec.encoding.features.kinds import Measured, Reading, measure
-from fmrec.encoding.number_text import is_number
+from fmrec.encoding.ingest.number_text import is_number
 from fmrec.errors import InputError
 
 LETTERS = ["0", "1", "2", "7", "10", "20", " ", "  ", "a", "B", "é", "|", ",", ".", "[", "\\", "-", "e", "\t"]

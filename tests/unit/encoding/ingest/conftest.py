@@ -11,10 +11,10 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from fmrec.dataset import Dataset
-from fmrec.encoding.chunks import CHUNK, distinct_texts
 from fmrec.encoding.feature_index import NAME, NAMESPACE
+from fmrec.encoding.ingest.chunks import CHUNK, distinct_texts
+from fmrec.encoding.ingest.read_interactions import Intake, take_in
 from fmrec.encoding.ingest.spark_errors import READING_SETTINGS, to_input_error
-from fmrec.encoding.intake import Intake, take_in
 from fmrec.encoding.row_types import CodedRows
 from fmrec.encoding.shuffle.messages import Kind
 from fmrec.errors import FmrecError

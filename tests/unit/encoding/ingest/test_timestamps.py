@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
-from fmrec.encoding.times import seconds_of
+from fmrec.encoding.ingest.timestamps import seconds_of
 
 Read = Callable[..., list[float | None]]
 

@@ -14,8 +14,10 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec.dataset import Dataset, ImplicitLabel
-from fmrec.encoding.checks import GOOD, NO_ROW, NOT_RATED, STATE, Problem, check_rows, number_problems
-from fmrec.encoding.chunks import (
+from fmrec.encoding.feature_index import Keep
+from fmrec.encoding.features.side_features import SIDES, context_field, context_fields, context_texts
+from fmrec.encoding.ingest import advice
+from fmrec.encoding.ingest.chunks import (
     EVENTS,
     UNDECIDED,
     PieceCount,
@@ -25,13 +27,9 @@ from fmrec.encoding.chunks import (
     piece_counts,
     to_chunks,
 )
-from fmrec.encoding.feature_index import Keep
-from fmrec.encoding.features.side_features import SIDES, context_field, context_fields, context_texts
-from fmrec.encoding.ingest import advice
 from fmrec.encoding.ingest.encodings import undecoded_reason
-from fmrec.encoding.plain import PlainLines
-from fmrec.encoding.row_numbers import RowNumbers
-from fmrec.encoding.rows import (
+from fmrec.encoding.ingest.fast_csv import PlainLines
+from fmrec.encoding.ingest.source_rows import (
     FILE,
     LINE,
     PATH,
@@ -44,6 +42,16 @@ from fmrec.encoding.rows import (
     open_rows,
     resolve,
 )
+from fmrec.encoding.ingest.validation import (
+    GOOD,
+    NO_ROW,
+    NOT_RATED,
+    STATE,
+    Problem,
+    check_rows,
+    number_problems,
+)
+from fmrec.encoding.row_numbers import RowNumbers
 from fmrec.errors import InputError
 from fmrec.storage import object_store
 

@@ -8,7 +8,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec.dataset.timestamps import UNITS, UTC, ZONE_LETTERS, letters
-from fmrec.encoding.number_text import to_double
+from fmrec.encoding.ingest.number_text import to_double
 
 _DATED = r"^[+-]?\d{4,6}(?:-.*)?$"
 """ISO 8601 times that begin with a year: Spark takes a time of day for one of today."""

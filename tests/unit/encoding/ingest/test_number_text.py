@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
-from fmrec.encoding.number_text import is_number, to_double, to_doubles
+from fmrec.encoding.ingest.number_text import is_number, to_double, to_doubles
 
 NUMBERS = [
     "7",

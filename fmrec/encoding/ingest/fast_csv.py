@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from fmrec.dataset import Dataset, ImplicitLabel
 from fmrec.dataset.sources import ROLES
 from fmrec.dataset.timestamps import UNITS
-from fmrec.encoding.checks import GOOD, NO_ROW, NOT_RATED, STATE, epoch, not_rated_numbers
-from fmrec.encoding.chunks import UNDECIDED
+from fmrec.encoding.ingest.chunks import UNDECIDED
 from fmrec.encoding.ingest.delimited import Mask, buffers, counted
 from fmrec.encoding.ingest.encodings import UNDECODED, UTF8
 from fmrec.encoding.ingest.layouts import Layout, Layouts
 from fmrec.encoding.ingest.line_fields import SplitLines, by_layout, in_places
-from fmrec.encoding.number_text import LARGEST_FLOAT32, to_doubles
-from fmrec.encoding.rows import FILE, LINE, POSITION, RAW, START
+from fmrec.encoding.ingest.number_text import LARGEST_FLOAT32, to_doubles
+from fmrec.encoding.ingest.source_rows import FILE, LINE, POSITION, RAW, START
+from fmrec.encoding.ingest.validation import GOOD, NO_ROW, NOT_RATED, STATE, epoch, not_rated_numbers
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fmrec.dataset import Dataset
-from fmrec.encoding.checks import GOOD, NO_ROW, STATE
-from fmrec.encoding.chunks import UNDECIDED
+from fmrec.encoding.ingest.chunks import UNDECIDED
 from fmrec.encoding.ingest.delimited import Marks
+from fmrec.encoding.ingest.fast_csv import PlainLines
 from fmrec.encoding.ingest.layouts import Layout, Layouts
-from fmrec.encoding.plain import PlainLines
-from fmrec.encoding.rows import FILE, LINE, POSITION, RAW, START
+from fmrec.encoding.ingest.source_rows import FILE, LINE, POSITION, RAW, START
+from fmrec.encoding.ingest.validation import GOOD, NO_ROW, STATE
 from fmrec.encoding.shuffle.packed_arrays import pack, unpack
 from fmrec.encoding.shuffle.sorting import in_order
 

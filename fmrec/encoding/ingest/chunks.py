@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
-from fmrec.encoding.checks import GOOD, STATE
 from fmrec.encoding.feature_index import COUNT, NAME, NAMESPACE
+from fmrec.encoding.ingest.source_rows import FILE, LINE, PATH, POSITION, RAW, START
+from fmrec.encoding.ingest.validation import GOOD, STATE
 from fmrec.encoding.row_types import UNKNOWN, CodedRows
-from fmrec.encoding.rows import FILE, LINE, PATH, POSITION, RAW, START
 from fmrec.encoding.shuffle.messages import MESSAGE_ROWS, Kind
 
 CHUNK_ROWS = 1_000_000

@@ -14,9 +14,9 @@ from fmrec.encoding.ingest.delimited import REASONS
 from fmrec.encoding.ingest.encodings import undecoded_reason
 from fmrec.encoding.ingest.json_lines import NOT_AN_OBJECT
 from fmrec.encoding.ingest.line_fields import WRONG_NUMBER
-from fmrec.encoding.number_text import LARGEST_FLOAT32, is_infinite, is_number, to_double
-from fmrec.encoding.rows import BROKEN, FILE, POSITION, RAW, SKIP, START
-from fmrec.encoding.times import seconds_of
+from fmrec.encoding.ingest.number_text import LARGEST_FLOAT32, is_infinite, is_number, to_double
+from fmrec.encoding.ingest.source_rows import BROKEN, FILE, POSITION, RAW, SKIP, START
+from fmrec.encoding.ingest.timestamps import seconds_of
 
 STATE = "_state"
 """What the row is: ``GOOD``, ``NO_ROW``, ``NOT_RATED``, or the number of its problem."""
@@ -38,7 +38,7 @@ def check_rows(rows: DataFrame, dataset: Dataset, context: Iterable[str]) -> Dat
     Parameters
     ----------
     rows : DataFrame
-        As ``fmrec.encoding.rows.read_rows`` returns them, with a text column a role.
+        As ``fmrec.encoding.ingest.source_rows.read_rows`` returns them, with a text column a role.
     context : iterable of str
         Text columns to keep as they are.
 
