@@ -60,7 +60,7 @@ class StateSaver:
         """Begin to save; call it when the emulator has loaded what was saved before."""
         logging.getLogger("persistence").setLevel(logging.WARNING)  # a line each time would bury the others
         _fail_lost_runs()
-        self._touch()
+        self._touch(datetime.now(UTC))
         self._thread.start()
 
     def close(self) -> None:
@@ -88,20 +88,24 @@ class StateSaver:
         while not self._closing.is_set():
             self._wake.wait()
             self._wake.clear()
+            began, complete = datetime.now(UTC), True
             running = _executions_run()
             for key, getter in self._getters().items():
                 if self._closing.is_set():
                     return
                 if time.monotonic() >= self._watched.get(key, _Watched()).due:
-                    self._check(key, getter)
+                    complete &= self._check(key, getter)
                 else:
+                    complete = False
                     self._wake.set()
-            self._touch()
+            if complete:
+                self._touch(began)
             if running:  # they change state without a request
                 self._wake.set()
             self._closing.wait(_SWEEP_SECONDS)
 
-    def _check(self, key: str, getter: Callable[[], Any]) -> None:
+    def _check(self, key: str, getter: Callable[[], Any]) -> bool:
+        """Write a service's state if it has changed; return whether it could be read."""
         began = time.monotonic()
         with self._lock:
             watched = self._watched.setdefault(key, _Watched())
@@ -110,19 +114,21 @@ class StateSaver:
                 fingerprint = hash(json.dumps(state, default=self._short))
             except RuntimeError:  # changed while it was read: it is looked at again at once
                 self._wake.set()
-                return
+                return False
             if fingerprint != watched.fingerprint and state is not None:
                 self._save(key, state)
                 watched.fingerprint = fingerprint
             now = time.monotonic()
             watched.due = now + _SHARE * (now - began)
+        return True
 
     def _short(self, value: Any) -> Any:
         """For the fingerprint, bytes stand for themselves by their hash, which Python keeps with them."""
         return hash(value) if isinstance(value, bytes) else self._as_json(value)
 
-    def _touch(self) -> None:
-        self._marker.write_text(datetime.now(UTC).isoformat(timespec="milliseconds"))
+    def _touch(self, saved: datetime) -> None:
+        """Say until when every change is on disk."""
+        self._marker.write_text(saved.isoformat(timespec="milliseconds"))
 
 
 def _executions_run() -> bool:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 
 from localcloud.home import Home
 from localcloud.hooks.persistence import what_was_lost
+
+EPOCH = "1970-01-01T00:00:00+00:00"
 
 
 @pytest.fixture
@@ -42,6 +45,9 @@ def test_state_survives_a_server_that_is_killed_and_the_next_start_says_what_may
     assert killed.ended(ended)["status"] == "SUCCEEDED"
     running = killed.start(waiting)
     queue = killed.client("sqs").create_queue(QueueName="kept")["QueueUrl"]
+    made = datetime.now(UTC)
+    marker = Home.at(state).unsaved_marker
+    wait_until(lambda: datetime.fromisoformat(marker.read_text() or EPOCH) > made)
     os.kill(killed.record["pid"], signal.SIGKILL)
     wait_until(lambda: not (state / "localcloud.json").exists())
 
@@ -82,8 +88,8 @@ def test_the_state_is_written_while_an_execution_runs_without_a_request(
     assert command("start", "--state", state, "--wait-scale", 1).returncode == 0
     cloud = open_cloud(state)
     role = cloud.role("waits", "states")
-    states = {"Wait": {"Type": "Wait", "Seconds": 2, "Next": "Done"}, "Done": {"Type": "Pass", "End": True}}
+    states = {"Wait": {"Type": "Wait", "Seconds": 8, "Next": "Done"}, "Done": {"Type": "Pass", "End": True}}
     cloud.start(cloud.machine("waits", role, states))
     file = state / "services" / "stepfunctions.json"
-    assert '"status": "RUNNING"' in file.read_text()
-    wait_until(lambda: '"status": "SUCCEEDED"' in file.read_text(), 10)
+    wait_until(lambda: '"status": "RUNNING"' in file.read_text(), 7)
+    wait_until(lambda: '"status": "SUCCEEDED"' in file.read_text())
