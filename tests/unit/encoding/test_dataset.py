@@ -48,6 +48,7 @@ ODD_FILES: dict[str, Any] = {
 def test_an_empty_document_is_the_documented_default() -> None:
     dataset = Dataset.from_document({})
     assert dataset.to_document() == {
+        "name": "default",
         "interactions": {
             "path": "interactions/", "format": "csv", "encoding": "utf-8", "header": True, "delimiter": ",",
             "quote": '"', "escape": "", "multiline": False, "missing": [], "decimal": ".", "timezone": "UTC",
