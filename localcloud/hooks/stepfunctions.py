@@ -17,6 +17,7 @@ import contextvars
 import copy
 import json
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -35,6 +36,11 @@ _LARGEST_PAYLOAD = 256 * 1024
 _RUNNING = "RUNNING"
 _FINAL_ERRORS = ("States.Runtime", "States.DataLimitExceeded")
 _FUNCTION: type = type(replace)
+
+
+_LATEST_EVENTS = 20
+_COMPLETION_SECONDS = 0.2
+"""How long a history waits at most for the events that are being completed."""
 
 
 @dataclass
@@ -78,6 +84,7 @@ def install(cloud: Cloud) -> None:
     replace(module, "_error_matches", ("error_equals", "error"), _without_final_errors)
     replace(module, "_fail_execution", ("execution", "error", "cause"), _only_if_running)
     replace(module, "_run_execution", ("exec_arn",), _with_machine_timeout)
+    replace(module, "_get_execution_history", ("data",), _with_complete_events)
     for name in ("_state_machines", "_executions"):
         find(module, name, object)
 
@@ -155,6 +162,27 @@ def _complete_schedule(events: list[dict[str, Any]], resource: str, request: Any
                 "parameters": json.dumps(request),
             }
             return
+
+
+def _with_complete_events(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Show a TaskScheduled event once it tells all: stock adds it just before the task's thread completes it."""
+    executions = find(_MODULE, "_executions", object)
+
+    def incomplete(execution: dict[str, Any]) -> bool:
+        return any(
+            event["type"] == "TaskScheduled" and "parameters" not in event["taskScheduledEventDetails"]
+            for event in execution["events"][-_LATEST_EVENTS:]
+        )
+
+    def get_execution_history(data: dict[str, Any]) -> Any:
+        execution = executions.get(data.get("executionArn"))
+        if execution is not None and execution["status"] == _RUNNING:
+            until = time.monotonic() + _COMPLETION_SECONDS
+            while incomplete(execution) and time.monotonic() < until:
+                time.sleep(0.001)
+        return original(data)
+
+    return get_execution_history
 
 
 def _authorise(attempt: _Attempt, resource: str, request: Any, region: str) -> None:
