@@ -4,6 +4,7 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -33,17 +34,27 @@ NEEDS_BY_FOLDER = {"workflow": "cloud", "unit/localcloud": "cloud", "oracles": "
 REFUSALS = ("workflow/test_last_resorts.py", "workflow/test_instance_refusals.py")
 """They change quotas and faults of a whole account, so they have a deployed cloud of their own."""
 
-LONGEST_FIRST = ("workflow", "spark", "workflow-refusals", "unit/localcloud", "infra")
+SHARED = {
+    "workflow": ("workflow/",),
+    "spark": (
+        "unit/encoding/",
+        "unit/spark_source/",
+        "unit/inspection/test_layouts.py",
+        "unit/inspection/test_inspection.py",
+    ),
+    "localcloud": ("unit/localcloud/",),
+    "infra": ("infra/",),
+    "oracles": ("oracles/",),
+}
+"""Groups of files that share a deployed local cloud, a Spark session, a local cloud, a synthesis, environments."""
+
+LONGEST_FIRST = ("workflow", "spark", "workflow-refusals", "localcloud", "infra")
 """Groups that take minutes start first, so that no process is left alone with one at the end."""
 
 
+@pytest.hookimpl(tryfirst=True)  # -m selects by these markers in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what each test needs, and put tests that share something expensive into one group.
-
-    With ``pytest -n 2 --dist loadgroup --no-loadscope-reorder`` a group runs in one process, in order.
-    A group is a file, unless its tests share a Spark session, a local cloud or a synthesis with other files.
-    """
-    groups: dict[str, str] = {}
+    """Mark what each test needs, and put the longest groups first."""
     for item in items:
         path = item.path.relative_to(TESTS).as_posix()
         for folder, need in NEEDS_BY_FOLDER.items():
@@ -52,23 +63,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture in getattr(item, "fixturenames", ()):
             if fixture in NEEDS_BY_FIXTURE:
                 item.add_marker(NEEDS_BY_FIXTURE[fixture])
-        groups[item.nodeid] = group = _group(item, path)
-        item.add_marker(pytest.mark.xdist_group(group))
     order = {name: position for position, name in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: order.get(groups[item.nodeid], len(order)))
+    items.sort(key=lambda item: order.get(_group(item.path.relative_to(TESTS).as_posix()), len(order)))
 
 
-def _group(item: pytest.Item, path: str) -> str:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Run a group in one process, in order: tests that share something expensive, or else a file.
+
+    xdist 3.8.0 has a marker for groups (``xdist_group``), which has no effect with pytest 9.2.0.
+    """
+    from xdist.scheduler.loadscope import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid.partition("::")[0].removeprefix(f"{TESTS.name}/"))
+
+    return Groups(config, log)
+
+
+def _group(path: str) -> str:
     if path in REFUSALS:
         return "workflow-refusals"
-    if path.startswith("workflow/") and "pipeline" in getattr(item, "fixturenames", ()):
-        return "workflow"
-    if "spark" in getattr(item, "fixturenames", ()):
-        return "spark"
-    for folder in ("unit/localcloud", "infra", "oracles"):
-        if path.startswith(f"{folder}/"):
-            return folder
-    return path
+    return next((name for name, places in SHARED.items() if path.startswith(places)), path)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ a NumPy of its own, and SDK v2 brings half of PyPI if it is let.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import os
 import platform
@@ -53,6 +54,13 @@ def mxnet_python() -> Path:
 
 
 def _python(name: str, requirements: tuple[str, ...], python: str) -> Path:
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    with (ENVIRONMENTS / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be making it
+        return _made(name, requirements, python)
+
+
+def _made(name: str, requirements: tuple[str, ...], python: str) -> Path:
     folder = ENVIRONMENTS / name
     stamp = "\n".join(requirements)
     if not (folder / "stamp").exists() or (folder / "stamp").read_text() != stamp:
