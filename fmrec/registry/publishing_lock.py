@@ -17,6 +17,7 @@ from typing import Any
 from fmrec.errors import ServiceError, ThrottledError
 from fmrec.registry import champion
 
+DENIED = ("AccessDenied", "AccessDeniedException")
 RUNNING = ("RUNNING", "PENDING_REDRIVE")
 THROTTLED = ("ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded")
 
@@ -116,4 +117,9 @@ def _runs(stepfunctions: Any, execution_arn: str) -> bool:
         status: str = client.describe_execution(executionArn=execution_arn)["status"]
     except client.exceptions.ExecutionDoesNotExist:
         return False
+    except client.exceptions.ClientError as error:
+        # The role may see executions of the deployed workflow only: this one is of a workflow that was replaced.
+        if error.response["Error"]["Code"] in DENIED:
+            return False
+        raise
     return status in RUNNING
