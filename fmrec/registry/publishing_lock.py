@@ -17,7 +17,6 @@ from typing import Any
 from fmrec.errors import ServiceError, ThrottledError
 from fmrec.registry import champion
 
-DENIED = ("AccessDenied", "AccessDeniedException")
 RUNNING = ("RUNNING", "PENDING_REDRIVE")
 THROTTLED = ("ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded")
 
@@ -90,7 +89,9 @@ def _take(locks: Any, stepfunctions: Any, table: str, dataset: str, execution_ar
     key = {"dataset": {"S": dataset}}
     found = locks.get_item(TableName=table, Key=key, ConsistentRead=True).get("Item")
     holder = found["execution_arn"]["S"] if found else ""
-    if holder not in ("", execution_arn) and _runs(stepfunctions, holder):
+    # The role may see executions of the deployed workflow only; one of another is of a workflow that was replaced.
+    same_workflow = holder.rpartition(":")[0] == execution_arn.rpartition(":")[0]
+    if holder != execution_arn and same_workflow and _runs(stepfunctions, holder):
         return holder
     try:
         locks.put_item(
@@ -117,9 +118,4 @@ def _runs(stepfunctions: Any, execution_arn: str) -> bool:
         status: str = client.describe_execution(executionArn=execution_arn)["status"]
     except client.exceptions.ExecutionDoesNotExist:
         return False
-    except client.exceptions.ClientError as error:
-        # The role may see executions of the deployed workflow only: this one is of a workflow that was replaced.
-        if error.response["Error"]["Code"] in DENIED:
-            return False
-        raise
     return status in RUNNING
