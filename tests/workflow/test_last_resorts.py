@@ -85,11 +85,10 @@ class Machine:
         self.states = pipeline.cloud.client("stepfunctions")
         self.s3 = pipeline.cloud.client("s3")
         self.bucket = pipeline.outputs["DataBucket"]
-        self._machines: dict[str, str] = {}
-        found = self.states.describe_state_machine(stateMachineArn=pipeline.outputs["StateMachineArn"])
-        self._role = found["roleArn"]
+        self._arn: str = pipeline.outputs["StateMachineArn"]
+        self._deployed: str = self.states.describe_state_machine(stateMachineArn=self._arn)["definition"]
         self._values = {name: f"arn:aws:states:::{call}" for name, call in INTEGRATIONS.items()}
-        self._values |= dict(filled_in(definition(Settings()), json.loads(found["definition"])))
+        self._values |= dict(filled_in(definition(Settings()), json.loads(self._deployed)))
         run = pipeline.run(INPUT)
         assert run.status == "SUCCEEDED", run.cause
         self._encoded: str = run.name
@@ -134,24 +133,28 @@ class Machine:
         return document
 
     def _machine(self, last_resort: dict[str, Any]) -> str:
-        key = json.dumps(last_resort)
-        if key not in self._machines:
-            settings = Settings.model_validate({"instances": {"last_resort": last_resort}})
-            text = json.dumps(definition(settings))
-            for placeholder, value in self._values.items():
-                text = text.replace(f"${{{placeholder}}}", value)
-            made = self.states.create_state_machine(
-                name=f"resorts-{len(self._machines)}", definition=text, roleArn=self._role
-            )
-            self._machines[key] = made["stateMachineArn"]
-        return self._machines[key]
+        """The deployed machine with this variant's definition; executions under way keep theirs.
+
+        A machine of another name would do less: the deployed roles see executions of the deployed one only.
+        """
+        settings = Settings.model_validate({"instances": {"last_resort": last_resort}})
+        text = json.dumps(definition(settings))
+        for placeholder, value in self._values.items():
+            text = text.replace(f"${{{placeholder}}}", value)
+        self.states.update_state_machine(stateMachineArn=self._arn, definition=text)
+        return self._arn
+
+    def restore(self) -> None:
+        self.states.update_state_machine(stateMachineArn=self._arn, definition=self._deployed)
 
 
 @pytest.fixture(scope="module")
 def machine(pipeline: Any) -> Iterator[Machine]:
     """The machine; afterwards quotas are as plentiful as before."""
     before = pipeline.control("quotas")
-    yield Machine(pipeline)
+    variants = Machine(pipeline)
+    yield variants
+    variants.restore()
     pipeline.control("quotas", before)
 
 

@@ -77,6 +77,14 @@ def test_an_execution_that_is_known_no_more_holds_nothing(ask: Any) -> None:
     assert ask("a").acquired
 
 
+def test_a_replaced_workflows_execution_holds_nothing_and_is_not_asked_about(
+    ask: Any, dynamodb: Any, locks: str
+) -> None:
+    of_another = ARN.replace(":machine:", ":replaced:") + "a"
+    dynamodb.put_item(TableName=locks, Item={"dataset": {"S": "default"}, "execution_arn": {"S": of_another}})
+    assert ask("a").acquired
+
+
 def test_of_many_at_the_same_moment_one_has_the_lock(ask: Any) -> None:
     names = [f"e{n}" for n in range(12)]
     running = dict.fromkeys(names, "RUNNING")
