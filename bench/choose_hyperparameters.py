@@ -8,7 +8,8 @@ on test.
 
 Three tasks:
 
-recommend       implicit feedback: ratings of at least 4 against sampled items that the user never rated, drawn
+recommend       implicit feedback: ratings of at least 4 against sampled items that the user never rated,
+drawn
                 once into a fixed file, as the container reads the same file in every epoch (``copies`` such
                 draws, shuffled together). Score: NDCG@10 over all items that the user hasn't rated.
 predict-rating  rating >= 4 or not, two-hot. Score: cross entropy.

@@ -1,4 +1,6 @@
-"""The codec's ragged rows against those of an earlier commit, in pairs of runs, each commit in a process of its own."""
+"""The codec's ragged rows against those of an earlier commit, in pairs of runs, each commit in a process of
+its own.
+"""
 
 from __future__ import annotations
 

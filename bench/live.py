@@ -6,9 +6,9 @@ Speed: one user at a time, the two called in turn on the same catalogue and the 
 thread: `FoldIn.recommend` and `recommend(..., recalculate_user=True)`, top 10 without what was seen. The peer
 comes twice, with its own default of threads and with one. Ratios are of medians.
 
-Quality: MovieLens 100k, ua split. A fifth of the users is left out of training, the machine and ALS are trained
-on the others, and all left-out users are folded into both. λ and c are chosen on items hidden from histories.
-ALS comes twice, with the library's own defaults and tuned for this data.
+Quality: MovieLens 100k, ua split. A fifth of the users is left out of training, the machine and ALS are
+trained on the others, and all left-out users are folded into both. λ and c are chosen on items hidden from
+histories. ALS comes twice, with the library's own defaults and tuned for this data.
 
 Large: a memory-mapped catalogue in a process of its own, its time for a list and its peak memory.
 """
@@ -234,7 +234,9 @@ def _confidences(pairs: Interactions, items: int, confidence: float = ALS_CONFID
 
 
 def large(items: int, factors: int) -> tuple[float, float]:
-    """Print and return milliseconds of processor time for a list and MiB at the peak, of `bench.live_mapped`."""
+    """Print and return milliseconds of processor time for a list and MiB at the peak, of
+    `bench.live_mapped`.
+    """
     with tempfile.TemporaryDirectory(dir=BUILD) as folder:
         path = Path(folder) / "items.npy"
         vectors, offsets = catalogue(items, factors, np.random.default_rng(0))

@@ -2,8 +2,9 @@
 
     python -m bench.live_mapped items.npy 10
 
-The file holds float32 (items, factors + 1), the offset last. Prints one JSON object: milliseconds of processor
-time for a list, times that of the two matrix products of a pass, MiB at the peak, seconds to prepare the model.
+The file holds float32 (items, factors + 1), the offset last. Prints one JSON object: milliseconds of
+processor time for a list, times that of the two matrix products of a pass, MiB at the peak, seconds to
+prepare the model.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def main(path: str, count: int) -> None:
 
 
 def peak_mib() -> float:
-    """The kernel's own peak of this program: getrusage would count the parent's from before it was started."""
+    """The kernel's own peak of this program: getrusage would count the parent's from before it was
+    started.
+    """
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(float(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 

@@ -65,7 +65,9 @@ class MovieLensSplit:
         return np.flatnonzero((self.place >= TEST_PER_USER) & ~held), np.flatnonzero(held)
 
     def drawn_fold(self, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The same with five ratings of each user drawn from train: users have only two such folds in a row."""
+        """The same with five ratings of each user drawn from train: users have only two such folds
+        in a row.
+        """
         train = self.train
         user = self.columns[train, 0]
         order = np.lexsort((np.random.default_rng(seed).random(train.size), user))

@@ -3,10 +3,10 @@
     python -m bench.ranking [--users 138000] [--items 27000] [--factors 64] [-k 10] [--seen 145]
 
 Two kinds of vectors: drawn from a normal distribution, the worst case, as no item is better than others for
-everyone; and those of a trained model (``bench/trained_vectors.py``), whose histories are as popular as its items.
-Products alone are the same products in the same blocks on the same threads, thrown away. Ranking and products run in
-turn, and the ratio is the median of pairs, of processor time: on a machine that does other things as well it says
-more than the clock. Memory is the process's peak, vectors and histories included.
+everyone; and those of a trained model (``bench/trained_vectors.py``), whose histories are as popular as its
+items. Products alone are the same products in the same blocks on the same threads, thrown away. Ranking and
+products run in turn, and the ratio is the median of pairs, of processor time: on a machine that does other
+things as well it says more than the clock. Memory is the process's peak, vectors and histories included.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Vectors of a factorization machine trained at MovieLens 20M's size, made once and kept under build/.
 
-Interactions are drawn, as MovieLens 20M can't be fetched everywhere: items are as popular as 1 / (rank + 20), and of
-eight times as many candidates by popularity each user takes those of highest affinity, an inner product of 16 random
-dimensions plus noise. 16 positives a user, with two uniform negatives each, are learned for four epochs with the
-stand-in and the settings of the training benchmark, but for the factors' weight decay.
+Interactions are drawn, as MovieLens 20M can't be fetched everywhere: items are as popular as 1 / (rank + 20),
+and of eight times as many candidates by popularity each user takes those of highest affinity, an inner
+product of 16 random dimensions plus noise. 16 positives a user, with two uniform negatives each, are learned
+for four epochs with the stand-in and the settings of the training benchmark, but for the factors' weight
+decay.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ BUILD = Path(__file__).parents[1] / "build"
 POSITIVES, NEGATIVES, CANDIDATES, DIMENSIONS = 16, 32, 128, 16
 EPOCHS = 4
 FACTORS_WD = 1e-6
-"""Less than on MovieLens 100k: with fewer rows per user and mini-batch, more would decay all factors to zero."""
+"""Less than on MovieLens 100k: with fewer rows per user and mini-batch, more would decay all factors to zero.
+"""
 BLOCK = 4096
 
 Vectors = npt.NDArray[np.float32]

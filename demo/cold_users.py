@@ -1,8 +1,9 @@
 """Lists for users whom training never saw: the trained job once more without a fifth of the users.
 
 Their rows are taken out of the encoded training channel, a SageMaker training job with the workflow's own
-hyperparameters, image, role and instance is trained on the rest, and each of these users is folded in from what
-they liked. λ and c are chosen on items hidden from their histories, and lists are judged on what was held out.
+hyperparameters, image, role and instance is trained on the rest, and each of these users is folded in from
+what they liked. λ and c are chosen on items hidden from their histories, and lists are judged on what was
+held out.
 """
 
 from __future__ import annotations

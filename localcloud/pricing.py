@@ -1,8 +1,9 @@
 """The Pricing API's GetProducts for SageMaker instances, from a dated table of us-east-1.
 
 The table (``tables/sagemaker_prices.csv``: on-demand USD per hour) and the documents' form follow
-the Price List offer file of us-east-1 of 2026-09-27. Other regions have no products here, as nobody checked their
-rates. The transform rates are inferred from the hosting ones; SKUs are made up, except two that were seen.
+the Price List offer file of us-east-1 of 2026-09-27. Other regions have no products here, as nobody checked
+their rates. The transform rates are inferred from the hosting ones; SKUs are made up, except two that were
+seen.
 """
 
 from __future__ import annotations

@@ -5,9 +5,10 @@ Presets lie in ``localcloud/presets/``:
 
 ``new-account``
     What a brand-new account is like (as public reports have it, nearly all zero), with just enough
-    for the demo. Training: one ml.m5.large or ml.m5.xlarge, two instances in all. Batch transform: ml.m5.large
-    is 0 and ml.m5.xlarge 1, so that the step falls back. Endpoints: ml.m5.large 4 (as seen in London in 2026),
-    ml.m5.xlarge 1, and ml.m5.2xlarge, which the k-NN page suggests, 0. Serverless: concurrency 10, 3072 MB.
+    for the demo. Training: one ml.m5.large or ml.m5.xlarge, two instances in all. Batch transform:
+    ml.m5.large is 0 and ml.m5.xlarge 1, so that the step falls back. Endpoints: ml.m5.large 4 (as seen in
+    London in 2026), ml.m5.xlarge 1, and ml.m5.2xlarge, which the k-NN page suggests, 0. Serverless:
+    concurrency 10, 3072 MB.
 ``small``
     A little-used account: ml.m5 up to 4xlarge, a few c5, r5 and spot instances.
 ``large``

@@ -132,7 +132,9 @@ class Task(Section):
 
 
 class Tuning(Section):
-    """Hyperparameter tuning before every training; what isn't given is as in `fmrec.execution.tuning.DEFAULTS`."""
+    """Hyperparameter tuning before every training; what isn't given is as in
+    `fmrec.execution.tuning.DEFAULTS`.
+    """
 
     maximum_jobs: int | None = None
     parallel_jobs: int | None = None

@@ -46,7 +46,9 @@ SHARED = {
     "infra": ("infra/",),
     "oracles": ("oracles/",),
 }
-"""Groups of files that share a deployed local cloud, a Spark session, a local cloud, a synthesis, environments."""
+"""Groups of files that share a deployed local cloud, a Spark session, a local cloud, a synthesis,
+environments.
+"""
 
 LONGEST_FIRST = ("workflow", "spark", "workflow-refusals", "localcloud", "infra")
 """Groups that take minutes start first, so that no process is left alone with one at the end."""

@@ -21,7 +21,8 @@ from fmrec.errors import InputError
 MEBIBYTE = 1024 * 1024
 DEFAULT_MAX_PAYLOAD_BYTES = 6 * MEBIBYTE
 _DISCARDED_BYTES = 256 * MEBIBYTE
-"""A client reads the answer only when it has sent its body, so a body that is too large is read up to here."""
+"""A client reads the answer only when it has sent its body, so a body that is too large is read up to here.
+"""
 
 
 class Model(Protocol):

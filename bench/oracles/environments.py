@@ -1,7 +1,7 @@
 """Environments with the packages of others that this project is held to, each by itself under build/oracles/.
 
-They are made when they are missing (PyPI only), and kept. Nothing of them is installed into .venv: MXNet needs
-a NumPy of its own, and SDK v2 brings half of PyPI if it is let.
+They are made when they are missing (PyPI only), and kept. Nothing of them is installed into .venv: MXNet
+needs a NumPy of its own, and SDK v2 brings half of PyPI if it is let.
 """
 
 from __future__ import annotations

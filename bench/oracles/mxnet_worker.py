@@ -42,7 +42,9 @@ def csr(question: dict[str, Any]) -> Any:
 
 
 def save_checkpoint(prefix: str, question: dict[str, Any]) -> dict[str, Any]:
-    """Train a step on the rows with lazy Adam on row_sparse weights, as SageMaker's container does, and save."""
+    """Train a step on the rows with lazy Adam on row_sparse weights, as SageMaker's container does,
+    and save.
+    """
     rows, factors = csr(question), int(question["num_factors"])
     symbol = factorization_machine(rows.shape[1], factors, str(question["head"]))
     module = mx.module.Module(symbol, ["data"], ["out_label"])

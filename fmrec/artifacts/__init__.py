@@ -1,1 +1,3 @@
-"""What a run leaves behind, for other steps and later runs to read: manifest, feature index, encoded and embedded data."""
+"""What a run leaves behind, for other steps and later runs to read: manifest, feature index, encoded and
+embedded data.
+"""

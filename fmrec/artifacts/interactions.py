@@ -39,7 +39,9 @@ class Interactions:
         return Interactions(indptr, self.items[np.arange(indptr[-1]) + shift])
 
     def contains(self, users: npt.NDArray[np.int64], items: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Whether each of the pairs ``(users, items)``, broadcast, is among these; False for items below 0."""
+        """Whether each of the pairs ``(users, items)``, broadcast, is among these; False for items
+        below 0.
+        """
         users, items = np.broadcast_arrays(users, items)
         width = max(int(self.items.max(initial=0)), int(items.max(initial=0))) + 1
         owners = np.repeat(np.arange(self.users), self.counts())

@@ -1,7 +1,7 @@
 """Every S3 prefix and file name of the data bucket, once: what is where (docs/contracts.md).
 
-A prefix ends with a slash and is relative to the level above it: ``ENCODED + run + "/" + TRAIN``. Who may read
-and write which prefix is in `stacks`, how long objects stay in `stacks.storage`.
+A prefix ends with a slash and is relative to the level above it: ``ENCODED + run + "/" + TRAIN``. Who may
+read and write which prefix is in `stacks`, how long objects stay in `stacks.storage`.
 """
 
 RAW = "raw/"

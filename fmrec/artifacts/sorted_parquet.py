@@ -51,7 +51,9 @@ class SortedParquet:
         self.row_groups = sorted(groups, key=lambda group: (group.first, group.last))
 
     def batches(self, start: int, end: int, columns: Sequence[str]) -> Iterator[tuple[str, pa.RecordBatch]]:
-        """Yield the file and at most `BATCH_ROWS` rows whose key lies in ``[start, end)``, again and again."""
+        """Yield the file and at most `BATCH_ROWS` rows whose key lies in ``[start, end)``, again
+        and again.
+        """
         for group in self.row_groups:
             if group.last < start or group.first >= end:
                 continue

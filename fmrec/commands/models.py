@@ -1,4 +1,6 @@
-"""``fmrec models``, ``fmrec promote`` and ``fmrec rollback``: which models there are, and which one serves."""
+"""``fmrec models``, ``fmrec promote`` and ``fmrec rollback``: which models there are, and which one
+serves.
+"""
 
 from __future__ import annotations
 

@@ -101,8 +101,8 @@ class Interactions:
     timestamp: str | None = None
     event: str | None = None
     timestamp_format: str = "seconds"
-    """``seconds``, ``milliseconds``, ``microseconds`` or ``nanoseconds`` since 1970, ``iso8601``, ``rfc2822``,
-    or a pattern as Spark and Java have them."""
+    """``seconds``, ``milliseconds``, ``microseconds`` or ``nanoseconds`` since 1970, ``iso8601``,
+    ``rfc2822``, or a pattern as Spark and Java have them."""
     not_rated: tuple[str, ...] = ()
     """Values that mean "not rated": such rows are dropped and counted."""
     item_separator: str | None = None

@@ -111,7 +111,9 @@ class SparseRows:
 
 
 class Rows:
-    """What all row types can do. Fields are arrays in the order of ``DTYPES``, then perhaps ``SparseRows``."""
+    """What all row types can do. Fields are arrays in the order of ``DTYPES``, then perhaps
+    ``SparseRows``.
+    """
 
     DTYPES: ClassVar[tuple[str, ...]]
 

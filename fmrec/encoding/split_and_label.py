@@ -1,4 +1,5 @@
-"""Indexed rows to labelled rows, where a user's interactions are together: duplicates, split, label, negatives.
+"""Indexed rows to labelled rows, where a user's interactions are together: duplicates, split, label,
+negatives.
 
 What becomes of rows is a pure function of one bucket of users, so it doesn't matter which machine runs it,
 how often, or in what order rows arrive. Records are made some at a time: memory is bounded however many

@@ -51,7 +51,8 @@ class DataBucket:
         return uri
 
     def check_paths(self, dataset: Mapping[str, Any]) -> None:
-        """Check where a data set document says that files lie: below ``raw/``, named relative to it or in full.
+        """Check where a data set document says that files lie: below ``raw/``, named relative to it or in
+        full.
 
         Raises
         ------

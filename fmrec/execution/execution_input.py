@@ -61,8 +61,9 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any], bucket: DataBucke
     dict
         ``run``, ``task``, ``thresholds`` (the task's; none for another kind of predictor than the task's),
         ``dataset_name``, ``dataset`` (a document with every default spelled out), ``encoded`` (the run whose
-        encoding is to be used, then ``dataset`` is None; or None), ``hyperparameters`` (strings, as SageMaker takes them), ``serving``, ``promotion`` (None: that is
-        `fmrec.registry.promotion`'s), ``tuning`` (`fmrec.execution.tuning.resolve`'s, or None).
+        encoding is to be used, then ``dataset`` is None; or None), ``hyperparameters`` (strings, as SageMaker
+        takes them), ``serving``, ``promotion`` (None: that is `fmrec.registry.promotion`'s), ``tuning``
+        (`fmrec.execution.tuning.resolve`'s, or None).
 
     Raises
     ------
@@ -151,8 +152,8 @@ def serving(*layers: Mapping[str, Any], bucket: DataBucket | None = None) -> dic
     """Merge the serving section of settings and input.
 
     URIs among the business rules are checked against `bucket`, where it is known: settings are read before
-    there is one. ``neighbours`` stays None where some are left out and nobody says how many to ask for: that depends on
-    the data (`fmrec.recommendations.selection.neighbours_to_ask`).
+    there is one. ``neighbours`` stays None where some are left out and nobody says how many to ask for: that
+    depends on the data (`fmrec.recommendations.selection.neighbours_to_ask`).
 
     Raises
     ------

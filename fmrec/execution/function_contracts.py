@@ -1,7 +1,7 @@
 """What the Lambda functions are sent and answer: one type each, for the handlers and for the state machine.
 
-A handler's ``event`` has its type from `EVENTS`; tests hold the arguments of every state that invokes a function
-to the same type, and what the states read of an answer, and what the handlers answer, to `ANSWERS`.
+A handler's ``event`` has its type from `EVENTS`; tests hold the arguments of every state that invokes a
+function to the same type, and what the states read of an answer, and what the handlers answer, to `ANSWERS`.
 """
 
 from typing import Any, NotRequired, TypedDict

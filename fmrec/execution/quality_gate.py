@@ -27,7 +27,9 @@ DIRECTIONS: dict[str, Direction] = {
     "accuracy": "higher",
     "coverage": "higher",
 }
-"""Which way is better, for the metrics of SageMaker's FM and k-NN (SageMaker developer guide, the metrics tables of both algorithms)."""
+"""Which way is better, for the metrics of SageMaker's FM and k-NN (SageMaker developer guide, the metrics
+tables of both algorithms).
+"""
 
 _RANKING_METRIC = re.compile(r"(ndcg|recall|precision|hit_rate|map|coverage|novelty)_at_[1-9][0-9]*")
 
@@ -139,8 +141,8 @@ def judge(
     Parameters
     ----------
     evaluation
-        What `fmrec.ranking.evaluation_step.evaluate` reports: ``k``, ``model``, ``baselines``, ``champion`` and the
-        paired ``comparisons``.
+        What `fmrec.ranking.evaluation_step.evaluate` reports: ``k``, ``model``, ``baselines``, ``champion``
+        and the paired ``comparisons``.
     thresholds
         As for `check`, on the model's own metrics.
     champion_tolerance

@@ -40,9 +40,9 @@ def spent(chosen: Mapping[str, Any], jobs: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``steps``: step → ``seconds``, ``usd_per_hour`` (of all its instances together), ``usd``; and ``usd``, their
-        sum. None stands where a price or a duration isn't known, and makes the sum unknown too.
-        Glue, Lambda and storage are in the plan's estimate only.
+        ``steps``: step → ``seconds``, ``usd_per_hour`` (of all its instances together), ``usd``; and ``usd``,
+        their sum. None stands where a price or a duration isn't known, and makes the sum unknown too. Glue,
+        Lambda and storage are in the plan's estimate only.
     """
     steps: dict[str, Any] = {}
     for step in sorted(set(chosen) & set(jobs)):

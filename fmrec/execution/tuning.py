@@ -1,9 +1,9 @@
 """What SageMaker's hyperparameter tuning may try before a run trains, and what it may cost.
 
 Ranges are the algorithm's own (SageMaker developer guide, *Tune a Factorization Machines Model*):
-``num_factors`` and the ways of initialising can't be tuned. The objective is measured on the ``test`` channel of
-the tuning jobs, which holds validation rows cut from the training rows (`fmrec.dataset.splits.for_validation`):
-test rows choose nothing.
+``num_factors`` and the ways of initialising can't be tuned. The objective is measured on the ``test`` channel
+of the tuning jobs, which holds validation rows cut from the training rows
+(`fmrec.dataset.splits.for_validation`): test rows choose nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Files that describe users or items: their id, and which of their fields make features, and why not others."""
+"""Files that describe users or items: their id, and which of their fields make features, and why
+not others.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""JSON Lines as rows of text, and what only looks like them: arrays, Python dicts, objects over several lines."""
+"""JSON Lines as rows of text, and what only looks like them: arrays, Python dicts, objects over several
+lines.
+"""
 
 from __future__ import annotations
 

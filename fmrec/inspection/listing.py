@@ -35,7 +35,9 @@ class Listing:
 
 @dataclass(frozen=True)
 class Group:
-    """Files that look like parts of one table. ``path``: what finds them, and nothing else, below the root."""
+    """Files that look like parts of one table. ``path``: what finds them, and nothing else, below
+    the root.
+    """
 
     path: str
     files: tuple[object_store.StoredObject, ...]

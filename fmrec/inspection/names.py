@@ -1,4 +1,6 @@
-"""What a field's name says about its role: the words that data sets use for users, items, ratings and times."""
+"""What a field's name says about its role: the words that data sets use for users, items, ratings
+and times.
+"""
 
 from __future__ import annotations
 

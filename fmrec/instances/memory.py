@@ -295,7 +295,8 @@ def sparse_record_bytes(nnz: float, feature_dim: int) -> int:
     """Return the bytes of one sparse float32 recordIO record with a label, about.
 
     Frame 8, label entry 20, map entry and tensor headers 14, then the values (4 bytes each), the
-    columns (a varint each) and the shape with 2 bytes of header each, and padding to 4; a two-hot row of MovieLens 100k takes 64.
+    columns (a varint each) and the shape with 2 bytes of header each, and padding to 4; a two-hot row of
+    MovieLens 100k takes 64.
     """
     varint = max(1, math.ceil(math.log2(max(2, feature_dim)) / 7))
     payload = 20 + 14 + 2 + 4 * nnz + 2 + varint * nnz + 2 + varint

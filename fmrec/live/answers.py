@@ -42,9 +42,9 @@ class Request:
     """What a caller wants of a list.
 
     ``category``: only items of it; ``allow``: only these items, if given; ``deny``: never these;
-    ``maximum_per_category``: so many of a category at most; ``diversity``: from 0, best first, to 1, as unlike
-    each other as the candidates allow; ``include_seen``: what the user has interacted with as well; ``because``:
-    how many items of the history explain each recommended one.
+    ``maximum_per_category``: so many of a category at most; ``diversity``: from 0, best first, to 1, as
+    unlike each other as the candidates allow; ``include_seen``: what the user has interacted with as well;
+    ``because``: how many items of the history explain each recommended one.
     """
 
     count: int = 10
@@ -123,8 +123,8 @@ def recommend(
 ) -> Answers:
     """A list for a user, known or not.
 
-    The published list is served if it is the model's own, long enough, at least as new as the newest event, and
-    the request is plain; else the history is folded in. Who has no history gets what is popular.
+    The published list is served if it is the model's own, long enough, at least as new as the newest event,
+    and the request is plain; else the history is folded in. Who has no history gets what is popular.
 
     Parameters
     ----------
@@ -205,8 +205,8 @@ def audience(
     Parameters
     ----------
     queries, offsets
-        Trained users' ``[V_u, 1]``, (users, k + 1), and ``w_0 + w_u``, (users,): scores of different users are
-        comparable with them only.
+        Trained users' ``[V_u, 1]``, (users, k + 1), and ``w_0 + w_u``, (users,): scores of different users
+        are comparable with them only.
     seen_by
         (users,) True for users who have interacted with the item.
 
@@ -326,8 +326,8 @@ def _choose(model: LiveModel, scores: Scores, hidden: Ordinals, request: Request
 def _greedily(model: LiveModel, scores: Scores, candidates: Ordinals, request: Request) -> list[int]:
     """Take one item after another: the best by its score, brought to 0 to 1, and by how unlike it is.
 
-    Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998): (1 - d) score - d largest cosine to what is
-    chosen already. Items whose categories are full are passed over.
+    Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998): (1 - d) score - d largest cosine to what
+    is chosen already. Items whose categories are full are passed over.
     """
     if not len(candidates):
         return []

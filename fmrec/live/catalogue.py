@@ -1,10 +1,10 @@
 """The whole catalogue as weak negatives: their sum, its gradient and curvature, at bounded cost.
 
-For a user's vector q and items (x_i, o_i) the negatives of all items are ``N(q) = c Σ log(1 + exp(q·x_i + o_i))``.
-Its gradient is one pass over the item vectors. Its curvature would cost k times as much, so it is computed on
-a weighted sample of items that is drawn once per model, as what differs from the exact curvature at q = 0
-(a control variate): ``A + c Σ_S ω_i (W_i(q) − W_i(0)) x_i x_iᵀ``, W = p (1 − p). The same sample gives an
-approximate gradient that is exact at q = 0, from which a search starts.
+For a user's vector q and items (x_i, o_i) the negatives of all items are ``N(q) = c Σ log(1 + exp(q·x_i +
+o_i))``. Its gradient is one pass over the item vectors. Its curvature would cost k times as much, so it is
+computed on a weighted sample of items that is drawn once per model, as what differs from the exact curvature
+at q = 0 (a control variate): ``A + c Σ_S ω_i (W_i(q) − W_i(0)) x_i x_iᵀ``, W = p (1 − p). The same sample
+gives an approximate gradient that is exact at q = 0, from which a search starts.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy.typing as npt
 from fmrec.errors import InputError
 
 SAMPLE_ITEMS, SAMPLE_SHARE = 4096, 64
-"""Minimum size of the sample, and of how many items one is in it. With 27,000 items of 64 factors the vector found
-on the sample alone is 4 % from the optimum."""
+"""Minimum size of the sample, and of how many items one is in it. With 27,000 items of 64 factors the vector
+found on the sample alone is 4 % from the optimum."""
 CURVATURE_EVERY = 4
 """Of the sample, every so many items stand for the curvature, which needs less precision than a gradient."""
 PASS_VALUES = 1 << 19

@@ -226,7 +226,9 @@ class FoldIn:
         seen: Interactions | None = None,
         excluded: npt.NDArray[np.bool_] | None = None,
     ) -> Top:
-        """The best items for many users, by exact ranking as the workflow's lists are made; (users, count)."""
+        """The best items for many users, by exact ranking as the workflow's lists are made; (users,
+        count).
+        """
         vectors = self.user_vectors(histories, weights)
         queries = np.hstack([vectors, np.ones((len(vectors), 1), np.float32)])
         catalogue = np.hstack([self._catalogue.vectors, self._catalogue.offsets[:, None]])
@@ -246,7 +248,9 @@ class FoldIn:
         return self._catalogue.vectors[ordinal], float(self._catalogue.offsets[ordinal])
 
     def cosines(self, ordinal: int, items: npt.ArrayLike | None = None) -> Floats:
-        """Cosine between one item's vector and those of some items, or of all: float32; 0 for a zero vector."""
+        """Cosine between one item's vector and those of some items, or of all: float32; 0 for a
+        zero vector.
+        """
         catalogue = self._catalogue
         chosen = slice(None) if items is None else np.asarray(items, np.int64)
         products = catalogue.vectors[chosen] @ catalogue.vectors[ordinal]

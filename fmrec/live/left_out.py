@@ -1,7 +1,8 @@
 """Leave users out of training: which, and an encoded channel without their rows.
 
-An evaluation for cold-start users must not have trained on them. The channel that the encoding job wrote is kept
-as it is but for these users' rows, so that everything else stays equal: columns, the order of rows, negatives.
+An evaluation for cold-start users must not have trained on them. The channel that the encoding job wrote is
+kept as it is but for these users' rows, so that everything else stays equal: columns, the order of rows,
+negatives.
 """
 
 from __future__ import annotations

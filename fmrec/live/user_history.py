@@ -1,8 +1,8 @@
 """What is known of a user now: interactions that the model was trained on, and events since then.
 
-Events come in any order, several times, and late; an event counts once, by its id, and an item counts once, with
-the largest weight that any of its interactions has. So a purchase that training already knows is not liked twice
-because its event is delivered again.
+Events come in any order, several times, and late; an event counts once, by its id, and an item counts once,
+with the largest weight that any of its interactions has. So a purchase that training already knows is not
+liked twice because its event is delivered again.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Event:
 class EventWeights:
     """How much an event counts as liked: what the data set's ``label`` says for training.
 
-    ``threshold``: a value below it is seen, but not liked. ``by_event``: weight by kind; kinds that are not named
-    are seen, but not liked; None if kinds don't matter.
+    ``threshold``: a value below it is seen, but not liked. ``by_event``: weight by kind; kinds that are not
+    named are seen, but not liked; None if kinds don't matter.
     """
 
     threshold: float | None = None

@@ -1,4 +1,5 @@
-"""SageMaker's Factorization Machines artifact: model.tar.gz → model_algo-1 (ZIP) → meta.json, symbol.json, params.
+"""SageMaker's Factorization Machines artifact: model.tar.gz → model_algo-1 (ZIP) → meta.json, symbol.json,
+params.
 
 Entries are stored uncompressed in that order, as in artifacts of the same family. The parameters' names and
 shapes tell which network was trained; both are read, the sparse one is written:

@@ -54,9 +54,9 @@ def export(
         file, which is then published at once.
     item_rows, user_rows
         Matrices (items or users, feature_dim) of all features that an item or a user brings, its own column
-        among them: SciPy's CSR, or ``fmrec.artifacts.side_feature_rows.SideRows``, of which ranges of rows are read one after
-        the other. None where there are no side features. Context of interactions is in neither: it has no
-        value when lists are made.
+        among them: SciPy's CSR, or ``fmrec.artifacts.side_feature_rows.SideRows``, of which ranges of rows
+        are read one after the other. None where there are no side features. Context of interactions is in
+        neither: it has no value when lists are made.
 
     Returns
     -------

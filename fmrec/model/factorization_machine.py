@@ -143,8 +143,8 @@ class FactorizationMachine:
         """Fold each row's features into one vector and one constant.
 
         For a row x, ``p = Σ x_i v_i`` and ``c = Σ w_i x_i + ½ (|p|² − Σ x_i² |v_i|²)``. If a query's
-        features A and an item's features B don't overlap, their row has ``y = w0 + c_A + c_B + <p_A, p_B>``: an
-        inner product of ``[p_A, 1]`` and ``[p_B, c_B]`` ranks items for a query as the model does.
+        features A and an item's features B don't overlap, their row has ``y = w0 + c_A + c_B + <p_A, p_B>``:
+        an inner product of ``[p_A, 1]`` and ``[p_B, c_B]`` ranks items for a query as the model does.
 
         Parameters
         ----------

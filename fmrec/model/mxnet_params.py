@@ -1,4 +1,5 @@
-"""MXNet's NDArray list files (``.params``) without MXNet, which is retired and breaks on NumPy 1.24 and later.
+"""MXNet's NDArray list files (``.params``) without MXNet, which is retired and breaks on NumPy 1.24 and
+later.
 
 All numbers are little endian. File: ``u64 0x112``, ``u64 0``, ``u64 n``, n arrays, ``u64 names`` (0 or n),
 names as ``u64 length`` and bytes. An array of version 2:
@@ -49,7 +50,8 @@ def load(source: str | Path | bytes | bytearray | memoryview | IO[bytes]) -> dic
     """Read all arrays of an NDArray list.
 
     Dense arrays, and row_sparse ones with all their rows, are read-only views: of a file on disk they are
-    memory-mapped, so that arrays larger than memory can be read in pieces. Other sparse arrays are made dense.
+    memory-mapped, so that arrays larger than memory can be read in pieces. Other sparse arrays are made
+    dense.
 
     Parameters
     ----------

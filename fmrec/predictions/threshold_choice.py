@@ -157,7 +157,8 @@ def _fit(question: Question, scores: Floats, yes: Flags) -> tuple[Decision, Curv
 
 
 def _cut(question: Question, scores: Floats, yes: Flags, curve: Curve, calibration: Calibration) -> float:
-    """The score at which a yes is as likely as a no, unless the curve's best cut is right more often beyond chance.
+    """The score at which a yes is as likely as a no, unless the curve's best cut is right more often beyond
+    chance.
 
     The best of many cuts is partly luck, and the likelihood's two numbers are not: on MovieLens 100k's other
     half it is right in 0.1 % of pairs more, with two thirds of the variation. Where scores and labels don't

@@ -1,11 +1,12 @@
 """Which items can't be among a user's best k, known from bounds on their scores instead of the scores.
 
-For any point m and any invertible S, a score is ``q·x = m·x + (q − m)·x ≤ m·x + |S⁻¹(q − m)| |S x|`` (Cauchy and
-Schwarz). With m the users' mean, what all users have in common, item weights too, is in the exact part; with S a
-power of their covariance, directions in which users hardly differ count little. Items are ranked in stages by what
-the bound promises a typical user; a user is through with a catalogue when the bound of all later stages lies
-below the k-th best score found. Bounding instead of scoring is the idea of LEMP (Teflioudi et al., SIGMOD 2015), and
-trying on a sample of users whether it pays that of OPTIMUS (Abuzaid et al., arXiv 1706.01449).
+For any point m and any invertible S, a score is ``q·x = m·x + (q − m)·x ≤ m·x + |S⁻¹(q − m)| |S x|`` (Cauchy
+and Schwarz). With m the users' mean, what all users have in common, item weights too, is in the exact part;
+with S a power of their covariance, directions in which users hardly differ count little. Items are ranked in
+stages by what the bound promises a typical user; a user is through with a catalogue when the bound of all
+later stages lies below the k-th best score found. Bounding instead of scoring is the idea of LEMP (Teflioudi
+et al., SIGMOD 2015), and trying on a sample of users whether it pays that of OPTIMUS (Abuzaid et al., arXiv
+1706.01449).
 """
 
 from __future__ import annotations

@@ -205,7 +205,9 @@ class _Ranker:
         self.maxima_rows = self._supergroups * GROUP
 
     def rank(self, block: _Block, users: Scores, owner: Ordinals, seen: Ordinals, out: Top) -> None:
-        """Fill ``out`` with each user's best; ``owner`` and ``seen`` are pairs of user and item to leave out."""
+        """Fill ``out`` with each user's best; ``owner`` and ``seen`` are pairs of user and item to
+        leave out.
+        """
         count = len(users)
         scores = block.scores[: self.rows * count].reshape(self.rows, count)
         maxima = block.maxima[: self.maxima_rows * count].reshape(self.maxima_rows, count)

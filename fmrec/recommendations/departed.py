@@ -1,9 +1,10 @@
-"""Remove lists that the last publication left behind: of users who are gone, and of segments that are no more.
+"""Remove lists that the last publication left behind: of users who are gone, and of segments that are no
+more.
 
 Publishing writes every list of a data set with its model's version, so a list of the data set with another
 version is of somebody whom the model that serves now doesn't know. The table is scanned once, in segments at
-a time, at a cost that follows the table: one read unit per 8 KiB. Reads are consistent and deletions conditional, so
-that a list that is written meanwhile stays.
+a time, at a cost that follows the table: one read unit per 8 KiB. Reads are consistent and deletions
+conditional, so that a list that is written meanwhile stays.
 """
 
 from __future__ import annotations

@@ -68,7 +68,8 @@ def read_rules(document: Mapping[str, Any], manifest: Manifest, index: FeatureIn
 
 
 def check_remote(document: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """Return the rules of an event, whose files may only be ``s3://`` URIs: a function opens no path of its own.
+    """Return the rules of an event, whose files may only be ``s3://`` URIs: a function opens no path of its
+    own.
 
     Raises
     ------

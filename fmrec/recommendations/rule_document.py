@@ -1,4 +1,5 @@
-"""Checking a document of business rules (`fmrec.recommendations.filters`) before anything is read or paid for.
+"""Checking a document of business rules (`fmrec.recommendations.filters`) before anything is read or paid
+for.
 
 Nothing heavy is imported here: settings and an execution's input are checked with it.
 """

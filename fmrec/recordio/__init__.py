@@ -1,7 +1,8 @@
 """recordIO-protobuf, the format that SageMaker's built-in algorithms read, by whole arrays.
 
 The writers and ``read_records`` have SageMaker SDK v2's names and write its bytes; for batches there are
-``encode_csr``, ``encode_dense``, ``decode``, ``read_batches``, ``read_rows`` and ``read_matrix``. ``wire`` explains the bytes.
+``encode_csr``, ``encode_dense``, ``decode``, ``read_batches``, ``read_rows`` and ``read_matrix``. ``wire``
+explains the bytes.
 """
 
 from fmrec.recordio.decode import decode, read_batches, read_matrix, read_records, read_rows

@@ -1,4 +1,5 @@
-"""Ragged rows by compiled loops, where numba is installed: the same bytes and rows as NumPy's ways, several times faster.
+"""Ragged rows by compiled loops, where numba is installed: the same bytes and rows as NumPy's ways, several
+times faster.
 
 numba is optional. Loading it takes half a second, and compiling some seconds more where its cache can't be
 written, so that it is loaded only by a process that has ``ROWS_BEFORE_LOADING`` ragged rows behind it, or has

@@ -75,7 +75,8 @@ def decode(data: bytes | bytearray | memoryview) -> tuple[Matrix, NDArray[Any] |
 
 
 def read_batches(file: BinaryIO, batch_rows: int) -> Iterator[tuple[Matrix, NDArray[Any] | None]]:
-    """Yield a file's rows in batches of ``batch_rows``, the last one smaller, as ``read_matrix`` returns them.
+    """Yield a file's rows in batches of ``batch_rows``, the last one smaller, as ``read_matrix`` returns
+    them.
 
     Memory holds one batch and one block of the file.
 

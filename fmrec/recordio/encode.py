@@ -1,8 +1,8 @@
 """Whole batches of rows to recordIO-protobuf, at the speed of memory and byte for byte as SageMaker SDK v2.
 
 Three ways lead to the same bytes: ``encode_uniform`` for rows that share a layout (two-hot rows, dense rows),
-``encode_ragged`` (or ``compiled``) for sparse rows of any lengths, and ``encode_general`` for all others. Neither loops over rows in Python, and neither holds more than a chunk
-in addition to its output.
+``encode_ragged`` (or ``compiled``) for sparse rows of any lengths, and ``encode_general`` for all others.
+Neither loops over rows in Python, and neither holds more than a chunk in addition to its output.
 """
 
 from __future__ import annotations
@@ -118,7 +118,9 @@ def csr_chunks(
     feature_dim: int,
     labels: ArrayLike | None = None,
 ) -> Iterator[Bytes]:
-    """Yield what ``encode_csr`` returns in chunks of whole records, for a writer of any batch in fixed memory."""
+    """Yield what ``encode_csr`` returns in chunks of whole records, for a writer of any batch in fixed
+    memory.
+    """
     yield from _chunks(*_checked(indptr, indices, values, feature_dim, labels), CHUNK_ELEMENTS)
 
 

@@ -1,9 +1,10 @@
-"""Sparse rows of any lengths: values and keys of all rows are copied in one pass, then their heads are written.
+"""Sparse rows of any lengths: values and keys of all rows are copied in one pass, then their heads are
+written.
 
 A segment is copied as a window that is longer than it is, in ascending order: what a window writes behind its
 segment is overwritten by what comes next (``wire.copy_ascending``). So rows needn't be grouped by length, and
-each row costs a few copies of a fixed size. Heads, which are few different ones, are copied among them; what has an exact size is
-written last.
+each row costs a few copies of a fixed size. Heads, which are few different ones, are copied among them; what
+has an exact size is written last.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Inference responses as recordIO-protobuf: records without features whose label holds named tensors.
 
-FM answers ``score`` and ``predicted_label``, k-NN ``predicted_label`` and, verbose, ``distances`` and ``labels``.
+FM answers ``score`` and ``predicted_label``, k-NN ``predicted_label`` and, verbose, ``distances`` and
+``labels``.
 """
 
 from __future__ import annotations

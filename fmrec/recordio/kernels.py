@@ -1,7 +1,7 @@
 """Loops over ragged records for numba to compile; imported only where numba is (see ``compiled``).
 
-They take whole checked arrays and do what ``encode_general`` and ``decode_general`` describe, record by record.
-Words are read and written where they lie, aligned or not: buffers go on for ``wire.SPARE`` bytes, or
+They take whole checked arrays and do what ``encode_general`` and ``decode_general`` describe, record by
+record. Words are read and written where they lie, aligned or not: buffers go on for ``wire.SPARE`` bytes, or
 ``framing.SLACK``, after their last record.
 """
 
@@ -158,7 +158,9 @@ def _write(
     tail: Bytes,
     out: Bytes,
 ) -> None:
-    """Write all records. ``head`` is the magic number and the entry's key, ``tail`` shape and label's head."""
+    """Write all records. ``head`` is the magic number and the entry's key, ``tail`` shape and
+    label's head.
+    """
     label_unit = len(labels) // len(counts)
     at = first = 0
     for row in range(len(counts)):
@@ -263,7 +265,9 @@ def _take(
     keys: NDArray[Any],
     valid: NDArray[np.bool_],
 ) -> None:
-    """Copy each record's values and decode its keys; say where keys are not as many, or not below the dimension."""
+    """Copy each record's values and decode its keys; say where keys are not as many, or not below the
+    dimension.
+    """
     done = 0
     for row in range(len(counts)):
         count, at, largest, bits = counts[row], keys_at[row], np.uint32(0), np.uint32(0)

@@ -1,4 +1,5 @@
-"""One record at a time, whatever its fields and their order: for inference responses, irregular files and error messages.
+"""One record at a time, whatever its fields and their order: for inference responses, irregular files and
+error messages.
 
 ``Record`` has the shape of the SDK's protobuf message (``record.features["values"].float32_tensor.values``).
 Batches of ordinary records are decoded by ``decode`` many times faster.

@@ -1,7 +1,7 @@
 """Whole arrays of varints packed into bytes and unpacked from them.
 
-A varint has seven bits a byte, lowest first; all its bytes but the last have the top bit set. Numbers of up to
-four bytes are packed and unpacked in 32-bit words, larger ones byte place by byte place.
+A varint has seven bits a byte, lowest first; all its bytes but the last have the top bit set. Numbers of up
+to four bytes are packed and unpacked in 32-bit words, larger ones byte place by byte place.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ def pack(numbers: Integers) -> tuple[Bytes, NDArray[np.uint8]]:
 def pack_words(numbers: Integers, out: Bytes, ends: NDArray[np.int64]) -> NDArray[np.int64]:
     """Write the varints of numbers below 2**28 to ``out``, one after the other.
 
-    Returns where in ``out`` the first ``ends[r]`` numbers end, for every r. ``out`` must have four bytes for each
-    number, and eight more. Two numbers at a time: a word of eight bytes is written at each pair's start, and the
-    next pair overwrites what it leaves behind.
+    Returns where in ``out`` the first ``ends[r]`` numbers end, for every r. ``out`` must have four bytes for
+    each number, and eight more. Two numbers at a time: a word of eight bytes is written at each pair's start,
+    and the next pair overwrites what it leaves behind.
     """
     written = np.zeros(len(ends), np.int64)
     done = row = 0

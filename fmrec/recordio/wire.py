@@ -148,8 +148,8 @@ def move_segments(
 def copy_ascending(out: Bytes, to: Integers, source: Bytes, at: Integers, sizes: NDArray[np.int64]) -> None:
     """Copy ``sizes[r]`` bytes from ``source[at[r]]`` to ``out[to[r]]``, for every r in turn.
 
-    What lies between two segments in ``out``, and ``SPARE`` bytes after the last, is overwritten. Segments must
-    ascend in ``out``, and both buffers must go on for ``SPARE`` bytes after their last segment.
+    What lies between two segments in ``out``, and ``SPARE`` bytes after the last, is overwritten. Segments
+    must ascend in ``out``, and both buffers must go on for ``SPARE`` bytes after their last segment.
 
     All but the longest segments are copied as windows of one size, which the next segment overwrites from its
     start on; of longer ones the rest follows.

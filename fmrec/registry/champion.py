@@ -1,9 +1,9 @@
 """The champion: the model whose lists are served now, as ``champion/model.json`` records it.
 
 The workflow writes it when a `recommend` run has published and ended well; the next run is compared with it
-(`fmrec.ranking.evaluation_step`). A run that fails leaves it as it is. ``champion/history/`` keeps one file for each
-execution that has changed what serves, and each champion names the one before it: that is where a rollback
-goes, and it goes one further back when it is repeated.
+(`fmrec.ranking.evaluation_step`). A run that fails leaves it as it is. ``champion/history/`` keeps one file
+for each execution that has changed what serves, and each champion names the one before it: that is where a
+rollback goes, and it goes one further back when it is repeated.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def promote(champion: Champion, uri: str, *, previous: str | None = None) -> Cha
     uri
         ``champion/model.json``.
     previous
-        For a rollback, the ``previous`` of the champion that is gone back to; by default what serves until now
-        is the champion before.
+        For a rollback, the ``previous`` of the champion that is gone back to; by default what serves until
+        now is the champion before.
     """
     serving = recorded(uri)
     if serving is not None and serving.execution_arn == champion.execution_arn != "":

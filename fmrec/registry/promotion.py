@@ -56,8 +56,8 @@ def resolve(
     run
         The execution's name.
     given
-        Its input: ``promote`` (a run's name, a version's number or ARN) or ``rollback`` (true), and optionally
-        ``name`` (the data set's; by default the deployed one's) and ``serving``.
+        Its input: ``promote`` (a run's name, a version's number or ARN) or ``rollback`` (true), and
+        optionally ``name`` (the data set's; by default the deployed one's) and ``serving``.
     defaults
         The deployed ``serving``, whole, and ``dataset``.
     bucket
@@ -74,8 +74,8 @@ def resolve(
         As `fmrec.execution.execution_input.resolve` answers, and under ``promotion``: ``kind``, ``run``,
         ``model_version``, ``model_uri``, ``model_package``, ``embeddings_uri`` (the folder),
         ``embeddings``, ``metrics``, ``verdict``, ``approval`` (its new description), ``previous`` (for
-        a rollback, the record of the champion before that one; otherwise None), ``replaces`` (for a rollback, the
-        execution whose champion it takes away; otherwise None).
+        a rollback, the record of the champion before that one; otherwise None), ``replaces`` (for a rollback,
+        the execution whose champion it takes away; otherwise None).
 
     Raises
     ------
@@ -205,7 +205,8 @@ def _of_version(arn: str, registry: Versions) -> ModelRecord:
 def _serving(
     wanted: ModelRecord, deployed: Mapping[str, Any], own: Any, bucket: DataBucket
 ) -> dict[str, Any]:
-    """How the model is served: lists as long as they were, but by today's rules, and the endpoint as deployed.
+    """How the model is served: lists as long as they were, but by today's rules, and the endpoint as
+    deployed.
 
     An item that was denied since must not come back with an older model.
     """

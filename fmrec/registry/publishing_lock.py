@@ -1,8 +1,8 @@
 """One execution at a time changes what a data set serves: its lists, its endpoints and its champion.
 
-The lock is an item per data set that names the execution which holds it. It holds as long as that execution runs:
-nothing has to be released, and an execution that failed or was stopped holds nothing. The item is only ever
-replaced on condition that it is still the one that was read, so two executions never both have it.
+The lock is an item per data set that names the execution which holds it. It holds as long as that execution
+runs: nothing has to be released, and an execution that failed or was stopped holds nothing. The item is only
+ever replaced on condition that it is still the one that was read, so two executions never both have it.
 
 Between a model's judgement and the lock another execution may have changed the champion; who gets the lock is
 told so, and judges again.
@@ -89,7 +89,8 @@ def _take(locks: Any, stepfunctions: Any, table: str, dataset: str, execution_ar
     key = {"dataset": {"S": dataset}}
     found = locks.get_item(TableName=table, Key=key, ConsistentRead=True).get("Item")
     holder = found["execution_arn"]["S"] if found else ""
-    # The role may see executions of the deployed workflow only; one of another is of a workflow that was replaced.
+    # The role may see executions of the deployed workflow only; one of another is of a workflow that was
+    # replaced.
     same_workflow = holder.rpartition(":")[0] == execution_arn.rpartition(":")[0]
     if holder != execution_arn and same_workflow and _runs(stepfunctions, holder):
         return holder

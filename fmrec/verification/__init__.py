@@ -1,1 +1,3 @@
-"""An acceptance run on a real account: deploy, run, settle what the documentation marks as unconfirmed, remove."""
+"""An acceptance run on a real account: deploy, run, settle what the documentation marks as unconfirmed,
+remove.
+"""

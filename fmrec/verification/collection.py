@@ -124,7 +124,9 @@ def _peak(deployment: Deployment, kind: str, name: str) -> float | None:
 
 
 def users_per_second(deployment: Deployment, evidence: Evidence) -> dict[str, float]:
-    """The rate at which the functions that publish wrote users' lists, one after the other, and the estimate."""
+    """The rate at which the functions that publish wrote users' lists, one after the other, and the
+    estimate.
+    """
     users = evidence.reports["recommend"]["published"]["users"]
     seconds = sum(
         state.seconds or 0.0 for state in deployment.executions["recommend"].states if state.name == PUBLISH

@@ -1,4 +1,6 @@
-"""Decide whether a model is good enough to publish: thresholds and, for lists, popularity and the champion."""
+"""Decide whether a model is good enough to publish: thresholds and, for lists, popularity and the
+champion.
+"""
 
 from typing import Any
 

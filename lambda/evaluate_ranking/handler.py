@@ -14,7 +14,9 @@ logger = Logger(service="evaluate_ranking")
 
 @logger.inject_lambda_context
 def handler(event: EvaluateRankingEvent, context: LambdaContext) -> dict[str, Any]:
-    """Answer the report that is written to ``output_uri``, and whose champion the model was judged against."""
+    """Answer the report that is written to ``output_uri``, and whose champion the model was judged
+    against.
+    """
     # Read first: a champion that changes during the evaluation is noticed afterwards.
     recorded = champion.recorded(event["champion_uri"])
     serving = champion.read(event["champion_uri"])

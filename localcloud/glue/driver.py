@@ -169,7 +169,9 @@ class Driver:
             self._jvm.end()
 
     def remove(self) -> None:
-        """End what is left of the run and remove its folder; the log stays, and a JVM that can serve again."""
+        """End what is left of the run and remove its folder; the log stays, and a JVM that can
+        serve again.
+        """
         jvm = self._jvm
         if jvm is not None and self.returncode() == 0 and self._clean_file.exists():
             self._jvm = None

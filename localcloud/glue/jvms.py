@@ -1,8 +1,8 @@
 """Spark's JVMs for Glue runs: one whose run ended well waits for the next run.
 
 Encoding MovieLens 100k takes 17 CPU seconds in a new JVM and 7 in one that has done so before: it has loaded
-its classes and compiled its code. A run has its JVM to itself, and a context of its own in it; a JVM whose run
-failed or was stopped is ended. PySpark connects to a JVM that is there already if given its port and
+its classes and compiled its code. A run has its JVM to itself, and a context of its own in it; a JVM whose
+run failed or was stopped is ended. PySpark connects to a JVM that is there already if given its port and
 secret (``pyspark.java_gateway.launch_gateway``).
 """
 
@@ -203,7 +203,9 @@ class Jvms:
         threading.Thread(target=self._warm_up, daemon=True, name="warm-up").start()
 
     def take(self, settings: Mapping[str, Any]) -> Jvm:
-        """A JVM with these of ``JVM_SETTINGS``: one that waits, or a new one. The taker gives it back or ends it."""
+        """A JVM with these of ``JVM_SETTINGS``: one that waits, or a new one. The taker gives it back or ends
+        it.
+        """
         wanted = {name: str(settings[name]) for name in JVM_SETTINGS if name in settings}
         self._warm.wait(_START_SECONDS)
         with self._lock:

@@ -21,7 +21,8 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 # A short job on few cores is over before C2 or a parallel collector pay.
 _SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData"
 
-# Touches what jobs use: text and Parquet, joins, windows, sorts, caches, Python functions over rows and Arrow.
+# Touches what jobs use: text and Parquet, joins, windows, sorts, caches, Python functions over rows and
+# Arrow.
 _EXERCISE = """
 import json, sys
 from pyspark import SparkContext, StorageLevel

@@ -1,7 +1,8 @@
 """HTTP APIs: what a caller sees of a function that fails, and the largest request.
 
 Sources: API Gateway developer guide, "Working with AWS Lambda proxy integrations for HTTP APIs" (a function
-that fails is 500 with a fixed message, which says nothing of the function) and "Quotas" (10 MB for a request).
+that fails is 500 with a fixed message, which says nothing of the function) and "Quotas" (10 MB for a
+request).
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ def _as_callers_see_it(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _is_of_the_emulator(body: bytes) -> bool:
-    """Whether a 502 stands for a function that failed or isn't there, and is no answer of a function itself."""
+    """Whether a 502 stands for a function that failed or isn't there, and is no answer of a
+    function itself.
+    """
     try:
         document = json.loads(body)
     except ValueError:

@@ -33,5 +33,7 @@ class Account:
         )
 
     def arn(self, kind: str, name: str) -> str:
-        """The ARN of a SageMaker resource, e.g. ``arn("training-job", "x")``; names go in lower case, as on AWS."""
+        """The ARN of a SageMaker resource, e.g. ``arn("training-job", "x")``; names go in lower case, as on
+        AWS.
+        """
         return f"arn:{self.partition}:sagemaker:{self.region}:{self.number}:{kind}/{name.lower()}"

@@ -1,8 +1,9 @@
 """SageMaker on this machine: the control plane's operations and the runtime, behind one class.
 
-What is here: training, tuning and batch transform jobs, models, endpoint configurations and endpoints (instance
-and serverless), the runtime, the model registry, tags. Jobs and endpoints run the algorithm stand-ins as real programs. Containers
-other than the two built-in algorithms', and processing jobs, are not here.
+What is here: training, tuning and batch transform jobs, models, endpoint configurations and endpoints
+(instance and serverless), the runtime, the model registry, tags. Jobs and endpoints run the algorithm
+stand-ins as real programs. Containers other than the two built-in algorithms', and processing jobs, are not
+here.
 """
 
 from __future__ import annotations

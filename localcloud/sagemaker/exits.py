@@ -1,8 +1,8 @@
 """How a program's end reads as a training job's ``FailureReason``.
 
-Exit codes as in SageMaker's own containers: 1 the algorithm's fault, 2 the customer's, 3 the platform's; 137 is
-what a container reports that was killed (SageMaker developer
-guide, "How Amazon SageMaker signals algorithm success and failure").
+Exit codes as in SageMaker's own containers: 1 the algorithm's fault, 2 the customer's, 3 the platform's; 137
+is what a container reports that was killed (SageMaker developer guide, "How Amazon SageMaker signals
+algorithm success and failure").
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The programs behind an endpoint: one per production variant, started together and replaced when they die."""
+"""The programs behind an endpoint: one per production variant, started together and replaced when
+they die.
+"""
 
 from __future__ import annotations
 

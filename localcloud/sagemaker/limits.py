@@ -1,7 +1,8 @@
 """Who uses how much of which quota, and the refusal when there is no room.
 
 A quota that the quotas file doesn't name is unknown: it never refuses. The text is AWS's own,
-as public reports of ``ResourceLimitExceeded`` quote it; the unit of the serverless concurrency quotas is a guess.
+as public reports of ``ResourceLimitExceeded`` quote it; the unit of the serverless concurrency quotas is a
+guess.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ class Demand:
 
 
 def instance_demands(usage: Usage, instances: Iterable[tuple[str, int]]) -> list[Demand]:
-    """Demands of a job or endpoint on ``(instance type, count)`` pairs: type quotas, then account-wide ones."""
+    """Demands of a job or endpoint on ``(instance type, count)`` pairs: type quotas, then
+    account-wide ones.
+    """
     by_type: dict[str, int] = {}
     for instance_type, count in instances:
         by_type[instance_type] = by_type.get(instance_type, 0) + count
@@ -122,7 +125,9 @@ class Limits:
                 self._refuse_without_room(demand)
 
     def hold(self, holder: Holder, demands: Iterable[Demand]) -> None:
-        """Count what a resource already has, whatever the quotas say: after a restart, or in place of what it held."""
+        """Count what a resource already has, whatever the quotas say: after a restart, or in place of what it
+        held.
+        """
         with self._lock:
             self._held[holder] = list(demands)
 

@@ -39,8 +39,8 @@ EXPRESSIONS = _expressions()
 def final_metrics(log: pathlib.Path) -> list[dict[str, Any]]:
     """The last value of every metric in a log, as ``FinalMetricDataList``.
 
-    The log is read line by line; lines without the ``#…_metric:`` mark cost no expression. What isn't a finite
-    number is left out, as CloudWatch takes no other.
+    The log is read line by line; lines without the ``#…_metric:`` mark cost no expression. What isn't a
+    finite number is left out, as CloudWatch takes no other.
     """
     texts: dict[str, str] = {}
     with log.open(encoding="utf-8", errors="replace") as lines:

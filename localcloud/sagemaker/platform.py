@@ -1,4 +1,6 @@
-"""What the parts of SageMaker here stand on together: account, records, limits, programs, storage, folders."""
+"""What the parts of SageMaker here stand on together: account, records, limits, programs, storage,
+folders.
+"""
 
 from __future__ import annotations
 

@@ -135,7 +135,9 @@ def _values(document: Any, name: str) -> list[Any]:
 
 
 def _compare(value: Any, wanted: str) -> int | None:
-    """-1, 0 or 1 as the value is less than, equal to or greater than the text; None if they can't be compared."""
+    """-1, 0 or 1 as the value is less than, equal to or greater than the text; None if they can't be
+    compared.
+    """
     try:
         if isinstance(value, datetime.datetime):
             other = datetime.datetime.fromisoformat(wanted)

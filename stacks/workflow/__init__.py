@@ -1,11 +1,11 @@
 """The state machine, from raw interactions to published recommendations.
 
 `definition` is a pure function of the settings. Its fragments: `training` (check the input, encode,
-choose instances, train), `tuning` (hyperparameters by validation rows), `quality_gate` (ranking, thresholds, popularity, the champion), `registry` (SageMaker
-Model Registry, promotions), `retrieval` (embeddings, k-NN, batch transform, publish), `scoring` (held-out
-pairs, the decision threshold), `serving` and `smoke_tests` (the endpoint), `outcome` (report, messages, the one
-failure path); `candidates` is the loop over instances and `transforming` the batch transform that they
-share, and `states` builds single states.
+choose instances, train), `tuning` (hyperparameters by validation rows), `quality_gate` (ranking, thresholds,
+popularity, the champion), `registry` (SageMaker Model Registry, promotions), `retrieval` (embeddings, k-NN,
+batch transform, publish), `scoring` (held-out pairs, the decision threshold), `serving` and `smoke_tests`
+(the endpoint), `outcome` (report, messages, the one failure path); `candidates` is the loop over instances
+and `transforming` the batch transform that they share, and `states` builds single states.
 """
 
 from __future__ import annotations

@@ -46,7 +46,8 @@ LAMBDA_ERRORS = (
     "Lambda.TooManyRequestsException",
     "ThrottledError",
 )
-"""Lambda's own, and `fmrec.errors.ThrottledError`, by which a function says that a call of its was throttled."""
+"""Lambda's own, and `fmrec.errors.ThrottledError`, by which a function says that a call of its was throttled.
+"""
 SAGEMAKER_ERRORS = ("SageMaker.AmazonSageMakerException",)
 """The base class of the optimized integration: throttling, and what has no class of its own."""
 SAGEMAKER_SDK_ERRORS = ("SageMaker.SageMakerException", "SageMaker.ThrottlingException")

@@ -2,8 +2,8 @@
 
 A second encoding of the same interactions cuts validation rows from the training rows, so that test rows
 choose nothing; a SageMaker tuning job trains on the rest with drawn hyperparameters, on an instance that is
-chosen as for the training itself; the best job's values go over the run's. Dollars are held by two limits that
-SageMaker keeps: how many jobs, and how long each may run, at the price of the instance that was found.
+chosen as for the training itself; the best job's values go over the run's. Dollars are held by two limits
+that SageMaker keeps: how many jobs, and how long each may run, at the price of the instance that was found.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ TUNING = Candidates("fm_training", "tuning")
 def tune(settings: Settings, policy: Policy) -> States:
     """All states between the encoding and the choice of instances for the training."""
     resorts = settings.instances.last_resort
-    # SageMaker takes 32 characters here, so the run's name has no room: the millisecond of its start stands in.
+    # SageMaker takes 32 characters here, so the run's name has no room: the millisecond of its start stands
+    # in.
     name = jsonata(
         f"'{settings.prefix}-t-' & $substring($replace($started, /[^0-9]/, ''), 0, 17) & '-' & $string($attempt)"
     )

@@ -1,4 +1,6 @@
-"""What the documentation shows is true: links lead somewhere, documents validate, code runs, commands exist."""
+"""What the documentation shows is true: links lead somewhere, documents validate, code runs,
+commands exist.
+"""
 
 from __future__ import annotations
 

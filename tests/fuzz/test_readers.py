@@ -36,7 +36,9 @@ MEMORY = 1 << 30
 
 @pytest.fixture(autouse=True)
 def bounded_memory() -> Iterator[None]:
-    """Let this process have a GiB more of addresses than it has: more is a MemoryError, which fails a test."""
+    """Let this process have a GiB more of addresses than it has: more is a MemoryError, which fails
+    a test.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, hard))

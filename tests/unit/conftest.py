@@ -1,4 +1,6 @@
-"""What several tests of `fmrec` need: an S3 that answers like S3, in a process of its own, and one Spark session."""
+"""What several tests of `fmrec` need: an S3 that answers like S3, in a process of its own, and one Spark
+session.
+"""
 
 import os
 import socket

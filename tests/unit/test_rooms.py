@@ -51,7 +51,9 @@ def tree(path: Path) -> ast.Module:
 
 
 def imported(nodes: Iterator[ast.AST], known: frozenset[str]) -> Iterator[str]:
-    """Full names of imported modules; of ``from package import name`` the module ``package.name`` if there is one."""
+    """Full names of imported modules; of ``from package import name`` the module ``package.name`` if there is
+    one.
+    """
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

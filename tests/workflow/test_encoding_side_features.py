@@ -1,4 +1,6 @@
-"""MovieLens with what is known of users and movies, through the deployed workflow, with each kind of label."""
+"""MovieLens with what is known of users and movies, through the deployed workflow, with each kind
+of label.
+"""
 
 from __future__ import annotations
 

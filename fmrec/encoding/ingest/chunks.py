@@ -28,8 +28,8 @@ CHUNK_ROWS = 1_000_000
 """Rows that share a list of texts: more make fewer texts in all, and take more memory."""
 CHUNK, PLACE = "bucket", "place"
 PIECES, TEXTS, BAD, ODD = 100, 101, 102, 103
-"""Kinds in addition to those of ``messages``: counts of rows as JSON; distinct texts; rows for the quarantine; and
-lines that take more than a look at whole columns."""
+"""Kinds in addition to those of ``messages``: counts of rows as JSON; distinct texts; rows for the
+quarantine; and lines that take more than a look at whole columns."""
 EVENTS = -1
 """The namespace of event names, which are counted and stand for nothing."""
 UNDECIDED = -2
@@ -160,7 +160,9 @@ def _count_pieces(
 
 
 def _compact(batch: pa.RecordBatch, texts: Mapping[int, str]) -> pa.RecordBatch:
-    """Return what a chunk is made of, in memory of its own: what was read lies in one piece, lines and all."""
+    """Return what a chunk is made of, in memory of its own: what was read lies in one piece, lines
+    and all.
+    """
     names = [*texts.values(), "value", "timestamp", POSITION]
     places = pa.array(np.arange(len(batch)))
     return pa.RecordBatch.from_pydict({name: batch.column(name).take(places) for name in names})

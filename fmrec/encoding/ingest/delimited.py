@@ -1,8 +1,8 @@
 """Delimited lines to fields, whole batches at a time, by RFC 4180 to the letter.
 
 A quote opens at the beginning of a field and closes at its end; inside, a doubled quote stands for one. What
-has quotes anywhere else is refused, since nobody can tell what was meant. Beyond the RFC, a delimiter may have
-several characters, and an escape takes away the meaning of the character after it.
+has quotes anywhere else is refused, since nobody can tell what was meant. Beyond the RFC, a delimiter may
+have several characters, and an escape takes away the meaning of the character after it.
 """
 
 from __future__ import annotations

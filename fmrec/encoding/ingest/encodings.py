@@ -32,7 +32,9 @@ def undecoded_reason(encoding: str) -> str:
 
 
 def keeps_ascii(encoding: str) -> bool:
-    """Say whether ASCII, line breaks above all, is written as ASCII: then files can be cut into lines first."""
+    """Say whether ASCII, line breaks above all, is written as ASCII: then files can be cut into
+    lines first.
+    """
     plain = bytes(range(128))
     return not encoding.startswith(_SHIFTING) and plain.decode(encoding, "replace") == plain.decode("ascii")
 

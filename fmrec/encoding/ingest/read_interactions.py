@@ -71,8 +71,8 @@ class Intake:
     """What was read, as the driver knows it.
 
     ``chunks`` has the rows as ``chunks.to_chunks`` packs them; ``rows`` counts them without headers
-    and blank lines, ``bad`` those that can't be used by reason, ``not_rated`` those dropped for their values, ``files`` all by file; ``pieces`` are
-    the files' pieces with what makes positions row and line numbers.
+    and blank lines, ``bad`` those that can't be used by reason, ``not_rated`` those dropped for their values,
+    ``files`` all by file; ``pieces`` are the files' pieces with what makes positions row and line numbers.
     """
 
     chunks: DataFrame

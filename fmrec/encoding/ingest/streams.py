@@ -165,7 +165,9 @@ def _cut_at(data: NDArray[np.uint8], ends: NDArray[np.int64]) -> pa.Array:
 
 
 def _documents(texts: Iterator[str]) -> Iterator[pa.Array]:
-    """Cut JSON into the objects of an array, or into objects that follow each other however they are laid out."""
+    """Cut JSON into the objects of an array, or into objects that follow each other however they are laid
+    out.
+    """
     decoder = json.JSONDecoder()
     text, at, ended = "", 0, False
     while not ended:

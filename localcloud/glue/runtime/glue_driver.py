@@ -3,8 +3,8 @@
 ``python glue_driver.py SETTINGS SCRIPT [ARGUMENT …]``; ``SETTINGS`` is a JSON file with ``mirror``
 (folder of the bucket folders), ``spark`` (Spark's settings), ``error_file`` and ``clean_file``. The script
 runs as ``__main__`` with its arguments; an exception's last line goes to ``error_file``, where the run's
-ErrorMessage comes from. When the script first asks for Spark, the local cloud is asked for a JVM, which may have
-served other runs; ``clean_file`` says that nothing of this run is left in it.
+ErrorMessage comes from. When the script first asks for Spark, the local cloud is asked for a JVM, which may
+have served other runs; ``clean_file`` says that nothing of this run is left in it.
 """
 
 from __future__ import annotations

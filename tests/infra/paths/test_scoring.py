@@ -1,4 +1,6 @@
-"""The way of a `predict-rating` run: held-out pairs scored, a threshold chosen, the FM model at an endpoint."""
+"""The way of a `predict-rating` run: held-out pairs scored, a threshold chosen, the FM model at an
+endpoint.
+"""
 
 import json
 from typing import Any

@@ -1,4 +1,6 @@
-"""The state machine's ways: what happens when everything works, what is judged and published, how failures end."""
+"""The state machine's ways: what happens when everything works, what is judged and published, how failures
+end.
+"""
 
 import json
 from typing import Any

@@ -1,4 +1,6 @@
-"""Small inputs as people have them, through the whole job: encoded right, or refused with the sentence that helps."""
+"""Small inputs as people have them, through the whole job: encoded right, or refused with the sentence that
+helps.
+"""
 
 import re
 from collections.abc import Callable

@@ -163,7 +163,9 @@ def test_publish_recommendations_writes_everyones_best(published: Any, small_run
 
 @pytest.fixture
 def held_out(small_run: Any) -> None:
-    """What the encoding tells of who met and liked what: everybody met item 0 and liked the held-out item 1."""
+    """What the encoding tells of who met and liked what: everybody met item 0 and liked the
+    held-out item 1.
+    """
     for folder, item in (("seen", 7), ("heldout", 8)):
         place = small_run.folder / "encoded" / folder
         place.mkdir()

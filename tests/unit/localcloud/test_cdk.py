@@ -18,7 +18,9 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def assembly(folder: Path) -> Path:
-    """A cloud assembly as CDK's synthesis writes it: a TLS-only bucket and a function with its code as an asset."""
+    """A cloud assembly as CDK's synthesis writes it: a TLS-only bucket and a function with its code as an
+    asset.
+    """
     folder.mkdir()
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as bundle:

@@ -1,4 +1,6 @@
-"""SageMaker on a folder that stands in for S3, with a fake program for every image unless the real ones are asked for."""
+"""SageMaker on a folder that stands in for S3, with a fake program for every image unless the real ones are
+asked for.
+"""
 
 from __future__ import annotations
 

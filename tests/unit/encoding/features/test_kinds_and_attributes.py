@@ -1,4 +1,6 @@
-"""Every kind of side feature, and what is said of attributes that can't be used, against pandas and Python."""
+"""Every kind of side feature, and what is said of attributes that can't be used, against pandas and
+Python.
+"""
 
 import json
 import math

@@ -1,4 +1,6 @@
-"""JSON as people write it: several objects on a line, late keys, arrays, Python's dicts, objects in objects."""
+"""JSON as people write it: several objects on a line, late keys, arrays, Python's dicts, objects in
+objects.
+"""
 
 import json
 import re
