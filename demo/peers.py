@@ -1,6 +1,6 @@
 """Rank with other recommenders what the workflow ranks: same users, same held-out films, same code.
 
-Beside the model stand `implicit`'s alternating least squares (Y. Hu, Y. Koren and C. Volinsky,
+Next to the model are `implicit`'s alternating least squares (Y. Hu, Y. Koren and C. Volinsky,
 *Collaborative filtering for implicit feedback datasets*, ICDM 2008), the machine that learned ratings, and
 what is popular.
 """
@@ -49,7 +49,7 @@ class Arena:
     """Who is judged, and on what."""
 
     seen: Interactions
-    """What each user has met in training; it is left out of every list."""
+    """What each user interacted with in training; it is left out of every list."""
     liked: Interactions
     relevant: Interactions
     """The held-out films that each user liked."""
@@ -71,7 +71,7 @@ class Arena:
         return found
 
     def popular(self, user: int) -> list[int]:
-        """Ordinals of the films that most users rated, without what this one has met."""
+        """Ordinals of the films that most users rated, without what this user interacted with."""
         counts = np.bincount(self.seen.items, minlength=self.items)
         top = most_popular(counts, K, self.seen.take(np.array([user])))
         return [int(item) for item in top.items[0]]

@@ -21,7 +21,7 @@ from fmrec.artifacts.manifest import Manifest
 from fmrec.errors import FmrecError
 from fmrec.execution.state_machine import TRAINING_LOG_GROUP, Execution, JobStarted, log_lines
 from fmrec.model.factorization_machine import FactorizationMachine
-from fmrec.recommendations.table import STRANGERS
+from fmrec.recommendations.table import COLD_START
 
 FM_REPOSITORY = "factorization-machines"
 EPOCH_LOSS = re.compile(
@@ -154,11 +154,13 @@ def load_model(cloud: Cloud, job: dict[str, Any]) -> FactorizationMachine:
 
 
 def served(cloud: Cloud, table: str) -> dict[str, Recommended]:
-    """Every user's recommendations as DynamoDB serves them; the lists for strangers are not any user's."""
+    """Every user's recommendations as DynamoDB serves them; the lists for cold-start users are not
+    any user's.
+    """
     found: dict[str, Recommended] = {}
     for page in cloud.client("dynamodb").get_paginator("scan").paginate(TableName=table):
         for item in page["Items"]:
-            if item["user_id"]["S"].startswith(STRANGERS):
+            if item["user_id"]["S"].startswith(COLD_START):
                 continue
             entries = [entry["M"] for entry in item["recommendations"]["L"]]
             found[item["user_id"]["S"]] = Recommended(

@@ -1,4 +1,4 @@
-"""The account's quotas: the values that are enforced, and the Service Quotas API that tells them.
+"""The account's quotas: the values that are enforced, and the Service Quotas API that lists them.
 
 A quotas file is JSON, quota name → applied value; a name that is missing is unknown, which never refuses.
 Presets lie in ``localcloud/presets/``:

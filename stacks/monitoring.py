@@ -1,4 +1,4 @@
-"""Alarms on runs that end badly. The workflow tells why; an alarm tells even when it can't."""
+"""Alarms on runs that end badly. The workflow says why; an alarm is raised even when it can't."""
 
 from __future__ import annotations
 

@@ -109,7 +109,9 @@ class Serving(Section):
     """What k-NN is asked for, for each user; by default as many as are recommended, and more where some
     are left out."""
     exclude_seen: bool | None = None
-    """Leave out what a user has met in training; by default `recommend` does, `predict-rating` doesn't."""
+    """Leave out what a user interacted with in training; by default `recommend` does,
+    `predict-rating` doesn't.
+    """
     filters: dict[str, Any] = {}
     """Business rules, see `fmrec.recommendations.filters`."""
     endpoint: bool = True

@@ -1,4 +1,4 @@
-"""One encoded run's files as arrays: names, what users have met, what was held out for judging.
+"""One encoded run's files as arrays: names, what users interacted with, what was held out for judging.
 
 Places and forms are in docs/contracts.md. Users and items are ordinals, counted from their first column;
 what is about users comes by range, so that memory follows the range.
@@ -41,11 +41,11 @@ class EncodedRun:
         return SortedParquet(self._encoded(layout.SEEN), "user_column", ["item_column"])
 
     def seen(self, first_user: int, end_user: int) -> Interactions:
-        """What the users ``[first_user, end_user)`` have met in training."""
+        """What the users ``[first_user, end_user)`` interacted with in training."""
         return self._pairs(self._seen, first_user, end_user, relevant_only=False)
 
     def liked(self, first_user: int, end_user: int) -> Interactions:
-        """What the users ``[first_user, end_user)`` have met in training and liked."""
+        """What the users ``[first_user, end_user)`` interacted with in training and liked."""
         return self._pairs(self._seen, first_user, end_user, relevant_only=True)
 
     @functools.cached_property

@@ -1,4 +1,6 @@
-"""Who met what: user-item pairs as compressed rows, the form in which ranking masks and judges them."""
+"""who interacted with what: user-item pairs as compressed rows, the form in which ranking masks and
+judges them.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Read a range of rows from a folder of Parquet files that are sorted by an integer column.
 
-Only the row groups whose statistics meet the range are opened, and those as a stream, so that time and
+Only the row groups whose statistics overlap the range are opened, and those as a stream, so that time and
 memory follow the range and not the folder. Files and row groups may come in any order.
 """
 

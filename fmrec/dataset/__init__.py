@@ -78,7 +78,7 @@ class Dataset:
     """Several interactions of one user with one item: keep ``all``, ``keep-last`` (by timestamp, then
     file order), or ``sum`` their values (implicit: their weights) into the last."""
     unknown: str = "index"
-    """Test rows of users or items that train never met: ``index`` encodes them like all others (their
+    """Test rows of users or items that are not in train: ``index`` encodes them like all others (their
     columns just stay untrained), ``drop`` drops and counts them, ``features-only`` leaves the unknown
     id out and keeps the side features. All ids are in the feature index in any case."""
     quarantine: QuarantineLimits = field(default_factory=QuarantineLimits)

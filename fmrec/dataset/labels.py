@@ -44,11 +44,11 @@ class RegressionLabel:
 
 @dataclass(frozen=True)
 class ImplicitLabel:
-    """1 for what a user picked, 0 for sampled items that the user never met.
+    """1 for what a user picked, 0 for sampled items that the user never interacted with.
 
-    ``threshold`` says which values count as picked (all, if None); what lies below is met, but not
+    ``threshold`` says which values count as picked (all, if None); what lies below is seen, but not
     picked. ``event_weights`` says how many times a row is written for training, by event; a
-    fraction is a seeded chance, 0 and events not named are met, but not picked. ``copies`` writes all
+    fraction is a seeded chance, 0 and events not named are seen, but not picked. ``copies`` writes all
     positives for training so many times, each time with negatives of their own: the trainer reads
     the same file in every epoch, so more copies and fewer epochs stand in for negatives drawn anew.
     """

@@ -92,7 +92,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Interactions:
-    """The interactions: who met what."""
+    """The interactions: who interacted with what."""
 
     source: Source
     user: str

@@ -1,4 +1,4 @@
-"""Labelled rows get their user's or item's side features, where rows and lookup meet in one bucket."""
+"""Labelled rows get their user's or item's side features, where rows and lookup are in one bucket."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class NegativeSampler:
         Parameters
         ----------
         first : int
-            How many positives of the bucket come before these: it tells the draws of two positives apart.
+            How many positives of the bucket come before these: it keeps the draws of two positives apart.
 
         Returns
         -------

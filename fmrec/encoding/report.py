@@ -1,4 +1,4 @@
-"""What an encoding run tells a person: progress while it runs, a table when it is done."""
+"""What an encoding run reports: progress while it runs, a table when it is done."""
 
 from __future__ import annotations
 

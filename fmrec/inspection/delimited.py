@@ -29,7 +29,7 @@ _IDENTIFIER = re.compile(r"^[A-Za-z_#@][\w .:/#()-]{0,60}$")
 
 @dataclass(frozen=True)
 class Dialect:
-    """How fields are told apart, as in the data set document's source settings."""
+    """How fields are separated, as in the data set document's source settings."""
 
     delimiter: str
     quote: str = ""

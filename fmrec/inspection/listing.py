@@ -66,10 +66,10 @@ def list_files(path: str) -> Listing:
         return _listing(folder, chosen, path)
     if object_store.exists(path):
         folder = path.rsplit("/", 1)[0] if "/" in path else "."
-        beside = object_store.list_objects(folder) if "://" in path else None
+        siblings = object_store.list_objects(folder) if "://" in path else None
         size = (
-            next(stored.size for stored in beside if stored.uri == path)
-            if beside
+            next(stored.size for stored in siblings if stored.uri == path)
+            if siblings
             else object_store.local_path(path).stat().st_size
         )
         return Listing(folder, (object_store.StoredObject(path, size),))

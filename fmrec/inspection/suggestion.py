@@ -202,7 +202,7 @@ def _split(suggestion: Suggestion, timed: bool) -> None:
 
 
 def _repeated(table: Table, roles: Roles) -> float:
-    """Return the share of the sampled rows whose user has met the item in an earlier one."""
+    """Return the share of the sampled rows whose user interacted with the item in an earlier one."""
     user, item = roles.name("user"), roles.name("item")
     if user is None or item is None or not table.rows:
         return 0.0

@@ -191,7 +191,7 @@ def _usage(client: Any, deadline: Deadline) -> tuple[dict[str, float], dict[str,
         except (*_ERRORS, TimeoutError) as error:
             notes.append(_unknown(what, error))
             continue
-        # Everything was counted, so what was not met is not in use.
+        # Everything was counted, so what is not listed is not in use.
         for call, spot in kinds:
             usage[names.account_quota(call, spot)] = 0.0
             usage |= {names.type_quota(call, t.name, spot): 0.0 for t in catalogue() if call in t.accepted_by}

@@ -243,7 +243,7 @@ def evaluation(
 ) -> MemoryNeed:
     """Memory of ranking every item for every user, a block of users at a time.
 
-    Both factor matrices, what each user has met (as a sparse matrix), and a few arrays of one
+    Both factor matrices, what each user interacted with (as a sparse matrix), and a few arrays of one
     block's scores: never users x items.
     """
     return MemoryNeed(

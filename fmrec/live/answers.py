@@ -131,7 +131,7 @@ def recommend(
     published
         The user's own list in the table, if there is one.
     popular_list
-        The table's list for strangers, or that of the user's segment.
+        The table's list for cold-start users, or that of the user's segment.
     """
     fresh = published is not None and (history.newest is None or history.newest <= published.generated_at)
     if published is not None and fresh and request.plain and len(published.items) >= request.count:

@@ -31,7 +31,7 @@ class Judge:
     k
         Length of the lists.
     met_by
-        (items,) how many training users have met each item.
+        (items,) how many training users interacted with each item.
     users
         How many training users there are.
     """
@@ -56,7 +56,7 @@ class Judge:
         relevant
             Held-out items that each of these users liked; at least one each.
         history
-            (users,) how many items each has met in training.
+            (users,) how many items each interacted with in training.
         """
         if top.items.shape != (relevant.users, self.k) or len(history) != relevant.users:
             raise InputError(

@@ -114,7 +114,7 @@ def evaluate(
 
 
 def _count(run: Run) -> dict[str, npt.NDArray[np.int64]]:
-    """How many users have met, and liked, each item in training: (items,) each."""
+    """How many users interacted with, and liked, each item in training: (items,) each."""
     rated = np.zeros(run.manifest.items, np.int64)
     liked = np.zeros(run.manifest.items, np.int64)
     for part in run.query_parts:

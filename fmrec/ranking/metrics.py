@@ -10,9 +10,9 @@ hit_rate    1 if there is a hit (trec_eval ``success``)
 map         average precision: Σ over hits of precision at their rank, divided by the number of relevant
             items; its mean over users is MAP. C. Buckley and E. Voorhees, *Evaluating evaluation
             measure stability*, SIGIR 2000; cut off as trec_eval's ``map_cut``
-novelty     mean over the list of -log2(share of users who have met the item in training). S. Vargas
+novelty     mean over the list of -log2(share of users who interacted with the item in training). S. Vargas
             and P. Castells, *Rank and relevance in novelty and diversity metrics for recommender
-            systems*, RecSys 2011; an item that nobody met counts as met once
+            systems*, RecSys 2011; an item that nobody interacted with counts as one user's
 coverage    share of the catalogue that is in at least one list; a number of the whole evaluation.
             M. Ge, C. Delgado-Battenfeld and D. Jannach, *Beyond accuracy: evaluating recommender
             systems by coverage and serendipity*, RecSys 2010
@@ -78,7 +78,7 @@ def novelty(items: npt.NDArray[np.int64], met_by: npt.NDArray[np.integer], users
     items
         (users, k) item ordinals, -1 for none.
     met_by
-        (items,) how many of the training users have met each item.
+        (items,) how many of the training users interacted with each item.
     users
         How many training users there are.
 

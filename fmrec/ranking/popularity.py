@@ -1,4 +1,6 @@
-"""What everybody likes: the baseline that every recommender has to beat, and the answer to strangers."""
+"""What everybody likes: the baseline that every recommender has to beat, and the answer for
+cold-start users.
+"""
 
 from __future__ import annotations
 
@@ -73,8 +75,8 @@ def _fill(
     fresh = np.ones((len(users), len(candidates)), bool)
     owner = np.repeat(np.arange(len(users)), seen.counts())
     at = place[seen.items]
-    met = at < len(candidates)
-    fresh[owner[met], at[met]] = False
+    known = at < len(candidates)
+    fresh[owner[known], at[known]] = False
     rank = np.cumsum(fresh, axis=1) - 1
     row, column = np.nonzero(fresh & (rank < k))
     top.items[users[row], rank[row, column]] = candidates[column]

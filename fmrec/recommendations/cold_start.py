@@ -1,4 +1,4 @@
-"""What to show users whom the model has never met.
+"""What to show users without interactions in training.
 
 Everybody gets what is popular, overall or, with a file of users' segments (an age group, a country),
 in their segment; it lies in the recommendations' table under keys of its own. A new user, or a new item,
@@ -26,8 +26,8 @@ from fmrec.recommendations.id_files import read_columns
 from fmrec.recommendations.knn_output import Neighbours
 from fmrec.recommendations.selection import Rules, rank_exactly, select
 from fmrec.recommendations.table import (
+    COLD_START,
     POPULARITY,
-    STRANGERS,
     Recommendation,
     UserRecommendations,
     Writer,
@@ -50,7 +50,7 @@ def publish_popular(
     segments_uri: str | None = None,
     dynamodb: Any = None,
 ) -> dict[str, int]:
-    """Write the lists for strangers: one for everybody, one for each segment.
+    """Write the lists for cold-start users: one for everybody, one for each segment.
 
     Parameters
     ----------
@@ -82,10 +82,10 @@ def publish_popular(
     rules = read_rules(filters, manifest, index) if filters else Rules(np.zeros(manifest.items, bool))
     item_ids = index.names(*manifest.ranges["item"])
     overall = index.interactions(*manifest.ranges["item"])
-    counts = {STRANGERS: (overall, POPULARITY)}
+    counts = {COLD_START: (overall, POPULARITY)}
     if segments_uri is not None:
         for segment, met_by in _count_segments(encoded, segments_uri).items():
-            counts[f"{STRANGERS}{segment}"] = (met_by, f"{POPULARITY} in {segment}")
+            counts[f"{COLD_START}{segment}"] = (met_by, f"{POPULARITY} in {segment}")
     now = datetime.now(UTC).isoformat(timespec="seconds")
     with Writer(table, dynamodb or dynamodb_client()) as writer:
         for key, (met_by, basis) in counts.items():

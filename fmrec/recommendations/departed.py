@@ -69,7 +69,7 @@ def _remove_from(client: Any, table: str, dataset: str, model_version: str, segm
 
 
 def _keys_of(dataset: str) -> tuple[str, dict[str, Any]]:
-    """A condition that only a data set's keys meet (`fmrec.recommendations.table_keys`)."""
+    """A condition that only a data set's keys fulfil (`fmrec.recommendations.table_keys`)."""
     own = {":own": {"S": f"/{dataset}/"}}
     if dataset == DEFAULT:
         return "NOT begins_with(user_id, :named) OR begins_with(user_id, :own)", own | {":named": {"S": "/"}}

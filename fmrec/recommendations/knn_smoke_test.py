@@ -132,7 +132,7 @@ def compare(
         Item ids of the table, best first.
     answered, products
         The endpoint's item ids and their products, best first, without what may not be recommended.
-        Where few are left, because the user has met most of them, only those are compared.
+        Where few are left, because the user interacted with most of them, only those are compared.
     """
     product_of = dict(zip(answered, products, strict=True))
     wrong = ""

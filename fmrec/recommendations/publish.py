@@ -71,7 +71,7 @@ def publish(
     per_user
         How many recommendations each user gets; fewer only if fewer items are allowed.
     exclude_seen
-        Leave out what a user has met in training. Users for whom k-NN's neighbours are not enough are
+        Leave out what a user interacted with in training. Users for whom k-NN's neighbours are not enough are
         then ranked again over all items.
     filters
         Business rules, see `fmrec.recommendations.filters`.

@@ -54,7 +54,7 @@ def select(
     ranked
         (users, k) items, best first; -1 for none.
     seen
-        What each of these users has met.
+        What each of these users interacted with.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def rank_exactly(
 ) -> Neighbours:
     """The same selection from all items, for users to whom k-NN's neighbours were not enough.
 
-    Users who may get fewer items than wanted, because they have met nearly all, end in -1.
+    Users who may get fewer items than wanted, because they interacted with nearly all, end in -1.
     """
     excluded = rules.excluded if rules is not None else None
     limited = rules is not None and rules.categories is not None

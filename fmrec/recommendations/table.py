@@ -28,7 +28,7 @@ ATTEMPTS = 9
 
 MODEL = "model"
 POPULARITY = "popularity"
-STRANGERS = POPULAR
+COLD_START = POPULAR
 """Stands for the user in the list for users that the table doesn't know; a segment's name may follow."""
 
 
@@ -59,7 +59,7 @@ class UserRecommendations:
         """Where it lies in the table."""
         if self.basis == MODEL:
             return user_key(self.dataset, self.user_id)
-        return popular_key(self.dataset, self.user_id.removeprefix(STRANGERS))
+        return popular_key(self.dataset, self.user_id.removeprefix(COLD_START))
 
 
 def to_item(user: UserRecommendations) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from fmrec.registry import packages
 from fmrec.registry.packages import ApprovalStatus
 
 EXISTS, MISSING = "already exists", "does not exist"
-"""Told by the words: the API has one code, ValidationException, for both."""
+"""Recognised by the words: the API has one code, ValidationException, for both."""
 
 
 THROTTLED = ("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded")
@@ -67,7 +67,7 @@ class ModelRegistry:
 
     @contextmanager
     def _telling_throttling(self) -> Iterator[None]:
-        """Raise what the workflow repeats: a function's errors are told apart by their class alone."""
+        """Raise what the workflow repeats: a function's errors are distinguished by their class alone."""
         try:
             yield
         except self._error as error:

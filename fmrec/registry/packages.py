@@ -1,4 +1,4 @@
-"""What SageMaker Model Registry is told of a model: a version of its task's model package group.
+"""What SageMaker Model Registry keeps of a model: a version of its task's model package group.
 
 Sources: API texts of CreateModelPackage and UpdateModelPackage, botocore's limits of their fields.
 Versions take no tags (the group has them), and only an update takes a description of the approval.
@@ -45,7 +45,7 @@ def creation(
     record_uri
         Where the record is going to lie.
     evaluation_uri
-        The ranking report, where there is one; otherwise the record tells the metrics.
+        The ranking report, where there is one; otherwise the record has the metrics.
     """
     return {
         "ModelPackageGroupName": group,

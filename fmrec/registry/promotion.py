@@ -2,7 +2,7 @@
 
 A promoted model is not trained or judged again: its embeddings are there, so that the workflow goes on with
 the k-NN index. What has been deleted by age since (the setting ``retention.intermediate_days``) can't be
-served, and is told before anything is paid for.
+served, and is known before anything is paid for.
 """
 
 from __future__ import annotations

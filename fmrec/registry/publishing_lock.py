@@ -5,7 +5,7 @@ runs: nothing has to be released, and an execution that failed or was stopped ho
 ever replaced on condition that it is still the one that was read, so two executions never both have it.
 
 Between a model's judgement and the lock another execution may have changed the champion; who gets the lock is
-told so, and judges again.
+told to evaluate its model again.
 """
 
 from __future__ import annotations

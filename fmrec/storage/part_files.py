@@ -32,7 +32,7 @@ PARTS_PER_SIZE = 2000
 
 @dataclass(frozen=True)
 class WrittenPart:
-    """What a task tells the driver about a part; ``token`` is what makes it appear."""
+    """What a task reports to the driver about a part; ``token`` is what makes it appear."""
 
     name: str
     bytes: int

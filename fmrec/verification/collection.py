@@ -1,4 +1,4 @@
-"""What the two runs left behind: jobs beside their estimates, reports, and figures read from their output."""
+"""What the two runs left behind: jobs and their estimates, reports, and figures read from their output."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ Status = Literal["confirmed", "refuted", "not settled"]
 
 @dataclass(frozen=True)
 class Job:
-    """One SageMaker job of a run, beside what was planned for it.
+    """One SageMaker job of a run, with what was planned for it.
 
     Parameters
     ----------

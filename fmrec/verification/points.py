@@ -69,7 +69,7 @@ def _seconds(task: str, step: str) -> Judge:
 
 
 def _equals(probe: str, expected: Any, words: str) -> Judge:
-    """Judge a probe whose answer must be ``expected``; ``words`` tells what the answer is, with {}."""
+    """Judge a probe whose answer must be ``expected``; ``words`` says what the answer is, with {}."""
 
     def judge(evidence: Evidence) -> Verdict:
         answer = evidence.answer(probe)
@@ -154,8 +154,8 @@ POINTS: tuple[Point, ...] = (
     Point("refusal-text", "A quota refusal's text names the quota as Service Quotas spells it", "the quota's name is read from the text", f"{INSTANCES}, Reading the account", _refusal_text),
     Point("sdk-error", "An SDK integration's unmodelled error has the service's base class", "SageMaker.SageMakerException", "docs/workflow.md, How a run fails", _equals("sdk_error", "SageMaker.SageMakerException", "the error is {}")),
     Point("client-token", "CreateModelPackage with the same ClientToken makes one version", "the same ARN twice", "docs/contracts.md, SageMaker Model Registry", _equals("client_token", True, "same ARN for the same token: {}")),
-    Point("registry-missing", "A missing model package group is told by the words of the error", "does not exist", "docs/contracts.md, SageMaker Model Registry", _contains("registry_missing", "does not exist")),
-    Point("registry-exists", "An existing model package group is told by the words of the error", "already exists", "docs/contracts.md, SageMaker Model Registry", _contains("registry_exists", "already exists")),
+    Point("registry-missing", "A missing model package group is recognised by the words of the error", "does not exist", "docs/contracts.md, SageMaker Model Registry", _contains("registry_missing", "does not exist")),
+    Point("registry-exists", "An existing model package group is recognised by the words of the error", "already exists", "docs/contracts.md, SageMaker Model Registry", _contains("registry_exists", "already exists")),
     Point("registry-permissions", "The register function's role has all permissions that CreateModelPackage checks", "a version is registered", "docs/contracts.md, SageMaker Model Registry", _registered),
     Point("transform-prices", "The Pricing API lists no batch transform rate, so that hosting's stands in", "no rate of its own", f"{INSTANCES}, Reading the account", _equals("transform_price", None, "batch transform rate listed: {}")),
     Point("fastfile", "The FM image trains with FastFile", "Completed", f"{INSTANCES}, Policy: input_mode", _equals("fastfile", "Completed", "the job ended {}")),

@@ -28,7 +28,7 @@ def handler(event: ChooseInstancesEvent, context: LambdaContext) -> dict[str, An
         logger.warning(note)
     serving = event["serving"]
     if serving.get("neighbours") is None:
-        # Known from here on: it depends on how much users have met.
+        # Known from here on: it depends on how many items users interacted with.
         serving = serving | {"neighbours": neighbours_to_ask(manifest, serving["recommendations_per_user"])}
     chosen = plan(manifest, event["hyperparameters"], serving, policy, found, prices, task=event["task"])
     chosen["neighbours"] = serving["neighbours"]

@@ -22,7 +22,7 @@ _NAMES = {
 
 
 def install() -> None:
-    """Record a metric at every change of an execution's status, which the emulator tells EventBridge."""
+    """Record a metric at every change of an execution's status, which the emulator reports to EventBridge."""
     replace("ministack.services.stepfunctions", "_emit_execution_status_event", ("execution",), _with_metrics)
 
 

@@ -150,7 +150,7 @@ def _dispatching(
 
 
 def _complete_schedule(events: list[dict[str, Any]], resource: str, request: Any, region: str) -> None:
-    """Put what Step Functions tells of a task into its TaskScheduled event, where stock names the resource
+    """Put what Step Functions says of a task into its TaskScheduled event, where stock names the resource
     only.
     """
     service, _, action = resource.partition(":states:::")[2].partition(":")
@@ -167,7 +167,7 @@ def _complete_schedule(events: list[dict[str, Any]], resource: str, request: Any
 
 
 def _with_complete_events(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Show a TaskScheduled event once it tells all: stock adds it just before the task's thread
+    """Show a TaskScheduled event once it is complete: stock adds it just before the task's thread
     completes it.
     """
     executions = find(_MODULE, "_executions", object)

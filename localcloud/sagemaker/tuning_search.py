@@ -49,7 +49,7 @@ class TuningSearch:
     record
         The tuning job's record.
     started
-        Told the name and the drawn hyperparameters of every training job, before it can end.
+        Called with the name and the drawn hyperparameters of every training job, before it can end.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class TuningSearch:
         static = definition.get("StaticHyperParameters", {})
         return echo(definition, _TRAINING_MEMBERS) | {
             "TrainingJobName": name,
-            # SageMaker tells the container what it is tuned for (seen in its logs).
+            # SageMaker sets for the container what it is tuned for (seen in its logs).
             "HyperParameters": static | values | {"_tuning_objective_metric": self._objective["MetricName"]},
         }
 

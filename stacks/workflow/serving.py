@@ -3,7 +3,7 @@
 What it is of, k-NN's index or the model of ratings itself, is in variables (`endpoint_of`).
 The old model serves until the new fleet stands (SageMaker's blue/green update). A fleet that finds no
 capacity ends in ``Failed``, and a failed endpoint can only be deleted; a failed update rolls back to
-the old configuration instead. Both are told by what DescribeEndpoint says.
+the old configuration instead. Both are recognised by what DescribeEndpoint says.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Users' and items' features as rows by feature id: written once, then given to the rows that are encoded.
 
 A table that is small is read by every task that encodes, which saves moving rows to where their
-features are. A large one is cut like the rows, and they meet bucket by bucket (``attach_features``).
+features are. A large one is cut like the rows, and joined bucket by bucket (``attach_features``).
 """
 
 from __future__ import annotations

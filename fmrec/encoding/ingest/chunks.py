@@ -1,4 +1,4 @@
-"""The job's only look at the raw rows: they become chunks of numbers, with each chunk's texts beside them.
+"""The job's only look at the raw rows: they become chunks of numbers, with each chunk's texts next to them.
 
 A chunk is a run of rows that one task reads. Ids and context are replaced by their place among the
 chunk's distinct texts, so that from here on rows are packed numbers, and what the JVM counts, sorts and

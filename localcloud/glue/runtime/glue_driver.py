@@ -28,7 +28,7 @@ def main() -> int:
     script = sys.argv[2]
     sys.argv = sys.argv[2:]
 
-    # Beside this file, which is not in a package: the local cloud's own code is not on the run's path.
+    # Next to this file, which is not in a package: the local cloud's own code is not on the run's path.
     glue_s3 = importlib.import_module("glue_s3")
     mirror = glue_s3.Mirror(Path(settings["mirror"]), _s3_client)
     glue_s3.install(mirror)
