@@ -40,11 +40,11 @@ from bench.movielens_split import ITEMS, USERS, MovieLensSplit
 from bench.trials import BUILD, Trial
 from demo.peers import ALS_CONFIDENCE, ALS_FACTORS, ALS_ITERATIONS, ALS_REGULARIZATION
 from fmrec.artifacts.interactions import Interactions, from_pairs
+from fmrec.deployment.defaults import TASKS
 from fmrec.live import FoldIn
 from fmrec.live.evaluation import NEGATIVE_WEIGHT, REGULARIZATION, choose, judge
 from fmrec.ranking.evaluation import Judge
 from fmrec.ranking.top_k import Top
-from stacks.settings import DEFAULT_TASKS
 
 LIMIT_RATIO, LIMIT_NDCG, LIMIT_MILLISECONDS, LIMIT_MIB = 1.0, 0.03, 150.0, 700.0
 TUNED = {"regularization": ALS_REGULARIZATION, "iterations": ALS_ITERATIONS}
@@ -180,7 +180,7 @@ def quality(seeds: list[int]) -> float:
 
 def _trained(split: MovieLensSplit, rows: npt.NDArray[np.int64], seed: int) -> tuple[Vectors, Vectors]:
     """Item vectors and offsets of a machine trained on some rows with the deployed defaults."""
-    defaults: dict[str, Any] = DEFAULT_TASKS["recommend"]
+    defaults: dict[str, Any] = TASKS["recommend"]
     label, given = defaults["label"], defaults["hyperparameters"]
     data = {"negatives": label["negatives_per_positive"], "copies": label["copies"]}
     task = Recommend(split)

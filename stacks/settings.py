@@ -18,68 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from fmrec.dataset import Dataset
 from fmrec.dataset.labels import check_predictor
 from fmrec.dataset.names import DEFAULT, infix
+from fmrec.deployment.defaults import DATASET, SERVING, TASK, TASKS, TaskName, task_section
 from fmrec.errors import FmrecError, SettingsError
-from fmrec.execution import execution_input, hyperparameters, quality_gate, tuning
+from fmrec.execution import execution_input, quality_gate, tuning
 from fmrec.instances.policy import Policy
 
 CONTEXT_KEY = "fmrec"
-
-DEFAULT_DATASET: dict[str, Any] = {
-    "interactions": {
-        "path": "interactions/",
-        "format": "csv",
-        "header": True,
-        "delimiter": ",",
-        "columns": {"user": "user_id", "item": "item_id", "value": "rating", "timestamp": "timestamp"},
-    },
-    "split": {"method": "leave-first-n", "n": 10},
-}
-
-TaskName = Literal["recommend", "predict-rating"]
-
-DEFAULT_TASKS: dict[TaskName, dict[str, Any]] = {
-    "recommend": {
-        "label": {"mode": "implicit", "threshold": 4, "negatives_per_positive": 8, "copies": 2},
-        "hyperparameters": {
-            "num_factors": 64,
-            "predictor_type": "binary_classifier",
-            "epochs": 11,
-            "mini_batch_size": 1000,
-            "bias_lr": 0.003,
-            "bias_wd": 0.0,
-            "linear_lr": 0.003,
-            "factors_lr": 0.003,
-            "factors_init_sigma": 0.01,
-            "linear_wd": 3e-5,
-            "factors_wd": 3e-5,
-        },
-        # The gate itself asks for more: to beat popularity, and not to lose against what serves now.
-        "thresholds": {"ndcg_at_10": {"minimum": 0.02}},
-    },
-    "predict-rating": {
-        "label": {"mode": "binary", "threshold": 4},
-        "hyperparameters": {
-            "num_factors": 64,
-            "predictor_type": "binary_classifier",
-            "epochs": 26,
-            "mini_batch_size": 1000,
-            "bias_lr": 0.01,
-            "linear_lr": 0.003,
-            "factors_lr": 0.003,
-            "factors_init_sigma": 0.005,
-            "linear_wd": 1e-5,
-            "factors_wd": 1.2e-4,
-        },
-        # Guessing the majority has a cross entropy of 0.69.
-        "thresholds": {
-            "binary_classification_accuracy": 0.65,
-            "binary_classification_cross_entropy": 0.65,
-            "binary_f_beta": 0.6,
-        },
-    },
-}
-"""Hyperparameters were chosen on validation rows cut from MovieLens 100k's training rows, never on its
-test rows (bench/choose_hyperparameters.py)."""
 
 METRICS_OF_PREDICTOR = {
     "binary_classifier": (
@@ -104,7 +48,7 @@ class Section(BaseModel):
 class Serving(Section):
     """What becomes of the recommendations; an execution's input may say otherwise."""
 
-    recommendations_per_user: int = 10
+    recommendations_per_user: int = SERVING["recommendations_per_user"]
     neighbours: int | None = None
     """What k-NN is asked for, for each user; by default as many as are recommended, and more where some
     are left out."""
@@ -112,9 +56,9 @@ class Serving(Section):
     """Leave out what a user interacted with in training; by default `recommend` does,
     `predict-rating` doesn't.
     """
-    filters: dict[str, Any] = {}
+    filters: dict[str, Any] = SERVING["filters"]
     """Business rules, see `fmrec.recommendations.filters`."""
-    endpoint: bool = True
+    endpoint: bool = SERVING["endpoint"]
     """Whether a run also creates or updates its task's endpoint: of k-NN, or of the FM model itself."""
 
     @model_validator(mode="after")
@@ -135,7 +79,7 @@ class Task(Section):
 
 class Tuning(Section):
     """Hyperparameter tuning before every training; what isn't given is as in
-    `fmrec.execution.tuning.DEFAULTS`.
+    `fmrec.deployment.defaults.TUNING`.
     """
 
     maximum_jobs: int | None = None
@@ -228,13 +172,14 @@ class Settings(Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]{0,7}$")] = "FmRec"
     """Begins the stacks' names and, in lower case, the names of SageMaker's jobs, models and endpoint."""
-    task: TaskName = "recommend"
+    task: TaskName = TASK
     """What a run trains for, unless its input says otherwise."""
     tasks: dict[TaskName, Task] = {}
-    """Each task's label, hyperparameters and thresholds; what isn't given is as in `DEFAULT_TASKS`."""
+    """Each task's label, hyperparameters and thresholds; what isn't given is as in
+    `fmrec.deployment.defaults.TASKS`."""
     tuning: Tuning | None = None
     """Whether hyperparameters are tuned before a run trains, unless its input says otherwise."""
-    dataset: dict[str, Any] = DEFAULT_DATASET
+    dataset: dict[str, Any] = DATASET
     """The data set document; its `label`, if it has one, holds for both tasks."""
     instances: Instances = Instances()
     serving: Serving = Serving()
@@ -249,9 +194,9 @@ class Settings(Section):
     def _tasks(cls, value: Any) -> Any:
         if not isinstance(value, Mapping):
             return value
-        own = {name: value.get(name, {}) for name in DEFAULT_TASKS}
+        own = {name: value.get(name, {}) for name in TASKS}
         # What is no task, or no section, is left to the types' own check.
-        return {**value, **{name: _filled_in(name, given) for name, given in own.items()}}
+        return {**value, **{name: task_section(name, given) for name, given in own.items()}}
 
     @model_validator(mode="after")
     def _across(self) -> Settings:
@@ -298,22 +243,6 @@ class Settings(Section):
     def scoring_endpoint_name(self) -> str:
         """Of the FM model itself, for `predict-rating` of the deployed data set."""
         return f"{self.prefix}-{infix(self.dataset_name, '-')}fm"
-
-
-def _filled_in(name: TaskName, given: Any) -> Any:
-    """A task's section with its defaults; those of a classifier suit no regressor."""
-    if not isinstance(given, Mapping):
-        return given
-    defaults, own = DEFAULT_TASKS[name], given.get("hyperparameters") or {}
-    classifies = own.get("predictor_type", "binary_classifier") == "binary_classifier"
-    return {
-        **given,
-        "label": given.get("label") or defaults["label"],
-        "hyperparameters": hyperparameters.resolve(
-            defaults["hyperparameters"] if classifies else {"num_factors": 64}, own
-        ),
-        "thresholds": given.get("thresholds") or (defaults["thresholds"] if classifies else {}),
-    }
 
 
 def from_context(context: Mapping[str, Any]) -> Settings:

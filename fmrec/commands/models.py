@@ -19,8 +19,8 @@ from fmrec.commands.run import (
     execute,
 )
 from fmrec.dataset.names import check_name
+from fmrec.deployment.defaults import TASK, TASKS
 from fmrec.errors import InputError
-from fmrec.execution.execution_input import TASKS
 from fmrec.execution.state_machine import stack_outputs
 from fmrec.registry import champion, model_registry, packages
 
@@ -47,7 +47,7 @@ class Version:
 
 def add_models_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--task", choices=TASKS, default=TASKS[0], help="whose models to list (default: %(default)s)"
+        "--task", choices=list(TASKS), default=TASK, help="whose models to list (default: %(default)s)"
     )
     parser.add_argument(
         "--limit",

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from fmrec.artifacts.manifest import Manifest
-from fmrec.errors import MALFORMED, InputError, SettingsError
+from fmrec.commands.plan_settings import read_settings
+from fmrec.deployment.defaults import SERVING, TASK
+from fmrec.errors import InputError, SettingsError
 from fmrec.instances import text_tables
 from fmrec.instances.catalogue import Prices, table_prices
 from fmrec.instances.plan import plan
@@ -18,10 +20,6 @@ from fmrec.instances.policy import STEPS_OF_TASK, DataDistribution, InputMode, P
 from fmrec.instances.quota_check import against_account
 from fmrec.instances.quotas import Account
 from fmrec.instances.workloads import (
-    DEFAULT_EPOCHS,
-    DEFAULT_MINI_BATCH_SIZE,
-    DEFAULT_NUM_FACTORS,
-    DEFAULT_RECOMMENDATIONS,
     Request,
     Sizes,
 )
@@ -94,7 +92,7 @@ def _planned(
         request.policy,
         account,
         prices,
-        task=arguments.task or _settings(arguments.settings).get("task", "recommend"),
+        task=arguments.task,
         tuning=request.tuning or None,
         evaluation=arguments.evaluation,
     )
@@ -121,13 +119,15 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--task",
         choices=list(STEPS_OF_TASK),
-        help="what the model is for (default: as in --settings, or recommend)",
+        help=f"what the model is for (default: as in --settings, or {TASK})",
     )
-    model.add_argument("--factors", type=int, help=f"num_factors (default: {DEFAULT_NUM_FACTORS})")
-    model.add_argument("--epochs", type=int, help=f"(default: {DEFAULT_EPOCHS})")
-    model.add_argument("--mini-batch-size", type=int, help=f"(default: {DEFAULT_MINI_BATCH_SIZE})")
+    model.add_argument("--factors", type=int, help="num_factors (default: as deployed, for the task)")
+    model.add_argument("--epochs", type=int, help="(default: as deployed, for the task)")
+    model.add_argument("--mini-batch-size", type=int, help="(default: as deployed, for the task)")
     model.add_argument(
-        "--recommendations", type=int, help=f"recommendations per user (default: {DEFAULT_RECOMMENDATIONS})"
+        "--recommendations",
+        type=int,
+        help=f"recommendations per user (default: as deployed, or {SERVING['recommendations_per_user']})",
     )
     model.add_argument(
         "--no-endpoint", action="store_true", help="batch only: the endpoint steps aren't needed"
@@ -167,8 +167,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def _request(arguments: argparse.Namespace, *, sizes_required: bool) -> Request:
-    settings = _settings(arguments.settings)
-    hyperparameters = dict(settings.get("hyperparameters", {}))
+    path = arguments.settings
+    settings = read_settings(None if path is None else _read(path), str(path), arguments.task)
+    hyperparameters: dict[str, Any] = dict(settings.hyperparameters)
     for name, value in (
         ("num_factors", arguments.factors),
         ("epochs", arguments.epochs),
@@ -176,21 +177,22 @@ def _request(arguments: argparse.Namespace, *, sizes_required: bool) -> Request:
     ):
         if value is not None:
             hyperparameters[name] = value
-    serving = dict(settings.get("serving", {}))
+    serving = dict(settings.serving)
     if arguments.recommendations is not None:
         serving["recommendations_per_user"] = arguments.recommendations
     if arguments.no_endpoint:
         serving["endpoint"] = False
+    arguments.task = settings.task
     return Request(
-        _sizes(arguments, required=sizes_required),
+        _sizes(arguments, settings.rows_per_interaction, required=sizes_required),
         hyperparameters,
         serving,
-        _policy(arguments, settings),
-        _tuning(arguments),
+        _policy(arguments, settings.policy),
+        _tuning(arguments) or settings.tuning or {},
     )
 
 
-def _sizes(arguments: argparse.Namespace, *, required: bool) -> Sizes:
+def _sizes(arguments: argparse.Namespace, rows_per_interaction: int, *, required: bool) -> Sizes:
     given = {name: getattr(arguments, name) for name in ("rows", "users", "items")}
     missing = [f"--{name}" for name, value in given.items() if value is None]
     if arguments.manifest is not None:
@@ -198,12 +200,17 @@ def _sizes(arguments: argparse.Namespace, *, required: bool) -> Sizes:
             raise InputError("--manifest has the sizes: leave --rows, --users, --items and --features out")
         return Sizes.from_manifest(Manifest.from_json(_read(arguments.manifest)))
     if len(missing) == len(given) and arguments.features is None and not required:
-        return Sizes.guess(**EXAMPLE_SIZES)
+        return Sizes.guess(**EXAMPLE_SIZES, rows_per_interaction=rows_per_interaction)
     if missing:
         raise InputError(
             f"{', '.join(missing)} missing: give --manifest FILE, or --rows, --users and --items"
         )
-    return Sizes.guess(**given, feature_dim=arguments.features, nnz_per_row=arguments.nonzeros)
+    return Sizes.guess(
+        **given,
+        feature_dim=arguments.features,
+        nnz_per_row=arguments.nonzeros,
+        rows_per_interaction=rows_per_interaction,
+    )
 
 
 def _tuning(arguments: argparse.Namespace) -> dict[str, int]:
@@ -215,7 +222,7 @@ def _tuning(arguments: argparse.Namespace) -> dict[str, int]:
 
 
 def _policy(arguments: argparse.Namespace, settings: Mapping[str, Any]) -> Policy:
-    document = dict(settings.get("instances", {}).get("policy", {}))
+    document = dict(settings)
     if arguments.families:
         document["families"] = [f.strip() for f in arguments.families.split(",") if f.strip()]
     if arguments.maximum_usd_per_hour is not None:
@@ -242,21 +249,6 @@ def _pairs(texts: list[str], option: str) -> list[tuple[str, str]]:
         if not (step and equals and value):
             raise SettingsError(f"{option} {step}{equals}{value}: expected STEP=VALUE, as in fm_training=…")
     return [(step, value) for step, _, value in pairs]
-
-
-def _settings(path: str | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        document = json.loads(_read(path))
-        settings = document.get("context", {}).get("fmrec", {})
-    except MALFORMED as error:
-        raise SettingsError(f"{path} is no cdk.json: {error}") from error
-    if not isinstance(settings, dict):
-        raise SettingsError(
-            f"{path}: the context key 'fmrec' is {settings!r}, expected an object of settings"
-        )
-    return settings
 
 
 def _read(location: str) -> bytes:

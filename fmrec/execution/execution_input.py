@@ -14,9 +14,12 @@ from fmrec.artifacts import layout
 from fmrec.dataset import Dataset
 from fmrec.dataset.labels import check_predictor
 from fmrec.dataset.names import check_name as check_dataset_name
+from fmrec.deployment import hyperparameters
+from fmrec.deployment.defaults import SERVING, TASKS
 from fmrec.errors import InputError, SettingsError
-from fmrec.execution import hyperparameters, tuning
+from fmrec.execution import tuning
 from fmrec.execution.data_bucket import DataBucket
+from fmrec.recommendations.neighbours import MAXIMUM_K
 from fmrec.recommendations.rule_document import check_rules
 
 KEYS = ("task", "name", "dataset", "encoded", "hyperparameters", "serving", "tuning")
@@ -25,20 +28,6 @@ RUN_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,39}")
 
 MAXIMUM_RECOMMENDATIONS = 1000
 """A user's item in DynamoDB may have 400 KB."""
-MAXIMUM_NEIGHBOURS = 1024
-"""k-NN's k is good to here."""
-
-SERVING: dict[str, Any] = {
-    "recommendations_per_user": 10,
-    "neighbours": None,
-    "exclude_seen": False,
-    "filters": {},
-    "endpoint": True,
-}
-"""What a person may say about serving, and the defaults (docs/settings.md)."""
-
-TASKS = ("recommend", "predict-rating")
-"""What a model is for, and with that how it is trained and judged."""
 
 
 def resolve(run: str, given: Any, defaults: Mapping[str, Any], bucket: DataBucket) -> dict[str, Any]:
@@ -153,7 +142,7 @@ def serving(*layers: Mapping[str, Any], bucket: DataBucket | None = None) -> dic
 
     URIs among the business rules are checked against `bucket`, where it is known: settings are read before
     there is one. ``neighbours`` stays None where some are left out and nobody says how many to ask for: that
-    depends on the data (`fmrec.recommendations.selection.neighbours_to_ask`).
+    depends on the data (`fmrec.recommendations.neighbours.neighbours_to_ask`).
 
     Raises
     ------
@@ -177,7 +166,7 @@ def serving(*layers: Mapping[str, Any], bucket: DataBucket | None = None) -> dic
     if merged["neighbours"] is None and not (merged["exclude_seen"] or rules):
         merged["neighbours"] = count
     if merged["neighbours"] is not None:
-        _whole_number(merged, "neighbours", count, MAXIMUM_NEIGHBOURS)
+        _whole_number(merged, "neighbours", count, MAXIMUM_K)
     return merged
 
 

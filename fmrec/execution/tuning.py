@@ -11,26 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fmrec.deployment import hyperparameters
+from fmrec.deployment.defaults import TUNING
 from fmrec.errors import SettingsError
-from fmrec.execution import hyperparameters
 from fmrec.execution.quality_gate import direction
 
 LIMITS = {"epochs": (1, 1000), "mini_batch_size": (100, 10_000)}
 RATE_LIMITS = (1e-8, 512.0)
 NOT_TUNABLE = ("num_factors", "predictor_type", "clip_gradient", "eps", "rescale_grad")
 
-DEFAULTS: dict[str, Any] = {
-    "maximum_jobs": 10,
-    "parallel_jobs": 1,
-    "maximum_usd": 10.0,
-    "ranges": {
-        "factors_lr": [0.0003, 0.03],
-        "linear_lr": [0.0003, 0.03],
-        "factors_wd": [1e-7, 0.01],
-        "factors_init_sigma": [0.001, 0.1],
-    },
-    "objective": None,
-}
 MOST_JOBS, MOST_PARALLEL = 500, 10
 """SageMaker's own limits are 750 jobs and 10 at a time."""
 
@@ -53,7 +42,7 @@ def resolve(given: Any, chosen: Mapping[str, str]) -> dict[str, Any] | None:
     Parameters
     ----------
     given
-        None for no tuning, or an object with some of `DEFAULTS`' keys.
+        None for no tuning, or an object with some of `TUNING`' keys.
     chosen
         The run's hyperparameters; the tuned ones replace theirs.
 
@@ -72,10 +61,10 @@ def resolve(given: Any, chosen: Mapping[str, str]) -> dict[str, Any] | None:
         return None
     if not isinstance(given, Mapping):
         raise SettingsError(f"tuning is {given!r}: expected a JSON object, or null for none")
-    unknown = [key for key in given if key not in DEFAULTS]
+    unknown = [key for key in given if key not in TUNING]
     if unknown:
-        raise SettingsError(f"tuning.{unknown[0]} is unknown: expected {', '.join(DEFAULTS)}")
-    section = DEFAULTS | {key: value for key, value in given.items() if value is not None}
+        raise SettingsError(f"tuning.{unknown[0]} is unknown: expected {', '.join(TUNING)}")
+    section = TUNING | {key: value for key, value in given.items() if value is not None}
     jobs = _whole_number(section, "maximum_jobs", MOST_JOBS)
     parallel = _whole_number(section, "parallel_jobs", MOST_PARALLEL)
     ranges = _ranges(section["ranges"])

@@ -271,14 +271,19 @@ def evaluation(
     )
 
 
+SERVERLESS_MEMORY_MB = (1024, 2048, 3072, 4096, 5120, 6144)
+"""What a serverless endpoint may have."""
+SERVERLESS_CONTAINER_BYTES = 512 * 1024**2
+
+
 def serverless_memory_mb(need: MemoryNeed) -> int | None:
     """Return the smallest serverless endpoint that holds the model; None when the largest doesn't.
 
-    A serverless endpoint has one worker, and a model may take about half of its memory. Less than
-    2 GB is not tried, because the container itself wants some.
+    A serverless endpoint has one worker. A model may take about half of its memory, and the container
+    itself wants some.
     """
-    wanted = 2 * _total(need.per_worker)
-    return next((mb for mb in range(2048, 6144 + 1, 1024) if wanted <= mb * 1024**2), None)
+    wanted = 2 * _total(need.per_worker) + SERVERLESS_CONTAINER_BYTES
+    return next((mb for mb in SERVERLESS_MEMORY_MB if wanted <= mb * 1024**2), None)
 
 
 def dense_record_bytes(dimension: int) -> int:

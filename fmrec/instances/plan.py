@@ -110,6 +110,7 @@ def plan(
         "steps": steps,
         "cost": costs.estimate(request, needed, prices),
         "notes": list(account.notes),
+        "neighbours": request.neighbours,
     }
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
-from fmrec.errors import MALFORMED, SettingsError
+from fmrec.dataset.section import Section
+from fmrec.errors import SettingsError
 
 InputMode = Literal["File", "FastFile", "Pipe"]
 DataDistribution = Literal["FullyReplicated", "ShardedByS3Key"]
@@ -123,27 +124,52 @@ class Policy:
         SettingsError
             An unknown key or a value of the wrong kind.
         """
-        if not isinstance(document, Mapping):
-            raise SettingsError(f"the instance policy is {document!r}: expected a JSON object")
-        known = {f.name for f in fields(cls)}
-        unknown = sorted(set(document) - known)
-        if unknown:
-            raise SettingsError(
-                f"the instance policy has no setting {unknown[0]!r}; it has {', '.join(sorted(known))}"
-            )
-        values = dict(document)
-        try:
-            if "families" in values:
-                values["families"] = tuple(values["families"])
-            if "instance_types" in values:
-                values["instance_types"] = {
-                    step: (types,) if isinstance(types, str) else tuple(types)
-                    for step, types in values["instance_types"].items()
-                    if types
-                }
-            return cls(**values)
-        except MALFORMED as error:
-            raise SettingsError(f"the instance policy can't be read: {error}") from error
+        section = Section(document, "policy")
+        values: dict[str, Any] = {}
+        for name in (each.name for each in fields(cls)):
+            if name not in section:
+                section.take(name, None)
+            elif name in {"families", "instance_types", "instance_counts"}:
+                values[name] = _READERS[name](section, name)
+            elif name == "spot_training":
+                values[name] = section.flag(name, False)
+            elif name in {"input_mode", "data_distribution"}:
+                values[name] = section.text(name)
+            else:
+                values[name] = section.number(name)
+        section.finish()
+        return cls(**values)
 
     def instance_count(self, step: str) -> int:
         return self.instance_counts.get(step, 1)
+
+
+def _texts(section: Section, key: str) -> tuple[str, ...]:
+    found = section.take(key)
+    if not isinstance(found, list | tuple) or not all(isinstance(text, str) for text in found):
+        raise section.error(key, "a list of texts")
+    return tuple(found)
+
+
+def _types(section: Section, key: str) -> dict[str, tuple[str, ...]]:
+    """Step → types; one type may stand without a list, and none leaves the step to the policy."""
+    found = section.take(key)
+    if not isinstance(found, Mapping):
+        raise section.error(key, "an object of steps and instance types")
+    lists = {step: [types] if isinstance(types, str) else types for step, types in found.items()}
+    inner = Section(lists, section.where(key))
+    return {step: _texts(inner, step) for step in lists if lists[step]}
+
+
+def _counts(section: Section, key: str) -> dict[str, int]:
+    found = section.take(key)
+    if not isinstance(found, Mapping):
+        raise section.error(key, "an object of steps and counts")
+    return dict(found)
+
+
+_READERS: dict[str, Callable[[Section, str], Any]] = {
+    "families": _texts,
+    "instance_types": _types,
+    "instance_counts": _counts,
+}

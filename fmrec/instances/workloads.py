@@ -11,20 +11,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fmrec.artifacts.manifest import Manifest
+from fmrec.deployment.defaults import SERVING, TASK, TASKS, TUNING
+from fmrec.deployment.hyperparameters import HYPERPARAMETERS
 from fmrec.errors import SettingsError
 from fmrec.instances import memory
 from fmrec.instances.catalogue import Call
 from fmrec.instances.memory import MemoryNeed, VolumeNeed
 from fmrec.instances.policy import Policy
 from fmrec.instances.quotas import Fleet
+from fmrec.recommendations.neighbours import neighbours_to_ask
 
-DEFAULT_NUM_FACTORS = 64
-DEFAULT_MINI_BATCH_SIZE = 1000
-DEFAULT_EPOCHS = 20
-DEFAULT_TUNING_JOBS = 20
-DEFAULT_RECOMMENDATIONS = 10
-DEFAULT_NEIGHBOURS = 200
-"""Neighbours asked for a user before the seen items are taken out, where settings don't say."""
+DEFAULT_NUM_FACTORS: int = TASKS[TASK]["hyperparameters"]["num_factors"]
+"""Of a request that names none; a deployment's always does."""
+DEFAULT_MINI_BATCH_SIZE, DEFAULT_EPOCHS = (
+    int(HYPERPARAMETERS[name].default or 1) for name in ("mini_batch_size", "epochs")
+)
+"""The algorithm's own: a training job whose hyperparameters name none uses these."""
+DEFAULT_TUNING_JOBS: int = TUNING["maximum_jobs"]
+DEFAULT_RECOMMENDATIONS: int = SERVING["recommendations_per_user"]
 
 TEST_SHARE = 0.1
 
@@ -43,6 +47,8 @@ class Sizes:
     test_bytes: int
     train_parts: int | None = None
     """Objects in the train channel; None when nothing has been encoded yet."""
+    interactions: int | None = None
+    """Rows that are interactions' own, and no sampled negatives or copies; None means all of them."""
 
     @classmethod
     def from_manifest(cls, manifest: Manifest) -> Sizes:
@@ -56,6 +62,7 @@ class Sizes:
             test_rows=manifest.test.rows,
             test_bytes=manifest.test.bytes,
             train_parts=manifest.train.parts,
+            interactions=manifest.rows.train,
         )
 
     @classmethod
@@ -67,8 +74,11 @@ class Sizes:
         items: int,
         feature_dim: int | None = None,
         nnz_per_row: float = 2.0,
+        rows_per_interaction: int = 1,
     ) -> Sizes:
-        """Work out what encoding ``rows`` interactions would write: a tenth of them for test.
+        """Work out what encoding into ``rows`` records would write: a tenth of them for test.
+
+        ``rows_per_interaction``: the copies of an interaction and the negatives sampled for it.
 
         Raises
         ------
@@ -103,6 +113,7 @@ class Sizes:
             train_bytes=(rows - test_rows) * record,
             test_rows=test_rows,
             test_bytes=test_rows * record,
+            interactions=math.ceil((rows - test_rows) / rows_per_interaction),
         )
 
 
@@ -174,12 +185,18 @@ class Request:
 
     @property
     def neighbours(self) -> int:
-        """The k of k-NN: never more than there are items, never fewer than are recommended."""
-        wanted = max(
-            number(self.serving, "neighbours", DEFAULT_NEIGHBOURS),
-            number(self.serving, "recommendations_per_user", DEFAULT_RECOMMENDATIONS),
+        """The k of k-NN: never more than there are items, never fewer than are recommended.
+
+        Where nobody says how many, it depends on how much users have met.
+        """
+        per_user = number(self.serving, "recommendations_per_user", DEFAULT_RECOMMENDATIONS)
+        usual = neighbours_to_ask(
+            train_rows=self.sizes.rows if self.sizes.interactions is None else self.sizes.interactions,
+            users=self.sizes.users,
+            items=self.sizes.items,
+            per_user=per_user,
         )
-        return max(1, min(self.sizes.items, wanted))
+        return max(1, min(self.sizes.items, max(number(self.serving, "neighbours", usual), per_user)))
 
 
 def number(settings: Mapping[str, Any], name: str, default: int) -> int:

@@ -12,15 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fmrec.artifacts.interactions import Interactions
-from fmrec.artifacts.manifest import Manifest
 from fmrec.ranking.top_k import top_k
 from fmrec.recommendations.knn_output import Neighbours
-
-MAXIMUM_K = 1024
-"""k-NN's k is good up to here (its tuning range)."""
-HISTORIES = 3.0
-"""Neighbours to ask for beyond N, in mean history lengths: about 95 % of users have a shorter history,
-these lengths being about exponential; the others cost an exact ranking each."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +27,6 @@ class Rules:
     excluded: npt.NDArray[np.bool_]
     categories: Interactions | None = None
     maximum_per_category: int = 0
-
-
-def neighbours_to_ask(manifest: Manifest, per_user: int, exclude_seen: bool = True) -> int:
-    """K for k-NN: what is published plus what will probably have to be left out."""
-    if not exclude_seen:
-        return min(per_user, manifest.items)
-    history = manifest.rows.train / max(manifest.users, 1)
-    return min(manifest.items, MAXIMUM_K, per_user + int(np.ceil(HISTORIES * history)))
 
 
 def select(

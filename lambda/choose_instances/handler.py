@@ -12,7 +12,6 @@ from fmrec.execution.function_contracts import ChooseInstancesEvent
 from fmrec.instances import account
 from fmrec.instances.plan import plan
 from fmrec.instances.policy import Policy
-from fmrec.recommendations.selection import neighbours_to_ask
 
 logger = Logger(service="choose_instances")
 policy = Policy.from_mapping(json.loads(os.environ["INSTANCE_POLICY"]))
@@ -21,17 +20,14 @@ clients = account.connect()
 
 @logger.inject_lambda_context
 def handler(event: ChooseInstancesEvent, context: LambdaContext) -> dict[str, Any]:
-    """Answer the plan: candidates and rejected types by step, and the cost."""
+    """Answer the plan: candidates and rejected types by step, the neighbours to ask for, and the cost."""
     manifest = training_data.read(event["manifest_uri"], event["hyperparameters"]["predictor_type"])
     found, prices = account.observe(clients, cache_uri=os.environ["CACHE_URI"])
     for note in found.notes:
         logger.warning(note)
-    serving = event["serving"]
-    if serving.get("neighbours") is None:
-        # Known from here on: it depends on how many items users interacted with.
-        serving = serving | {"neighbours": neighbours_to_ask(manifest, serving["recommendations_per_user"])}
-    chosen = plan(manifest, event["hyperparameters"], serving, policy, found, prices, task=event["task"])
-    chosen["neighbours"] = serving["neighbours"]
+    chosen = plan(
+        manifest, event["hyperparameters"], event["serving"], policy, found, prices, task=event["task"]
+    )
     for step, choice in chosen["steps"].items():
         logger.info(
             "chose instances",

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from stacks.workflow.names import ENDPOINT_ENDS, infix
 from stacks.workflow.states import (
     EXPLAIN,
     State,
@@ -32,6 +33,12 @@ WAIT_MINUTES = 5
 STEPS = ("fm_training", "knn_training", "batch_transform", "fm_transform", "endpoint_step")
 """What ``waited_…`` variables there are."""
 NO_CAPACITY = r"/InsufficientInstanceCapacity|Unable to provision requested ML compute capacity/"
+ENDPOINT_NAMES = (
+    "{"
+    + ", ".join(f"'{step}': $name_prefix & {infix('-')} & '{end}'" for step, end in ENDPOINT_ENDS.items())
+    + "}"
+)
+"""An expression for the endpoints that the run creates or updates: an update needs room for two fleets."""
 REFUSAL_NUMBERS = (
     r"/is ([\d.,]+) \w+, with current utilization of [\d.,]+ \w+ and a request delta of ([\d.,]+)/"
 )
@@ -45,7 +52,7 @@ def choose(state: str, *, next_state: str) -> States:
         {
             "manifest_uri": jsonata("$manifest_uri"),
             "hyperparameters": jsonata("$hyperparameters"),
-            "serving": jsonata("$serving"),
+            "serving": jsonata(f"$merge([$serving, {{'endpoint_names': {ENDPOINT_NAMES}}}])"),
             "task": jsonata("$task"),
         },
         assign={

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from fmrec.dataset.names import DEFAULT
 
+ENDPOINT_ENDS = {"knn_endpoint": "knn", "fm_endpoint": "fm"}
+"""What the names of endpoints end with, by the plan's step."""
+
 
 def infix(separator: str) -> str:
     """What stands for the data set in the middle of a name: nothing for the default one."""

@@ -138,7 +138,6 @@ def model(settings: Settings) -> States:
             **endpoint_of(
                 of_dataset(f"{settings.prefix}-", "'knn'"),
                 "knn_endpoint",
-                model_bytes="4 * $embeddings.items * ($embeddings.dim + 1)",
             ),
         },
         next_state=BATCH.take,

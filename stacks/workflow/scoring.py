@@ -47,7 +47,6 @@ def score(settings: Settings, *, next_state: str) -> States:
                 **endpoint_of(
                     of_dataset(f"{settings.prefix}-", "'fm'"),
                     "fm_endpoint",
-                    model_bytes="4 * $sizes.feature_dim * ($number($hyperparameters.num_factors) + 1)",
                 ),
             },
             next_state=HELD_OUT,

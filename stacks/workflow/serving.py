@@ -56,13 +56,13 @@ NOT_FOUND = "/Could not find endpoint/"
 THROTTLED = "/Rate exceeded|Throttling|TooManyRequests/"
 VARIANT = "AllTraffic"
 
-SERVERLESS_LARGEST_MB = 6144
-
 ENDPOINT = Candidates("$endpoint_step", "the endpoint")
 NAME = jsonata("$endpoint.name")
+SERVERLESS_NEED = f"{ENDPOINT.planned}.needs.serverless_memory_mb"
+"""`fmrec.instances.memory.serverless_memory_mb`, in the plan."""
 
 
-def endpoint_of(name: str, step: str, *, model_bytes: str) -> dict[str, Any]:
+def endpoint_of(name: str, step: str) -> dict[str, Any]:
     """Variables for the endpoint of the model ``$model_name``.
 
     Parameters
@@ -71,14 +71,10 @@ def endpoint_of(name: str, step: str, *, model_bytes: str) -> dict[str, Any]:
         An expression for the endpoint's.
     step
         Its key in the plan.
-    model_bytes
-        An expression for the model's size in memory.
     """
     return {
         "endpoint": {"name": jsonata(name), "status": "NotWanted", "why": "serving.endpoint is false."},
         "endpoint_step": step,
-        # Twice the model and half a gigabyte for the container, in the steps that there are.
-        "serverless_need_mb": jsonata(f"1024 * $ceil((2 * ({model_bytes}) / 1048576 + 512) / 1024)"),
     }
 
 
@@ -210,10 +206,10 @@ def _last_resort(settings: Settings, *, next_state: str) -> States:
         decide(
             SERVERLESS_QUESTION,
             (
-                # An endpoint on instances can't be turned into one without, and SageMaker gives the model
-                # about half of a serverless endpoint's memory.
+                # An endpoint on instances can't be turned into one without; the plan names no memory for a
+                # model that the largest serverless endpoint doesn't hold.
                 f"$not($serverless_tried) and ($found = 'Missing' or $found_serverless) "
-                f"and $serverless_need_mb <= {SERVERLESS_LARGEST_MB}",
+                f"and $type({SERVERLESS_NEED}) = 'number'",
                 SERVERLESS,
                 {
                     "serverless_tried": True,
@@ -222,7 +218,7 @@ def _last_resort(settings: Settings, *, next_state: str) -> States:
                         "instance_count": 0,
                         "why": "no instance was left, and the setting is to go on without instances",
                     },
-                    "serverless_mb": jsonata(f"$max([{resorts.serverless_memory_mb}, $serverless_need_mb])"),
+                    "serverless_mb": jsonata(f"$max([{resorts.serverless_memory_mb}, {SERVERLESS_NEED}])"),
                 },
             ),
             otherwise=ENDPOINT.give_up,

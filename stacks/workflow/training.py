@@ -55,6 +55,7 @@ def begin(settings: Settings) -> States:
             "recommendations_uri": jsonata(f"'{DATA}/{layout.RECOMMENDATIONS}' & {run} & '/'"),
             "evaluation_uri": jsonata(f"'{DATA}/{layout.EVALUATIONS}' & {run} & '/{layout.RANKING}'"),
             "report_uri": jsonata(f"'{DATA}/{layout.RUNS}' & {run} & '/{layout.REPORT}'"),
+            "name_prefix": f"{settings.prefix}-",
             "refusals": [],
             "lock_waits": 0,
             **{f"waited_{step}": 0 for step in STEPS},

@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
+from fmrec import cli
+from fmrec.commands.plan_settings import read_settings
+from fmrec.deployment.defaults import SETTINGS, TASKS
 from fmrec.errors import SettingsError
+from fmrec.execution.data_bucket import DataBucket
+from fmrec.execution.execution_input import resolve
+from fmrec.instances.workloads import DEFAULT_NUM_FACTORS, DEFAULT_RECOMMENDATIONS, number
 from stacks.images import domain_suffix, registry
 from stacks.settings import Settings, from_context
 
@@ -90,7 +96,7 @@ def test_a_regressor_has_its_own_defaults_and_no_thresholds_of_a_classifier() ->
         ({"fmrec.tasks.cook.label.mode": "binary"}, "input should be 'recommend' or 'predict-rating'"),
         ({"fmrec.task": "cook"}, "task is 'cook'"),
         ({"fmrec.glue.flex": "true", "fmrec.glue.worker_type": "G.8X"}, "Flex has only"),
-        ({"fmrec.instances.policy.colour": "red"}, "'colour'"),
+        ({"fmrec.instances.policy.colour": "red"}, "policy.colour is not a known setting"),
         ({"fmrec.instances.policy.families": "[]"}, "families is empty"),
         (
             {"fmrec.instances.policy.instance_types": '{"fm_training": ["ml.m5d.large"]}'},
@@ -197,3 +203,31 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
     documented = set(re.findall(r"`([a-z_.]+)`", text))
     assert sorted(set(names(Settings)) - documented) == []
+
+
+def test_settings_the_command_line_and_the_functions_have_one_source_of_each_default(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    settings = from_context({})
+    assert set(Settings.model_fields) == set(SETTINGS)
+    deployed = {
+        "task": settings.task,
+        "tasks": {name: task.model_dump() for name, task in settings.tasks.items()},
+        "dataset": settings.dataset,
+        "serving": settings.serving.model_dump(),
+    }
+    for task in TASKS:
+        run = resolve("run", {"task": task}, deployed, DataBucket("s3://data"))
+        planned = read_settings(None, "", task)
+        assert planned.hyperparameters == run["hyperparameters"] == settings.tasks[task].hyperparameters
+        assert planned.serving == run["serving"]
+        assert planned.policy == settings.instances.policy
+        # What an empty request falls back on.
+        assert number({}, "num_factors", DEFAULT_NUM_FACTORS) == int(run["hyperparameters"]["num_factors"])
+        assert run["serving"]["recommendations_per_user"] == DEFAULT_RECOMMENDATIONS
+        with pytest.raises(SystemExit):
+            cli.main(["plan", "--help"])
+        text = " ".join(capsys.readouterr().out.split())
+        assert f"as deployed, or {DEFAULT_RECOMMENDATIONS}" in text
+        assert f"as in --settings, or {settings.task}" in text
+    assert read_settings(None, "", None).task == settings.task

@@ -177,20 +177,16 @@ def test_an_endpoint_that_answers_otherwise_than_published_fails_the_run(run: An
     assert failure_of(outcome)["error"]["Cause"] == "rank 1 differs"
 
 
-@pytest.mark.parametrize(("items", "memory"), [(1682, 2048), (4_000_000, 3072), (8_000_000, 5120)])
-def test_an_endpoint_without_instances_has_memory_for_twice_the_index(
-    run_with: Any, answers: Any, items: Any, memory: Any, planned: Any
+@pytest.mark.parametrize(("needed", "memory"), [(1024, 2048), (3072, 3072), (5120, 5120)])
+def test_an_endpoint_without_instances_has_the_planned_memory_and_never_less_than_settings_say(
+    run_with: Any, needed: Any, memory: Any, planned: Any
 ) -> None:
-    def export(arguments: Any) -> Any:
-        answer = answers["Export the embeddings"](arguments)
-        answer["Payload"]["items"] = items
-        return answer
-
     started, (status, output) = run_with(
         {"endpoint": "serverless"},
         **{
-            "Choose instances": lambda a: planned(knn_endpoint={"candidates": []}),
-            "Export the embeddings": export,
+            "Choose instances": lambda a: planned(
+                knn_endpoint={"candidates": [], "needs": {"serverless_memory_mb": needed}}
+            ),
             "Configure a serverless endpoint": lambda a: {"EndpointConfigArn": "arn:x"},
         },
     )
@@ -203,22 +199,18 @@ def test_an_endpoint_without_instances_has_memory_for_twice_the_index(
 
 
 @pytest.mark.parametrize(
-    ("items", "existing"), [(100_000_000, None), (1682, "InService")], ids=["too large", "on instances"]
+    ("needed", "existing"), [(None, None), (1024, "InService")], ids=["too large", "on instances"]
 )
 def test_an_endpoint_that_cannot_be_serverless_fails_with_the_quota(
-    run_with: Any, answers: Any, items: Any, existing: Any, planned: Any
+    run_with: Any, needed: Any, existing: Any, planned: Any
 ) -> None:
-    def export(arguments: Any) -> Any:
-        answer = answers["Export the embeddings"](arguments)
-        answer["Payload"]["items"] = items
-        return answer
-
     _, outcome = run_with(
         {"endpoint": "serverless"},
         status=existing,
         **{
-            "Choose instances": lambda a: planned(knn_endpoint={"candidates": []}),
-            "Export the embeddings": export,
+            "Choose instances": lambda a: planned(
+                knn_endpoint={"candidates": [], "needs": {"serverless_memory_mb": needed}}
+            ),
         },
     )
 
@@ -234,7 +226,9 @@ def test_a_refused_serverless_endpoint_is_not_tried_twice(
     started, outcome = run_with(
         {"endpoint": "serverless"},
         **{
-            "Choose instances": lambda a: planned(knn_endpoint={"candidates": []}),
+            "Choose instances": lambda a: planned(
+                knn_endpoint={"candidates": [], "needs": {"serverless_memory_mb": 1024}}
+            ),
             "Configure a serverless endpoint": lambda a: {},
             "Create the endpoint": refuse,
         },
@@ -251,10 +245,33 @@ def test_batch_only_goes_on_without_an_endpoint_and_says_so(
     started, (status, output) = run_with(
         {"endpoint": "batch-only"},
         status=existing,
-        **{"Choose instances": lambda a: planned(knn_endpoint={"candidates": []})},
+        **{
+            "Choose instances": lambda a: planned(
+                knn_endpoint={"candidates": [], "needs": {"serverless_memory_mb": 1024}}
+            )
+        },
     )
 
     assert status == "SUCCEEDED"
     assert output["endpoint"]["status"] == "BatchOnly"
     assert "no instance was left" in output["endpoint"]["why"]
     assert "Smoke-test the endpoint" not in started.visited
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({}, {"knn_endpoint": "fmrec-knn", "fm_endpoint": "fmrec-fm"}),
+        ({"name": "books"}, {"knn_endpoint": "fmrec-books-knn", "fm_endpoint": "fmrec-books-fm"}),
+    ],
+)
+def test_every_plan_knows_the_endpoints_that_it_would_update(
+    run: Any, given: dict[str, Any], names: dict[str, str]
+) -> None:
+    started, (status, _) = run(given)
+
+    assert status == "SUCCEEDED"
+    (asked,) = calls(started, "Choose instances")
+    assert asked["Payload"]["serving"]["endpoint_names"] == names
+    (looked,) = {arguments["EndpointName"] for arguments in calls(started, "Look up the endpoint")}
+    assert looked == names["knn_endpoint"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fmrec.instances import memory
 from stacks.settings import Settings
 from stacks.workflow import definition as workflow_definition
 
@@ -222,8 +223,9 @@ def test_the_endpoint_goes_serverless_where_the_model_fits(
 ) -> None:
     resort = {"instances": {"last_resort": {"endpoint": "serverless"}}}
     definition = workflow_definition(Settings.model_validate(resort))
-    plan = planned(fm_endpoint={"candidates": []})
-    plan["Payload"]["sizes"]["feature_dim"] = features
+    need = memory.fm_serving(feature_dim=features, num_factors=64, safety_factor=1.5)
+    needs = {"serverless_memory_mb": memory.serverless_memory_mb(need)}
+    plan = planned(fm_endpoint={"candidates": [], "needs": needs})
     serverless = {"Configure a serverless endpoint": lambda a: {"EndpointConfigArn": "arn:x"}}
     started = machine(definition, {**answers, **serverless, "Choose instances": lambda a: plan})
     status, _ = started.run(RATINGS | {"hyperparameters": {"num_factors": 64}})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import resource
 import subprocess
 import sys
@@ -114,7 +115,7 @@ def test_settings_and_options_make_the_policy_and_options_win(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = {
-        "hyperparameters": {"num_factors": 256},
+        "tasks": {"recommend": {"hyperparameters": {"num_factors": 256}}},
         "serving": {"endpoint": False},
         "instances": {"policy": {"families": ["r5"], "instance_counts": {"batch_transform": 2}}},
     }
@@ -223,3 +224,59 @@ def test_tuning_and_evaluation_are_planned_when_asked_for(capsys: pytest.Capture
     assert "evaluation: " in text
     assert cli.main(["plan", *MOVIELENS_25M, "--parallel-jobs", "4"]) == 2
     assert "give --tuning-jobs too" in capsys.readouterr().err
+
+
+def context_file(folder: Path, settings: Any) -> str:
+    path = folder / "cdk.json"
+    path.write_text(json.dumps({"context": {"fmrec": settings}}))
+    return str(path)
+
+
+def test_what_settings_leave_out_is_planned_as_deployed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def planned(task: str, settings: Any, *options: str) -> Any:
+        line = ["plan", "--task", task, "--settings", context_file(tmp_path, settings), "--json", *options]
+        assert cli.main([*line, "--rows", "1000000", "--users", "900", "--items", "1600"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    lists = planned("recommend", {})
+    assert "900,000 rows * 11 epochs" in lists["cost"]["run"]["items"]["fm_training"]["basis"]
+    # 900,000 rows are 50,000 interactions in two copies with eight negatives each: 56 for each user.
+    assert lists["neighbours"] == 10 + math.ceil(3 * 50_000 / 900)
+    assert planned("recommend", {"serving": {"exclude_seen": False}})["neighbours"] == 10
+    assert planned("recommend", {"serving": {"neighbours": 500}})["neighbours"] == 500
+    ratings = planned("predict-rating", {"tasks": {"predict-rating": {"hyperparameters": {"epochs": 5}}}})
+    assert "900,000 rows * 5 epochs" in ratings["cost"]["run"]["items"]["fm_training"]["basis"]
+    tuned = planned("recommend", {"tuning": {"maximum_jobs": 6, "parallel_jobs": 3}})
+    assert tuned["steps"]["fm_tuning"]["needs"]["parallel_jobs"] == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"hyperparameters": {"num_factors": 8}}, "the setting 'hyperparameters' is unknown"),
+        ({"tasks": []}, "tasks is []: expected a JSON object"),
+        ({"tasks": {"recommend": 3}}, "tasks.recommend is 3: expected a JSON object"),
+        ({"tasks": {"recommend": {"hyperparameters": []}}}, "hyperparameters are []"),
+        ({"tasks": {"recommend": {"label": "implicit"}}}, "label"),
+        ({"task": "lists"}, "task is 'lists'"),
+        ({"task": ["recommend"]}, "task is ['recommend']"),
+        ({"instances": 1}, "instances is 1"),
+        ({"instances": {"policy": 1}}, "instances.policy is 1"),
+        ({"instances": {"policy": {"instance_counts": 1}}}, "instance_counts"),
+        ({"serving": {"neighbours": "many"}}, "serving.neighbours is 'many'"),
+        ({"serving": "no"}, "serving is 'no'"),
+        ({"dataset": "raw"}, "dataset is 'raw'"),
+        ({"dataset": {"interactions": 5}}, "interactions"),
+        ({"tuning": {"maximum_jobs": 0}}, "maximum_jobs is 0"),
+        ([], "context.fmrec is []"),
+    ],
+)
+def test_wrong_settings_are_exit_code_2_and_a_sentence(
+    settings: Any, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["plan", *MOVIELENS_25M, "--settings", context_file(tmp_path, settings)]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert "cdk.json" in error

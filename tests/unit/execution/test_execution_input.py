@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from fmrec.deployment import hyperparameters
 from fmrec.errors import FmrecError, SettingsError
-from fmrec.execution import execution_input, hyperparameters
+from fmrec.execution import execution_input
 from fmrec.execution.data_bucket import DataBucket
 from tests.fixtures.manifests import manifest
 

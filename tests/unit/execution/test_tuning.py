@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from fmrec.artifacts.manifest import Manifest
+from fmrec.deployment.defaults import TUNING
 from fmrec.errors import InputError, SettingsError
 from fmrec.execution import execution_input, tuning
 from fmrec.execution.data_bucket import DataBucket
@@ -33,7 +34,7 @@ def test_an_empty_section_tunes_the_defaults_by_cross_entropy() -> None:
         "Type": "Minimize",
     }
     names = [entry["Name"] for entry in resolved["ranges"]["ContinuousParameterRanges"]]
-    assert names == list(tuning.DEFAULTS["ranges"])
+    assert names == list(TUNING["ranges"])
     assert resolved["static"] == {
         name: CLASSIFIER[name] for name in ("num_factors", "predictor_type", "epochs")
     }

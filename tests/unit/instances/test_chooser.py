@@ -241,16 +241,27 @@ def test_sharding_needs_a_part_for_every_instance() -> None:
 
 
 def test_what_can_not_be_wanted_is_a_sentence() -> None:
-    for document, words in (
-        ({"familes": ["m5"]}, "no setting 'familes'"),
+    cases: tuple[tuple[Any, str], ...] = (
+        ({"familes": ["m5"]}, "policy.familes is not a known setting here: did you mean families"),
         ({"families": []}, "families is empty"),
         ({"input_mode": "Stream"}, "expected one of File, FastFile, Pipe"),
         ({"instance_counts": {"training": 2}}, "names the step 'training'"),
         ({"instance_counts": {"fm_training": 0}}, "expected 1 to 100"),
         ({"maximum_usd_per_hour": 0}, "expected more than 0"),
         ({"memory_safety_factor": 0.5}, "at least 1"),
-        ({"families": 5}, "can't be read"),
-    ):
+        ({"families": 5}, "policy.families is 5: expected a list of texts"),
+        ({"families": [5]}, "expected a list of texts"),
+        ({"families": "m5"}, "policy.families is 'm5': expected a list of texts"),
+        ({"instance_types": {"fm_training": {"a": 1}}}, "policy.instance_types.fm_training"),
+        ({"instance_types": ["ml.m5.large"]}, "an object of steps and instance types"),
+        ({"instance_counts": [["fm_training", 2]]}, "an object of steps and counts"),
+        ({"spot_training": "yes"}, "expected true or false"),
+        ({"maximum_usd_per_hour": "3"}, "expected a number"),
+        ({"memory_safety_factor": float("inf")}, "expected a number"),
+        ({"input_mode": ["File"]}, "expected a text"),
+        (["families"], "expected a JSON object"),
+    )
+    for document, words in cases:
         with pytest.raises(SettingsError, match=words):
             Policy.from_mapping(document)
 

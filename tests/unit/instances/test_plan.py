@@ -282,7 +282,7 @@ def test_the_model_that_a_serverless_endpoint_must_hold_decides_its_memory() -> 
         ]
         return found
 
-    assert memory_mb(100_000) == 2048
+    assert memory_mb(100_000) == 1024
     assert memory_mb(20_000_000) == 3072
     assert memory_mb(100_000_000) is None
 

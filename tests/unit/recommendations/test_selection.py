@@ -1,14 +1,12 @@
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmrec.artifacts.interactions import from_pairs
-from fmrec.artifacts.manifest import Channel, Manifest, Rows
 from fmrec.recommendations.knn_output import in_order
-from fmrec.recommendations.selection import Rules, neighbours_to_ask, rank_exactly, select
+from fmrec.recommendations.selection import Rules, rank_exactly, select
 
 
 def walk(products: Any, wanted: Any, seen: Any, excluded: Any, categories: Any, maximum: Any) -> Any:
@@ -65,27 +63,3 @@ def test_a_short_list_and_its_exact_fallback_equal_a_walk_over_all_items(
     best, short = select(some, wanted, seen, rules)
     for user in np.flatnonzero(~short):
         assert best.items[user].tolist() == expected[user]
-
-
-def manifest(users: Any, items: Any, train: Any) -> Any:
-    return Manifest(
-        run="r", created="", dataset={}, feature_dim=users + items, nnz_per_row=2.0, users=users, items=items,
-        ranges={"user": (0, users), "item": (users, users + items)}, rows=Rows(train, train, train, 0),
-        train=Channel("train/", train, 1, 1, 0.5), test=Channel("test/", 0, 0, 0, None),
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("users", "items", "train", "k"),
-    [
-        (943, 1682, 90_570, 10 + 289),  # three mean histories of 96.04
-        (1000, 50, 100_000, 50),  # never more than there are
-        (1000, 10**6, 10**6, 1024),  # never more than k-NN is good for
-    ],
-)
-def test_k_covers_n_and_most_histories_within_bounds(users: Any, items: Any, train: Any, k: Any) -> None:
-    assert neighbours_to_ask(manifest(users, items, train), 10) == k
-
-
-def test_k_is_n_where_seen_items_may_come_back() -> None:
-    assert neighbours_to_ask(manifest(943, 1682, 90_570), 10, exclude_seen=False) == 10
