@@ -17,6 +17,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that everybody k
 
 from fmrec.artifacts.side_feature_rows import SideRows
 from fmrec.encoding.pairs import unpack_ids
+from fmrec.encoding.python_tasks import map_in_arrow
 from fmrec.encoding.row_types import FeatureLookup, LabelledRows, SparseRows
 from fmrec.encoding.shuffle.buckets import Buckets
 from fmrec.encoding.shuffle.messages import Kind, Message, from_arrow, pack_rows
@@ -127,4 +128,4 @@ def seen_ids(messages: DataFrame, side: str) -> DataFrame:
             yield pa.RecordBatch.from_pydict({"column": unpack_ids(message.payload)[side]})
 
     found = messages.where(F.col("kind") == int(Kind.SEEN_IDS))
-    return found.mapInArrow(run, "column bigint").distinct()
+    return map_in_arrow(found, run, "column bigint").distinct()

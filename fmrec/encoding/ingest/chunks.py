@@ -21,6 +21,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that everybody k
 from fmrec.encoding.feature_index import COUNT, NAME, NAMESPACE
 from fmrec.encoding.ingest.source_rows import FILE, LINE, PATH, POSITION, RAW, START
 from fmrec.encoding.ingest.validation import GOOD, STATE
+from fmrec.encoding.python_tasks import map_in_arrow
 from fmrec.encoding.row_types import UNKNOWN, CodedRows
 from fmrec.encoding.shuffle.messages import MESSAGE_ROWS, Kind
 
@@ -106,7 +107,7 @@ def to_chunks(rows: DataFrame, texts: Mapping[int, str], take: Take = as_checked
             counts = [(*key, *found) for key, found in pieces.items()]
             yield _row(kind=PIECES, data=json.dumps(counts).encode())
 
-    return rows.mapInArrow(run, _SCHEMA)
+    return map_in_arrow(rows, run, _SCHEMA)
 
 
 def piece_counts(chunks: DataFrame) -> list[PieceCount]:

@@ -26,6 +26,7 @@ from fmrec.encoding.ingest.layouts import Layouts, find_layouts, first_line
 from fmrec.encoding.ingest.line_fields import BROKEN, LINE, SKIP, FieldsOfLines
 from fmrec.encoding.ingest.parquet_files import RAW_TEXT, read_parquet
 from fmrec.encoding.ingest.streams import DOCUMENTS, LINES, RECORDS, Cut, read_streams
+from fmrec.encoding.python_tasks import map_in_arrow
 from fmrec.errors import InputError
 
 __all__ = [
@@ -98,7 +99,7 @@ def open_rows(spark: SparkSession, source: Source, path: str, fields: Mapping[st
     parse = FieldsOfLines(layouts, tuple(fields), (PATH, FILE, START, POSITION), RAW)
 
     def rows(found: DataFrame) -> DataFrame:
-        return _rows(found.mapInArrow(parse.run, parse.schema), source, fields)
+        return _rows(map_in_arrow(found, parse.run, parse.schema), source, fields)
 
     return Opened(lines, rows, names, layouts)
 
@@ -190,7 +191,7 @@ def _open_json(
     heads = [file.text(source.encoding).strip().lstrip("[") for file in files]
     texts = [text for head in heads for text in head.split("\n")[:100]] + heads
     if any(json_lines.is_python(text) for text in texts[:10]):
-        lines = lines.mapInArrow(partial(json_lines.from_python, LINE), lines.schema)
+        lines = map_in_arrow(lines, partial(json_lines.from_python, LINE), lines.schema)
     columns = dict.fromkeys(fields.values())
 
     def rows(found: DataFrame) -> DataFrame:
@@ -233,7 +234,7 @@ def _decoded(lines: DataFrame, encoding: str) -> DataFrame:
             texts = decode_lines(batch.column(LINE), encoding)
             yield batch.set_column(batch.schema.get_field_index(LINE), LINE, texts)
 
-    return lines.mapInArrow(run, lines.schema)
+    return map_in_arrow(lines, run, lines.schema)
 
 
 def _rows(texts: DataFrame, source: Source, fields: Mapping[str, str]) -> DataFrame:

@@ -26,6 +26,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that everybody k
 from fmrec.encoding.ingest.delimited import Marks, find_escapes
 from fmrec.encoding.ingest.encodings import MARK_UNDECODED, UTF8, keeps_ascii
 from fmrec.encoding.ingest.files import InputFile
+from fmrec.encoding.python_tasks import map_in_arrow
 from fmrec.errors import InputError
 from fmrec.storage import object_store
 
@@ -71,7 +72,7 @@ def read_streams(spark: SparkSession, files: list[InputFile], cut: Cut, path: st
                         names = pa.array([row["name"]]).take(pa.array(np.zeros(len(records), np.int64)))
                         yield pa.RecordBatch.from_pydict({line: records, path: names})
 
-    return apart.mapInArrow(run, f"{line} string, {path} string")
+    return map_in_arrow(apart, run, f"{line} string, {path} string")
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import pyarrow as pa
 from pyspark import TaskContext
 from pyspark.sql import Column, DataFrame
 
+from fmrec.encoding.python_tasks import map_in_arrow
 from fmrec.encoding.shuffle.messages import SCHEMA, Message, from_arrow, to_arrow
 
 
@@ -29,7 +30,7 @@ def run_stage(messages: DataFrame, stage: Stage) -> DataFrame:
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return to_arrow(stage(from_arrow(batches), _partition()))
 
-    return messages.mapInArrow(run, SCHEMA)
+    return map_in_arrow(messages, run, SCHEMA)
 
 
 def make_messages(
@@ -40,7 +41,7 @@ def make_messages(
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return to_arrow(function(batches))
 
-    return frame.mapInArrow(run, SCHEMA)
+    return map_in_arrow(frame, run, SCHEMA)
 
 
 def _partition() -> int:
