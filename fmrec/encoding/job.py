@@ -19,6 +19,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
+from fmrec.artifacts.layout import MANIFEST
 from fmrec.artifacts.manifest import Manifest
 from fmrec.dataset import Dataset, ImplicitLabel
 from fmrec.encoding.attach_features import AttachFeatures
@@ -31,6 +32,7 @@ from fmrec.encoding.ingest.read_interactions import Intake, take_in
 from fmrec.encoding.ingest.spark_errors import READING_SETTINGS, to_input_error
 from fmrec.encoding.negatives import ItemRange
 from fmrec.encoding.run_manifest import manifest_of, outcome_of
+from fmrec.encoding.run_outputs import RunOutputs
 from fmrec.encoding.shuffle.buckets import Buckets, Route, SideRoute
 from fmrec.encoding.shuffle.messages import Kind
 from fmrec.encoding.shuffle.spark_shuffle import run_stage
@@ -43,7 +45,7 @@ from fmrec.encoding.unknown_ids import POLICIES
 from fmrec.encoding.write_records import WriteRecords
 from fmrec.errors import FmrecError, InputError
 from fmrec.storage import object_store
-from fmrec.storage.part_files import SUFFIX, Output, open_output
+from fmrec.storage.part_files import SUFFIX, Output, WrittenPart
 
 PARQUET = ".parquet"
 OUTPUTS = {"seen": PARQUET, "heldout": PARQUET, "train": SUFFIX, "test": SUFFIX}
@@ -144,14 +146,14 @@ class _Job:
     started: float = field(default_factory=time.monotonic)
 
     def run(self, run: str) -> Manifest:
-        object_store.delete(self._output("manifest.json"))  # its presence means "complete"
+        object_store.delete(self._output(MANIFEST))  # its presence means "complete"
         self.tell("reading", None)
         read = take_in(self.spark, self.dataset, self.raw_uri, self._output("quarantine/"), self.keep)
         self.tell("indexing", read.rows)
         features, ranges = self._index(read)
         self.tell("encoding", read.rows)
-        with self._outputs() as outputs:
-            encoding = _Encoding(self, read, features, ranges, outputs)
+        with RunOutputs(self.output_uri, OUTPUTS) as outputs:
+            encoding = _Encoding(self, read, features, ranges, outputs.folders)
             summary, tables = encoding.run()
             summary.tally.drop(Dropped.NOT_RATED, read.not_rated)
             details = self._checked(read, features, summary)
@@ -159,11 +161,10 @@ class _Job:
                 details["side_features"] = {side: f"{side}_features/" for side in tables}
             seconds = round(time.monotonic() - self.started, 3)
             manifest = manifest_of(run, self.dataset, read, summary, ranges, seconds, details)
-            self._commit(outputs, summary)
-        for side in SIDES:
-            if side not in tables:  # an earlier run may have had some
-                object_store.delete_folder(self._output(f"{side}_features/"))
-        object_store.write_bytes(self._output("manifest.json"), manifest.to_json().encode("utf-8"))
+            for side in SIDES:
+                if side not in tables:  # an earlier run may have had some
+                    object_store.delete_folder(self._output(f"{side}_features/"))
+            outputs.commit(self._parts(outputs.folders, summary), manifest.to_json())
         return manifest
 
     def _index(self, read: Intake) -> tuple[SideFeatures, dict[str, Range]]:
@@ -210,26 +211,14 @@ class _Job:
         warnings = [*features.warnings, *check_training(self.dataset, outcome, facts)]
         return features.counts() | {"warnings": warnings}
 
-    @contextlib.contextmanager
-    def _outputs(self) -> Iterator[dict[str, Output]]:
-        """Open what tasks store to; nothing of it stays, unless it was committed."""
-        outputs: dict[str, Output] = {}
-        try:
-            for name, suffix in OUTPUTS.items():
-                outputs[name] = open_output(self._output(f"{name}/"), overwrite=True, suffix=suffix)
-            yield outputs
-        except BaseException:
-            for output in outputs.values():
-                output.abort()
-            raise
-
     @staticmethod
-    def _commit(outputs: dict[str, Output], summary: TaskSummary) -> None:
-        for name, output in outputs.items():
-            parts = [stored.part for stored in summary.of(name)]
-            if not parts and OUTPUTS[name] == PARQUET:
-                parts = [store_no_pairs(output)]
-            output.commit(parts, overwrite=True)
+    def _parts(outputs: dict[str, Output], summary: TaskSummary) -> dict[str, list[WrittenPart]]:
+        """What the tasks stored, by folder; a folder of pairs is never without a part."""
+        parts = {name: [stored.part for stored in summary.of(name)] for name in outputs}
+        return {
+            name: [store_no_pairs(outputs[name])] if not found and OUTPUTS[name] == PARQUET else found
+            for name, found in parts.items()
+        }
 
     def _output(self, name: str) -> str:
         return object_store.join(self.output_uri, name)

@@ -195,8 +195,13 @@ def delete(uri: str) -> None:
 
 def delete_folder(prefix_uri: str) -> None:
     """Delete every object in a folder and below it. Raises as ``list_objects`` and ``delete``."""
-    for stored in list_objects(prefix_uri):
-        delete(stored.uri)
+    stored = list_objects(prefix_uri)
+    if _is_s3(prefix_uri):
+        bucket = prefix_uri.removeprefix("s3://").partition("/")[0]
+        _s3().delete_keys(bucket, [found.uri.removeprefix(f"s3://{bucket}/") for found in stored])
+        return
+    for found in stored:
+        delete(found.uri)
 
 
 def local_path(uri: str) -> Path:

@@ -12,6 +12,7 @@ Sources: the S3 API reference (multipart uploads), Spark's ``DataSourceWriter`` 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import uuid
@@ -20,14 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fmrec.errors import InputError
+from fmrec.errors import FmrecError, InputError
 
 SUFFIX = ".pbr"
 TEMPORARY = "_temporary"
-UPLOAD_PART_BYTES = 8 << 20
-"""Bytes of a multipart upload's first parts (S3 asks for at least 5 MiB)."""
-PARTS_PER_SIZE = 2000
-"""S3 takes 10,000 parts, so their size doubles after so many: files of up to 484 GiB."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +54,14 @@ class PartFile(ABC):
 
 
 class Output(ABC):
-    """A folder being written by one Spark job. Picklable: it travels to the tasks."""
+    """A folder being written by one Spark job. Picklable: it travels to the tasks, and to the commit."""
 
     first_part: int = 0
     """Number of the first part, above those that an append found."""
     suffix: str = SUFFIX
+
+    def __init__(self) -> None:
+        self._appeared: list[str] = []
 
     def number(self, name: str) -> int | None:
         """Return the number of the part with this name, or None if it isn't one."""
@@ -74,11 +74,44 @@ class Output(ABC):
     @abstractmethod
     def open(self, name: str) -> PartFile: ...
 
-    @abstractmethod
-    def commit(self, parts: list[WrittenPart], overwrite: bool) -> None: ...
+    def commit(self, parts: list[WrittenPart], overwrite: bool) -> None:
+        """Make these parts appear, all or none; ``overwrite`` removes all other parts."""
+        try:
+            for part in parts:
+                self._appear(part)
+            if overwrite:
+                kept = {part.name for part in parts}
+                self._remove(
+                    [name for name in self.names() if self.number(name) is not None and name not in kept]
+                )
+        except BaseException:
+            self.abort()
+            raise
+        # All parts are there; what lost attempts left is in nobody's way, and a lifecycle rule clears it.
+        with contextlib.suppress(FmrecError):
+            self._sweep()
+
+    def abort(self) -> None:
+        """Leave nothing of this write, nor of a commit of it.
+
+        What can't be removed stays: the error that made us abort is on its way to the caller.
+        """
+        with contextlib.suppress(FmrecError):
+            self._sweep()
+        with contextlib.suppress(FmrecError, OSError):
+            self._remove(self._appeared)
+        self._appeared = []
 
     @abstractmethod
-    def abort(self) -> None: ...
+    def _appear(self, part: WrittenPart) -> None:
+        """Make one part appear, and note it in ``_appeared``."""
+
+    @abstractmethod
+    def _remove(self, names: list[str]) -> None: ...
+
+    @abstractmethod
+    def _sweep(self) -> None:
+        """Remove all that has not appeared."""
 
 
 def open_output(path: str, overwrite: bool, suffix: str = SUFFIX) -> Output:
@@ -92,6 +125,8 @@ def open_output(path: str, overwrite: bool, suffix: str = SUFFIX) -> Output:
     scheme, separator, rest = path.partition("://")
     output: Output
     if separator and scheme in ("s3", "s3a"):
+        from fmrec.storage.s3_part_files import S3Output  # boto3 takes long to import, and may be missing
+
         bucket, _, key = rest.partition("/")
         output = S3Output(bucket, f"{key.strip('/')}/" if key.strip("/") else "")
     elif not separator or scheme == "file":
@@ -110,6 +145,7 @@ class LocalOutput(Output):
     """A folder on a disk that driver and tasks share."""
 
     def __init__(self, folder: str, write_id: str) -> None:
+        super().__init__()
         self._folder = folder
         self._temporary = str(Path(folder, TEMPORARY, write_id))
         # Made here once: a task that outlives the job then can't bring it back.
@@ -121,17 +157,15 @@ class LocalOutput(Output):
     def open(self, name: str) -> PartFile:
         return LocalPart(name, Path(self._temporary, f"{name}.{uuid.uuid4().hex}"))
 
-    def commit(self, parts: list[WrittenPart], overwrite: bool) -> None:
-        for part in parts:
-            Path(self._temporary, part.token["file"]).replace(Path(self._folder, part.name))
-        if overwrite:
-            kept = {part.name for part in parts}
-            for name in self.names():
-                if self.number(name) is not None and name not in kept:
-                    Path(self._folder, name).unlink()
-        self.abort()
+    def _appear(self, part: WrittenPart) -> None:
+        Path(self._temporary, part.token["file"]).replace(Path(self._folder, part.name))
+        self._appeared.append(part.name)
 
-    def abort(self) -> None:
+    def _remove(self, names: list[str]) -> None:
+        for name in names:
+            Path(self._folder, name).unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
         shutil.rmtree(self._temporary, ignore_errors=True)
         temporary = Path(self._temporary).parent
         if temporary.is_dir() and not any(temporary.iterdir()):
@@ -155,109 +189,3 @@ class LocalPart(PartFile):
     def discard(self) -> None:
         self._file.close()
         self._path.unlink(missing_ok=True)
-
-
-class S3Output(Output):
-    """A prefix of a bucket. Region, credentials and endpoint come from the environment."""
-
-    def __init__(self, bucket: str, prefix: str) -> None:
-        self._bucket = bucket
-        self._prefix = prefix
-
-    def names(self) -> list[str]:
-        return [key.removeprefix(self._prefix) for key in self._keys()]
-
-    def open(self, name: str) -> PartFile:
-        return S3Part(self._bucket, self._prefix, name)
-
-    def commit(self, parts: list[WrittenPart], overwrite: bool) -> None:
-        client = _s3_client()
-        for part in parts:
-            client.complete_multipart_upload(
-                Bucket=self._bucket,
-                Key=self._prefix + part.name,
-                UploadId=part.token["upload_id"],
-                MultipartUpload={"Parts": part.token["parts"]},
-            )
-        if overwrite:
-            kept = {self._prefix + part.name for part in parts}
-            stale = [
-                {"Key": key}
-                for key in self._keys()
-                if key not in kept and self.number(key.removeprefix(self._prefix)) is not None
-            ]
-            for start in range(0, len(stale), 1000):
-                client.delete_objects(
-                    Bucket=self._bucket, Delete={"Objects": stale[start : start + 1000], "Quiet": True}
-                )
-        self.abort()
-
-    def abort(self) -> None:
-        """Abort every upload of a part below the prefix: also those of tasks that died without a word."""
-        client = _s3_client()
-        pages = client.get_paginator("list_multipart_uploads").paginate(
-            Bucket=self._bucket, Prefix=self._prefix
-        )
-        for page in pages:
-            for upload in page.get("Uploads", []):
-                if self.number(upload["Key"].removeprefix(self._prefix)) is not None:
-                    client.abort_multipart_upload(
-                        Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
-                    )
-
-    def _keys(self) -> list[str]:
-        pages = (
-            _s3_client().get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
-        )
-        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
-
-
-class S3Part(PartFile):
-    """A multipart upload; one upload part is held in memory."""
-
-    def __init__(self, bucket: str, prefix: str, name: str) -> None:
-        self.name = name
-        self._client = _s3_client()
-        self._target = {"Bucket": bucket, "Key": prefix + name}
-        self._pending = bytearray()
-        self._parts: list[dict[str, Any]] = []
-        self._bytes = 0
-        self._upload_id: str = self._client.create_multipart_upload(**self._target)["UploadId"]
-
-    def write(self, data: memoryview) -> None:
-        self._bytes += len(data)
-        self._pending += data
-        while len(self._pending) >= (size := UPLOAD_PART_BYTES << len(self._parts) // PARTS_PER_SIZE):
-            with memoryview(self._pending) as pending:
-                body = bytes(pending[:size])
-            self._upload(body)
-            del self._pending[:size]
-
-    def finish(self) -> WrittenPart:
-        if self._pending or not self._parts:
-            self._upload(bytes(self._pending))
-            self._pending.clear()
-        token = {"upload_id": self._upload_id, "parts": self._parts}
-        return WrittenPart(self.name, self._bytes, token)
-
-    def discard(self) -> None:
-        self._client.abort_multipart_upload(**self._target, UploadId=self._upload_id)
-
-    def _upload(self, body: bytes) -> None:
-        number = len(self._parts) + 1
-        answer = self._client.upload_part(
-            **self._target, UploadId=self._upload_id, PartNumber=number, Body=body
-        )
-        checksums = {
-            key: value
-            for key, value in answer.items()
-            if key.startswith("Checksum") and key != "ChecksumType"
-        }
-        self._parts.append({"PartNumber": number, "ETag": answer["ETag"], **checksums})
-
-
-def _s3_client() -> Any:
-    import boto3
-    from botocore.config import Config
-
-    return boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": 8}))

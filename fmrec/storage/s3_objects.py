@@ -1,40 +1,34 @@
-"""S3 objects as raw byte streams: the part of ``fmrec.storage.object_store`` that needs boto3.
-
-The client is made once per process and reads region, credentials and endpoint from the environment.
-"""
+"""S3 objects as raw byte streams: the part of ``fmrec.storage.object_store`` that needs boto3."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import os
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError
 
 from fmrec.errors import FmrecError, InputError, ServiceError
+from fmrec.storage.multipart_upload import MultipartUpload
+from fmrec.storage.s3_client import naming_object, s3_client, split_s3
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-FIRST_PART = 8 << 20
-"""Bytes of a multipart upload's first parts; S3 asks for at least 5 MiB."""
-PARTS_PER_SIZE = 2000
-"""Parts double after so many, since S3 takes 10,000: objects of up to 484 GiB, 128 MiB of memory at most."""
 READ_ATTEMPTS = 4
+KEYS_PER_DELETION = 1000
+"""S3 takes no more keys in one DeleteObjects."""
+DELETE_ATTEMPTS = 4
 
 
 def list_folder(uri: str) -> Iterator[tuple[str, int]]:
     """Yield URI and bytes of every object below a folder, as S3 sorts them, without folder markers."""
     bucket, key = split_s3(uri)
     prefix = f"{key.rstrip('/')}/" if key else ""
-    with _naming_object(uri):
-        for page in _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+    with naming_object(uri):
+        for page in s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for entry in page.get("Contents", []):
                 if not entry["Key"].endswith("/"):
                     yield f"s3://{bucket}/{entry['Key']}", entry["Size"]
@@ -43,8 +37,8 @@ def list_folder(uri: str) -> Iterator[tuple[str, int]]:
 def exists(uri: str) -> bool:
     bucket, key = split_s3(uri)
     try:
-        with _naming_object(uri):
-            _client().head_object(Bucket=bucket, Key=key)
+        with naming_object(uri):
+            s3_client().head_object(Bucket=bucket, Key=key)
     except InputError:
         return False
     return True
@@ -52,57 +46,35 @@ def exists(uri: str) -> bool:
 
 def delete(uri: str) -> None:
     bucket, key = split_s3(uri)
-    with _naming_object(uri):
-        _client().delete_object(Bucket=bucket, Key=key)
+    with naming_object(uri):
+        s3_client().delete_object(Bucket=bucket, Key=key)
 
 
-def split_s3(uri: str) -> tuple[str, str]:
-    """Split ``s3://bucket/key`` into bucket and key; the key may be empty.
+def delete_keys(bucket: str, keys: Sequence[str]) -> None:
+    """Delete objects; those that S3 could not delete, by its answer for each key, are tried again.
 
     Raises
     ------
-    InputError
-        Not an S3 URI, or one without a bucket.
+    ServiceError
+        S3 refused or failed, for all keys or for some.
     """
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    if not uri.startswith("s3://") or not bucket:
-        raise InputError(f"{uri!r} is not an S3 URI: expected s3://bucket/key")
-    return bucket, key
-
-
-def _client() -> Any:
-    with _client_lock:
-        return _client_of_process(os.getpid())
-
-
-_client_lock = threading.Lock()
-
-
-@functools.cache
-def _client_of_process(process: int) -> Any:
-    # Keyed by process because a forked worker must not share its parent's connections.
-    return boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": 5}))
-
-
-def forget_client() -> None:
-    """Make a new client at the next call, for when credentials, region or endpoint have changed."""
-    with _client_lock:
-        _client_of_process.cache_clear()
-
-
-@contextlib.contextmanager
-def _naming_object(uri: str) -> Iterator[None]:
-    """Turn botocore's errors into ours, which name the object."""
-    try:
-        yield
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        if code in {"NoSuchKey", "NoSuchBucket", "404"}:
-            what = "its bucket" if code == "NoSuchBucket" else "it"
-            raise InputError(f"{uri} can't be used: {what} doesn't exist ({code})") from error
-        raise ServiceError(f"{uri}: S3 answered: {error}") from error
-    except BotoCoreError as error:
-        raise ServiceError(f"{uri}: S3 could not be asked: {error}") from error
+    for start in range(0, len(keys), KEYS_PER_DELETION):
+        left = list(keys[start : start + KEYS_PER_DELETION])
+        errors: list[dict[str, Any]] = []
+        for _ in range(DELETE_ATTEMPTS):
+            with naming_object(f"s3://{bucket}/{left[0]}"):
+                answer = s3_client().delete_objects(
+                    Bucket=bucket, Delete={"Objects": [{"Key": key} for key in left], "Quiet": True}
+                )
+            errors = answer.get("Errors", [])
+            if not errors:
+                break
+            left = [error["Key"] for error in errors]
+        if errors:
+            raise ServiceError(
+                f"s3://{bucket}/{left[0]} could not be deleted, nor {len(left) - 1} other objects: S3 answered "
+                f"{errors[0].get('Code', '')}: {errors[0].get('Message', '')}"
+            )
 
 
 class Reader(io.RawIOBase):
@@ -111,8 +83,8 @@ class Reader(io.RawIOBase):
     def __init__(self, uri: str) -> None:
         self._uri = uri
         self._bucket, self._key = split_s3(uri)
-        with _naming_object(uri):
-            answer = _client().get_object(Bucket=self._bucket, Key=self._key)
+        with naming_object(uri):
+            answer = s3_client().get_object(Bucket=self._bucket, Key=self._key)
         self._body: Any = answer["Body"]
         self._etag = answer["ETag"]
         self._size, self._position = int(answer["ContentLength"]), 0
@@ -155,8 +127,8 @@ class Reader(io.RawIOBase):
         )
 
     def _continue(self) -> None:
-        with _naming_object(self._uri):
-            self._body = _client().get_object(
+        with naming_object(self._uri):
+            self._body = s3_client().get_object(
                 Bucket=self._bucket,
                 Key=self._key,
                 IfMatch=self._etag,
@@ -175,16 +147,15 @@ class Reader(io.RawIOBase):
 
 
 class Writer(io.RawIOBase):
-    """Collects what is written into parts: one part is put as it is, more are a multipart upload."""
+    """An object that appears when it is complete: a single put if it is small, else a multipart upload."""
 
     def __init__(self, uri: str) -> None:
-        self._uri = uri
-        self._bucket, self._key = split_s3(uri)
-        if not self._key:
+        bucket, key = split_s3(uri)
+        if not key:
             raise InputError(f"{uri!r} names a bucket: expected s3://bucket/key")
-        self._pending = bytearray()
-        self._upload_id: str | None = None
-        self._parts: list[dict[str, Any]] = []
+        self._uri = uri
+        self._target = {"Bucket": bucket, "Key": key}
+        self._upload = MultipartUpload(bucket, key)
         self._ended = False
 
     def writable(self) -> bool:
@@ -192,49 +163,22 @@ class Writer(io.RawIOBase):
 
     def write(self, data: ReadableBuffer) -> int:
         with memoryview(data).cast("B") as view:
-            if self._ended:  # what a discarded buffer still flushes
-                return len(view)
-            part_size = FIRST_PART << len(self._parts) // PARTS_PER_SIZE
-            count = min(len(view), part_size - len(self._pending))
-            self._pending += view[:count]
-        if len(self._pending) == part_size:
-            self._upload_part()
-        return count
-
-    def _upload_part(self) -> None:
-        target = {"Bucket": self._bucket, "Key": self._key}
-        with _naming_object(self._uri):
-            if self._upload_id is None:
-                self._upload_id = _client().create_multipart_upload(**target)["UploadId"]
-            number = len(self._parts) + 1
-            answer = _client().upload_part(
-                **target, UploadId=self._upload_id, PartNumber=number, Body=bytes(self._pending)
-            )
-        checksums = {key: value for key, value in answer.items() if key.startswith("Checksum")}
-        checksums.pop("ChecksumType", None)
-        self._parts.append({"PartNumber": number, "ETag": answer["ETag"], **checksums})
-        self._pending.clear()
+            if not self._ended:  # what a discarded buffer still flushes is dropped
+                self._upload.write(view)
+            return len(view)
 
     def complete(self) -> None:
         """Make the object appear."""
-        target = {"Bucket": self._bucket, "Key": self._key}
-        if self._upload_id is None:
-            with _naming_object(self._uri):
-                _client().put_object(**target, Body=bytes(self._pending))
+        if self._upload.started:
+            self._upload.complete()
         else:
-            if self._pending:
-                self._upload_part()
-            with _naming_object(self._uri):
-                _client().complete_multipart_upload(
-                    **target, UploadId=self._upload_id, MultipartUpload={"Parts": self._parts}
-                )
+            with naming_object(self._uri):
+                s3_client().put_object(**self._target, Body=self._upload.pending)
         self._ended = True
 
     def abort(self) -> None:
         """Leave nothing behind; what made us abort is already on its way to the caller."""
         self._ended = True
-        self._pending.clear()
-        if self._upload_id is not None:
-            # A lifecycle rule clears uploads that could not be aborted.
-            with contextlib.suppress(FmrecError), _naming_object(self._uri):
-                _client().abort_multipart_upload(Bucket=self._bucket, Key=self._key, UploadId=self._upload_id)
+        # A lifecycle rule clears uploads that could not be aborted.
+        with contextlib.suppress(FmrecError):
+            self._upload.abort()

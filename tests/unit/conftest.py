@@ -14,7 +14,7 @@ from typing import Any
 import boto3
 import pytest
 
-from fmrec.storage import s3_objects
+from fmrec.storage import s3_client
 
 
 @pytest.fixture(scope="session")
@@ -60,9 +60,9 @@ def aws_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     # The emulator computes CRC64 in Python, at 9 MB/s.
     monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "WHEN_REQUIRED")
-    s3_objects.forget_client()
+    s3_client.forget_client()
     yield
-    s3_objects.forget_client()
+    s3_client.forget_client()
 
 
 @pytest.fixture

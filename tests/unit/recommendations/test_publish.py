@@ -13,7 +13,7 @@ from fmrec.artifacts.embedded_run import open_run
 from fmrec.errors import FormatError, InputError
 from fmrec.recommendations.publish import publish
 from fmrec.recommendations.table import fetch
-from fmrec.storage import object_store, s3_objects
+from fmrec.storage import object_store, s3_client
 
 
 def publish_part(run: Any, dynamodb: Any, table: Any, part: Any, k: Any = 5, **changes: Any) -> Any:
@@ -185,7 +185,7 @@ def test_a_run_in_s3_is_published_like_one_on_disk(
         "AWS_REQUEST_CHECKSUM_CALCULATION": "WHEN_REQUIRED",
     }.items():
         monkeypatch.setenv(name, value)
-    s3_objects.forget_client()
+    s3_client.forget_client()
     try:
         bucket = f"s3://{table.lower()}"
         boto3.client("s3").create_bucket(Bucket=table.lower())
@@ -203,7 +203,7 @@ def test_a_run_in_s3_is_published_like_one_on_disk(
             io.BytesIO(object_store.read_bytes(f"{bucket}/recommendations/r1/part-00001.parquet"))
         )
     finally:
-        s3_objects.forget_client()
+        s3_client.forget_client()
     assert counts["users"] == 9
     assert counts["ranked_exactly"] > 0
     assert rows.num_rows == counts["recommendations"] == 27

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from fmrec.errors import InputError, ServiceError
-from fmrec.storage import object_store, s3_objects
+from fmrec.storage import object_store
+from fmrec.storage.multipart_upload import FIRST_PART
 from fmrec.storage.object_store import StoredObject
 
 MEBIBYTE = 1 << 20
@@ -35,7 +36,7 @@ def unfinished_uploads(bucket: str) -> list[object]:
 
 @pytest.mark.parametrize(
     "size",
-    [0, 1, 3 * MEBIBYTE, s3_objects.FIRST_PART, s3_objects.FIRST_PART + 1, 2 * s3_objects.FIRST_PART],
+    [0, 1, 3 * MEBIBYTE, FIRST_PART, FIRST_PART + 1, 2 * FIRST_PART],
 )
 def test_what_was_written_is_read_back(folder: str, size: int) -> None:
     data = os.urandom(size)

@@ -1,55 +1,21 @@
 """Parts on S3, against an emulator: multipart uploads that appear together or not at all."""
 
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
 
-from fmrec.storage.part_files import UPLOAD_PART_BYTES, open_output
+from fmrec.storage.multipart_upload import FIRST_PART
+from fmrec.storage.part_files import open_output
 
 
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    state = tmp_path_factory.mktemp("s3")
-    environment = {
-        "GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "STATE_DIR": str(state),
-        "S3_DATA_DIR": str(state / "s3"), "SERVICES": "s3",
-    }  # fmt: skip
-    settings = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_REQUEST_CHECKSUM_CALCULATION": "WHEN_REQUIRED",
-    }  # fmt: skip
-    with (state / "log").open("w") as log, pytest.MonkeyPatch.context() as patch:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "ministack"], env=os.environ | environment, stdout=log, stderr=log
-        )
-        try:
-            for name, value in settings.items():
-                patch.setenv(name, value)
-            client = boto3.client("s3")
-            deadline = time.monotonic() + 60
-            while True:
-                try:
-                    client.create_bucket(Bucket="data")
-                    break
-                except Exception:
-                    if server.poll() is not None or time.monotonic() > deadline:
-                        raise RuntimeError((state / "log").read_text()) from None
-                    time.sleep(0.2)
-            yield client
-        finally:
-            server.terminate()
-            server.wait(10)
+@pytest.fixture
+def s3(bucket: str) -> Iterator[Any]:
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="data")
+    yield client
+    client.close()
 
 
 def keys(s3: Any) -> dict[str, int]:
@@ -64,7 +30,7 @@ def test_committed_parts_appear_and_lost_attempts_are_aborted(s3: Any) -> None:
     s3.put_object(Bucket="data", Key="out/part-00009.pbr", Body=b"of an earlier write")
     s3.put_object(Bucket="data", Key="out-two/part-00000.pbr", Body=b"another folder")
     output = open_output("s3://data/out", overwrite=True)
-    large = bytes(range(256)) * (UPLOAD_PART_BYTES // 256) + b"the rest"
+    large = bytes(range(256)) * (FIRST_PART // 256) + b"the rest"
     kept, twin, small = (output.open(f"part-0000{number}.pbr") for number in (0, 0, 1))
     kept.write(memoryview(large))
     twin.write(memoryview(large))
