@@ -57,6 +57,7 @@ MODEL_RECORD = "model.json"
 RUNS = "runs/"
 """``runs/<run>/``, by write_report."""
 REPORT = "report.json"
+REPORT_PAGE = "report.html"
 
 CHAMPION = "champion/"
 """What serves, by write_report."""

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from fmrec.dataset.names import DEFAULT, check_name
-from fmrec.errors import InputError
+from fmrec.errors import FmrecError, InputError
 from fmrec.execution.progress import Progress
+from fmrec.execution.run_report import page_uri
 from fmrec.execution.state_machine import follow, stack_outputs, start
+from fmrec.reporting.run_summary import summary
+from fmrec.storage import object_store
 
 PIPELINE_STACK, STORAGE_STACK = "FmRecPipeline", "FmRecStorage"
 DATASET_OUTPUT = "DatasetName"
@@ -81,12 +84,23 @@ def execute(arguments: argparse.Namespace, execution_input: dict[str, Any]) -> i
     if execution.status != "SUCCEEDED":
         print(f"{execution.status}: {execution.error}: {execution.cause}", file=sys.stderr)
         return 1
-    print(
-        json.dumps(execution.output, indent=2)
-        if arguments.json
-        else f"SUCCEEDED in {execution.seconds:.0f} s"
-    )
+    if arguments.json:
+        print(json.dumps(execution.output, indent=2))
+        return 0
+    print(f"SUCCEEDED in {execution.seconds:.0f} s")
+    print("\n".join(verdict(execution.output or {})))
     return 0
+
+
+def verdict(output: Mapping[str, Any]) -> list[str]:
+    """What a run that succeeded brought about: by its report or, where that can't be read, its output."""
+    uri = output.get("report", "")
+    try:
+        document = json.loads(object_store.read_text(uri))
+        return summary(document, uri, page_uri(uri))
+    except FmrecError as error:
+        sentence = (output.get("verdict") or {}).get("sentence", "")
+        return [*([f"  {sentence}"] if sentence else []), f"  The report can't be read: {error}"]
 
 
 def read_input(text: str) -> dict[str, Any]:

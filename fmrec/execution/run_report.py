@@ -1,4 +1,4 @@
-"""runs/<run>/report.json: what a run was, chose, was refused and brought about.
+"""runs/<run>/report.json and report.html: what a run was, chose, was refused and brought about.
 
 The workflow collects what happened in its variables and hands them over when it ends; this module writes
 them down and says them in a few lines.
@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from fmrec.artifacts import layout
+from fmrec.reporting import run_page, run_summary
 from fmrec.storage import object_store
 
 VERSION = 1
@@ -22,7 +24,7 @@ LATEST_SECONDS = 1e11
 
 
 def write(report: Mapping[str, Any], uri: str) -> dict[str, str]:
-    """Write the report to `uri`; return that, and a subject and a message for a person."""
+    """Write the report to `uri` and its page next to it; return `uri`, a subject and a message."""
     document = {
         "version": VERSION,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -30,8 +32,14 @@ def write(report: Mapping[str, Any], uri: str) -> dict[str, str]:
         "spent": spent(report["chosen"], report["jobs"]),
     }
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    object_store.write_bytes(page_uri(uri), run_page.render(document).encode())
     object_store.write_bytes(uri, text.encode())
-    return {"uri": uri, "subject": subject(report), "message": message(report, uri)}
+    return {"uri": uri, "subject": subject(report), "message": message(document, uri)}
+
+
+def page_uri(uri: str) -> str:
+    """Where the page of the report at `uri` is."""
+    return f"{uri.rpartition('/')[0]}/{layout.REPORT_PAGE}"
 
 
 def spent(chosen: Mapping[str, Any], jobs: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,8 +109,9 @@ def message(report: Mapping[str, Any], uri: str) -> str:
         _endpoint(report["endpoint"]),
         *(_choice(step, chosen) for step, chosen in sorted(report["chosen"].items())),
         *(_refusal(refusal) for refusal in report["refusals"]),
+        f"Cost: {run_summary.cost(report)}.",
         "",
-        f"The whole report: {uri}",
+        f"The whole report: {page_uri(uri)}, as JSON: {uri}",
     ]
     return "\n".join(lines) + "\n"
 

@@ -82,6 +82,10 @@ def test_a_model_that_beats_popularity_is_served_and_nothing_seen_is_in_its_list
     assert "popularity's NDCG@10" in report["verdict"]["sentence"]
     assert report["evaluation"]["model"] == ranking["model"]
     assert ranking["comparisons"]["most_rated"]["ndcg_at_10"]["low"] > 0
+    page = pipeline.cloud.client("s3").get_object(
+        Bucket=pipeline.outputs["DataBucket"], Key=f"runs/{recommended.name}/report.html"
+    )["Body"]
+    assert f"{ranking['model']['metrics']['ndcg_at_10']:.4f}" in page.read().decode()
     assert read(pipeline, "champion/model.json")["run"] == recommended.name
 
     seen: dict[str, list[str]] = {}

@@ -1,0 +1,164 @@
+"""A run's report as a page: report.html next to report.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from html import escape
+from typing import Any
+
+from fmrec.reporting import page
+from fmrec.reporting.run_summary import endpoint_usd_per_month, ranking
+
+OWN = "this run"
+
+
+def render(report: Mapping[str, Any]) -> str:
+    """The page of a run's report, as `fmrec.execution.run_report` writes it."""
+    sections = [
+        ("", page.tiles(_figures(report))),
+        ("Quality", _ranking(report) + _checks(report)),
+        ("What changed in the data", _drift(report)),
+        ("Instances", _instances(report)),
+        ("Time of the jobs", page.timeline(_jobs(report))),
+        ("What serves now", _serves(report)),
+        ("Hyperparameters", _hyperparameters(report)),
+    ]
+    run, task = str(report["run"]), str(report.get("task", ""))
+    return page.page(
+        f"Run {run}",
+        f"Run {run}: {task} on data set {report.get('dataset_name', 'default')}",
+        escape(report["verdict"]["sentence"]),
+        sections,
+    )
+
+
+def _figures(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    sizes, published = report.get("sizes") or {}, report["published"]
+    figures = [
+        (f"{sizes[name]:,}", meaning)
+        for name, meaning in (
+            ("rows", "records to train on"),
+            ("test_rows", "records held out"),
+            ("users", "users"),
+            ("items", "items"),
+            ("feature_dim", "features"),
+        )
+        if sizes.get(name) is not None
+    ]
+    if published["users"]:
+        figures.append((f"{published['users']:,}", "users have recommendations"))
+        figures.append((f"{published['recommendations']:,}", "recommendations"))
+    usd, monthly = (report.get("spent") or {}).get("usd"), endpoint_usd_per_month(report)
+    figures.append(("unknown" if usd is None else f"{usd:.4f} USD", "for the SageMaker jobs"))
+    if monthly is not None:
+        figures.append((f"{monthly:.2f} USD", "a month for the endpoint"))
+    seconds = _seconds_between(report.get("started"), report.get("written"))
+    if seconds is not None:
+        figures.append((f"{seconds:.0f} s", "from start to report"))
+    return figures
+
+
+def _ranking(report: Mapping[str, Any]) -> str:
+    found = ranking(report)
+    if found is None:
+        return ""
+    drawn = page.bars({OWN: found.value, **found.others}, OWN)
+    return drawn + page.note(
+        f"{escape(found.metric)} over the whole catalogue, for {report['evaluation']['users']:,} users with "
+        "held-out interactions that they liked."
+    )
+
+
+def _checks(report: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            escape(check["metric"]),
+            "not reported" if check["value"] is None else f"{check['value']:.4f}",
+            f"{check['limit']:.4f}",
+            f"<span class={'passed' if check['passed'] else 'failed'}>"
+            f"{'passed' if check['passed'] else 'failed'}</span>",
+        )
+        for check in report["verdict"].get("checks", [])
+    ]
+    return page.table(("metric", "value", "limit", ""), rows, numbers=("value", "limit"))
+
+
+def _drift(report: Mapping[str, Any]) -> str:
+    drift = report.get("drift")
+    if not drift:
+        return ""
+    rows = [
+        (escape(name), _number(found["before"]), _number(found["now"]))
+        for name, found in drift.get("measures", {}).items()
+    ]
+    return page.table(("measure", "the champion's", "this run's"), rows, ("the champion's", "this run's")) + (
+        page.sentences(("warned", found["sentence"]) for found in drift.get("findings", []))
+        or page.note(escape(drift.get("sentence", "")))
+    )
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
+
+
+def _instances(report: Mapping[str, Any]) -> str:
+    spent = (report.get("spent") or {}).get("steps", {})
+    rows = []
+    for step, chosen in sorted(report["chosen"].items()):
+        refused = [
+            f"<br>refused: {escape(refusal['instance_type'])}: {escape(str(refusal['cause']))}"
+            for refusal in report["refusals"]
+            if refusal["step"] == step
+        ]
+        usd = spent.get(step, {}).get("usd")
+        rows.append(
+            (
+                escape(step.replace("_", " ")),
+                f"{chosen['instance_count']} x {escape(chosen['instance_type'])}",
+                escape(chosen["why"]) + "".join(refused),
+                "" if usd is None else f"{usd:.4f}",
+            )
+        )
+    return page.table(("step", "instance", "why", "USD"), rows, numbers=("USD",))
+
+
+def _jobs(report: Mapping[str, Any]) -> list[tuple[str, float, float]]:
+    """Jobs run one after the other; how long each was paid for."""
+    rows, start = [], 0.0
+    steps = (report.get("spent") or {}).get("steps", {})
+    for name, job in report.get("jobs", {}).items():
+        seconds = job.get("seconds") or steps.get(name, {}).get("seconds")
+        if seconds is not None:
+            rows.append((name.replace("_", " "), start, float(seconds)))
+            start += float(seconds)
+    return rows
+
+
+def _serves(report: Mapping[str, Any]) -> str:
+    package, endpoint = report.get("model_package") or {}, report["endpoint"]
+    decision = report.get("decision") or {}
+    lines = [
+        f"Model {report.get('model_version', '')}"
+        + (f", version {package['version']} of {package['group']}" if package else ""),
+        f"Endpoint {endpoint['name']}: {endpoint['status']}"
+        + (f". {endpoint['why']}" if endpoint.get("why") else ""),
+        *([decision["sentence"]] if decision.get("sentence") else []),
+    ]
+    return page.sentences(("", line) for line in lines)
+
+
+def _hyperparameters(report: Mapping[str, Any]) -> str:
+    named = report.get("hyperparameters") or {}
+    return page.table(
+        ("name", "value"), ((escape(name), escape(str(value))) for name, value in sorted(named.items()))
+    )
+
+
+def _seconds_between(started: Any, ended: Any) -> float | None:
+    try:
+        return (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,114 @@
+"""What a run's report says of quality and cost, and the whole in a few lines for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+HOURS_A_MONTH = 730
+"""365 x 24 / 12, as AWS's own pricing pages count."""
+ENDPOINTS = ("knn_endpoint", "fm_endpoint")
+NAMES = {
+    "most_rated": "what is rated most",
+    "most_liked": "what is liked most",
+    "champion": "the champion before",
+}
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How well a model ranks next to others that rank the same items for the same users."""
+
+    metric: str
+    """As people write it, such as NDCG@10."""
+    value: float
+    popularity: float
+    """The better of the popularity baselines."""
+    champion: float | None
+    others: dict[str, float]
+    """All of them by what they are."""
+
+
+def ranking(report: Mapping[str, Any]) -> Ranking | None:
+    """What a `recommend` run measured; None where nothing was ranked."""
+    evaluation = report.get("evaluation")
+    if not evaluation:
+        return None
+    name = f"ndcg_at_{evaluation['k']}"
+    baselines = {
+        title: float(found["metrics"][name]) for title, found in evaluation.get("baselines", {}).items()
+    }
+    champion = evaluation.get("champion")
+    serves = None if champion is None else float(champion["metrics"][name])
+    others = {NAMES.get(title, title): value for title, value in baselines.items()}
+    if serves is not None:
+        others[NAMES["champion"]] = serves
+    return Ranking(
+        metric=f"NDCG@{evaluation['k']}",
+        value=float(evaluation["model"]["metrics"][name]),
+        popularity=max(baselines.values(), default=0.0),
+        champion=serves,
+        others=others,
+    )
+
+
+def quality(report: Mapping[str, Any]) -> str:
+    """The quality in one line: ranking next to popularity and the champion, or the test metrics."""
+    found = ranking(report)
+    if found is None:
+        metrics = (report.get("verdict") or {}).get("metrics") or report.get("metrics") or {}
+        named = {name.removeprefix("test:"): value for name, value in metrics.items() if "train" not in name}
+        return ", ".join(f"{name} {value:.4f}" for name, value in sorted(named.items())) or "not measured"
+    champion = "there was no champion" if found.champion is None else f"the champion's {found.champion:.4f}"
+    return f"{found.metric} {found.value:.4f}; popularity's {found.popularity:.4f}, {champion}"
+
+
+def endpoint_usd_per_month(report: Mapping[str, Any]) -> float | None:
+    """What the endpoint costs while it stands, if it stands on instances with a known price."""
+    if (report.get("endpoint") or {}).get("status") != "InService":
+        return None
+    for step in ENDPOINTS:
+        price = (report.get("chosen") or {}).get(step, {}).get("usd_per_hour")
+        if price is not None:
+            return float(price) * HOURS_A_MONTH
+    return None
+
+
+def cost(report: Mapping[str, Any]) -> str:
+    """What the run cost, and what it goes on costing."""
+    usd = (report.get("spent") or {}).get("usd")
+    spent = "unknown for the SageMaker jobs" if usd is None else f"{usd:.4f} USD for the SageMaker jobs"
+    monthly = endpoint_usd_per_month(report)
+    return spent if monthly is None else f"{spent}; the endpoint costs {monthly:.2f} USD a month"
+
+
+def summary(report: Mapping[str, Any], report_uri: str, page_uri: str) -> list[str]:
+    """The lines with which `fmrec run` ends."""
+    return [f"  {name:<11}{text}" for name, text in _rows(report, report_uri, page_uri)]
+
+
+def _rows(report: Mapping[str, Any], report_uri: str, page_uri: str) -> Iterator[tuple[str, str]]:
+    yield "quality", quality(report)
+    yield "verdict", report["verdict"]["sentence"]
+    published = report["published"]
+    if published["users"]:
+        yield "served", f"{published['users']:,} users, {published['recommendations']:,} recommendations"
+    if report.get("decision"):
+        yield "scores", report["decision"]["sentence"]
+    endpoint = report["endpoint"]
+    yield (
+        "endpoint",
+        f"{endpoint['name']} is in service"
+        if endpoint["status"] == "InService"
+        else str(endpoint.get("why", endpoint["status"])),
+    )
+    for found in (report.get("drift") or {}).get("findings", []):
+        yield "data", found["sentence"]
+    for step, chosen in sorted(report["chosen"].items()):
+        yield "instances", f"{step}: {chosen['instance_count']} x {chosen['instance_type']}"
+    for refusal in report["refusals"]:
+        yield "refused", f"{refusal['step']}: {refusal['instance_type']}: {refusal['cause']}"
+    yield "cost", cost(report)
+    yield "report", page_uri
+    yield "", report_uri

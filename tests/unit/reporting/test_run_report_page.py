@@ -1,0 +1,185 @@
+"""The page and the closing lines of a run: the report's figures, and nothing that needs a network."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fmrec.commands.run import verdict
+from fmrec.execution import run_report
+from fmrec.reporting import page, run_page, run_summary
+
+EVALUATION = {
+    "k": 10,
+    "users": 940,
+    "model": {"metrics": {"ndcg_at_10": 0.2988}},
+    "baselines": {
+        "most_rated": {"metrics": {"ndcg_at_10": 0.1333}},
+        "most_liked": {"metrics": {"ndcg_at_10": 0.1201}},
+    },
+    "champion": {"metrics": {"ndcg_at_10": 0.2875}},
+}
+
+
+def report(**changes: Any) -> dict[str, Any]:
+    chosen = {
+        "instance_count": 1,
+        "instance_type": "ml.m5.large",
+        "usd_per_hour": 0.115,
+        "why": "fits & cheap",
+    }
+    return {
+        "run": "r-1",
+        "task": "recommend",
+        "started": "2026-11-28T17:11:40Z",
+        "written": "2026-11-28T17:14:40+00:00",
+        "sizes": {"rows": 90570, "test_rows": 9430, "users": 943, "items": 1682, "feature_dim": 2625},
+        "chosen": {"fm_training": chosen, "knn_endpoint": chosen},
+        "refusals": [{"step": "fm_training", "instance_type": "ml.c5.large", "cause": "limit <0>"}],
+        "jobs": {"fm_training": {"name": "a", "seconds": 400, "billable_seconds": 360}},
+        "spent": {"steps": {"fm_training": {"usd": 0.0115, "seconds": 360.0}}, "usd": 0.0115},
+        "evaluation": EVALUATION,
+        "metrics": {},
+        "verdict": {
+            "sentence": "The model is good enough to publish.",
+            "metrics": {"ndcg_at_10": 0.2988},
+            "checks": [{"metric": "ndcg_at_10", "value": 0.2988, "limit": 0.02, "passed": True}],
+        },
+        "tuned": None,
+        "model_package": {"group": "fmrec-recommend", "version": 3},
+        "model_version": "r-1",
+        "published": {"users": 943, "recommendations": 9430, "table": "T"},
+        "decision": None,
+        "endpoint": {"name": "fmrec-knn", "status": "InService", "answer": {"sentence": "The same."}},
+        "hyperparameters": {"epochs": "11"},
+        **changes,
+    }
+
+
+class Text(HTMLParser):
+    """The text of a page, and which tags were left open."""
+
+    VOID = frozenset({"meta", "br", "html"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = ""
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += f"{data}\n"
+
+
+def read(html: str) -> str:
+    parser = Text()
+    parser.feed(html)
+    parser.close()
+    assert parser.open == []
+    return parser.text
+
+
+def test_the_page_shows_quality_cost_instances_and_refusals() -> None:
+    html = run_page.render(report())
+    text = read(html)
+    for part in (
+        "Run r-1: recommend on data set default",
+        "90,570",
+        "0.2988",
+        "what is rated most",
+        "0.1333",
+        "the champion before",
+        "0.2875",
+        "0.0115 USD",
+        "83.95 USD",
+        "180 s",
+        "fits & cheap",
+        "refused: ml.c5.large: limit <0>",
+        "version 3 of fmrec-recommend",
+        "epochs",
+    ):
+        assert part in text, part
+    assert "limit <0>" not in html  # escaped
+    assert "http" not in html
+
+
+def test_a_first_run_and_a_run_that_scores_pairs_have_pages_too() -> None:
+    first = run_page.render(report(evaluation={**EVALUATION, "champion": None}))
+    assert "the champion before" not in first
+    scored = report(
+        task="predict-rating",
+        evaluation=None,
+        published={"users": 0, "recommendations": 0, "table": "T"},
+        decision={"sentence": "A score of 0.5 or more means yes."},
+        endpoint={"name": "fmrec-fm", "status": "BatchOnly", "why": "no instance was left"},
+    )
+    text = read(run_page.render(scored))
+    assert "A score of 0.5 or more means yes." in text
+    assert "no instance was left" in text
+    assert "users have recommendations" not in text
+
+
+def test_bars_are_drawn_to_the_largest_and_highlight_the_run() -> None:
+    drawn = page.bars({"this run": 0.3, "popular": 0.15}, "this run")
+    assert "<i style='width:100.00%'>" in drawn
+    assert "<i class=other style='width:50.00%'>" in drawn
+
+
+def test_the_summary_says_quality_users_instances_refusals_cost_and_where_the_report_is() -> None:
+    lines = run_summary.summary(report(), "s3://b/runs/r-1/report.json", "s3://b/runs/r-1/report.html")
+    assert [line.strip() for line in lines] == [
+        "quality    NDCG@10 0.2988; popularity's 0.1333, the champion's 0.2875",
+        "verdict    The model is good enough to publish.",
+        "served     943 users, 9,430 recommendations",
+        "endpoint   fmrec-knn is in service",
+        "instances  fm_training: 1 x ml.m5.large",
+        "instances  knn_endpoint: 1 x ml.m5.large",
+        "refused    fm_training: ml.c5.large: limit <0>",
+        "cost       0.0115 USD for the SageMaker jobs; the endpoint costs 83.95 USD a month",
+        "report     s3://b/runs/r-1/report.html",
+        "s3://b/runs/r-1/report.json",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"evaluation": {**EVALUATION, "champion": None}}, "NDCG@10 0.2988; popularity's 0.1333, there was no champion"),
+        ({"evaluation": None, "verdict": {"metrics": {"rmse": 0.91}}}, "rmse 0.9100"),
+        ({"evaluation": None, "verdict": {}, "metrics": {}}, "not measured"),
+    ],
+)  # fmt: skip
+def test_quality_without_a_champion_or_without_lists(changes: dict[str, Any], expected: str) -> None:
+    assert run_summary.quality(report(**changes)) == expected
+
+
+def test_an_unknown_price_is_not_free() -> None:
+    assert run_summary.cost(report(spent={"steps": {}, "usd": None})).startswith("unknown for the SageMaker")
+    assert (
+        run_summary.cost(report(endpoint={"name": "e", "status": "Off"}))
+        == "0.0115 USD for the SageMaker jobs"
+    )
+
+
+def test_a_run_writes_its_page_next_to_its_report_and_fmrec_run_ends_with_it(tmp_path: Path) -> None:
+    uri = str(tmp_path / "runs/r-1/report.json")
+    written = run_report.write(report(), uri)
+    page_path = tmp_path / "runs/r-1/report.html"
+    assert "Run r-1: recommend" in read(page_path.read_text(encoding="utf-8"))
+    assert str(page_path) in written["message"]
+    lines = verdict({"report": uri})
+    assert lines == run_summary.summary(json.loads(Path(uri).read_text()), uri, str(page_path))
+    missing = verdict({"report": str(tmp_path / "none.json"), "verdict": {"sentence": "Good."}})
+    assert missing[0] == "  Good."
+    assert missing[1].startswith("  The report can't be read: ")
