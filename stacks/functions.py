@@ -59,7 +59,8 @@ def function_settings(
         "choose_instances": FunctionSettings(
             "Chooses the instances to try by memory, quota and price",
             memory_mb=1024,
-            timeout_seconds=120,
+            # Names of users and items are read once: some ten million a minute.
+            timeout_seconds=300,
             environment={
                 "INSTANCE_POLICY": json.dumps(settings.instances.policy),
                 "CACHE_URI": f"s3://{data_bucket}/{layout.ACCOUNT_CACHE}",
@@ -213,7 +214,7 @@ class Functions(Construct):
                 use_key(key, write=True),
             ],
             "choose_instances": [
-                *read_objects(storage, layout.ENCODED, layout.ACCOUNT_CACHE),
+                *read_objects(storage, layout.ENCODED, layout.CHAMPION, layout.ACCOUNT_CACHE),
                 write_objects(storage, layout.ACCOUNT_CACHE),
                 use_key(key, write=True),
                 without_resource(

@@ -67,6 +67,22 @@ class FeatureIndex:
             column += len(piece)
         return found
 
+    def counts(self, names: Collection[str], start: int, end: int) -> dict[str, int]:
+        """How many rows name those of the names that are among ``[start, end)``.
+
+        Names and counts are read in constant memory until all are found. Raises as `names`.
+        """
+        wanted = pa.array(list(names), pa.string())
+        found: dict[str, int] = {}
+        for piece, counts in zip(
+            self._rows(start, end, "name"), self._rows(start, end, "interactions"), strict=True
+        ):
+            places = pc.indices_nonzero(pc.is_valid(pc.index_in(piece, value_set=wanted)))
+            found |= dict(zip(piece.take(places).to_pylist(), counts.take(places).to_pylist(), strict=True))
+            if len(found) == len(set(names)):
+                break
+        return found
+
     def _rows(self, start: int, end: int, wanted: str) -> Iterator[pa.Array]:
         if wanted not in self._files.schema.names:
             raise FormatError(f"{self._files.folder_uri}: no column {wanted!r}: encode the data again")

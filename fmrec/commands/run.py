@@ -28,6 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="{}",
         help="execution input: JSON text, or a file that holds it (default: {}, the deployed defaults)",
     )
+    parser.add_argument(
+        "--replace-catalogue",
+        action="store_true",
+        help="let the run replace what the data set serves also where its data is of another catalogue",
+    )
     add_execution_arguments(parser)
 
 
@@ -62,7 +67,10 @@ def dataset_of(arguments: argparse.Namespace, storage_outputs: Mapping[str, str]
 
 def run(arguments: argparse.Namespace) -> int:
     """Return 0 if the execution succeeded, 1 if not."""
-    return execute(arguments, read_input(arguments.input))
+    given = read_input(arguments.input)
+    if arguments.replace_catalogue:
+        given["replace_catalogue"] = True
+    return execute(arguments, given)
 
 
 def execute(arguments: argparse.Namespace, execution_input: dict[str, Any]) -> int:

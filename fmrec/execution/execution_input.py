@@ -22,7 +22,7 @@ from fmrec.execution.data_bucket import DataBucket
 from fmrec.recommendations.neighbours import MAXIMUM_K
 from fmrec.recommendations.rule_document import check_rules
 
-KEYS = ("task", "name", "dataset", "encoded", "hyperparameters", "serving", "tuning")
+KEYS = ("task", "name", "dataset", "encoded", "hyperparameters", "serving", "tuning", "replace_catalogue")
 RUN_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,39}")
 """SageMaker's job names begin with the run's, so it may have what they may have."""
 
@@ -51,7 +51,8 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any], bucket: DataBucke
         ``run``, ``task``, ``thresholds`` (the task's; none for another kind of predictor than the task's),
         ``dataset_name``, ``dataset`` (a document with every default spelled out), ``encoded`` (the run whose
         encoding is to be used, then ``dataset`` is None; or None), ``hyperparameters`` (strings, as SageMaker
-        takes them), ``serving``, ``promotion`` (None: that is `fmrec.registry.promotion`'s), ``tuning``
+        takes them), ``serving``,
+        ``replace_catalogue``, ``promotion`` (None: that is `fmrec.registry.promotion`'s), ``tuning``
         (`fmrec.execution.tuning.resolve`'s, or None).
 
     Raises
@@ -84,6 +85,7 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any], bucket: DataBucke
         "hyperparameters": chosen,
         "serving": serving({"exclude_seen": name == "recommend"}, defaults["serving"], own, bucket=bucket),
         "promotion": None,
+        "replace_catalogue": _of_kind(given, "replace_catalogue", bool, "true or false", False),
         "tuning": _tuning(given, defaults.get("tuning"), chosen),
     }
     encoded = _encoded(given)

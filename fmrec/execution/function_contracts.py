@@ -29,6 +29,7 @@ class CheckInputAnswer(TypedDict):
     serving: Document
     promotion: Document | None
     tuning: Document | None
+    replace_catalogue: bool
 
 
 class ChooseInstancesEvent(TypedDict):
@@ -36,6 +37,8 @@ class ChooseInstancesEvent(TypedDict):
     hyperparameters: dict[str, str]
     serving: Document
     task: str
+    served_uri: str | None
+    """The record of what serves; None where it doesn't matter which catalogue that is of."""
 
 
 class ChooseInstancesAnswer(TypedDict):

@@ -119,6 +119,8 @@ def resolve(
         "hyperparameters": wanted.hyperparameters,
         "serving": _serving(wanted, defaults["serving"], own, bucket),
         "tuning": None,
+        # Who promotes has chosen what serves.
+        "replace_catalogue": True,
         "promotion": {
             "kind": kind,
             "run": wanted.run,

@@ -1,4 +1,4 @@
-"""Choose the instances to try for each step, by the data's size, the account's quotas and prices."""
+"""Check whose data it is, and choose instances by its size, the account's quotas and prices."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from fmrec.execution.function_contracts import ChooseInstancesEvent
 from fmrec.instances import account
 from fmrec.instances.plan import plan
 from fmrec.instances.policy import Policy
+from fmrec.registry.catalogue import check_same
 
 logger = Logger(service="choose_instances")
 policy = Policy.from_mapping(json.loads(os.environ["INSTANCE_POLICY"]))
@@ -22,6 +23,8 @@ clients = account.connect()
 def handler(event: ChooseInstancesEvent, context: LambdaContext) -> dict[str, Any]:
     """Answer the plan: candidates and rejected types by step, the neighbours to ask for, and the cost."""
     manifest = training_data.read(event["manifest_uri"], event["hyperparameters"]["predictor_type"])
+    if event["served_uri"] is not None:
+        check_same(event["manifest_uri"], event["served_uri"])
     found, prices = account.observe(clients, cache_uri=os.environ["CACHE_URI"])
     for note in found.notes:
         logger.warning(note)

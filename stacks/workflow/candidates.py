@@ -14,7 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from stacks.workflow.names import ENDPOINT_ENDS, infix
+from fmrec.artifacts import layout
+from stacks.workflow.names import ENDPOINT_ENDS, infix, of_dataset
 from stacks.workflow.states import (
     EXPLAIN,
     State,
@@ -33,6 +34,12 @@ WAIT_MINUTES = 5
 STEPS = ("fm_training", "knn_training", "batch_transform", "fm_transform", "endpoint_step")
 """What ``waited_…`` variables there are."""
 NO_CAPACITY = r"/InsufficientInstanceCapacity|Unable to provision requested ML compute capacity/"
+SERVED = of_dataset(
+    f"s3://${{DataBucket}}/{layout.CHAMPION}",
+    f"($task = 'recommend' ? '{layout.MODEL_RECORD}' : '{layout.SCORING_RECORD.removeprefix(layout.CHAMPION)}')",
+    "/",
+)
+"""An expression for the record of what the run would replace."""
 ENDPOINT_NAMES = (
     "{"
     + ", ".join(f"'{step}': $name_prefix & {infix('-')} & '{end}'" for step, end in ENDPOINT_ENDS.items())
@@ -54,6 +61,7 @@ def choose(state: str, *, next_state: str) -> States:
             "hyperparameters": jsonata("$hyperparameters"),
             "serving": jsonata(f"$merge([$serving, {{'endpoint_names': {ENDPOINT_NAMES}}}])"),
             "task": jsonata("$task"),
+            "served_uri": jsonata(f"$replace_catalogue ? null : {SERVED}"),
         },
         assign={
             "plan": jsonata("$states.result.Payload"),

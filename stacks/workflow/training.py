@@ -100,6 +100,7 @@ def check_input(settings: Settings) -> States:
                 "promotion",
                 "tuning",
                 "dataset_name",
+                "replace_catalogue",
             )
         },
         next_state=ENCODED,

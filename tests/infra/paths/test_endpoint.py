@@ -275,3 +275,22 @@ def test_every_plan_knows_the_endpoints_that_it_would_update(
     assert asked["Payload"]["serving"]["endpoint_names"] == names
     (looked,) = {arguments["EndpointName"] for arguments in calls(started, "Look up the endpoint")}
     assert looked == names["knn_endpoint"]
+
+
+@pytest.mark.parametrize(
+    ("given", "uri"),
+    [
+        ({}, "champion/model.json"),
+        ({"name": "books"}, "champion/books/model.json"),
+        ({"name": "books", "task": "predict-rating"}, "champion/books/predict-rating.json"),
+        ({"replace_catalogue": True}, None),
+    ],
+)
+def test_every_plan_is_told_what_the_run_would_replace(
+    run: Any, given: dict[str, Any], uri: str | None
+) -> None:
+    started, (status, _) = run(given)
+
+    assert status == "SUCCEEDED"
+    (asked,) = calls(started, "Choose instances")
+    assert asked["Payload"]["served_uri"] == (uri and f"s3://fmrecstorage-data/{uri}")

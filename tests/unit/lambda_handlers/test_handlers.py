@@ -58,12 +58,15 @@ def test_choose_instances_plans_with_what_it_can_read_and_keeps_what_it_read(
             "hyperparameters": {"num_factors": "3", "predictor_type": "binary_classifier"},
             "serving": {"recommendations_per_user": 2, "endpoint": True},
             "task": "recommend",
+            "served_uri": None,
         },
         INSTANCE_POLICY=json.dumps({"families": ["m5"]}),
         CACHE_URI=small_run.uri("cache/account.json"),
     )
 
     assert answer["sizes"]["feature_dim"] == 12
+    # Two, and three times the 25 / 7 items of a mean history, of five that there are.
+    assert answer["neighbours"] == 5
     candidates = answer["steps"]["fm_training"]["candidates"]
     assert candidates[0]["instance_type"] == "ml.m5.large"
     assert {c["instance_type"].split(".")[1] for c in candidates} == {"m5"}
@@ -80,6 +83,7 @@ def test_choose_instances_says_that_there_is_no_encoding(invoke: Any, small_run:
             "hyperparameters": {"num_factors": "3", "predictor_type": "binary_classifier"},
             "serving": {"recommendations_per_user": 2, "endpoint": True},
             "task": "recommend",
+            "served_uri": None,
         },
         INSTANCE_POLICY="{}",
         CACHE_URI=small_run.uri("cache/account.json"),
@@ -87,6 +91,32 @@ def test_choose_instances_says_that_there_is_no_encoding(invoke: Any, small_run:
 
     assert answer["errorType"] == "InputError"
     assert "there is no finished encoding at" in answer["errorMessage"]
+
+
+def test_choose_instances_refuses_data_of_another_catalogue(invoke: Any, small_run: Any) -> None:
+    index = small_run.folder / "encoded/feature_index/part-00000.parquet"
+    table = pq.read_table(index)
+    names = pa.array([f"another {name}" for name in table["name"].to_pylist()])
+    other = small_run.folder / "monday/feature_index"
+    other.mkdir(parents=True)
+    pq.write_table(table.set_column(2, "name", names), other / "part-00000.parquet")
+    (other.parent / "manifest.json").write_text((small_run.folder / "encoded/manifest.json").read_text())
+    record = small_run.folder / "champion.json"
+    record.write_text(json.dumps({"manifest_uri": str(other.parent / "manifest.json")}))
+    event = {
+        "manifest_uri": small_run.uri("encoded/manifest.json"),
+        "hyperparameters": {"num_factors": "3", "predictor_type": "binary_classifier"},
+        "serving": {"recommendations_per_user": 2, "endpoint": True},
+        "task": "recommend",
+        "served_uri": str(record),
+    }
+    settings = {"INSTANCE_POLICY": "{}", "CACHE_URI": small_run.uri("cache/account.json")}
+
+    refused = invoke("choose_instances", event, **settings)
+
+    assert refused["errorType"] == "InputError"
+    assert "is another catalogue than the one that is served" in refused["errorMessage"]
+    assert "steps" in invoke("choose_instances", event | {"served_uri": None}, **settings)
 
 
 def test_check_quality_judges(invoke: Any) -> None:
