@@ -19,6 +19,7 @@ from fmrec.instances.plan import plan
 from fmrec.instances.policy import STEPS_OF_TASK, DataDistribution, InputMode, Policy
 from fmrec.instances.quota_check import against_account
 from fmrec.instances.quotas import Account
+from fmrec.instances.quotas_file import read_quotas_file
 from fmrec.instances.workloads import (
     Request,
     Sizes,
@@ -142,7 +143,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     account = parser.add_argument_group("account")
     source = account.add_mutually_exclusive_group()
     source.add_argument(
-        "--quotas", metavar="FILE", help="JSON: quota name to applied value; missing is unknown"
+        "--quotas",
+        metavar="FILE",
+        help="output of aws service-quotas list-service-quotas, or JSON: quota name to value; missing is unknown",
     )
     source.add_argument("--profile", help="AWS profile whose quotas, use and prices are read")
     source.add_argument(
@@ -264,8 +267,8 @@ def _read(location: str) -> bytes:
 
 def _account(arguments: argparse.Namespace, *, live: bool) -> tuple[Account, Prices]:
     if arguments.quotas is not None:
-        account = Account.from_quotas_file(_read(arguments.quotas), arguments.region)
-        return account, _table(arguments.region)
+        account = read_quotas_file(_read(arguments.quotas), arguments.region)
+        return account, _table(account.region)
     if not live:
         return Account(region=arguments.region), _table(arguments.region)
     from fmrec.instances.account import connect, observe

@@ -8,13 +8,11 @@ type's own and the account-wide one; a third bounds the instances of one job or 
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from fmrec.errors import FormatError
 from fmrec.instances.catalogue import Call
 
 SERVICE_CODE = "sagemaker"
@@ -52,6 +50,10 @@ _NAMES: dict[tuple[Call, bool], _Names] = {
         "Maximum number of instances per processing job",
     ),
 }
+
+
+QUOTA_KINDS: tuple[tuple[Call, bool], ...] = tuple(_NAMES)
+"""Calls that take instances, each with whether they are managed spot."""
 
 
 def type_quota(call: Call, instance_type: str, spot: bool = False) -> str:
@@ -95,34 +97,6 @@ class Account:
     partition: str = "aws"
     notes: tuple[str, ...] = ()
     """What couldn't be read, and why, in words."""
-
-    @classmethod
-    def from_quotas_file(cls, text: str | bytes, region: str | None = None) -> Account:
-        """Read a quotas file: a JSON object, quota name → applied value.
-
-        Raises
-        ------
-        FormatError
-            Not a JSON object of numbers.
-        """
-        try:
-            document = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise FormatError(f"the quotas file is not JSON: {error}") from error
-        if not isinstance(document, dict):
-            raise FormatError(
-                f"the quotas file holds a {type(document).__name__}, expected an object: quota name to value"
-            )
-        for name, value in document.items():
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float)
-                or not 0 <= value < MAXIMUM_QUOTA
-            ):
-                raise FormatError(
-                    f"the quotas file says {value!r} for {name!r}, expected a number of at least 0"
-                )
-        return cls(quotas=document, region=region)
 
 
 MAXIMUM_QUOTA = 1e9

@@ -111,6 +111,23 @@ def test_a_quotas_file_that_is_none_is_said_so(
     assert "the quotas file" in capsys.readouterr().err
 
 
+def test_the_output_of_the_aws_cli_is_a_quotas_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quota = {
+        "QuotaName": "Number of instances across active endpoints",
+        "QuotaArn": "arn:aws:servicequotas:eu-west-1:000000000000:sagemaker/L-7A3DF611",
+        "Value": 0.0,
+    }
+    path = tmp_path / "quotas.json"
+    path.write_text(json.dumps({"Quotas": [quota]}, indent=4))
+    assert cli.main(["plan", *MOVIELENS_25M, "--quotas", str(path)]) == 3
+    text = capsys.readouterr().out
+    assert "none  knn_endpoint: no type has a free quota" in text
+    assert "--region eu-west-1" in text
+    assert "eu-west-1 may differ by tens of percent" in text
+
+
 def test_settings_and_options_make_the_policy_and_options_win(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
