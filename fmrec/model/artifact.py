@@ -29,7 +29,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -40,9 +40,14 @@ from numpy.typing import NDArray
 
 from fmrec.errors import FormatError
 from fmrec.model import mxnet_params
+from fmrec.model.other_algorithms import seems_to_be
 from fmrec.storage import object_store
 
 MODEL_FILE = "model_algo-1"
+ARCHIVE_FILE = "model.tar.gz"
+MEMBERS = frozenset({"meta.json", "symbol.json", "params"})
+ZIP_HEAD = b"PK"
+SHOWN = 6
 HEADS = {"binary_classifier": "LogisticRegressionOutput", "regressor": "LinearRegressionOutput"}
 MAX_DOCUMENT_BYTES = 16 << 20
 """Of meta.json and symbol.json, which take some kilobytes."""
@@ -62,7 +67,7 @@ class Artifact:
 
 
 def read(source: str | Path | BinaryIO) -> Artifact:
-    """Read model.tar.gz, the ZIP in it, or a folder that holds the ZIP.
+    """Read model.tar.gz, the ZIP in it, or a folder into which either was unpacked.
 
     The parameters are unpacked into a temporary file without a name and memory-mapped from there, so that
     memory holds only what is used of them; the file goes when the arrays do.
@@ -70,22 +75,32 @@ def read(source: str | Path | BinaryIO) -> Artifact:
     Parameters
     ----------
     source
-        Path, ``s3://`` URI or open binary file of the archive; or path of a folder.
+        Path, ``s3://`` URI or open binary file of the archive; or path of a folder, or a URI that ends in ``/``.
 
     Raises
     ------
     FormatError
-        Not such an archive, something missing in it, or parameters whose names or shapes don't fit.
+        Not such an archive (what it seems to be is said), something missing in it, or parameters whose names
+        or shapes don't fit.
     InputError
         There is no such object.
     """
-    if isinstance(source, str | Path):
-        name = str(source)
-        if "://" not in name and Path(name).is_dir():
-            name = str(Path(name) / MODEL_FILE)
-        with object_store.open_input(name) as file:
-            return _read(file, name)
-    return _read(source, getattr(source, "name", "the model"))
+    if not isinstance(source, str | Path):
+        return _read(source, getattr(source, "name", "the model"))
+    name = str(source)
+    names: set[str] = set()
+    if "://" not in name and Path(name).is_dir():
+        folder = _Folder(Path(name))
+        names = folder.names
+        if names >= MEMBERS:
+            with _naming_archive(name):
+                return _read_members(folder)
+        name = _file_in(name, names)
+    elif name.endswith("/"):
+        names = _names_below(name)
+        name = _file_in(name, names)
+    with object_store.open_input(name) as file:
+        return _read(file, name, names)
 
 
 def write_archive(target: str | Path | BinaryIO, artifact: Artifact, *, row_sparse: bool) -> None:
@@ -169,25 +184,79 @@ def symbol_graph(feature_dim: int, num_factors: int, predictor_type: str) -> dic
     }
 
 
-def _read(file: BinaryIO, name: str) -> Artifact:
+class _Folder:
+    """A folder into which ``model_algo-1`` was unpacked."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.names = {entry.name for entry in path.iterdir()}
+
+    def size(self, name: str) -> int:
+        return (self._path / name).stat().st_size
+
+    def open(self, name: str) -> IO[bytes]:
+        return (self._path / name).open("rb")
+
+
+class _Zip:
+    """``model_algo-1``."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        self.names = set(archive.namelist())
+
+    def size(self, name: str) -> int:
+        return self._archive.getinfo(name).file_size
+
+    def open(self, name: str) -> IO[bytes]:
+        return self._archive.open(name)
+
+
+def _names_below(prefix: str) -> set[str]:
+    """Return what is below a prefix, where SageMaker uploads a model that isn't to be compressed."""
+    return {stored.uri.removeprefix(prefix) for stored in object_store.list_objects(prefix)}
+
+
+def _file_in(folder: str, names: set[str]) -> str:
+    """Return the path of the file to read in a folder."""
+    for name in (MODEL_FILE, ARCHIVE_FILE):
+        if name in names:
+            return object_store.join(folder, name)
+    raise FormatError(f"{folder}: {_no_model(sorted(names))}")
+
+
+def _no_model(names: list[str], head: bytes = b"") -> str:
+    """Say what an archive or a folder holds instead of a model."""
+    kind = seems_to_be(names, head)
+    shown = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+    found = f"it holds {shown or 'nothing'}"
+    is_there = MODEL_FILE in {PurePosixPath(name).name for name in names}
+    expected = f"{MODEL_FILE}, a ZIP of {', '.join(sorted(MEMBERS))}" if is_there else MODEL_FILE
+    return f"{found}{f': {kind}' if kind else ''}; expected a Factorization Machines model's {expected}"
+
+
+def _read(file: BinaryIO, name: str, siblings: Collection[str] = ()) -> Artifact:
     with _naming_archive(name), tempfile.TemporaryFile() as unpacked:
-        _unpack(file, unpacked)
+        _unpack(file, unpacked, siblings)
         unpacked.seek(0)
         with zipfile.ZipFile(unpacked) as archive:
-            if missing := {"params", "symbol.json", "meta.json"} - set(archive.namelist()):
-                raise FormatError(
-                    f"{MODEL_FILE} holds {sorted(archive.namelist())}, but not {sorted(missing)}: "
-                    "is this a Factorization Machines model?"
-                )
-            training_parameters = _training_parameters(archive)
-            predictor_type = _predictor_type(training_parameters, archive)
-            with tempfile.TemporaryFile() as params:
-                _check_room("params", archive.getinfo("params").file_size)
-                with archive.open("params") as packed:
-                    shutil.copyfileobj(packed, params, 1 << 20)
-                params.flush()
-                arrays = mxnet_params.load(params)
-        bias, linear, factors = _parameters(arrays)
+            return _read_members(_Zip(archive))
+
+
+def _read_members(members: _Folder | _Zip) -> Artifact:
+    if missing := MEMBERS - members.names:
+        names = sorted(members.names)
+        kind = seems_to_be(names) or "is this a Factorization Machines model?"
+        raise FormatError(f"{MODEL_FILE} holds {names}, but not {sorted(missing)}: {kind}")
+    training_parameters = _training_parameters(members)
+    predictor_type = _predictor_type(training_parameters, members)
+    with tempfile.TemporaryFile() as params:
+        _check_room("params", members.size("params"))
+        with members.open("params") as packed:
+            shutil.copyfileobj(packed, params, 1 << 20)
+        params.flush()
+        arrays = mxnet_params.load(params)
+    bias, linear, factors = _parameters(arrays)
     return Artifact(bias, linear, factors, predictor_type, training_parameters)
 
 
@@ -209,32 +278,41 @@ def _naming_archive(name: str) -> Iterator[None]:
         raise FormatError(f"{name}: the archive is damaged: it points outside itself") from error
 
 
-def _unpack(file: BinaryIO, unpacked: IO[bytes]) -> None:
+def _unpack(file: BinaryIO, unpacked: IO[bytes], siblings: Collection[str]) -> None:
     """Copy the ZIP, which needs a seekable file, from what may be a stream."""
     if isinstance(file, io.BufferedReader):
-        head = file.peek(2)[:2]
+        start = file.peek(8)[:8]
     else:
-        head = file.read(2)
-        file.seek(-len(head), io.SEEK_CUR)
-    if head == b"PK":
+        start = file.read(8)
+        file.seek(-len(start), io.SEEK_CUR)
+    if start[:2] == ZIP_HEAD:
         shutil.copyfileobj(file, unpacked, 1 << 20)
         return
-    if head != b"\x1f\x8b":
-        raise FormatError(f"it starts with {head!r}: expected model.tar.gz, or the ZIP {MODEL_FILE} in it")
+    if start[:2] != b"\x1f\x8b":
+        if siblings:
+            raise FormatError(_no_model(sorted(siblings), start))
+        kind = seems_to_be([PurePosixPath(str(getattr(file, "name", ""))).name], start[:8])
+        raise FormatError(
+            f"it starts with {start[:2]!r}{f' ({kind})' if start else ''}: expected {ARCHIVE_FILE}, or the ZIP "
+            f"{MODEL_FILE} in it"
+        )
     # tarfile's own decompression leaks errors of other kinds on damage in some releases of Python 3.11.
     with (
         gzip.GzipFile(fileobj=file, mode="rb") as decompressed,
         tarfile.open(fileobj=decompressed, mode="r|") as archive,
     ):
-        names = []
+        names, start = [], b""
         for member in archive:
             names.append(member.name)
             content = archive.extractfile(member) if PurePosixPath(member.name).name == MODEL_FILE else None
             if content is not None:
-                _check_room(MODEL_FILE, member.size)
-                shutil.copyfileobj(content, unpacked, 1 << 20)
-                return
-    raise FormatError(f"there is no {MODEL_FILE} in the archive, only {names}")
+                start = content.read(8)
+                if start[:2] == ZIP_HEAD:
+                    _check_room(MODEL_FILE, member.size)
+                    unpacked.write(start)
+                    shutil.copyfileobj(content, unpacked, 1 << 20)
+                    return
+    raise FormatError(_no_model(names, start))
 
 
 def _check_room(name: str, size: int) -> None:
@@ -247,15 +325,15 @@ def _check_room(name: str, size: int) -> None:
         )
 
 
-def _document(archive: zipfile.ZipFile, name: str) -> Any:
+def _document(members: _Folder | _Zip, name: str) -> Any:
     """Return a JSON member, whose size is looked at before it is unpacked."""
-    size = archive.getinfo(name).file_size
+    size = members.size(name)
     if size > MAX_DOCUMENT_BYTES:
         raise FormatError(
             f"{name} unpacks to {size} bytes: expected at most {MAX_DOCUMENT_BYTES}. Is this a model that "
             "SageMaker trained?"
         )
-    with archive.open(name) as member:
+    with members.open(name) as member:
         # What a member says of its size may be wrong; without a limit all of it would be unpacked at once.
         content = member.read(MAX_DOCUMENT_BYTES)
     try:
@@ -264,20 +342,20 @@ def _document(archive: zipfile.ZipFile, name: str) -> Any:
         raise FormatError(f"{name} is nested too deeply to be a model's") from error
 
 
-def _training_parameters(archive: zipfile.ZipFile) -> dict[str, str]:
-    meta = _document(archive, "meta.json")
+def _training_parameters(members: _Folder | _Zip) -> dict[str, str]:
+    meta = _document(members, "meta.json")
     parameters = meta.get("training_parameters", {}) if isinstance(meta, dict) else None
     if not isinstance(parameters, dict):
         raise FormatError("meta.json has no object training_parameters")
     return {name: str(value) for name, value in parameters.items()}
 
 
-def _predictor_type(training_parameters: dict[str, str], archive: zipfile.ZipFile) -> str:
+def _predictor_type(training_parameters: dict[str, str], members: _Folder | _Zip) -> str:
     """Return the type as trained with, or else the one whose head the network has."""
     named = training_parameters.get("predictor_type")
     if named in HEADS:
         return named
-    symbol = _document(archive, "symbol.json")
+    symbol = _document(members, "symbol.json")
     nodes = symbol.get("nodes") if isinstance(symbol, dict) else None
     operators = {
         str(node.get("op")) for node in (nodes if isinstance(nodes, list) else []) if isinstance(node, dict)
@@ -287,7 +365,7 @@ def _predictor_type(training_parameters: dict[str, str], archive: zipfile.ZipFil
             return predictor_type
     raise FormatError(
         f"meta.json names the predictor_type {named!r} and symbol.json has the operators "
-        f"{sorted(operators)}: expected {' or '.join(HEADS)}"
+        f"{sorted(operators)}: expected {' or '.join(HEADS)}. Is this another algorithm's artifact?"
     )
 
 
@@ -301,7 +379,7 @@ def _parameters(arrays: dict[str, NDArray[Any]]) -> tuple[float, NDArray[Any], N
     else:
         raise FormatError(
             f"the parameters are {sorted(arrays)}: expected v, w1_weight and w0_weight (sparse network), or v, "
-            "Linear_Plus_Bias_weight and Linear_Plus_Bias_bias (dense network)"
+            "Linear_Plus_Bias_weight and Linear_Plus_Bias_bias (dense network). Is this another algorithm's artifact?"
         )
     if factors.ndim != 2 or linear.size != factors.shape[0] or bias.size != 1:
         raise FormatError(
