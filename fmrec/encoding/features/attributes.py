@@ -5,17 +5,19 @@ One pass groups usable rows by id and bad rows by reason, so that the counts cos
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
-from fmrec.dataset import Attributes
+from fmrec.dataset import Attributes, Source
 from fmrec.encoding.feature_index import Keep
 from fmrec.encoding.features.kinds import OWNER, Reading
-from fmrec.encoding.ingest.source_rows import BROKEN, PATH, POSITION, RAW, SKIP, START, read_rows
+from fmrec.encoding.ingest import advice
+from fmrec.encoding.ingest.encodings import undecoded_reason
+from fmrec.encoding.ingest.source_rows import BROKEN, PATH, POSITION, RAW, SKIP, START, open_rows
 from fmrec.errors import InputError
 
 EXAMPLES = 3
@@ -78,6 +80,7 @@ def read_attributes(
     readings: list[Reading],
     known: DataFrame,
     *,
+    section: str,
     max_bad_share: float,
     keep: Keep,
 ) -> SideAttributes:
@@ -87,6 +90,8 @@ def read_attributes(
     ----------
     known : DataFrame
         ``OWNER``, all ids that are indexed.
+    section : str
+        Of the document, which describes the files: ``users`` or ``items``.
 
     Raises
     ------
@@ -95,7 +100,8 @@ def read_attributes(
     """
     names = [reading.feature.name for reading in readings]
     fields = {OWNER: attributes.id} | {reading.feature.name: reading.feature.column for reading in readings}
-    rows = read_rows(spark, attributes.source, path, fields).where(~F.col(SKIP))
+    opened = open_rows(spark, attributes.source, path, fields)
+    rows = opened.rows.where(~F.col(SKIP))
     no_id = F.when(F.coalesce(F.trim(OWNER), F.lit("")) == "", "missing id")
     rows = rows.withColumn(_REASON, F.coalesce(BROKEN, no_id))
     good, place = F.col(_REASON).isNull(), F.struct(PATH, START, POSITION)
@@ -126,7 +132,7 @@ def read_attributes(
         bad={reason: row["rows"] for reason, row in sorted(by_reason.items())},
         bad_examples={reason: row["example"] for reason, row in sorted(by_reason.items())},
     )
-    _check_bad(counts, max_bad_share)
+    _check_bad(counts, max_bad_share, lambda: _advice(counts, attributes.source, opened.files, section))
     if usable is None or not counts.matched:
         raise InputError(_no_match(counts, attributes, table, known))
     values = {
@@ -224,7 +230,15 @@ def _counted(
     return columns
 
 
-def _check_bad(counts: AttributeCounts, limit: float) -> None:
+def _advice(counts: AttributeCounts, source: Source, files: list[str], section: str) -> str:
+    """Return what to change in the document: another encoding, if that is why most bad rows are bad."""
+    reason = max(counts.bad, key=lambda reason: counts.bad[reason])
+    if reason == undecoded_reason(source.encoding):
+        return advice.on_bytes(files, source, section)
+    return ": correct the rows, or how the document says they are written"
+
+
+def _check_bad(counts: AttributeCounts, limit: float, advise: Callable[[], str]) -> None:
     bad = sum(counts.bad.values())
     if bad <= limit * counts.read:
         return
@@ -233,7 +247,7 @@ def _check_bad(counts: AttributeCounts, limit: float) -> None:
     )
     raise InputError(
         f"{bad} of {counts.read} rows of {counts.path} are bad ({bad / counts.read:.2%}: {reasons}), more than "
-        f"quarantine.max_share allows ({limit:.2%}): correct the rows, or how the document says they are written"
+        f"quarantine.max_share allows ({limit:.2%}){advise()}"
     )
 
 

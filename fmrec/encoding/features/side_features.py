@@ -122,6 +122,7 @@ class SideFeatures:
                 path,
                 list(readings.values()),
                 known,
+                section=f"{side}s",
                 max_bad_share=dataset.quarantine.max_share,
                 keep=keep,
             )

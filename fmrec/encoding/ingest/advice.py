@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from fmrec.dataset import Interactions
+from fmrec.dataset import Interactions, Source
 from fmrec.dataset.timestamps import NAMED_FORMATS
 from fmrec.encoding.ingest.encodings import UTF8, undecoded_reason
 from fmrec.encoding.ingest.files import open_heads
@@ -15,9 +15,8 @@ from fmrec.inspection.times import detect_time_format
 EXAMPLES = 50
 
 
-def on_bytes(names: list[str], interactions: Interactions) -> str:
-    """Say which encoding files seem to have, whose lines are not text in the document's."""
-    source = interactions.source
+def on_bytes(names: list[str], source: Source, section: str) -> str:
+    """Say which encoding files of a section seem to have, whose lines are not text in the document's."""
     try:
         heads = [file.head or b"" for file in open_heads(names[:EXAMPLES], source.encoding)]
     except InputError:
@@ -25,10 +24,8 @@ def on_bytes(names: list[str], interactions: Interactions) -> str:
     found = {detect_encoding([head], whole=False).name for head in heads} - {UTF8, source.encoding}
     meant = sorted(found)[0] if found else None
     if meant is None:
-        return (
-            f"; {undecoded_reason(source.encoding)}: set interactions.encoding to how the files are written"
-        )
-    return f"; it reads as {meant}: set interactions.encoding to {meant!r}"
+        return f"; {undecoded_reason(source.encoding)}: set {section}.encoding to how the files are written"
+    return f"; it reads as {meant}: set {section}.encoding to {meant!r}"
 
 
 def on_times(texts: list[str], column: str, interactions: Interactions) -> str:

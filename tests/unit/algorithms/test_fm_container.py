@@ -349,6 +349,13 @@ def test_batch_transform_gets_json_lines_by_default(trained: Any, serve: Any, en
             400,
             b"have 1 features, the model was trained on 80",
         ),
+        (
+            b'{"instances":[{"features":[[0,0,1,0,0,0,0,1,0,0]]}]}',
+            "application/json",
+            None,
+            400,
+            b"instance 0 has a list among its values, expected numbers in one list",
+        ),
         (bytes(6 * 1024 * 1024 + 1), RECORDIO, None, 413, b"at most 6291456 are taken"),
     ],
 )

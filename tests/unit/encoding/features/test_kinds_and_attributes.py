@@ -147,6 +147,7 @@ def read(
         str(folder / "items.txt"),
         readings,
         known,
+        section="items",
         max_bad_share=0.5,
         keep=lambda kept: kept,
     )
@@ -192,7 +193,7 @@ NUMERIC = {"kind": "numeric"}
         (b"item_id,f\n007,1\n008,2\n", {}, "none of the 2 ids in 'item_id' of"),
         (b"item_id,f\n007,1\n008,2\n", {}, "there are '007', '008', the interactions have '7', '8', '9'; ids are compared letter by letter"),
         (b"item_id,f\n7,\xe9\n8,\xe9\n9,a\n", {}, "2 of 3 rows of"),
-        (b"item_id,f\n7,\xe9\n8,\xe9\n9,a\n", {}, "are bad (66.67%: 2 invalid UTF-8, e.g. '7,\ufffd'), more than quarantine.max_share allows (50.00%)"),
+        (b"item_id,f\n7,\xe9\n8,\xe9\n9,a\n", {}, "are bad (66.67%: 2 invalid UTF-8, e.g. '7,\ufffd'), more than quarantine.max_share allows (50.00%); it reads as latin-1: set items.encoding to 'latin-1'"),
         (b"item_id,f\n7,$12.99\n8,$5\n", NUMERIC, "the feature 'f' (kind numeric) has nothing to write: none of the 2 values of 'f' is a number that float32 can hold (there are '$12.99', '$5')"),
         (b"item_id,f\n7,1e40\n", NUMERIC, "(there are '1e40')"),
         (b"item_id,f\n7,01-Jan-1995\n", {"kind": "date-part", "part": "year"}, "is a time, written as timestamp_format 'iso8601' says (there are '01-Jan-1995')"),
