@@ -107,6 +107,8 @@ class Interactions:
     """Values that mean "not rated": such rows are dropped and counted."""
     item_separator: str | None = None
     """What separates several items in one field: each becomes a row, with all else that its row says."""
+    item_value_separator: str | None = None
+    """What separates an item and its own value, as in ``N55689-1``: the last one in each item's text."""
 
     @classmethod
     def take(cls, section: Section) -> Interactions:
@@ -123,10 +125,15 @@ class Interactions:
             timestamp_format=take_timestamp_format(section, "seconds"),
             not_rated=_texts(section, "not_rated"),
             item_separator=section.text("item_separator", None),
+            item_value_separator=section.text("item_value_separator", None),
         )
         section.finish()
         if interactions.not_rated and names["value"] is None:
             raise columns.error("value", "the column that interactions.not_rated is about")
+        if interactions.item_value_separator and names["value"] != names["item"]:
+            raise columns.error(
+                "value", "the same column as columns.item, in which item_value_separator separates them"
+            )
         if names["user"] == names["item"]:
             raise columns.error("item", "another column than columns.user")
         return interactions
@@ -143,7 +150,10 @@ class Interactions:
             document["timestamp_format"] = self.timestamp_format
         if self.value:
             document["not_rated"] = list(self.not_rated)
-        return document | ({"item_separator": self.item_separator} if self.item_separator else {})
+        for key in ("item_separator", "item_value_separator"):
+            if getattr(self, key):
+                document[key] = getattr(self, key)
+        return document
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zoneinfo
+from functools import cache
 
 from fmrec.dataset.section import Section
 
@@ -58,7 +59,15 @@ def take_timezone(section: Section) -> str:
         There is no such time zone.
     """
     found = str(section.text("timezone", UTC))
-    known = zoneinfo.available_timezones()  # empty where the machine has no time zone database
-    if found != UTC and not _OFFSET.fullmatch(found) and known and found not in known:
+    if found == UTC or _OFFSET.fullmatch(found):
+        return found
+    known = _zones()  # empty where the machine has no time zone database
+    if known and found not in known:
         raise section.error("timezone", "a name of the time zone database, e.g. Europe/Berlin, or +02:00")
     return found
+
+
+@cache
+def _zones() -> frozenset[str]:
+    """Return the names of all time zones; looking for them reads hundreds of files."""
+    return frozenset(zoneinfo.available_timezones())

@@ -158,12 +158,26 @@ def _interactions(dataset: Dataset, table: Table) -> list[str]:
 def _values(interactions: Interactions, table: Table) -> list[str]:
     name = str(interactions.value)
     profile = table.profiles[name]
+    if interactions.item_value_separator:
+        return _values_of_items(interactions, table)
     if not profile.filled:
         return [f"interactions.columns.value is {name!r}: no sampled row has a value there"]
     if not profile.is_numeric:
         return [f"interactions.columns.value is {name!r}: it holds texts, such as {profile.examples[0]!r}"]
     if profile.comma and interactions.source.decimal != ",":
         return [f"interactions.decimal is {interactions.source.decimal!r}: {name} has decimal commas"]
+    return []
+
+
+def _values_of_items(interactions: Interactions, table: Table) -> list[str]:
+    mark, between = str(interactions.item_value_separator), interactions.item_separator
+    texts = [text for text, _ in table.profiles[interactions.item].top]
+    items = [item for text in texts for item in (text.split(between) if between else [text])]
+    without = [item for item in items if mark not in item]
+    if len(without) > (1 - FITS) * len(items):
+        return [
+            f"interactions.item_value_separator is {mark!r}: {interactions.item} has items such as {without[0]!r}"
+        ]
     return []
 
 

@@ -15,7 +15,7 @@ from fmrec.inspection.listing import Group, Listing, group_files, join_groups, l
 from fmrec.inspection.profiles import Cell
 from fmrec.inspection.quarantine import Expected, expect_quarantine, most_common
 from fmrec.inspection.recipes import Recipe, find_join, is_wide
-from fmrec.inspection.roles import Roles, find_roles, rename_by_role
+from fmrec.inspection.roles import Roles, find_roles, rating_in_words, rename_by_role
 from fmrec.inspection.suggestion import Suggestion, suggest
 from fmrec.inspection.tables import Table, Unreadable, read_table
 
@@ -164,8 +164,18 @@ def _choose_interactions(found: Inspection, seen: Sequence[Seen]) -> Seen | None
             f"The document takes {chosen.table.group.path}."
         )
     else:
-        found.question = chosen.roles.question or _which_date(chosen)
+        found.question = chosen.roles.question or _which_date(chosen) or _rated_in_words(chosen)
     return chosen
+
+
+def _rated_in_words(chosen: Seen) -> str | None:
+    profile = rating_in_words(chosen.table, chosen.roles)
+    if profile is None:
+        return None
+    return (
+        f"{chosen.table.group.path}: are {profile.name} ratings? They are texts, such as {profile.examples[0]!r}, which "
+        "can't be compared with a threshold: write them as numbers first. The document takes every row for a like."
+    )
 
 
 def _which_date(chosen: Seen) -> str | None:
@@ -228,6 +238,14 @@ def _recipes(found: Inspection, seen: Sequence[Seen], wide: Sequence[Table], cho
             "nested-lists",
             f"{largest_nested.table.group.path} has a user per line, and what may be items in lists of objects "
             f"({_listed(largest_nested.table.nested)})",
+        )
+    single = [entry for entry in seen if entry.table.nested and entry.table.rows == 1 and entry.table.whole]
+    if chosen is None and found.recipe is None and single:
+        largest_single = max(single, key=lambda entry: entry.table.group.size).table
+        found.recipe = Recipe(
+            "nested-lists",
+            f"{largest_single.group.path} is one object, and its list {_listed(largest_single.nested)} holds what may "
+            "be interactions",
         )
     if chosen is None and found.recipe is None:
         found.question = _ask_for_roles(found, seen)

@@ -12,6 +12,9 @@ from typing import Any
 
 from fmrec.inspection.profiles import Cell
 
+MOST_DOCUMENTS = 20_000
+"""Objects that are read where they don't keep to lines, or are Python's."""
+BETWEEN = " \t\r\n,[]"
 DEEPEST = 4
 """Nested names such as a.b.c.d."""
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
@@ -21,8 +24,7 @@ _DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 class JsonRows:
     """Sampled objects by field, in the order of their first appearance.
 
-    ``structure``: ``lines``; or ``array``, ``python``, ``spread`` (an object over several lines), for which
-    nothing but ``columns`` of what could be read is filled.
+    ``structure``: ``lines``, ``array``, ``python``, or ``spread`` (an object over several lines).
     """
 
     structure: str = "lines"
@@ -79,10 +81,9 @@ def read_json(lines: Sequence[str]) -> JsonRows:
     found = JsonRows()
     first = next((line.strip() for line in lines if line.strip()), "")
     if first.startswith("["):
-        return _array(lines)
+        return _documents(lines, "array")
     if _is_spread(lines):
-        found.structure = "spread"
-        return found
+        return _documents(lines, "spread")
     for line in lines:
         text = line.strip()
         if not text:
@@ -115,20 +116,21 @@ def _objects(text: str) -> list[dict[str, Any]] | None:
     return documents
 
 
-def _array(lines: Sequence[str]) -> JsonRows:
-    found = JsonRows("array")
-    text = "\n".join(lines).lstrip()[1:]
-    at = 0
-    while found.rows < 1000:
-        while at < len(text) and text[at] in " \t\r\n,":
+def _documents(lines: Sequence[str], structure: str) -> JsonRows:
+    """Read objects that don't keep to lines, as far as they are whole."""
+    found = JsonRows(structure)
+    text, at = "\n".join(lines), 0
+    while found.rows < MOST_DOCUMENTS:
+        while at < len(text) and text[at] in BETWEEN:
             at += 1
         try:
             document, at = _DECODER.raw_decode(text, at)
         except (ValueError, RecursionError):
             break
-        if not isinstance(document, dict):
-            break
-        found.add(document)
+        if isinstance(document, dict):
+            found.add(document)
+        else:
+            found.bad.append(json.dumps(document)[:200])
     return found
 
 
@@ -147,8 +149,10 @@ def _python(text: str) -> dict[str, Any] | None:
 
 def _python_lines(lines: Sequence[str], first: dict[str, Any]) -> JsonRows:
     found = JsonRows("python")
-    for line in lines[:1000]:
+    for line in lines[:MOST_DOCUMENTS]:
         document = _python(line.strip())
         if document is not None:
             found.add(document)
+        elif line.strip():
+            found.bad.append(line)
     return found

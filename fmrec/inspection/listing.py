@@ -112,6 +112,9 @@ def _listing(root: str, found: Sequence[object_store.StoredObject], path: str) -
             left_out.append(stored.uri)
         else:
             kept.append(stored)
+    if not kept and left_out:  # logs, if nothing else is there
+        kept = [stored for stored in found if stored.uri in left_out]
+        left_out = []
     if not kept:
         raise InputError(
             f"{path} holds no data files: expected a file, a folder or a pattern such as {path.rstrip('/')}/*.csv"

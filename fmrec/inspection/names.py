@@ -5,6 +5,8 @@ and times.
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Iterable
 
 
 def _words(text: str) -> list[str]:
@@ -24,11 +26,12 @@ USERS = {
     **dict.fromkeys(
         _words(
             "user users customer client visitor member reviewer subscriber shopper buyer viewer listener player person "
-            "consumer patron reader household guest cust usr rater uid userid username"
+            "consumer patron reader household guest cust usr rater respondent uid userid username "
+            "kunde kunden benutzer nutzer kaufer utilisateur usuario cliente utente"
         ),
         1.0,
     ),
-    **dict.fromkeys(_words("account profile cookie device student patient employee u"), 0.8),
+    **dict.fromkeys(_words("actor account profile cookie device student patient employee u"), 0.8),
     **dict.fromkeys(_words("session sess"), 0.6),
     **dict.fromkeys(_words("invoice basket order cart transaction receipt"), 0.3),
 }
@@ -37,7 +40,8 @@ ITEMS = {
         _words(
             "item items product products movie movies film book books isbn asin article track song sku stock business "
             "anime game app news content video show restaurant recipe hotel venue listing offer course joke story "
-            "podcast beer goods iid itemid movieid productid gmap poi"
+            "podcast beer goods iid mid itemid movieid productid gmap poi "
+            "artikel produkt produit articulo producto pelicula prodotto articolo buch livre libro"
         ),
         1.0,
     ),
@@ -48,22 +52,29 @@ ITEMS = {
     **dict.fromkeys(_words("category brand genre"), 0.1),
 }
 RATINGS = {
-    **dict.fromkeys(_words("rating ratings stars star overall grade"), 1.0),
+    **dict.fromkeys(
+        _words("rating ratings stars star overall grade bewertung sterne puntuacion calificacion voto"), 1.0
+    ),
     **dict.fromkeys(_words("score rate like liked label preference"), 0.8),
 }
 COUNTS = {
-    **dict.fromkeys(_words("plays playcount listens quantity qty hours playtime purchases"), 1.0),
+    **dict.fromkeys(
+        _words(
+            "plays playcount listens quantity qty hours playtime purchases menge anzahl quantite cantidad"
+        ),
+        1.0,
+    ),
     **dict.fromkeys(
         _words("count weight value units clicks frequency amount views watchtime duration strength"), 0.6
     ),
 }
 TIMES = {
-    **dict.fromkeys(_words("timestamp time datetime ts at when unixtime"), 1.0),
-    **dict.fromkeys(_words("date day dt dat created added reviewed"), 0.9),
+    **dict.fromkeys(_words("timestamp time datetime ts at when unixtime zeit zeitpunkt"), 1.0),
+    **dict.fromkeys(_words("date day dt dat created added reviewed datum fecha"), 0.9),
     **dict.fromkeys(_words("updated modified read started registered signup birth"), 0.4),
 }
 EVENTS = {
-    **dict.fromkeys(_words("event action behavior behaviour interaction activity"), 1.0),
+    **dict.fromkeys(_words("event verb action behavior behaviour interaction activity"), 1.0),
     **dict.fromkeys(_words("type kind status"), 0.4),
 }
 EVENT_WEIGHTS = {
@@ -73,13 +84,21 @@ EVENT_WEIGHTS = {
     **dict.fromkeys(_words("remove removed delete unlike dislike skip return refund cancel unsubscribe unfollow hide"), 0.0),
 }  # fmt: skip
 """How much an event says, by the words of its name; the last list are events against an item."""
+VERDICTS = {
+    **dict.fromkeys(_words("true yes y t up like liked positive good"), 1.0),
+    **dict.fromkeys(_words("false no n f down dislike disliked negative bad neutral"), 0.0),
+}
+VERDICT_NAMES = frozenset(_words("thumb thumbs vote feedback reaction sentiment verdict liked recommended"))
 NOT_COUNTS = frozenset(_words("avg average mean max min std review reviews helpful votes useful unit price"))
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 
 
 def words(name: str) -> list[str]:
     """Return a name's words in small letters: userId, USER_ID, User-ID and userid are user and id."""
-    found = [word.lower() for word in _WORD.findall(name)]
+    plain = "".join(
+        letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter)
+    )
+    found = [word.lower() for word in _WORD.findall(plain)]
     parts: list[str] = []
     for word in found:
         stem = re.sub(r"(ids?|code|sha1?|mbid)$", "", word)
@@ -133,6 +152,13 @@ def event_score(name: str) -> float:
     return max((EVENTS.get(part, 0.0) for part in parts), default=0.0)
 
 
+def verdict(texts: Iterable[str]) -> dict[str, float] | None:
+    """Weigh texts that say whether a user liked an item, and nothing else: true and false, up and down."""
+    found = {text: VERDICTS.get(re.sub(r"^thumbs?[ _-]?", "", text.strip().lower())) for text in texts}
+    weights = {text: weight for text, weight in found.items() if weight is not None}
+    return weights if len(weights) == len(found) and 1.0 in weights.values() else None
+
+
 def event_weight(event: str) -> float | None:
     """Return how much an event says, by its name, or None if its words are unknown."""
     found = [EVENT_WEIGHTS[part] for part in words(event.replace("addto", "add_to")) if part in EVENT_WEIGHTS]
@@ -144,7 +170,11 @@ def event_weight(event: str) -> float | None:
 def _entity_score(name: str, entities: dict[str, float]) -> float:
     parts = words(name.rsplit(".", 1)[-1])
     if not set(parts) - ID_WORDS:
+        # Of object.sku the end says it, of user.id the beginning.
+        own = max((entities.get(part, 0.0) for part in parts), default=0.0)
         parts = words(name)
+        if own and "." in name:
+            return 0.9 * own
     if not parts:
         return 0.0
     nouns = [part for part in parts if part not in ID_WORDS and part not in QUALIFIERS]

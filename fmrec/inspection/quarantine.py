@@ -67,6 +67,8 @@ def _checks(dataset: Dataset) -> list[tuple[str, Callable[[Cell], str | None]]]:
         def check(cell: Cell) -> str | None:
             if _is_missing(cell, absent):
                 return f"missing {role}"
+            if isinstance(cell, list) and not _separated(dataset, role):
+                return f"{role} is a list"
             if isinstance(cell, str) and not _separated(dataset, role) and len(cell) > limits.max_id_length:
                 return f"{role} too long"
             return None
@@ -75,7 +77,7 @@ def _checks(dataset: Dataset) -> list[tuple[str, Callable[[Cell], str | None]]]:
 
     for role in ("user", "item"):
         checks.append((names[role], id_check(role)))
-    if "value" in names:
+    if "value" in names and not interactions.item_value_separator:
         checks.append((names["value"], lambda cell: _value_problem(cell, absent, source.decimal)))
     if "timestamp" in names:
         read = seconds_reader(interactions.timestamp_format)

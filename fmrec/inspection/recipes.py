@@ -14,8 +14,6 @@ TITLES = {
     "header-lines": "Header lines that carry an id",
     "wide-matrix": "A wide matrix",
     "join": "Two files to join",
-    "python-dicts": "Python dicts for JSON",
-    "json-array": "A JSON array for lines",
     "nested-lists": "Lists of objects in an object",
 }
 FEWEST_WIDE = 12

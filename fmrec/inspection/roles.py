@@ -10,7 +10,7 @@ import itertools
 from dataclasses import dataclass, field, replace
 
 from fmrec.inspection import names
-from fmrec.inspection.profiles import Profile
+from fmrec.inspection.profiles import TOP, Profile
 from fmrec.inspection.tables import Table
 
 FEW_EVENTS = 30
@@ -125,12 +125,16 @@ def _can_be_id(profile: Profile, role: str) -> bool:
     return profile.mean_length <= LONGEST_ID
 
 
+def _nouns(name: str) -> set[str]:
+    return {word.removesuffix("s") for word in names.words(name)} - names.ID_WORDS - {"name"}
+
+
 def _which_item(table: Table, items: list[RoleChoice]) -> str | None:
     """Ask if two fields of one quality name different kinds of items."""
     first = items[0]
-    nouns = set(names.words(first.field)) - names.ID_WORDS - {"name"}
+    nouns = _nouns(first.field)
     for other in items[1:]:
-        others = set(names.words(other.field)) - names.ID_WORDS - {"name"}
+        others = _nouns(other.field)
         if first.score - other.score < CLOSE + 0.1 and (nouns != others or not nouns):
             return (
                 f"{table.group.path}: is the item {first.field} or {other.field}? "
@@ -152,14 +156,35 @@ def _time_choice(profile: Profile) -> RoleChoice | None:
 
 
 def _event_choice(profile: Profile) -> RoleChoice | None:
+    shown = ", ".join(text for text, _ in profile.top[:6])
+    if _is_verdict(profile):
+        return RoleChoice(profile.name, 0.5, f"its values say whether the user liked the item: {shown}")
     named = names.event_score(profile.name)
     if not named or profile.kind != "text" or not 0 < profile.distinct <= FEW_EVENTS:
         return None
     known = [text for text, _ in profile.top if names.event_weight(text) is not None]
     if not known and named < 1:
         return None
-    shown = ", ".join(text for text, _ in profile.top[:6])
     return RoleChoice(profile.name, 0.6 * named + 0.4 * bool(known), f"its values are events: {shown}")
+
+
+def _is_verdict(profile: Profile) -> bool:
+    """Say whether a field's texts are a user's yes or no to an item."""
+    named = names.value_score(profile.name)[0] or names.VERDICT_NAMES & set(names.words(profile.name))
+    texts = [text for text, _ in profile.top]
+    return bool(named) and profile.kind == "text" and len(texts) < TOP and names.verdict(texts) is not None
+
+
+def rating_in_words(table: Table, roles: Roles) -> Profile | None:
+    """Return a field whose name says ratings while its values are no numbers, where no other field rates."""
+    if "value" in roles.choices or "event" in roles.choices:
+        return None
+    used = {choice.field for choice in roles.choices.values()}
+    for profile in table.profiles.values():
+        score, sort = names.value_score(profile.name)
+        if profile.name not in used and sort == "rating" and score >= 0.8 and profile.kind == "text":
+            return profile
+    return None
 
 
 def _value(table: Table, profiles: list[Profile]) -> tuple[RoleChoice | None, bool]:
@@ -201,7 +226,10 @@ def _by_position(table: Table) -> Roles:
     choices["user"] = RoleChoice(user.name, 0.5, f"{said}, and this is the first field of ids")
     choices["item"] = RoleChoice(item.name, 0.5, f"{said}, and this is the second field of ids")
     others = [profile for profile in rest if profile.is_numeric and profile not in (user, item)]
-    scaled = [profile for profile in others if _is_scale(profile)]
+    others = [profile for profile in others if not _numbers_rows(profile, table)]
+    scaled = sorted(
+        (profile for profile in others if _is_scale(profile)), key=lambda found: not _is_rating_scale(found)
+    )
     counts = False
     if scaled:
         value = scaled[0]

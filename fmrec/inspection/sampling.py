@@ -42,7 +42,7 @@ MAGIC = (
     (b"\x80\x04\x95", "pickle"),
 )
 ENDINGS = {"gzip": (".gz",), "bzip2": (".bz2",)}
-"""What Spark decompresses, and how it recognises it: by the name's ending."""
+"""What is decompressed. Gzip is recognised by content, too; all else by the name's ending."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def take_start(stored: object_store.StoredObject, length: int = 64 << 10) -> byt
 
 def _trouble(uri: str, content: str) -> str | None:
     name = uri.rsplit("/", 1)[-1]
-    if content in ENDINGS and not name.endswith(ENDINGS[content]):
+    if content == "bzip2" and not name.endswith(ENDINGS[content]):
         ending = ENDINGS[content][0]
         return f"{uri} is compressed with {content}, which its name must say: rename it to {name}{ending}"
     wrong = [other for other, endings in ENDINGS.items() if other != content and name.endswith(endings)]

@@ -10,7 +10,7 @@ from typing import Any
 
 from fmrec.inspection.attributes import Description
 from fmrec.inspection.encodings import UTF8
-from fmrec.inspection.names import event_weight
+from fmrec.inspection.names import event_weight, verdict
 from fmrec.inspection.profiles import Profile
 from fmrec.inspection.roles import Roles
 from fmrec.inspection.tables import Table
@@ -45,6 +45,9 @@ def suggest(interactions: Table, roles: Roles, sides: Iterable[tuple[Table, Desc
     order = ("user", "item", "value", "timestamp", "event")
     columns = {role: columns[role] for role in order if role in columns}
     section = source_settings(interactions, set(columns.values()))
+    if interactions.headless and not columns.keys() & {"value", "timestamp"}:
+        # Nothing else would tell the header's line from a row.
+        section["missing"] = sorted({*section.get("missing", []), columns["user"]})
     section["columns"] = columns
     time = interactions.profiles[columns["timestamp"]].time if "timestamp" in columns else None
     if time is not None and time.name != "seconds":
@@ -155,11 +158,14 @@ def _label(
 ) -> None:
     label: dict[str, Any] = {"mode": "implicit"}
     if event is not None:
-        weights = event_weights([text for text, _ in event.top])
+        texts = [text for text, _ in event.top]
+        weights = event_weights(texts)
         label["event_weights"] = weights
         reason = "purchases say more than views; check the weights"
         unknown = [text for text in weights if event_weight(text) is None]
-        if unknown:
+        if verdict(texts):
+            reason = f"{event.name} says what the user liked"
+        elif unknown:
             reason = f"the words of {', '.join(unknown)} are unknown: they weigh 1; check the weights"
     elif value is None:
         reason = "the files have no ratings: every interaction is something that the user picked"
@@ -182,6 +188,9 @@ def _label(
 
 def event_weights(events: Iterable[str]) -> dict[str, float]:
     """Weigh events by the words of their names; the heaviest weighs at least 1."""
+    events = list(events)
+    if said := verdict(events):
+        return said
     known = {event: event_weight(event) for event in events}
     weights = {event: 1.0 if weight is None else weight for event, weight in known.items()}
     top = max(weights.values(), default=0.0)

@@ -10,11 +10,11 @@ from typing import TypeVar
 
 from fmrec.inspection.delimited import Dialect, Row, detect_dialect, has_header, read_rows
 from fmrec.inspection.encodings import CP1252, LATIN1, UTF8, Encoding, decode, detect_encoding
-from fmrec.inspection.json_lines import JsonRows, is_json, read_json
+from fmrec.inspection.json_lines import MOST_DOCUMENTS, is_json, read_json
 from fmrec.inspection.known import known_file
 from fmrec.inspection.listing import Group
 from fmrec.inspection.parquet import read_parquet
-from fmrec.inspection.profiles import Cell, Profile, profile_field
+from fmrec.inspection.profiles import NUMBER, Cell, Profile, profile_field
 from fmrec.inspection.sampling import Sample, take_sample
 from fmrec.storage.object_store import StoredObject
 
@@ -68,6 +68,8 @@ class Table:
     """Every row was read."""
     renamed: bool = False
     """The header's names can't be used (empty or twice) and are replaced."""
+    headless: bool = False
+    """Only the first of the files begins with a header."""
     notes: tuple[str, ...] = ()
     profiles: dict[str, Profile] = field(default_factory=dict)
     estimated_rows: int = 0
@@ -208,17 +210,20 @@ def _json_table(group: Group, samples: Sequence[Sample], encoding: Encoding) -> 
         found = [line for text in texts for line in _limited(text.split("\n"), share // len(texts))]
         lines += found
     rows = read_json(lines)
-    if rows.structure != "lines":
-        return _unreadable_json(group, rows)
+    if rows.structure in ("array", "spread"):
+        # Pieces begin within objects.
+        starts = [_whole_lines(sample, encoding.name).split("\n") for sample in samples]
+        rows = read_json([line for start in starts for line in start])
     if not rows.rows:
         return Unreadable(
             group, "no table", f"{group.path} begins like JSON, but its lines are no JSON objects"
         )
-    notes = []
+    notes = [f"{group.path} {STRUCTURES[rows.structure]}"] if rows.structure in STRUCTURES else []
     if rows.several:
         notes.append(f"{rows.several} of {rows.rows} sampled lines hold more than one object")
     size = sum(len(line) + 1 for line in lines)
     whole = all(sample.whole for sample in samples) and len(samples) == len(group.files)
+    whole &= rows.structure == "lines" or rows.rows < MOST_DOCUMENTS
     bad = (BadRows("not a JSON object", len(rows.bad), tuple(rows.bad[:BAD_EXAMPLES])),) if rows.bad else ()
     return Table(
         group, "jsonl", encoding, None, False, "keys", rows.columns, bad, whole and len(lines) < ROWS_SAMPLED,
@@ -226,18 +231,12 @@ def _json_table(group: Group, samples: Sequence[Sample], encoding: Encoding) -> 
     )  # fmt: skip
 
 
-def _unreadable_json(group: Group, rows: JsonRows) -> Unreadable:
-    names = f" (fields {', '.join(list(rows.columns)[:12])})" if rows.columns else ""
-    if rows.structure == "python":
-        sentence = f"{group.path} has Python dicts instead of JSON objects{names}"
-        recipe = "python-dicts"
-    elif rows.structure == "array":
-        sentence = f"{group.path} is one JSON array{names}: expected one object per line"
-        recipe = "json-array"
-    else:
-        sentence = f"{group.path} spreads an object over several lines: expected one object per line"
-        recipe = "json-array"
-    return Unreadable(group, rows.structure, sentence, recipe)
+STRUCTURES = {
+    "python": "has Python dicts instead of JSON objects: they are read as they are",
+    "array": "is one JSON array: one task reads it from its beginning",
+    "spread": "spreads objects over several lines: one task reads it from its beginning",
+}
+"""What is said of JSON that is not an object per line."""
 
 
 def _delimited_table(
@@ -252,10 +251,13 @@ def _delimited_table(
     bad: Counter[str] = Counter()
     examples: dict[str, list[str]] = {}
     taken = 0
+    headless: list[str] = []
     for sample, head in zip(samples, heads, strict=True):
         rows = read_rows(head, dialect)
         order = list(range(len(names)))
-        if header and rows:
+        if header and rows and _is_row(rows[0].cells, first[0].cells):
+            headless.append(sample.uri)
+        elif header and rows:
             order, note = _order(rows[0].cells, first[0].cells, sample.uri, group)
             notes += [note] if note else []
             rows = rows[1:]
@@ -272,6 +274,11 @@ def _delimited_table(
                 continue
             for name, at in zip(names, order, strict=True):
                 columns[name].append(row.cells[at])
+    if headless:
+        notes.append(
+            f"{headless[0]} has no header, unlike {group.name}: the document names the fields, and the header's line is "
+            "no row"
+        )
     whole = all(sample.whole for sample in samples) and len(samples) == len(group.files)
     count = sum(bad.values()) + len(columns[names[0]])
     return Table(
@@ -279,7 +286,7 @@ def _delimited_table(
         "tsv" if dialect.delimiter == "\t" else "csv",
         encoding,
         dialect,
-        header,
+        header and not headless,
         named_by,
         columns,
         tuple(
@@ -288,6 +295,7 @@ def _delimited_table(
         ),
         whole and count < share,
         renamed,
+        bool(headless),
         tuple(notes),
         estimated_rows=count if whole else round(group.size / max(taken, 1) * count),
     )
@@ -310,6 +318,13 @@ def _names(group: Group, rows: Sequence[Row], header: bool, dialect: Dialect) ->
         if len(parts) == dialect.fields > 2 and len(set(parts)) == len(parts):
             return parts, "the file's name", False
     return [f"field_{at + 1}" for at in range(dialect.fields)], "position", False
+
+
+def _is_row(cells: Sequence[str], header: Sequence[str]) -> bool:
+    """Say whether a file begins with a row instead of a header: as many fields, no name, and a number."""
+    names = {cell.strip() for cell in header}
+    own = [cell.strip() for cell in cells]
+    return len(own) == len(header) and not names & set(own) and any(NUMBER.match(cell) for cell in own)
 
 
 def _order(

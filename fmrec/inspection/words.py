@@ -90,7 +90,10 @@ def _layout(entry: Seen) -> str:
             parts.append(f"escaped with {table.dialect.escape}")
         if table.dialect.multiline:
             parts.append("texts over several lines")
-        parts.append("with a header" if table.header else f"without a header (names from {table.named_by})")
+        without = f"without a header (names from {table.named_by})"
+        if table.headless:
+            without = "with a header in the first file only"
+        parts.append("with a header" if table.header else without)
     encoding = table.encoding
     shown = "UTF-8" if encoding.name == UTF8 else f"{encoding.name}: {encoding.reason}"
     return ", ".join([*parts, shown])

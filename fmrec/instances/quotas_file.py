@@ -1,7 +1,7 @@
 """An account's quotas from a file: a plain JSON object, or what the AWS CLI prints.
 
-Read are ``aws service-quotas list-service-quotas --service-code sagemaker`` and ``list-aws-default-service-quotas``,
-their pages one after the other or in a list, and ``get-service-quota``. An entry's ARN tells the Region, the
+Read are ``aws service-quotas list-service-quotas --service-code sagemaker``, its pages one after the other or
+in a list, ``list-aws-default-service-quotas`` and ``get-service-quota``. An entry's ARN tells the Region, the
 partition, and, since it names no account there, AWS's defaults from applied values:
 ``arn:aws:servicequotas:us-east-1::sagemaker/L-611FA074``.
 """
@@ -195,7 +195,7 @@ def _region(found: _Found, region: str | None) -> str | None:
             f"the quotas file has quotas of {', '.join(sorted(found.regions))}: quotas belong to a Region, "
             "so give a file of one"
         )
-    (stated,) = found.regions or {region}
+    stated = next(iter(found.regions), region)
     if region and stated != region:
         raise InputError(f"the quotas file is of {stated}, but --region is {region}: leave one of them out")
     return stated

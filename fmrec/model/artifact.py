@@ -75,7 +75,7 @@ def read(source: str | Path | BinaryIO) -> Artifact:
     Parameters
     ----------
     source
-        Path, ``s3://`` URI or open binary file of the archive; or path of a folder, or a URI that ends in ``/``.
+        Path, ``s3://`` URI or open binary file of the archive; path of a folder, or a URI that ends in ``/``.
 
     Raises
     ------

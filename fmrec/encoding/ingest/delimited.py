@@ -1,8 +1,9 @@
-"""Delimited lines to fields, whole batches at a time, by RFC 4180 to the letter.
+r"""Delimited lines to fields, whole batches at a time, by RFC 4180 to the letter.
 
 A quote opens at the beginning of a field and closes at its end; inside, a doubled quote stands for one. What
 has quotes anywhere else is refused, since nobody can tell what was meant. Beyond the RFC, a delimiter may
-have several characters, and an escape takes away the meaning of the character after it.
+have several characters, and an escape takes away the meaning of the character after it, unless the field is
+``\N``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 SPLIT, UNBALANCED, MISPLACED = 0, 1, 2
 REASONS = {UNBALANCED: "unbalanced quotes", MISPLACED: "quotes inside a field"}
 """Why a line can't be split."""
+NULL = "\\N"
 Mask = NDArray[np.bool_]
 
 
@@ -114,6 +116,11 @@ def _split_marked(lines: pa.Array, marks: Marks) -> tuple[pa.Array, NDArray[np.i
     final = np.zeros(len(field_ends), np.bool_)
     final[last] = True
     field_ends[final], field_ends[~final] = ends, found
+
+    if marks.escape:
+        # What MySQL and PostgreSQL write for NULL: left as it is, so that ``missing`` can name it.
+        pairs = field_starts[field_ends - field_starts == len(NULL)]
+        escape[pairs[(data[pairs] == ord(marks.escape)) & (data[pairs + 1] == ord(NULL[1]))]] = False
 
     places = np.flatnonzero(quote)
     opens = ordinal[places] % 2 == 1

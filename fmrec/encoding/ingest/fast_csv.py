@@ -47,7 +47,7 @@ class PlainLines:
     def of(cls, layouts: Layouts | None, dataset: Dataset, texts: Mapping[str, str]) -> PlainLines | None:
         """Return how to take a source's lines, or None if only the JVM can."""
         interactions = dataset.interactions
-        if layouts is None or interactions.item_separator:
+        if layouts is None or interactions.item_separator or interactions.item_value_separator:
             return None
         if interactions.timestamp is not None and interactions.timestamp_format not in UNITS:
             return None

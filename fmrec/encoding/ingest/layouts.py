@@ -134,6 +134,10 @@ def _layout(
     hint = _hint(source, line)
     if first and not hint:
         hint = f" that {first} has: files of one source need the same columns, in any order"
+        if source.header and not source.fields:
+            hint += (
+                " (if only the first file has a header, set header to false and name the columns in fields)"
+            )
     check = {name: column for name, column in fields.items() if name in REQUIRED or names.count(column) > 1}
     check_columns(check, names, uri, hint)
     taken = {name: names.index(column) for name, column in fields.items() if column in names}

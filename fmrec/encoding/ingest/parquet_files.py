@@ -9,9 +9,11 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.errors import AnalysisException, PySparkException
+from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 from pyspark.sql import types as T  # noqa: N812 - as everybody calls it, too
+from pyspark.sql.pandas.types import from_arrow_type
 
 from fmrec.dataset.timestamps import UTC
 from fmrec.encoding.ingest.files import literal, uri_of
@@ -23,9 +25,15 @@ RAW_TEXT = "_raw_text"
 IDS = ("user", "item", "_owner")
 NANOSECONDS = 1000
 """In a microsecond."""
+DECIMAL_DIGITS = 38
+"""Of Spark's decimals."""
 _READERS = 16
 _FLOATS = ("FLOAT", "DOUBLE")
 _INTEGERS = ("INT32", "INT64")
+_UNSIGNED = {
+    pa.uint8(): T.ShortType(), pa.uint16(): T.IntegerType(), pa.uint32(): T.LongType(),
+    pa.uint64(): T.DecimalType(20, 0),
+}  # fmt: skip
 Kinds = Mapping[str, tuple[str, str]]
 """A file's physical and logical types, by the path of the column."""
 
@@ -57,13 +65,14 @@ def read_parquet(
         )
         groups.setdefault(key, []).append(name)
     if len(groups) == 1:
-        frames = [spark.read.parquet(path)]
+        frames = [_open(spark.read, [path], names[0], fields.values())]
     else:
         reader = spark.read
         if any("=" in name.rpartition("/")[0] for name in names) and not path.endswith(".parquet"):
             reader = reader.option("basePath", path)
         frames = [
-            reader.parquet(*[literal(unquote(name)) for name in members]) for members in groups.values()
+            _open(reader, [literal(unquote(name)) for name in members], members[0], fields.values())
+            for members in groups.values()
         ]
     for frame, members in zip(frames, groups.values(), strict=True):
         required = {name: column for name, column in fields.items() if name in REQUIRED}
@@ -77,6 +86,52 @@ def read_parquet(
         for frame, nanoseconds in zip(frames, [_nanoseconds(key) for key in groups], strict=True)
     ]
     return reduce(DataFrame.unionAll, texts)
+
+
+def _open(reader: DataFrameReader, paths: list[str], name: str, wanted: Iterable[str]) -> DataFrame:
+    """Open files, some of whose columns may have types that Spark doesn't know: those can't be wanted."""
+    try:
+        return reader.parquet(*paths)
+    except AnalysisException as error:
+        if "PARQUET_TYPE" not in str(error.getCondition()):
+            raise
+    uri = uri_of(name)
+    with object_store.open_input(uri) as file:
+        schema = pq.read_schema(file)
+    wanted = {column if column in schema.names else column.partition(".")[0] for column in wanted}
+    taken = T.StructType()
+    for field in schema:
+        if field.name in wanted:
+            taken.add(field.name, _spark_type(field, uri))
+    return reader.schema(taken).parquet(*paths)
+
+
+def _spark_type(field: pa.Field, uri: str) -> T.DataType:
+    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        return T.LongType()
+    if kind in _UNSIGNED:
+        return _UNSIGNED[kind]
+    refused = InputError(
+        f"{uri} has the column {field.name!r} of the type {field.type}, which Spark can't read: write it as another "
+        "type, e.g. as text"
+    )
+    if pa.types.is_null(kind):
+        return T.IntegerType()
+    nested_nanoseconds = pa.types.is_nested(kind) and "[ns" in str(kind)
+    if (
+        pa.types.is_time(kind)
+        or pa.types.is_duration(kind)
+        or pa.types.is_float16(kind)
+        or nested_nanoseconds
+    ):
+        raise refused
+    if pa.types.is_decimal(kind) and kind.precision > DECIMAL_DIGITS:
+        raise refused
+    try:
+        return from_arrow_type(kind, prefer_timestamp_ntz=True)
+    except PySparkException as error:
+        raise refused from error
 
 
 def _nanoseconds(key: Iterable[tuple[str, str, str]]) -> dict[str, bool]:

@@ -49,6 +49,7 @@ from fmrec.encoding.ingest.validation import (
     STATE,
     Problem,
     check_rows,
+    list_of,
     number_problems,
 )
 from fmrec.encoding.row_numbers import RowNumbers
@@ -134,7 +135,10 @@ def _to_chunks(
 
     def checked(rows: DataFrame) -> DataFrame:
         if dataset.interactions.item_separator:
-            rows = _one_item_a_row(rows, dataset.interactions.item_separator)
+            lists = not dataset.interactions.source.is_delimited
+            rows = _one_item_a_row(rows, dataset.interactions.item_separator, lists=lists)
+        if dataset.interactions.item_value_separator:
+            rows = _values_of_items(rows, dataset.interactions.item_value_separator)
         return check_rows(rows, dataset, context).select(
             *SIDES,
             _value(dataset).alias("value"),
@@ -159,15 +163,24 @@ def _to_chunks(
     return chunks, decided
 
 
-def _one_item_a_row(rows: DataFrame, separator: str) -> DataFrame:
-    """Make a row of each item in a field, with a place of its own."""
-    items = F.split("item", F.lit(f"\\Q{separator}\\E"), -1)
+def _one_item_a_row(rows: DataFrame, separator: str, *, lists: bool) -> DataFrame:
+    """Make a row of each item in a field, with a place of its own; with ``lists``, JSON's are taken as well."""
+    texts = F.split("item", F.lit(f"\\Q{separator}\\E"), -1)
+    items = F.coalesce(list_of("item"), texts) if lists else texts
     present = F.filter(items, lambda item: F.trim(item) != "")
     item = F.explode_outer(F.when(F.size(present) > 0, present)).alias("item")
     others = [name for name in rows.columns if name not in ("item", POSITION)]
     return rows.select(*[f"`{name}`" for name in others], item).withColumn(
         POSITION, F.monotonically_increasing_id()
     )
+
+
+def _values_of_items(rows: DataFrame, separator: str) -> DataFrame:
+    """Take an item's text apart: what stands after the last separator is its value."""
+    text, mark = F.col("item"), F.lit(separator)
+    value = F.when(F.contains(text, mark), F.substring_index(text, separator, -1))
+    item = F.substring(text, F.lit(1), F.length(text) - F.length(value) - F.length(mark))
+    return rows.withColumns({"value": value, "item": F.coalesce(item, text)})
 
 
 def _value(dataset: Dataset) -> Column:
@@ -237,7 +250,12 @@ def _advice(intake: Intake, source: Opened, dataset: Dataset, problems: dict[int
         return ""
     reason = counts[0][0]
     if reason == undecoded_reason(interactions.source.encoding):
-        return advice.on_bytes(source.files, interactions)
+        return advice.on_bytes(source.files, interactions.source, "interactions")
+    if reason == "item is a list":
+        return (
+            f"; {interactions.item!r} holds lists: set interactions.item_separator, to '|' for instance, to take "
+            "each item for an interaction"
+        )
     if reason.startswith("missing "):
         return advice.on_keys(source.keys, interactions)
     if not reason.startswith("timestamp ") or interactions.timestamp is None:

@@ -92,6 +92,8 @@ def number_problems(dataset: Dataset) -> dict[int, Problem]:
     ]
     for role in ("user", "item"):
         too_long = F.length(role) > limits.max_id_length
+        if not dataset.interactions.source.is_delimited:
+            found.append(Problem(f"{role} is a list", names[role], list_of(role).isNotNull()))
         found.append(Problem(f"missing {role}", names[role], _missing(role)))
         found.append(Problem(f"{role} too long", names[role], too_long))
     if "event" in names:
@@ -113,6 +115,12 @@ def number_problems(dataset: Dataset) -> dict[int, Problem]:
             Problem("timestamp out of range", names["timestamp"], ~inside),
         ]
     return dict(enumerate(found, start=1))
+
+
+def list_of(column: str) -> Column:
+    """Return what a JSON or Parquet list holds, null where the text is none."""
+    text = F.col(column)
+    return F.when(F.startswith(text, F.lit("[")), F.from_json(text, "array<string>"))
 
 
 def not_rated_numbers(interactions: Interactions) -> list[float]:

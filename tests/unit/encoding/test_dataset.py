@@ -1,11 +1,12 @@
 import json
 import re
+import zoneinfo
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fmrec.dataset import Dataset, ImplicitLabel, LeaveLastN, TimeCut
+from fmrec.dataset import Dataset, ImplicitLabel, LeaveLastN, TimeCut, timestamps
 from fmrec.errors import SettingsError
 
 EVERYTHING: dict[str, Any] = {
@@ -93,6 +94,25 @@ def test_settings_of_files_arrive_as_they_are_meant() -> None:
     assert dataset.features[0].timestamp_format == "M/d/yyyy"
 
 
+def test_time_zones_are_looked_up_once_and_only_where_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking for them reads hundreds of files."""
+    looked: list[int] = []
+    names = zoneinfo.available_timezones()
+
+    def look() -> set[str]:
+        looked.append(1)
+        return names
+
+    monkeypatch.setattr(zoneinfo, "available_timezones", look)
+    timestamps._zones.cache_clear()
+    Dataset.from_document({"interactions": {"timezone": "+02:00"}})
+    Dataset.from_document({})
+    assert looked == []
+    for zone in ("Europe/Berlin", "Asia/Tokyo"):
+        Dataset.from_document({"interactions": {"timezone": zone}})
+    assert looked == [1]
+
+
 @pytest.mark.parametrize(
     "timestamp_format",
     ["seconds", "milliseconds", "microseconds", "nanoseconds", "iso8601", "rfc2822", "dd-MMM-yyyy",
@@ -154,6 +174,7 @@ def test_settings_arrive_where_they_belong() -> None:
         ({"interactions": {"decimal": ";"}}, "interactions.decimal is ';': expected one of ., ,"),
         ({"interactions": {"columns": {"user": "u", "item": "i"}, "not_rated": [0]}, "label": {"mode": "implicit"}},
          "interactions.columns.value is None: expected the column that interactions.not_rated is about"),
+        ({"interactions": {"item_value_separator": "-"}}, "interactions.columns.value is 'rating': expected the same column as columns.item"),
         ({"interactions": {"item_separator": ""}}, "interactions.item_separator is '': expected a text that is not empty"),
         ({"parts": True}, "parts is True: expected an integer"),
         ({"quarantine": {"earliest": "2100-01-01"}}, "quarantine.latest is None: expected a time after"),
@@ -182,7 +203,7 @@ def test_validation_is_kept_in_the_document_where_it_was_asked_for() -> None:
 def test_the_documentation_s_documents_are_valid_and_say_what_they_seem_to() -> None:
     text = (Path(__file__).parents[3] / "docs/datasets.md").read_text(encoding="utf-8")
     blocks = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL)]
-    movielens, clicks, shop = (Dataset.from_document(block) for block in blocks)
+    movielens, clicks, shop, impressions = (Dataset.from_document(block) for block in blocks)
     assert [feature.name for feature in movielens.features] == [
         "age",
         "gender",
@@ -195,5 +216,6 @@ def test_the_documentation_s_documents_are_valid_and_say_what_they_seem_to() -> 
     assert isinstance(clicks.split, TimeCut)
     assert isinstance(shop.split, LeaveLastN)
     assert (shop.interactions.columns["item"], shop.duplicates) == ("sku", "sum")
-    for dataset in (movielens, clicks, shop):
+    assert impressions.interactions.item_value_separator == "-"
+    for dataset in (movielens, clicks, shop, impressions):
         assert Dataset.from_document(dataset.to_document()) == dataset

@@ -1,4 +1,4 @@
-"""What would train a wrong model is refused by the whole job, in addition to the inputs of ``small_inputs``."""
+"""What would train a wrong model is refused by the whole job; ``small_inputs`` has more of it."""
 
 import re
 from collections.abc import Callable

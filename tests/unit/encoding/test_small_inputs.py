@@ -14,7 +14,7 @@ from fmrec.errors import InputError
 from tests.unit.inspection.layouts.reference import decoded
 
 Encode = Callable[[dict[str, Any], Path, Path], Manifest]
-Rows = list[tuple[str, str, float, dict[tuple[str, str], float]]]
+Rows = list[tuple[str, str, float, dict[tuple[str, str], Any]]]
 FOLDER = Path(__file__).parent / "small_inputs"
 
 
@@ -73,7 +73,7 @@ def test_every_row_label_and_feature_is_right(
     assert manifest.quarantine_reasons == bad
 
 
-def in_order(row: tuple[str, str, float, dict[tuple[str, str], float]]) -> tuple[object, ...]:
+def in_order(row: tuple[str, str, float, dict[tuple[str, str], Any]]) -> tuple[object, ...]:
     return (*row[:3], *row[3])
 
 

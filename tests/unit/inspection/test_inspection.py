@@ -1,5 +1,6 @@
 """What is looked at, what is asked, and what is said of files that can't be used as they are."""
 
+import bz2
 import gzip
 import json
 import re
@@ -62,18 +63,21 @@ def test_a_large_file_is_read_in_parts_of_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("end", ["", ".gz"])
-def test_compressed_files_are_read_if_their_names_say_so(end: str, tmp_path: Path) -> None:
+def test_gzip_is_read_with_and_without_its_ending(end: str, tmp_path: Path) -> None:
     text = "\n".join([HEADER, *rows()]).encode()
     (tmp_path / f"ratings.csv{end}").write_bytes(gzip.compress(text))
     found = look(tmp_path)
-    if end:
-        assert found.document is not None
-        assert found.document["interactions"]["path"] == "ratings.csv.gz"
-        assert found.tables[0].table.rows == 400
-    else:
-        assert found.document is None
-        assert "rename it to ratings.csv.gz" in found.unreadable[0].sentence
-        assert "rename it to ratings.csv.gz" in str(found.question)
+    assert found.document is not None
+    assert found.document["interactions"]["path"] == f"ratings.csv{end}"
+    assert found.tables[0].table.rows == 400
+
+
+def test_bzip2_is_read_if_its_name_says_so(tmp_path: Path) -> None:
+    (tmp_path / "ratings.csv").write_bytes(bz2.compress("\n".join([HEADER, *rows()]).encode()))
+    found = look(tmp_path)
+    assert found.document is None
+    assert "rename it to ratings.csv.bz2" in found.unreadable[0].sentence
+    assert "rename it to ratings.csv.bz2" in str(found.question)
 
 
 def _zip(path: Path) -> None:

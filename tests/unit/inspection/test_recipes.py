@@ -4,16 +4,21 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from pyspark.sql import SparkSession
 
+from fmrec.dataset import Dataset
+from fmrec.encoding.job import encode
 from fmrec.inspection.inspection import inspect
 from fmrec.inspection.recipes import PAGE, TITLES, Recipe
-from tests.unit.inspection.layouts import media, reviews, shops
+from tests.unit.inspection.layouts import media, shops
 from tests.unit.inspection.layouts.layout import lines, ratings
+from tests.unit.inspection.layouts.reference import decoded, positives
 
 ROOT = Path(__file__).parents[3]
 
@@ -77,6 +82,25 @@ def test_a_matrix_becomes_a_row_per_rating(tmp_path: Path) -> None:
         assert row.rating == matrix.iloc[row.user_id - 1, row.joke_id]
 
 
+def test_joined_orders_are_split_by_their_numbers(spark: SparkSession, tmp_path: Path) -> None:
+    """Instacart has no times, but numbers every user's orders, as the recipe says."""
+    shops.write_instacart(tmp_path)
+    run("join", tmp_path)
+    document = inspect(str(tmp_path / "interactions.csv")).document
+    assert document is not None
+    document["interactions"]["columns"]["timestamp"] = "order_number"
+    document["split"] = {"method": "leave-last-n", "n": 1}
+    encode(spark, Dataset.from_document(document), str(tmp_path), str(tmp_path / "out"), "test")
+    joined = pd.read_csv(tmp_path / "interactions.csv", dtype=str)
+    numbers = joined.order_number.astype(int)
+    last = joined[numbers == numbers.groupby(joined.user_id).transform("max")]
+    held_out = positives(decoded(tmp_path / "out", "test"))
+    assert sorted(user for user, _ in held_out) == sorted(set(joined.user_id))
+    assert set(held_out) <= set(zip(last.user_id, last.product_id, strict=True))
+    train = positives(decoded(tmp_path / "out", "train"))
+    assert train + held_out == Counter(zip(joined.user_id, joined.product_id, strict=True))
+
+
 def test_two_files_are_joined(tmp_path: Path) -> None:
     shops.write_instacart(tmp_path)
     assert recommended(tmp_path) == "join"
@@ -89,37 +113,6 @@ def test_two_files_are_joined(tmp_path: Path) -> None:
     columns = ["user_id", "product_id", "order_number"]
     written = pd.read_csv(tmp_path / "interactions.csv")[columns].sort_values(columns)
     assert written.to_numpy().tolist() == bought[columns].sort_values(columns).to_numpy().tolist()
-
-
-def test_python_dicts_become_json(tmp_path: Path) -> None:
-    reviews.write_amazon_meta(tmp_path)
-    assert recommended(tmp_path) == "python-dicts"
-    run("python-dicts", tmp_path)
-    (tmp_path / "meta_Sports.json").unlink()
-    rows = [json.loads(line) for line in (tmp_path / "meta_Sports.jsonl").read_text().splitlines()]
-    assert len(rows) == 40
-    assert rows[3]["title"] == 'Girls\' "Tutu"'
-    (table,) = inspect(str(tmp_path)).tables
-    assert (table.table.format, "categories" in table.table.fields) == ("jsonl", True)
-
-
-@pytest.mark.parametrize("indent", [None, 2])
-def test_an_array_becomes_lines(indent: int | None, tmp_path: Path) -> None:
-    events = [
-        {"user_id": f"u{row.user}", "item_id": f"i{row.item}", "rating": row.value}
-        for row in ratings("array").itertuples()
-    ]
-    (tmp_path / "events.json").write_text(json.dumps(events, indent=indent))
-    assert recommended(tmp_path) == "json-array"
-    run("json-array", tmp_path)
-    found = inspect(str(tmp_path / "events.jsonl"))
-    assert found.document is not None
-    assert found.document["interactions"]["columns"] == {
-        "user": "user_id",
-        "item": "item_id",
-        "value": "rating",
-    }
-    assert [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()] == events
 
 
 @pytest.mark.parametrize("write", [repr, json.dumps])
@@ -136,7 +129,7 @@ def test_lists_of_objects_become_a_row_each(write: Callable[[object], str], tmp_
         for at in range(60)
     ]
     lines(tmp_path, "australian_users_items.json", [write(user) for user in users])
-    assert recommended(tmp_path) == ("python-dicts" if write is repr else "nested-lists")
+    assert recommended(tmp_path) == "nested-lists"
     run("nested-lists", tmp_path)
     found = inspect(str(tmp_path / "interactions.jsonl"))
     assert found.document is not None

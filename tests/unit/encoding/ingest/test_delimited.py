@@ -91,6 +91,14 @@ def test_an_escape_takes_the_meaning_of_the_next_character() -> None:
     ]  # fmt: skip
 
 
+def test_what_databases_write_for_null_stays_as_it_is() -> None:
+    marks = Marks(",", '"', "\\")
+    lines = [r"\N,x", r"a,\N", r"\N,\N,\,", r"\Nx,x\N", r'"\N",\n', r"\\N,N"]
+    assert split(lines, marks) == [
+        [r"\N", "x"], ["a", r"\N"], [r"\N", r"\N", ","], ["Nx", "xN"], ["N", "n"], [r"\N", "N"],
+    ]  # fmt: skip
+
+
 def test_delimiters_of_several_characters_are_taken_from_the_left() -> None:
     marks = Marks("::", '"')
     assert split(['"a":::b', 'a::"b::c"::', ':::"x"', '"a"::::"b"'], marks) == [

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -132,3 +133,55 @@ def test_names_with_dots_reach_into_objects_unless_a_key_has_them(take: Take, tm
     found = take(tmp_path, interactions=JSON | {"columns": columns}, features=features)
     assert found.rows == [("a", "1", 5.0, 10.0, "x"), ("7", "2", 4.5, 11.0, None)]
     assert [bad[1:] for bad in found.bad] == [(3, "user.id", "missing user"), (4, "v.stars", "missing value")]
+
+
+BASKETS: list[dict[str, Any]] = [
+    {"basket": 1, "customer": "a", "skus": ["x|1", "y, z"], "at": 100},
+    {"basket": 2, "customer": "b", "skus": ["x|1", "x|1", None, " "], "at": 101},
+    {"basket": 3, "customer": "c", "skus": [], "at": 102},
+    {"basket": 4, "customer": "d", "skus": [7], "at": 103},
+]
+COLUMNS = {"user": "customer", "item": "skus", "timestamp": "at"}
+PICKED = {"label": {"mode": "implicit", "negatives_per_positive": 0}}
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "python", "parquet"])
+def test_lists_of_items_become_rows_with_the_same_time(kind: str, take: Take, tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    if kind == "parquet":
+        lists = [[None if sku is None else str(sku) for sku in row["skus"]] for row in BASKETS]
+        columns = {name: [row[name] for row in BASKETS] for name in ("customer", "at")}
+        pq.write_table(pa.table(columns | {"skus": lists}), raw / "b")
+    else:
+        (raw / "b").write_text("\n".join(map(repr if kind == "python" else json.dumps, BASKETS)))
+    source: dict[str, Any] = {
+        "path": "b",
+        "format": "parquet" if kind == "parquet" else "jsonl",
+        "columns": COLUMNS,
+    }
+    found = take(raw, interactions=source | {"item_separator": "|"}, **PICKED)
+    assert [(*row[:2], row[3]) for row in found.rows] == [
+        ("a", "x|1", 100.0), ("a", "y, z", 100.0), ("b", "x|1", 101.0), ("b", "x|1", 101.0), ("d", "7", 103.0),
+    ]  # fmt: skip
+    assert [bad[2:] for bad in found.bad] == [("skus", "missing item")]
+    with pytest.raises(
+        InputError, match=r"4 item is a list.*'skus' holds lists: set interactions\.item_separator"
+    ):
+        take(raw, interactions=source, **PICKED)
+
+
+def test_a_large_array_on_one_line_is_read(take: Take, tmp_path: Path) -> None:
+    """24 MB, which is more than a record may have and than is read at once."""
+    one = '{{"user_id":"u{}","item_id":"i{}","rating":5,"timestamp":1600000000,"note":"{}"}}'
+    note = "}, {[" * 200
+    count = 23_000
+    with (tmp_path / "e.json").open("w") as file:
+        file.write("[")
+        for at in range(count):
+            file.write((", " if at else "") + one.format(at % 97, at % 89, note))
+        file.write("]")
+    assert (tmp_path / "e.json").stat().st_size > 24e6
+    found = take(tmp_path, interactions=JSON)
+    assert (found.intake.rows, found.bad) == (count, [])
+    assert found.pairs == [(f"u{at % 97}", f"i{at % 89}") for at in range(count)]

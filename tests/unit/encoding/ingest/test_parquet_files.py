@@ -112,3 +112,54 @@ def test_times_in_another_unit_than_declared_are_recognised(take: Take, tmp_path
     write(tmp_path / "raw/r.parquet", user_id=[1], item_id=[2], rating=[5], timestamp=pa.array([TIME]))
     with pytest.raises(InputError, match=r"looks like iso8601, e\.g\. '2020-07-02"):
         take(tmp_path / "raw", interactions=PARQUET)
+
+
+OF_EVERY_TYPE: dict[str, Any] = {
+    "nanoseconds": pa.array([1, None], pa.timestamp("ns")),
+    "nanoseconds of a day": pa.array([1, None], pa.time64("ns")),
+    "seconds of a day": pa.array([1, None], pa.time32("s")),
+    "duration": pa.array([1, None], pa.duration("ns")),
+    "unsigned": pa.array([2**64 - 1, None], pa.uint64()),
+    "half": pa.array([1.5, None], pa.float16()),
+    "decimal of 60 digits": pa.array([Decimal("1.5"), None], pa.decimal256(60, 2)),
+    "nothing": pa.nulls(2),
+    "map": pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int64())),
+    "list of structs": pa.array([[{"a": 1}], None]),
+    "nested nanoseconds": pa.array([{"at": 1}, None], pa.struct([("at", pa.timestamp("ns"))])),
+    "bytes": pa.array([b"\xff", None]),
+    "fixed bytes": pa.array([b"\xff\x00", None], pa.binary(2)),
+    "category": pa.array(["a", None]).dictionary_encode(),
+}
+
+
+def test_columns_of_any_type_that_are_not_used_do_not_matter(take: Take, tmp_path: Path) -> None:
+    ids = {"user_id": [1, 2], "item_id": [3, 4], "rating": [5, 4], "timestamp": [6, 7]}
+    write(tmp_path / "raw/all.parquet", **ids, **OF_EVERY_TYPE)
+    assert take(tmp_path / "raw", interactions=PARQUET).pairs == [("1", "3"), ("2", "4")]
+
+
+def test_context_of_any_type_is_a_text_or_a_sentence(take: Take, tmp_path: Path) -> None:
+    """No type ends in a traceback of Spark's."""
+    ids = {"user_id": [1, 2], "item_id": [3, 4], "rating": [5, 4], "timestamp": [6, 7]}
+    write(tmp_path / "raw/all.parquet", **ids, **OF_EVERY_TYPE)
+    found: dict[str, str | None] = {}
+    names = list(OF_EVERY_TYPE)
+    while names:
+        features = [{"name": name, "of": "interaction"} for name in names]
+        try:
+            rows = take(tmp_path / "raw", interactions=PARQUET, features=features).rows
+        except InputError as error:
+            refused = [name for name in names if repr(name) in str(error)]
+            if not refused:
+                raise
+            found |= dict.fromkeys(refused)
+            names = [name for name in names if name not in refused]
+        else:
+            assert all(text is None for text in rows[1][4:])
+            found |= dict(zip(names, rows[0][4:], strict=True))
+            break
+    assert found["unsigned"] == "18446744073709551615"
+    assert found["category"] == "a"
+    assert {name for name, text in found.items() if text is None} == {
+        "nanoseconds of a day", "seconds of a day", "duration", "half", "decimal of 60 digits", "nothing", "nested nanoseconds",
+    }  # fmt: skip

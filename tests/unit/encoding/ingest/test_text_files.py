@@ -69,6 +69,33 @@ def test_a_column_of_context_may_be_missing_in_some_files_but_not_in_all(take: T
         take(raw, interactions=PLAIN, features=features)
 
 
+NOT_OF_THE_SAME_SOURCE = [
+    ("3,12,3,102\n", "its columns are '3', '12', '3', '102'"),
+    ("user;item_id;rating;timestamp\n", "the delimiter ',' does not occur in it, but ';' does"),
+    (
+        "user_id;item_id;rating;timestamp\n3;12;3;102\n",
+        "the delimiter ',' does not occur in it, but ';' does",
+    ),
+    ("user_id\titem_id\trating\ttimestamp\n", "but '\\t' does: check delimiter"),
+    ("userId,movieId,rating,timestamp\n", "lacks the column 'user_id' (user) that"),
+    ("user_id,rating,timestamp\n", "lacks the column 'item_id' (item) that"),
+    ("user_id,item_id,user_id,rating,timestamp\n", "names twice the column 'user_id' (user)"),
+    ('{"user_id": 3, "item_id": 12, "rating": 3, "timestamp": 102}\n', "lacks the column 'user_id' (user)"),
+    ("\u00fcser_id,item_id,rating,timestamp\n", "its columns are '\u00fcser_id'"),
+]
+
+
+def test_files_that_cannot_belong_together_are_named(take: Take, tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "a.csv").write_text(TWO)
+    for content, sentence in NOT_OF_THE_SAME_SOURCE:
+        (raw / "b.csv").write_text(content)
+        with pytest.raises(InputError, match=re.escape(sentence)) as raised:
+            take(raw, interactions=PLAIN)
+        assert "b.csv" in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
@@ -257,3 +284,30 @@ def test_several_items_in_a_field_become_rows_with_the_same_time(take: Take, tmp
         ("U2", "N2", 1.0, 1573582290.0),
     ]  # fmt: skip
     assert [bad[2:] for bad in found.bad] == [("history", "missing item")]
+
+
+def test_items_with_a_value_each_become_rows_with_their_value_and_time(take: Take, tmp_path: Path) -> None:
+    """The layout of MIND's impressions: 1 for what was clicked."""
+    lines = [
+        "1\tU1\t11/11/2019 9:05:58 AM\tN1 N2\tN55689-1 N35729-0",
+        "2\tU2\t11/12/2019 6:11:30 PM\t\tN2-0-1",
+        "3\tU2\t11/12/2019 6:12:00 PM\tN1\tN3 N4-x -1 N5-",
+        "4\tU3\t11/12/2019 6:12:00 PM\tN1\t",
+    ]
+    (tmp_path / "behaviors.tsv").write_text("\n".join(lines))
+    source = json.loads(documented("#### Items with a value each"))["interactions"]
+    found = take(tmp_path, interactions=source)
+    assert found.rows == [
+        ("U1", "N55689", 1.0, 1573463158.0), ("U1", "N35729", 0.0, 1573463158.0), ("U2", "N2-0", 1.0, 1573582290.0),
+    ]  # fmt: skip
+    assert sorted(bad[3] for bad in found.bad) == [
+        "missing item", "missing item", "missing value", "missing value", "value is not a number",
+    ]  # fmt: skip
+
+
+def documented(title: str) -> str:
+    """Return the first JSON document below a title of docs/datasets.md."""
+    page = (Path(__file__).parents[4] / "docs/datasets.md").read_text()
+    found = re.search(r"```json\n(.*?)```", page.split(f"{title}\n")[1], re.DOTALL)
+    assert found is not None
+    return found[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 
@@ -82,6 +83,19 @@ def write_steam_dicts(folder: Path) -> None:
     ]  # fmt: skip
     text = [repr(row).replace("{'", "{u'").replace(", '", ", u'").replace(": '", ": u'") for row in rows]
     lines(folder, "steam_reviews.json", text)
+
+
+def read_steam_dicts(folder: Path) -> pd.DataFrame:
+    rows = [ast.literal_eval(text) for text in (folder / "steam_reviews.json").read_text().splitlines()]
+    frame = pd.DataFrame(rows)
+    return pd.DataFrame(
+        {
+            "user": frame.username,
+            "item": frame["product_id"],
+            "value": frame.hours,
+            "time": epoch(pd.to_datetime(frame.date)),
+        }
+    )
 
 
 def write_lastfm_360k(folder: Path) -> None:
@@ -293,7 +307,20 @@ LAYOUTS = (
         },
         read_steam,
     ),
-    Layout("Steam, Python dicts", write_steam_dicts, recipe="python-dicts"),
+    Layout(
+        "Steam, Python dicts",
+        write_steam_dicts,
+        {
+            "interactions": {
+                "path": "steam_reviews.json", "format": "jsonl",
+                "columns": {"user": "username", "item": "product_id", "value": "hours", "timestamp": "date"},
+                "timestamp_format": "iso8601",
+            },
+            "label": PICKED,
+            "split": TIMED,
+        },
+        read_steam_dicts,
+    ),
     Layout(
         "Last.fm 360k",
         write_lastfm_360k,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 
@@ -160,6 +161,11 @@ def write_amazon_json(folder: Path) -> None:
     frame = ratings("amazon-json")
     rows = [json.dumps(_review(row, at, 2014)) for at, row in enumerate(frame.itertuples())]
     lines(folder, "reviews_Office_Products_5.json", rows)
+    items = [
+        {"asin": _asin(at), "title": "Girls' \"Tutu\"", "price": 3.17, "related": {"also_bought": [_asin(at + 1)]}, "salesRank": {"Toys": 211}, "brand": ("Coxlures", "It's")[at % 2], "categories": [["Sports", "Dance"]]}
+        for at in range(40)
+    ]  # fmt: skip
+    lines(folder, "meta_Office_Products.json", [repr(item) for item in items])
 
 
 def write_amazon_json_2018(folder: Path) -> None:
@@ -193,17 +199,20 @@ def _read_reviews(path: Path) -> pd.DataFrame:
     )
 
 
+def items_amazon_2014(folder: Path) -> pd.DataFrame:
+    texts = (folder / "meta_Office_Products.json").read_text().splitlines()
+    rows = [ast.literal_eval(text) for text in texts]
+    return pd.DataFrame(
+        [
+            {"id": row["asin"], "brand": row["brand"], "related.also_bought": row["related"]["also_bought"]}
+            for row in rows
+        ]
+    ).set_index("id")
+
+
 def items_amazon_2018(folder: Path) -> pd.DataFrame:
     rows = [json.loads(line) for line in (folder / "meta_Office_Products.json").read_text().splitlines()]
     return pd.DataFrame(rows).set_index("asin")
-
-
-def write_amazon_meta(folder: Path) -> None:
-    rows = [
-        {"asin": _asin(at), "title": "Girls' \"Tutu\"", "price": 3.17, "related": {"also_bought": [_asin(at + 1)]}, "salesRank": {"Toys": 211}, "brand": "Coxlures", "categories": [["Sports", "Dance"]]}
-        for at in range(40)
-    ]  # fmt: skip
-    lines(folder, "meta_Sports.json", [repr(row) for row in rows])
 
 
 def write_amazon_2023(folder: Path) -> None:
@@ -350,7 +359,7 @@ LAYOUTS = (
         read_amazon_ratings_2018,
     ),
     Layout(
-        "Amazon 2014, reviews",
+        "Amazon 2014, reviews and metadata",
         write_amazon_json,
         {
             "interactions": {"path": "reviews_Office_Products_5.json", "format": "jsonl", "columns": REVIEWS},
@@ -358,8 +367,9 @@ LAYOUTS = (
             "split": TIMED,
         },
         lambda folder: _read_reviews(folder / "reviews_Office_Products_5.json"),
+        items=items_amazon_2014,
+        features=("brand",),
     ),
-    Layout("Amazon 2014, metadata", write_amazon_meta, recipe="python-dicts"),
     Layout(
         "Amazon 2018, reviews and metadata",
         write_amazon_json_2018,
