@@ -164,7 +164,7 @@ def _to_chunks(
 
 
 def _one_item_a_row(rows: DataFrame, separator: str, *, lists: bool) -> DataFrame:
-    """Make a row of each item in a field, with a place of its own; with ``lists``, JSON's are taken as well."""
+    """Make a row of each item in a field, with a place of its own; ``lists``: JSON's are taken, too."""
     texts = F.split("item", F.lit(f"\\Q{separator}\\E"), -1)
     items = F.coalesce(list_of("item"), texts) if lists else texts
     present = F.filter(items, lambda item: F.trim(item) != "")
