@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Composition root: settings from cdk.json and ``-c``, then the two stacks."""
 
+import os
 import sys
 
 from aws_cdk import App
 
 from fmrec.errors import SettingsError
+from stacks.images import check_region
 from stacks.pipeline import PipelineStack
 from stacks.settings import Settings, from_context
 from stacks.storage import StorageStack
@@ -33,6 +35,9 @@ def main() -> None:
     app = App()
     try:
         settings = from_context(app.node.get_all_context())
+        # Where the CDK CLI will deploy to; not known where nobody has configured a Region.
+        if region := os.environ.get("CDK_DEFAULT_REGION"):
+            check_region(region)
     except SettingsError as error:
         sys.exit(str(error))
     build(app, settings)

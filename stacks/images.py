@@ -10,8 +10,10 @@ import json
 from importlib.metadata import files
 from typing import Any, Literal
 
-from aws_cdk import Aws, CfnMapping, Stack
+from aws_cdk import Aws, CfnMapping, CfnRule, CfnRuleAssertion, Fn, Stack
 from constructs import Construct
+
+from fmrec.errors import SettingsError
 
 Algorithm = Literal["factorization-machines", "knn"]
 
@@ -42,13 +44,26 @@ def domain_suffix(region: str) -> str:
     return ISOLATED_SUFFIXES.get(region.rsplit("-", 2)[0], "amazonaws.com")
 
 
+def regions() -> list[str]:
+    """Return the regions that have the images of all algorithms."""
+    return sorted(set.intersection(*(set(registry(algorithm)) for algorithm in ALGORITHMS)))
+
+
+def check_region(region: str) -> None:
+    """Raise SettingsError if a region has no images to train and serve with."""
+    if region not in regions():
+        raise SettingsError(
+            f"the Region is {region!r}: SageMaker has no images of {' and '.join(ALGORITHMS)} there, as far as "
+            f"{DISTRIBUTION} knows; deploy to one of {', '.join(regions())}"
+        )
+
+
 class AlgorithmImages(Construct):
     """The images' URIs in whatever region the stack is deployed to."""
 
     def __init__(self, scope: Construct, construct_id: str) -> None:
         super().__init__(scope, construct_id)
         accounts = {algorithm: registry(algorithm) for algorithm in ALGORITHMS}
-        regions = set.intersection(*(set(by_region) for by_region in accounts.values()))
         self._mapping = CfnMapping(
             self,
             "Registries",
@@ -57,8 +72,20 @@ class AlgorithmImages(Construct):
                     **{_key(algorithm): accounts[algorithm][region] for algorithm in ALGORITHMS},
                     "Suffix": domain_suffix(region),
                 }
-                for region in sorted(regions)
+                for region in regions()
             },
+        )
+        # A template may be deployed without the app: then CloudFormation says it, before it makes anything.
+        CfnRule(
+            self,
+            "RegionHasImages",
+            assertions=[
+                CfnRuleAssertion(
+                    assert_=Fn.condition_contains(regions(), Aws.REGION),
+                    assert_description="SageMaker has no images of factorization machines and k-NN in this Region: "
+                    "deploy to another one (docs/settings.md, Regions).",
+                )
+            ],
         )
 
     def account(self, algorithm: Algorithm) -> str:

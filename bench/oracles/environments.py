@@ -27,6 +27,7 @@ ENVIRONMENTS = ROOT / "build" / "oracles"
 SDK_V2 = ("--no-deps", "sagemaker==2.257.7", "numpy==2.4.6", "scipy==1.17.1", "protobuf==7.36.2")
 SDK_V2_WHOLE = ("sagemaker==2.257.7", "boto3==1.44.8", "numpy==2.4.6", "pandas==3.1.1", "scipy==1.17.1")
 AWS_CLI = ("awscli==1.46.3",)
+CHECKOV = ("checkov==3.3.30",)
 MXNET = ("mxnet==1.9.1", "numpy==1.23.5")
 MXNET_PYTHON = "3.11"
 MXNET_HAS_WHEELS = (platform.system(), platform.machine()) == ("Linux", "x86_64")
@@ -45,6 +46,11 @@ def whole_sdk_v2_python() -> Path:
 def aws_cli() -> Path:
     """Return the AWS CLI's program."""
     return _python("aws-cli", AWS_CLI, sys.executable).with_name("aws")
+
+
+def checkov_python() -> Path:
+    """Return the interpreter that has checkov and cloudsplaining, which judge templates and IAM policies."""
+    return _python("checkov", CHECKOV, sys.executable)
 
 
 def mxnet_python() -> Path:

@@ -1,6 +1,7 @@
 """Settings: defaults that deploy, overrides, and one sentence for what is wrong."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from fmrec.errors import SettingsError
 from fmrec.execution.data_bucket import DataBucket
 from fmrec.execution.execution_input import resolve
 from fmrec.instances.workloads import DEFAULT_NUM_FACTORS, DEFAULT_RECOMMENDATIONS, number
-from stacks.images import domain_suffix, registry
+from stacks.images import check_region, domain_suffix, regions, registry
 from stacks.settings import Settings, from_context
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -160,6 +161,31 @@ def test_the_registry_knows_every_region_of_both_algorithms() -> None:
     assert machines == neighbours
     assert len(machines) == 37
     assert all(len(account) == 12 and account.isdigit() for account in machines.values())
+
+
+@pytest.mark.parametrize(
+    "region", ["ap-east-2", "ap-southeast-5", "ap-southeast-6", "ap-southeast-7", "mx-central-1", "eu-wst-1"]
+)
+def test_a_region_without_images_is_refused_with_those_that_have_them(region: str) -> None:
+    with pytest.raises(SettingsError, match=f"the Region is '{region}'") as refused:
+        check_region(region)
+    assert "eu-west-1" in str(refused.value)
+    for known in regions():
+        check_region(known)
+
+
+def test_synthesis_for_a_region_without_images_ends_with_the_sentence() -> None:
+    done = subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=ROOT,
+        env={**os.environ, "CDK_DEFAULT_REGION": "mx-central-1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("the Region is 'mx-central-1': SageMaker has no images of")
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -301,6 +301,10 @@ def test_templates_name_no_account_region_or_partition(synthesis: Any) -> None:
     for stack in STACKS:
         template = synthesis.template(stack)
         mappings = template.pop("Mappings", {})
+        # Which Regions have images: it is a list of all.
+        template["Rules"] = {
+            name: rule for name, rule in template.get("Rules", {}).items() if "RegionHasImages" not in name
+        }
         text = json.dumps(template)
         principals |= set(re.findall(r"[a-z.-]+\.amazonaws\.[a-z.]+", text))
         assert not re.search(r"\b\d{12}\b", text)
@@ -354,3 +358,14 @@ def test_the_same_template_names_each_partitions_images_and_integrations(
         resolved(substitutions["RunTrainingJob"])
         == f"arn:{partition}:states:::sagemaker:createTrainingJob.sync"
     )
+
+
+def test_the_template_refuses_a_region_without_images(synthesis: Any) -> None:
+    rules = synthesis.template("FmRecPipeline")["Rules"]
+    (rule,) = (rule for name, rule in rules.items() if "RegionHasImages" in name)
+    (assertion,) = rule["Assertions"]
+    listed, asked = assertion["Assert"]["Fn::Contains"]
+    assert asked == {"Ref": "AWS::Region"}
+    assert listed == sorted(registry("knn"))
+    assert "mx-central-1" not in listed
+    assert "no images" in assertion["AssertDescription"]

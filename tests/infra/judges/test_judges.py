@@ -1,0 +1,244 @@
+"""Templates and state machine under AWS's and others' rules: nothing is found but what is answered here.
+
+Each exception names one check, the resources that it is about and the reason. A finding without an answer
+fails, and so does an answer that nothing needs any more.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stacks.settings import Settings
+from stacks.workflow import definition
+
+pytestmark = pytest.mark.oracle
+
+FUNCTIONS = r"Functions\w+"
+LOG_GROUPS = r"(Functions\w+Log\w+|WorkflowLog\w+)"
+ACCESS_LOGS, DATA, LOCKS = r"AccessLogs\w+", r"Data\w+", r"Locks\w+"
+
+Answers = dict[tuple[str, str], str]
+
+ONE_LOG_BUCKET = "It holds the data bucket's access logs; logging its own accesses would go round in circles."
+ONLY_RUNNING = "A lock is about an execution that runs now: after a restore it would be about none."
+NOBODYS_NETWORK = (
+    "The functions reach AWS's services alone, with roles that name each resource; a VPC would need an endpoint for "
+    "each service, or a NAT gateway, at more than a run's cost an hour."
+)
+
+CHECKOV: Answers = {
+    ("CKV_AWS_18", ACCESS_LOGS): ONE_LOG_BUCKET,
+    ("CKV_AWS_28", LOCKS): ONLY_RUNNING,
+    (
+        "CKV_AWS_115",
+        FUNCTIONS,
+    ): "The workflow bounds how many run at the same time (publish_concurrency); reserved "
+    "concurrency would take capacity from the rest of a small account, which has 10 in all.",
+    ("CKV_AWS_116", FUNCTIONS): "Step Functions invokes them and gets their errors: an event is never lost.",
+    ("CKV_AWS_117", FUNCTIONS): NOBODYS_NETWORK,
+    (
+        "CKV_AWS_173",
+        FUNCTIONS,
+    ): "Environment variables hold names of resources and the instance policy, no secrets; "
+    "Lambda encrypts them with its own key.",
+}
+
+CONTROL_TOWER: Answers = {
+    ("CT.DYNAMODB.PR.1", LOCKS): ONLY_RUNNING,
+    (
+        "CT.KMS.PR.3",
+        r"Key\w+",
+    ): "SageMaker and Glue make grants for the roles that start jobs; the rule wants a "
+    "statement that would refuse grants by other principals, whom the policy doesn't allow any.",
+    ("CT.S3.PR.2", ACCESS_LOGS): ONE_LOG_BUCKET,
+    (
+        "CT.S3.PR.4",
+        f"({ACCESS_LOGS}|{DATA})",
+    ): "Nothing waits for single objects: a run is started as a whole.",
+    (
+        "CT.S3.PR.9",
+        f"({ACCESS_LOGS}|{DATA})",
+    ): "Old encodings must be deleted by age, and people's data on demand; "
+    "versions keep what was overwritten.",
+    ("CT.S3.PR.10", ACCESS_LOGS): "S3 delivers access logs to buckets with SSE-S3 only.",
+    ("CT.CLOUDWATCH.PR.2", LOG_GROUPS): "How long logs are kept is a setting, retention.log_days (90).",
+    (
+        "CT.CLOUDWATCH.PR.3",
+        LOG_GROUPS,
+    ): "They are encrypted with the deployment's key, which is another stack's: the "
+    "rule doesn't know references to other stacks. test_templates.py checks the key.",
+    ("CT.LAMBDA.PR.3", FUNCTIONS): NOBODYS_NETWORK,
+}
+
+CLOUDSPLAINING: Answers = {
+    (
+        "credentials_exposure ecr:GetAuthorizationToken",
+        r"SageMakerRole\w+",
+    ): "SageMaker pulls its own algorithms' "
+    "images with the job's role; the token reads what ECR allows the role, which is these two repositories.",
+}
+
+
+def unanswered(found: set[tuple[str, str]], answers: Answers) -> tuple[list[Any], list[Any]]:
+    """Findings without an answer, and answers without a finding."""
+    used = {
+        (check, pattern): [name for own, name in found if own == check and re.fullmatch(pattern, name)]
+        for check, pattern in answers
+    }
+    answered = {(check, name) for (check, _), names in used.items() for name in names}
+    return sorted(found - answered), sorted(answer for answer, names in used.items() if not names)
+
+
+def checked_by_checkov(checkov: Path, templates: list[Path]) -> set[tuple[str, str]]:
+    files = [word for template in templates for word in ("--file", str(template))]
+    command = [
+        *(str(checkov), "-m", "checkov.main", *files, "--framework", "cloudformation"),
+        *("--output", "json", "--compact", "--quiet", "--skip-download"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    report = json.loads(done.stdout)
+    assert report["summary"]["parsing_errors"] == 0
+    assert report["summary"]["passed"] > 300
+    failed = report["results"]["failed_checks"]
+    return {(each["check_id"], each["resource"].rpartition(".")[2]) for each in failed}
+
+
+def test_checkov_finds_nothing_unanswered(checkov: Path, templates: list[Path]) -> None:
+    assert unanswered(checked_by_checkov(checkov, templates), CHECKOV) == ([], [])
+
+
+def checked_by_guard(guard: tuple[Path, Path], templates: list[Path]) -> set[tuple[str, str]]:
+    program, rules = guard
+    done = subprocess.run(
+        [
+            *(str(program), "validate", "--rules", str(rules), "--data", *map(str, templates)),
+            *("--output-format", "json", "--structured", "--show-summary", "none"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = set()
+    for report in json.loads(done.stdout):
+        assert len(report["compliant"]) + len(report["not_applicable"]) > 200
+        for rule in report["not_compliant"]:
+            text = json.dumps(rule)
+            control = re.search(r"\[(CT\.[A-Z0-9.]+)\]", text)
+            assert control is not None, text
+            found |= {(control[1], name) for name in re.findall(r"/Resources/(\w+)", text)}
+    return found
+
+
+def test_aws_control_towers_rules_find_nothing_unanswered(
+    guard: tuple[Path, Path], templates: list[Path]
+) -> None:
+    assert unanswered(checked_by_guard(guard, templates), CONTROL_TOWER) == ([], [])
+
+
+SCAN = """
+import json, sys
+from cloudsplaining.scan.policy_document import PolicyDocument
+RISKS = (
+    "allows_privilege_escalation", "permissions_management_without_constraints", "allows_data_exfiltration_actions",
+    "infrastructure_modification", "credentials_exposure", "service_wildcard", "contains_statement_using_not_action",
+)
+found = []
+for name, document in json.load(sys.stdin):
+    policy = PolicyDocument(document)
+    for risk in RISKS:
+        value = getattr(policy, risk)
+        for action in value if isinstance(value, list) else ["in all"] * bool(value):
+            found.append([f"{risk} {action if isinstance(action, str) else json.dumps(action)}", name])
+print(json.dumps(found))
+"""
+
+
+def policies(templates: list[Path]) -> Iterator[tuple[str, Any]]:
+    """Every policy of a role, its references in words."""
+    for template in templates:
+        for name, resource in json.loads(template.read_text())["Resources"].items():
+            properties = resource.get("Properties", {})
+            if resource["Type"] in {"AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"}:
+                yield name, written_out(properties["PolicyDocument"])
+            for own in properties.get("Policies", []) if resource["Type"] == "AWS::IAM::Role" else []:
+                yield name, written_out(own["PolicyDocument"])
+
+
+def written_out(value: Any) -> Any:
+    if isinstance(value, list):
+        return [written_out(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if "Fn::Join" in value:
+        separator, parts = value["Fn::Join"]
+        return separator.join(str(written_out(part)) for part in parts)
+    if "Ref" in value:
+        return {"AWS::Partition": "aws", "AWS::Region": "eu-west-1", "AWS::AccountId": "000000000000"}.get(
+            value["Ref"], value["Ref"]
+        )
+    if len(value) == 1 and next(iter(value)).startswith("Fn::"):
+        return f"arn:aws:service:eu-west-1:000000000000:{re.sub('[^A-Za-z0-9]', '', json.dumps(value))}"
+    return {key: written_out(each) for key, each in value.items()}
+
+
+def checked_by_cloudsplaining(checkov: Path, documents: list[tuple[str, Any]]) -> set[tuple[str, str]]:
+    done = subprocess.run(
+        [str(checkov), "-c", SCAN], input=json.dumps(documents), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return {(risk, name) for risk, name in json.loads(done.stdout)}
+
+
+def test_cloudsplaining_finds_nothing_unanswered(checkov: Path, templates: list[Path]) -> None:
+    documents = list(policies(templates))
+    assert len(documents) >= 19
+    assert unanswered(checked_by_cloudsplaining(checkov, documents), CLOUDSPLAINING) == ([], [])
+
+
+@pytest.mark.parametrize("resort", ["fail", "wait", "serverless", "batch-only"])
+def test_the_state_machine_is_valid_amazon_states_language(
+    resort: str, node_packages: Path, tmp_path: Path
+) -> None:
+    settings = Settings.model_validate({"instances": {"last_resort": {"endpoint": resort}}})
+    machine = tmp_path / "machine.json"
+    # The validator's schema knows no empty text among what Assign may hold; Step Functions takes any JSON.
+    machine.write_text(json.dumps(definition(settings)).replace('""', '" "'))
+    assert validated(node_packages, machine) == 0
+    broken = definition(settings)
+    broken["States"]["Choose instances"]["Next"] = "Nowhere"
+    machine.write_text(json.dumps(broken).replace('""', '" "'))
+    assert validated(node_packages, machine) == 1
+
+
+def validated(node_packages: Path, machine: Path) -> int:
+    command = ["node", str(node_packages / ".bin/asl-validator"), "--json-path", str(machine)]
+    return subprocess.run(command, capture_output=True, text=True, check=False).returncode
+
+
+def test_the_judges_would_find_a_careless_template(
+    checkov: Path, guard: tuple[Path, Path], tmp_path: Path
+) -> None:
+    allow = {"Effect": "Allow", "Action": ["iam:PassRole", "iam:CreatePolicyVersion"], "Resource": "*"}
+    resources = {
+        "Careless": {"Type": "AWS::S3::Bucket", "Properties": {}},
+        "Mighty": {
+            "Type": "AWS::IAM::Policy",
+            "Properties": {"PolicyName": "mighty", "PolicyDocument": {"Statement": [allow]}},
+        },
+    }
+    template = tmp_path / "careless.json"
+    template.write_text(json.dumps({"Resources": resources}))
+    assert ("CT.S3.PR.2", "Careless") in checked_by_guard(guard, [template])
+    risks = {risk for risk, _ in checked_by_cloudsplaining(checkov, list(policies([template])))}
+    assert any(risk.startswith("allows_privilege_escalation") for risk in risks)
+    assert unanswered({("CKV_1", "Careless")}, {("CKV_2", "Other"): "none"}) == (
+        [("CKV_1", "Careless")],
+        [("CKV_2", "Other")],
+    )
