@@ -67,7 +67,10 @@ def function_settings(
             },
         ),
         "evaluate_ranking": FunctionSettings(
-            "Ranks all items for held-out users and judges the lists", memory_mb=data, timeout_seconds=900
+            "Ranks all items for held-out users and judges the lists",
+            memory_mb=data,
+            timeout_seconds=900,
+            environment={"SIMPLE_MODELS": json.dumps(settings.simple_models.model_dump())},
         ),
         "check_quality": FunctionSettings("Compares with thresholds, popularity and the champion"),
         "register_model": FunctionSettings("Registers a judged model in SageMaker Model Registry"),

@@ -22,6 +22,7 @@ from fmrec.deployment.defaults import DATASET, SERVING, TASK, TASKS, TaskName, t
 from fmrec.errors import FmrecError, SettingsError
 from fmrec.execution import execution_input, quality_gate, tuning
 from fmrec.instances.policy import Policy
+from fmrec.ranking.simple_models import MAXIMUM_ITEMS, MAXIMUM_SECONDS
 
 CONTEXT_KEY = "fmrec"
 
@@ -167,6 +168,15 @@ class Retention(Section):
     """Age at which versions that were overwritten or deleted are gone for good."""
 
 
+class SimpleModels(Section):
+    """EASE and item-kNN, judged next to every `recommend` model on the same users."""
+
+    maximum_items: Annotated[int, Field(ge=0, le=20_000)] = MAXIMUM_ITEMS
+    """They are matrices of items × items, so larger catalogues go without; 0 for never. Above 10,000 items
+    the functions need more memory than by default: 12 bytes for each pair of items."""
+    maximum_seconds: Annotated[float, Field(gt=0, le=600)] = MAXIMUM_SECONDS
+
+
 class Settings(Section):
     """The whole deployment."""
 
@@ -179,6 +189,8 @@ class Settings(Section):
     `fmrec.deployment.defaults.TASKS`."""
     tuning: Tuning | None = None
     """Whether hyperparameters are tuned before a run trains, unless its input says otherwise."""
+    ensemble: Annotated[int, Field(ge=1, le=execution_input.MAXIMUM_ENSEMBLE)] = 1
+    """How many models a `recommend` run trains for one index, unless its input says otherwise."""
     dataset: dict[str, Any] = DATASET
     """The data set document; its `label`, if it has one, holds for both tasks."""
     instances: Instances = Instances()
@@ -186,6 +198,7 @@ class Settings(Section):
     glue: Glue = Glue()
     functions: Functions = Functions()
     retention: Retention = Retention()
+    simple_models: SimpleModels = SimpleModels()
     notification_email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")] | None = None
     """Receives a message when a run has succeeded or failed."""
 

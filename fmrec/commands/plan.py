@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from fmrec.artifacts.manifest import Manifest
-from fmrec.commands.plan_settings import read_settings
+from fmrec.commands.plan_settings import PlanSettings, read_settings
 from fmrec.deployment.defaults import SERVING, TASK
 from fmrec.errors import InputError, SettingsError
+from fmrec.execution.execution_input import check_ensemble
 from fmrec.instances import text_tables
 from fmrec.instances.catalogue import Prices, table_prices
 from fmrec.instances.plan import plan
@@ -96,6 +97,7 @@ def _planned(
         task=arguments.task,
         tuning=request.tuning or None,
         evaluation=arguments.evaluation,
+        ensemble=request.ensemble,
     )
 
 
@@ -123,6 +125,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         help=f"what the model is for (default: as in --settings, or {TASK})",
     )
     model.add_argument("--factors", type=int, help="num_factors (default: as deployed, for the task)")
+    model.add_argument(
+        "--ensemble", type=int, metavar="S", help="models trained for one index (default: as deployed)"
+    )
     model.add_argument("--epochs", type=int, help="(default: as deployed, for the task)")
     model.add_argument("--mini-batch-size", type=int, help="(default: as deployed, for the task)")
     model.add_argument(
@@ -192,7 +197,14 @@ def _request(arguments: argparse.Namespace, *, sizes_required: bool) -> Request:
         serving,
         _policy(arguments, settings.policy),
         _tuning(arguments) or settings.tuning or {},
+        ensemble=_ensemble(arguments, settings),
     )
+
+
+def _ensemble(arguments: argparse.Namespace, settings: PlanSettings) -> int:
+    if arguments.ensemble is None:
+        return settings.ensemble
+    return check_ensemble(arguments.ensemble, "--ensemble")
 
 
 def _sizes(arguments: argparse.Namespace, rows_per_interaction: int, *, required: bool) -> Sizes:

@@ -33,6 +33,8 @@ class PlanSettings:
     """``maximum_jobs`` and ``parallel_jobs``; None for no tuning."""
     rows_per_interaction: int
     """Training rows that one interaction brings, its copies and sampled negatives."""
+    ensemble: int
+    """Models that are trained for one index."""
 
 
 def read_settings(content: bytes | None, source: str, task: str | None) -> PlanSettings:
@@ -107,6 +109,7 @@ def _resolve(settings: Mapping[str, Any], wanted: str | None) -> PlanSettings:
         dict(policy),
         tuned,
         label.copies * (1 + label.negatives_per_positive) if isinstance(label, ImplicitLabel) else 1,
+        execution_input.check_ensemble(settings.get("ensemble", 1), "ensemble") if name == TASK else 1,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from fmrec.dataset.names import DEFAULT, check_name
 from fmrec.errors import FmrecError, InputError
+from fmrec.execution.execution_input import check_ensemble
 from fmrec.execution.progress import Progress
 from fmrec.execution.run_report import page_uri
 from fmrec.execution.state_machine import follow, stack_outputs, start
@@ -32,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--replace-catalogue",
         action="store_true",
         help="let the run replace what the data set serves also where its data is of another catalogue",
+    )
+    parser.add_argument(
+        "--ensemble", type=int, metavar="S", help="train S models for one index (as the input's 'ensemble')"
     )
     add_execution_arguments(parser)
 
@@ -70,6 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
     given = read_input(arguments.input)
     if arguments.replace_catalogue:
         given["replace_catalogue"] = True
+    if arguments.ensemble is not None:
+        given["ensemble"] = check_ensemble(arguments.ensemble, "--ensemble")
     return execute(arguments, given)
 
 

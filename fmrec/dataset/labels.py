@@ -8,6 +8,7 @@ from typing import Any
 from fmrec.dataset.section import Section
 from fmrec.errors import SettingsError
 
+MOST_MODELS = 10
 SAMPLING = ("uniform", "popularity")
 PREDICTOR_OF_LABEL = {
     "binary": "binary_classifier",
@@ -51,12 +52,14 @@ class ImplicitLabel:
     fraction is a seeded chance, 0 and events not named are seen, but not picked. ``copies`` writes all
     positives for training so many times, each time with negatives of their own: the trainer reads
     the same file in every epoch, so more copies and fewer epochs stand in for negatives drawn anew.
+    ``models`` writes all of that so many times, in parts of their own, for the models of an ensemble.
     """
 
     threshold: float | None = None
     event_weights: dict[str, float] = field(default_factory=dict)
     negatives_per_positive: int = 4
     copies: int = 1
+    models: int = 1
     sampling: str = "uniform"
     seed: int = 0
     mode = "implicit"
@@ -70,6 +73,8 @@ class ImplicitLabel:
             "copies": self.copies,
             "sampling": self.sampling,
             "seed": self.seed,
+            # Only an execution's ensemble asks for several: documents of one model stay as they were.
+            **({"models": self.models} if self.models > 1 else {}),
         }
 
 
@@ -89,6 +94,7 @@ def take_label(section: Section) -> Label:
             event_weights=_event_weights(section),
             negatives_per_positive=section.integer("negatives_per_positive", 4, least=0, most=1000),
             copies=section.integer("copies", 1, least=1, most=100),
+            models=section.integer("models", 1, least=1, most=MOST_MODELS),
             sampling=section.choice("sampling", SAMPLING, "uniform"),
             seed=section.integer("seed", 0, least=0),
         )

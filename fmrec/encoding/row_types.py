@@ -19,6 +19,8 @@ from fmrec.encoding.shuffle.sorting import spans
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+COPY = 1 << 40
+"""What is added to sort keys from copy to copy, so that the order of training puts copies apart."""
 UNKNOWN = -1
 """Stands for a user or item that has no feature id."""
 

@@ -65,19 +65,20 @@ class ShufflePlan:
             held_out = math.ceil(self.rows * split.share)
         elif isinstance(split, NoSplit):
             held_out = 0
-        factor, copies, weight = 1, 1, 1
+        factor, copies, weight, models = 1, 1, 1, 1
         if isinstance(label, ImplicitLabel):
             factor, copies = 1 + label.negatives_per_positive, label.copies
+            models = label.models
             weight = max(1, math.ceil(max(label.event_weights.values(), default=1)))
         buckets, parts = self._cut(self.rows * factor * copies, self.dataset.parts)
-        # Parts are ranges of buckets, so finer buckets leave them as they are.
-        train = Buckets(np.arange(buckets * weight, dtype=np.int64), parts)
+        # Parts are ranges of buckets, so finer buckets leave them as they are; each model has its own.
+        train = Buckets(np.arange(models * buckets * weight, dtype=np.int64), models * parts)
         buckets, parts = self._cut(held_out * factor, None)
         if isinstance(split, LeaveFirstN | LeaveLastN | NoSplit):
             test = Buckets.even(self.users, buckets, parts)
         else:
             test = self._balanced(max(1, math.ceil(self.rows / buckets)), parts)
-        return RecordOrder(self.dataset.seed, train, test)
+        return RecordOrder(self.dataset.seed, train, test, models, copies)
 
     def _cut(self, expected: int, parts: int | None) -> tuple[int, int]:
         """Return how many buckets and parts the expected records make."""

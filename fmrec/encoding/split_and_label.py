@@ -27,7 +27,7 @@ from fmrec.dataset import (
 from fmrec.dataset.splits import Split, for_validation
 from fmrec.encoding.negatives import ItemRange, NegativeSampler
 from fmrec.encoding.pairs import Pairs, distinct_pairs, pack_ids
-from fmrec.encoding.row_types import IndexedRows, LabelledRows
+from fmrec.encoding.row_types import COPY, IndexedRows, LabelledRows
 from fmrec.encoding.shuffle.buckets import Route
 from fmrec.encoding.shuffle.hashing import hashes, units
 from fmrec.encoding.shuffle.messages import KIND_OF_CHANNEL, Kind, Message, each_bucket
@@ -39,8 +39,6 @@ from fmrec.storage.part_files import Output
 Mask = NDArray[np.bool_]
 SPLIT_SALT, WEIGHT_SALT = 1, 2
 NEGATIVES_SALT = {"train": 3, "test": 4}
-COPY = 1 << 40
-"""What is added to sort keys from copy to copy, so that the order of training puts copies apart."""
 CHUNK_RECORDS = 500_000
 """Positives and negatives that are made at once, about."""
 
@@ -149,7 +147,7 @@ def _label_implicit(
 ) -> Iterator[LabelledRows]:
     # Test rows count once each: a metric is not a loss to be weighted.
     times = _repetitions(rows, label.seed) if channel == "train" else (rows.value > 0).astype(np.int64)
-    copies = label.copies if channel == "train" else 1
+    copies = label.copies * label.models if channel == "train" else 1
     picked = times > 0
     tally.drop(Dropped.NOT_PICKED, int((~picked).sum()))
     rows, times = rows.take(picked), times[picked]

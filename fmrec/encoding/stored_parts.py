@@ -81,7 +81,7 @@ class _Part:
 
     suffix = ""
 
-    def __init__(self, name: str, output: Output, number: int) -> None:
+    def __init__(self, name: str, output: Output, number: str) -> None:
         self._name = name
         self._output = output
         self._number = number
@@ -99,7 +99,7 @@ class _Part:
 
     def _opened(self) -> PartFile:
         if self._file is None:
-            self._file = self._output.open(f"part-{self._number:05d}{self._output.suffix}")
+            self._file = self._output.open(f"part-{self._number}{self._output.suffix}")
         return self._file
 
     def _stored(self, **counts: int) -> Iterator[StoredPart]:
@@ -112,7 +112,7 @@ class _Part:
 class RecordsPart(_Part):
     """A part of records."""
 
-    def __init__(self, name: str, output: Output, number: int) -> None:
+    def __init__(self, name: str, output: Output, number: str) -> None:
         super().__init__(name, output, number)
         self._nonzeros = self._positives = 0
 
@@ -130,7 +130,7 @@ class PairsPart(_Part):
     """A part of pairs as Parquet, one row group per bucket."""
 
     def __init__(self, name: str, output: Output, number: int) -> None:
-        super().__init__(name, output, number)
+        super().__init__(name, output, f"{number:05d}")
         self._writer: Any = None
 
     def write(self, pairs: Pairs) -> None:

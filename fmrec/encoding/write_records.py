@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec.encoding.features.side_table import SideTable
-from fmrec.encoding.row_types import UNKNOWN, LabelledRows, SparseRows
+from fmrec.encoding.row_types import COPY, UNKNOWN, LabelledRows, SparseRows
 from fmrec.encoding.shuffle.buckets import Buckets
 from fmrec.encoding.shuffle.hashing import hashes, units
 from fmrec.encoding.shuffle.messages import Kind, Message, each_bucket, pack_rows
@@ -26,16 +26,28 @@ ENCODED_ROWS = 65_536
 
 @dataclass(frozen=True)
 class RecordOrder:
-    """Where each record ends: training rows at random, test rows by user, in buckets after train's."""
+    """Where each record ends: training rows at random, test rows by user, in buckets after train's.
+
+    Parameters
+    ----------
+    models, copies : int
+        Training rows are for so many models, each with so many copies; a model's parts come after the
+        parts of the one before it.
+    """
 
     seed: int
     train: Buckets
     test: Buckets
+    models: int = 1
+    copies: int = 1
 
     def __call__(self, rows: LabelledRows, kind: Kind) -> Iterator[Message]:
         """Pack rows for the buckets of ``WriteRecords``."""
         if kind == Kind.TRAIN:
-            buckets = (units(self._key(rows)) * self.train.count).astype(np.int64)
+            of_one = self.train.count // self.models
+            buckets = (units(self._key(rows)) * of_one).astype(np.int64)
+            if self.models > 1:
+                buckets += rows.sort_key // (COPY * self.copies) * of_one
         else:
             buckets = self.train.count + self.test.of(rows.user)
         return pack_rows(kind, rows, buckets)
@@ -46,11 +58,16 @@ class RecordOrder:
         partition = F.when(bucket < self.train.count, self.train.partition(bucket)).otherwise(of_test)
         return shuffle(messages, partition, self.train.partitions + self.test.partitions)
 
-    def part(self, partition: int) -> tuple[str, int]:
-        """Return the channel and the number of the part that a partition of ``shuffle`` becomes."""
-        if partition < self.train.partitions:
-            return "train", partition
-        return "test", partition - self.train.partitions
+    def part(self, partition: int) -> tuple[str, str]:
+        """Return the channel and the number of the part that a partition of ``shuffle`` becomes.
+
+        With several models a number begins with the model's own, from 01: so ``train/part-02`` is the prefix
+        of the second one's parts.
+        """
+        if partition >= self.train.partitions:
+            return "test", f"{partition - self.train.partitions:05d}"
+        model, number = divmod(partition, self.train.partitions // self.models)
+        return "train", f"{number:05d}" if self.models == 1 else f"{model + 1:02d}{number:05d}"
 
     def sorted(self, rows: LabelledRows, channel: str) -> LabelledRows:
         if channel == "test":

@@ -22,12 +22,18 @@ from fmrec.execution.data_bucket import DataBucket
 from fmrec.recommendations.neighbours import MAXIMUM_K
 from fmrec.recommendations.rule_document import check_rules
 
-KEYS = ("task", "name", "dataset", "encoded", "hyperparameters", "serving", "tuning", "replace_catalogue")
+KEYS = (
+    *("task", "name", "dataset", "encoded", "hyperparameters", "serving", "tuning", "replace_catalogue"),
+    "ensemble",
+)
 RUN_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,39}")
 """SageMaker's job names begin with the run's, so it may have what they may have."""
 
 MAXIMUM_RECOMMENDATIONS = 1000
 """A user's item in DynamoDB may have 400 KB."""
+
+MAXIMUM_ENSEMBLE = 10
+"""A version in SageMaker Model Registry names at most 15 artifacts, and more models add little."""
 
 
 def resolve(run: str, given: Any, defaults: Mapping[str, Any], bucket: DataBucket) -> dict[str, Any]:
@@ -40,8 +46,8 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any], bucket: DataBucke
     given
         The execution's input.
     defaults
-        The deployed ``task``, ``tasks`` (name → ``label``, ``hyperparameters``, ``thresholds``), ``dataset``
-        and ``serving``.
+        The deployed ``task``, ``tasks`` (name → ``label``, ``hyperparameters``, ``thresholds``), ``dataset``,
+        ``serving``, ``tuning`` and ``ensemble``.
     bucket
         Where the input may name documents, encodings and lists.
 
@@ -51,9 +57,9 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any], bucket: DataBucke
         ``run``, ``task``, ``thresholds`` (the task's; none for another kind of predictor than the task's),
         ``dataset_name``, ``dataset`` (a document with every default spelled out), ``encoded`` (the run whose
         encoding is to be used, then ``dataset`` is None; or None), ``hyperparameters`` (strings, as SageMaker
-        takes them), ``serving``,
-        ``replace_catalogue``, ``promotion`` (None: that is `fmrec.registry.promotion`'s), ``tuning``
-        (`fmrec.execution.tuning.resolve`'s, or None).
+        takes them), ``serving``, ``replace_catalogue``, ``promotion`` (None: that is
+        `fmrec.registry.promotion`'s), ``tuning`` (`fmrec.execution.tuning.resolve`'s, or None), ``ensemble``
+        (how many models are trained for one index).
 
     Raises
     ------
@@ -87,12 +93,14 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any], bucket: DataBucke
         "promotion": None,
         "replace_catalogue": _of_kind(given, "replace_catalogue", bool, "true or false", False),
         "tuning": _tuning(given, defaults.get("tuning"), chosen),
+        "ensemble": _ensemble(given, defaults.get("ensemble", 1), name),
     }
     encoded = _encoded(given)
     if encoded is not None:
         manifest = bucket.read_manifest(encoded)
         check_predictor(manifest.dataset["label"]["mode"], chosen["predictor_type"])
         dataset, dataset_name = None, manifest.dataset_name
+        _check_models(manifest.dataset["label"], resolved["ensemble"], encoded)
         if given.get("name") not in (None, dataset_name):
             raise InputError(
                 f"name is {given['name']!r}, but the run {encoded} has encoded the data set {dataset_name!r}: leave "
@@ -101,6 +109,8 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any], bucket: DataBucke
     else:
         dataset = _dataset(given, defaults["dataset"], task["label"], bucket)
         check_predictor(dataset["label"]["mode"], chosen["predictor_type"])
+        if resolved["ensemble"] > 1:
+            dataset = {**dataset, "label": _for_models(dataset["label"], resolved["ensemble"])}
         dataset_name = dataset["name"]
     return {**resolved, "dataset": dataset, "dataset_name": dataset_name, "encoded": encoded}
 
@@ -208,6 +218,49 @@ def _tuning(given: Mapping[str, Any], deployed: Any, chosen: Mapping[str, str]) 
             "when the data is encoded; leave out 'encoded'"
         )
     return None
+
+
+def check_ensemble(found: Any, name: str) -> int:
+    """Return how many models an index is made of, or raise SettingsError; `name` is what it is called."""
+    if isinstance(found, bool) or not isinstance(found, int) or not 1 <= found <= MAXIMUM_ENSEMBLE:
+        raise SettingsError(
+            f"{name} is {found!r}: expected an integer from 1 to {MAXIMUM_ENSEMBLE}, the number of models that "
+            "are trained for one index"
+        )
+    return found
+
+
+def _ensemble(given: Mapping[str, Any], deployed: int, task: str) -> int:
+    """How many models are trained; only lists are made of several."""
+    found = given.get("ensemble")
+    if found is None:
+        return deployed if task == "recommend" else 1
+    size = check_ensemble(found, "ensemble")
+    if size > 1 and task != "recommend":
+        raise InputError(
+            f"ensemble is {size}, but the task is {task!r}: its endpoint answers with the artifact of one training "
+            "job; leave out 'ensemble', or use the task 'recommend'"
+        )
+    return size
+
+
+def _for_models(label: Mapping[str, Any], size: int) -> dict[str, Any]:
+    """The label with rows for each model: what makes models differ is the negatives that each learns from."""
+    if label["mode"] != "implicit":
+        raise InputError(
+            f"ensemble is {size}, but the data set's label.mode is {label['mode']!r}: expected 'implicit', because "
+            "models differ by the negatives that are sampled for each; leave out 'ensemble'"
+        )
+    return {**label, "models": size}
+
+
+def _check_models(label: Mapping[str, Any], size: int, encoded: str) -> None:
+    there = int(label.get("models", 1))
+    if size > there:
+        raise InputError(
+            f"ensemble is {size}, but the run {encoded} encoded rows for {there} "
+            f"{'model' if there == 1 else 'models'}: leave out 'encoded' to encode for as many, or lower 'ensemble'"
+        )
 
 
 def _dataset(

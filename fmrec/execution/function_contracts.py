@@ -30,6 +30,7 @@ class CheckInputAnswer(TypedDict):
     promotion: Document | None
     tuning: Document | None
     replace_catalogue: bool
+    ensemble: int
 
 
 class ChooseInstancesEvent(TypedDict):
@@ -39,6 +40,7 @@ class ChooseInstancesEvent(TypedDict):
     task: str
     served_uri: str | None
     """The record of what serves; None where it doesn't matter which catalogue that is of."""
+    ensemble: int
 
 
 class ChooseInstancesAnswer(TypedDict):
@@ -67,6 +69,8 @@ class EvaluateRankingAnswer(TypedDict):
     run: str
     model: Document
     baselines: dict[str, Document]
+    simple_models: dict[str, Document]
+    simple_models_why: str
     champion: Document | None
     comparisons: dict[str, Document]
     seconds: float
@@ -88,7 +92,8 @@ class CheckQualityAnswer(TypedDict):
 
 
 class ExportEmbeddingsEvent(TypedDict):
-    model_uri: str
+    model_uris: list[str]
+    """One for each model of an ensemble."""
     manifest_uri: str
     output_uri: str
 

@@ -34,6 +34,9 @@ tables of both algorithms).
 _RANKING_METRIC = re.compile(r"(ndcg|recall|precision|hit_rate|map|coverage|novelty)_at_[1-9][0-9]*")
 
 
+SIMPLE_MODELS = {"ease": "EASE", "item_knn": "item-kNN"}
+"""Names for people of `fmrec.ranking.simple_models`."""
+
 CHAMPION_TOLERANCE = 0.01
 """NDCG that a new model may lose against the champion: about what another seed makes."""
 
@@ -141,8 +144,8 @@ def judge(
     Parameters
     ----------
     evaluation
-        What `fmrec.ranking.evaluation_step.evaluate` reports: ``k``, ``model``, ``baselines``, ``champion``
-        and the paired ``comparisons``.
+        What `fmrec.ranking.evaluation_step.evaluate` reports: ``k``, ``model``, ``baselines``, ``champion``,
+        ``simple_models`` and the paired ``comparisons``.
     thresholds
         As for `check`, on the model's own metrics.
     champion_tolerance
@@ -153,14 +156,15 @@ def judge(
     -------
     Verdict
         Passed when every limit is kept, the better of the popularity baselines is beaten beyond chance
-        (the interval of the paired NDCG difference lies above zero), and the champion isn't lost to.
+        (the interval of the paired NDCG difference lies above zero), and the champion isn't lost to. What the
+        best simple model gives is said, and decides nothing.
 
     Raises
     ------
     SettingsError
         As `check`.
     """
-    findings = _Findings()
+    findings = _Findings(told=_simple_models(evaluation))
     _check_limits(findings, evaluation["model"]["metrics"], thresholds)
     k = evaluation["k"]
     ndcg = f"ndcg_at_{k}"
@@ -204,12 +208,15 @@ class _Findings:
     checks: list[Check] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    told: str = ""
+    """What a person should know as well, whatever the verdict."""
 
     def add(self, metric: str, value: float | None, limit: float, passed: bool) -> None:
         self.checks.append(Check(metric, value, limit, passed))
 
     def verdict(self) -> Verdict:
-        return Verdict(not self.faults, self._sentence(), self.metrics, tuple(self.checks))
+        sentence = f"{self._sentence()} {self.told}".strip()
+        return Verdict(not self.faults, sentence, self.metrics, tuple(self.checks))
 
     def _sentence(self) -> str:
         if not self.faults:
@@ -260,6 +267,27 @@ def _check_limits(
                 findings.held.append(f"{metric} {found:.4f} ({word} {limit:g})")
             else:
                 findings.faults.append(f"{metric} is {found:.4f}, {word} {limit:g} is required")
+
+
+def _simple_models(evaluation: Mapping[str, Any]) -> str:
+    """What the best simple model gives, or why none was fitted; empty where the report says neither."""
+    reports = evaluation.get("simple_models")
+    if not reports:
+        why = str(evaluation.get("simple_models_why") or "")
+        return f"{why[:1].upper()}{why[1:]}." if why else ""
+    k = evaluation["k"]
+    ndcg = f"ndcg_at_{k}"
+    best = max(reports, key=lambda name: float(reports[name]["metrics"][ndcg]))
+    versus = evaluation["comparisons"][best][ndcg]
+    words = (
+        f"{SIMPLE_MODELS[best]}, a simple model of the same interactions, has an NDCG@{k} of "
+        f"{float(reports[best]['metrics'][ndcg]):.4f} ({_margin(versus)})"
+    )
+    if versus["high"] < 0:
+        return f"{words}: the simple model ranks better than this one, beyond chance."
+    if versus["low"] > 0:
+        return f"{words}: this model ranks better, beyond chance."
+    return f"{words}: the difference is within chance."
 
 
 def _margin(versus: Mapping[str, float]) -> str:

@@ -36,6 +36,7 @@ def plan(
     task: str = "recommend",
     tuning: Mapping[str, Any] | None = None,
     evaluation: bool = False,
+    ensemble: int = 1,
 ) -> dict[str, Any]:
     """Choose instances for every step and estimate the cost.
 
@@ -58,6 +59,9 @@ def plan(
         ``maximum_jobs`` and ``parallel_jobs``: adds the step ``fm_tuning``; None means no tuning.
     evaluation
         Adds the step ``evaluation``, a processing job that ranks every item for every user.
+    ensemble
+        Models that are trained for one index. Their training jobs run at the same time where the quotas have
+        room, and otherwise as many of them as there is room for.
 
     Returns
     -------
@@ -81,7 +85,7 @@ def plan(
     policy = policy if isinstance(policy, Policy) else Policy.from_mapping(policy)
     account = account or Account()
     fleets = _fleets(serving, account)
-    request = Request(sizes, hyperparameters, serving, policy, tuning or {}, fleets)
+    request = Request(sizes, hyperparameters, serving, policy, tuning or {}, fleets, ensemble)
     prices = prices or table_prices()
     steps: dict[str, Any] = {}
     chosen: dict[str, tuple[Workload, Choice]] = {}
@@ -92,8 +96,7 @@ def plan(
     if not sizes.test_rows:
         taken -= {"fm_transform"}
     for step in (*STEPS, *optional):
-        work = workload(step, request)
-        choice = choose(work, catalogue(), account.quotas, account.usage, prices, policy)
+        work, choice = _choose(workload(step, request), account, prices, policy)
         chosen[step] = work, choice
         steps[step] = {
             "needed": step in taken,
@@ -112,6 +115,15 @@ def plan(
         "notes": list(account.notes),
         "neighbours": request.neighbours,
     }
+
+
+def _choose(work: Workload, account: Account, prices: Prices, policy: Policy) -> tuple[Workload, Choice]:
+    """Choose instances for a step; for an ensemble's trainings with as many at a time as quotas allow."""
+    choice = choose(work, catalogue(), account.quotas, account.usage, prices, policy)
+    while work.step == "fm_training" and work.parallel_jobs > 1 and not choice.candidates:
+        work = replace(work, parallel_jobs=work.parallel_jobs - 1)
+        choice = choose(work, catalogue(), account.quotas, account.usage, prices, policy)
+    return work, choice
 
 
 def _fleets(serving: Mapping[str, Any], account: Account) -> dict[str, Fleet]:

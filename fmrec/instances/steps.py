@@ -44,6 +44,11 @@ def _fm_training(request: Request) -> Workload:
             f"{count} instances but {sizes.train_parts} train parts: with ShardedByS3Key each instance "
             f"needs a part of its own; encode into at least {count} parts or lower the instance count"
         )
+    if request.ensemble > 1 and policy.input_mode == "FastFile":
+        impossible = (
+            "FastFile streams whole folders, and each model of an ensemble reads some of the parts in one: set "
+            "input_mode to File or Pipe, or leave out the ensemble"
+        )
     return Workload(
         step="fm_training",
         call="training",
@@ -61,9 +66,11 @@ def _fm_training(request: Request) -> Workload:
             headroom=VOLUME_HEADROOM,
             settable=True,
         ),
+        parallel_jobs=request.ensemble,
         inputs={
             "feature_dim": sizes.feature_dim,
             "num_factors": request.num_factors,
+            "ensemble": request.ensemble,
             "mini_batch_size": mini_batch_size,
             "nnz_per_row": sizes.nnz_per_row,
             "train_rows": sizes.rows,
@@ -77,8 +84,17 @@ def _fm_training(request: Request) -> Workload:
         },
         spot=policy.spot_training,
         impossible=impossible,
-        notes=(*_input_notes(policy, count), *_spot_notes(policy)),
+        notes=(*_input_notes(policy, count), *_spot_notes(policy), *_ensemble_notes(request)),
     )
+
+
+def _ensemble_notes(request: Request) -> list[str]:
+    if request.ensemble == 1:
+        return []
+    return [
+        f"{request.ensemble} models are trained for one index: their jobs run at the same time where the quotas "
+        "have room for all of them, and otherwise as many as there is room for"
+    ]
 
 
 def _channel_terms(sizes: Sizes, count: int, sharded: bool, policy: Policy) -> tuple[Term, ...]:

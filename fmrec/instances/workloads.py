@@ -49,20 +49,24 @@ class Sizes:
     """Objects in the train channel; None when nothing has been encoded yet."""
     interactions: int | None = None
     """Rows that are interactions' own, and no sampled negatives or copies; None means all of them."""
+    models: int = 1
+    """For how many models there are training rows; rows, bytes and parts are those of one."""
 
     @classmethod
     def from_manifest(cls, manifest: Manifest) -> Sizes:
+        models = int(manifest.dataset.get("label", {}).get("models", 1))
         return cls(
-            rows=manifest.train.rows,
+            rows=manifest.train.rows // models,
             users=manifest.users,
             items=manifest.items,
             feature_dim=manifest.feature_dim,
             nnz_per_row=manifest.nnz_per_row,
-            train_bytes=manifest.train.bytes,
+            train_bytes=manifest.train.bytes // models,
             test_rows=manifest.test.rows,
             test_bytes=manifest.test.bytes,
-            train_parts=manifest.train.parts,
+            train_parts=manifest.train.parts // models,
             interactions=manifest.rows.train,
+            models=models,
         )
 
     @classmethod
@@ -151,7 +155,7 @@ class Request:
     """What a run is asked to do: data sizes, SageMaker's hyperparameters, serving, policy.
 
     ``tuning`` has ``maximum_jobs`` and ``parallel_jobs`` of a hyperparameter tuning job. ``fleets``:
-    step → what the endpoint that it updates runs on now.
+    step → what the endpoint that it updates runs on now. ``ensemble``: models that are trained for one index.
     """
 
     sizes: Sizes
@@ -160,6 +164,7 @@ class Request:
     policy: Policy
     tuning: Mapping[str, Any] = field(default_factory=dict)
     fleets: Mapping[str, Fleet] = field(default_factory=dict)
+    ensemble: int = 1
 
     @property
     def maximum_jobs(self) -> int:
@@ -176,8 +181,8 @@ class Request:
 
     @property
     def dimension(self) -> int:
-        """Length of an item vector ``[V_i, w_i]``: the factors and the linear weight."""
-        return self.num_factors + 1
+        """Length of an item vector ``[V_i, w_i]``: the factors of every model and the linear weight."""
+        return self.ensemble * self.num_factors + 1
 
     @property
     def parameters(self) -> int:

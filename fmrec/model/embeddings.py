@@ -2,9 +2,10 @@
 
 An item's vector is ``[p_B, c_B]``, a query's ``[p_A, 1]`` (``FactorizationMachine.fold``), so that product +
 offset ``w0 + c_A`` is the model's score. Without side features that is ``[V_i, w_i]`` and ``[V_u, 1]``, as in
-AWS's "Extending Amazon SageMaker factorization machines to predict top x recommendations". The files are
-described in ``docs/contracts.md``. Parts are computed, written and forgotten one by one, and the model is
-memory-mapped: memory doesn't grow with users or items.
+AWS's "Extending Amazon SageMaker factorization machines to predict top x recommendations". Several machines
+make one index (`fmrec.model.ensemble`). The files are described in ``docs/contracts.md``. Parts are
+computed, written and forgotten one by one, and the model is memory-mapped: memory doesn't grow with users or
+items.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from fmrec import recordio
 from fmrec.artifacts import layout
 from fmrec.artifacts.manifest import Manifest
 from fmrec.errors import InputError
+from fmrec.model.ensemble import Ensemble
 from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.storage import object_store
 
@@ -31,7 +33,7 @@ MAX_QUERY_PART = 5 << 20
 
 
 def export(
-    model: FactorizationMachine,
+    model: FactorizationMachine | Ensemble,
     manifest: Manifest,
     output_uri: str,
     *,
@@ -69,6 +71,8 @@ def export(
         Model, manifest and rows don't fit each other, or there are more items than k-NN's labels can tell
         apart.
     """
+    if isinstance(model, FactorizationMachine):
+        model = Ensemble([model])
     if model.feature_dim != manifest.feature_dim:
         raise InputError(
             f"the model has {model.feature_dim} features, the manifest {manifest.feature_dim}: "
@@ -104,9 +108,7 @@ def export(
 class _Side:
     """The items or the users of a model, as vectors and constants."""
 
-    def __init__(
-        self, model: FactorizationMachine, columns: tuple[int, int], rows: Any, namespace: str
-    ) -> None:
+    def __init__(self, model: Ensemble, columns: tuple[int, int], rows: Any, namespace: str) -> None:
         self.model = model
         self.first, end = columns
         self.count = end - self.first
@@ -122,8 +124,7 @@ class _Side:
         if self.rows is not None:
             return self.model.fold(self.rows[start:end])
         # One feature of value 1 has no pairs: fold returns its parameters.
-        own = slice(self.first + start, self.first + end)
-        return self.model.factors[own], self.model.linear[own].astype(np.float64)
+        return self.model.parameters(self.first + start, self.first + end)
 
 
 def _write_items(items: _Side, output_uri: str, rows_per_part: int) -> Iterator[dict[str, Any]]:

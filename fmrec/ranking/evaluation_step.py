@@ -1,8 +1,9 @@
 """The workflow's evaluation step: rank all items for the held-out users and judge the lists.
 
 Reads a run's embeddings and what the encoding job held out (docs/contracts.md) and judges the model
-compared with two popularity baselines and, if there is one, the champion that serves now, all on the same
-users. Only users with a held-out item that they liked are judged; of very many, a random sample is.
+compared with two popularity baselines, simple models and, if there is one, the champion that serves now, all
+on the same users. Only users with a held-out item that they liked are judged; of very many, a random sample
+is.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from fmrec.artifacts.interactions import Interactions
 from fmrec.errors import InputError
 from fmrec.ranking.evaluation import Judge
 from fmrec.ranking.popularity import most_popular
+from fmrec.ranking.simple_models import MAXIMUM_ITEMS, MAXIMUM_SECONDS, simple_models
 from fmrec.ranking.top_k import Top, top_k
 from fmrec.storage import object_store
 
@@ -37,6 +39,8 @@ def evaluate(
     champion: dict[str, str] | None = None,
     output_uri: str | None = None,
     maximum_users: int = MAXIMUM_USERS,
+    maximum_items: int = MAXIMUM_ITEMS,
+    maximum_seconds: float = MAXIMUM_SECONDS,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Judge a run's top-k.
@@ -55,13 +59,16 @@ def evaluate(
         Where to write the report as JSON as well.
     maximum_users
         Judge a random sample where more users have something held out.
+    maximum_items, maximum_seconds
+        Limits of the simple models (`fmrec.ranking.simple_models`).
 
     Returns
     -------
     dict
         ``k``, ``users``, ``items``; ``model``, ``baselines`` (``most_rated``, ``most_liked``) and
-        ``champion``, each as `Judge.report`; ``comparisons``, of the model with each of the others, as
-        `Judge.compare`; ``seconds``.
+        ``champion``, and ``simple_models`` (``ease``, ``item_knn``, or none), each as `Judge.report`;
+        ``simple_models_why``, a sentence where there are none; ``comparisons``, of the model with each of the
+        others, as `Judge.compare`; ``seconds``.
 
     Raises
     ------
@@ -75,7 +82,17 @@ def evaluate(
         raise InputError(f"k is {k}, expected at least 1")
     run = open_run(manifest_uri, embeddings_uri)
     popularity = _count(run)
-    judges = {name: Judge(k, popularity["most_rated"], run.manifest.users) for name in ("model", *popularity)}
+    simple, why = simple_models(
+        lambda: (run.seen(part.first_user, part.end_user) for part in run.query_parts),
+        run.manifest.items,
+        int(popularity["most_rated"].sum()),
+        maximum_items=maximum_items,
+        maximum_seconds=maximum_seconds,
+    )
+    judges = {
+        name: Judge(k, popularity["most_rated"], run.manifest.users)
+        for name in ("model", *popularity, *simple)
+    }
     sampled = _judged_users(run, maximum_users, seed)
     old = None
     if champion is not None:
@@ -89,6 +106,7 @@ def evaluate(
         relevant = run.relevant(part.first_user, part.end_user).take(users)
         seen = run.seen(part.first_user, part.end_user).take(users)
         tops = {name: most_popular(counts, k, seen) for name, counts in popularity.items()}
+        tops |= {name: model.top(seen, k) for name, model in simple.items()}
         tops["model"] = top_k(run.query_vectors(part)[users], items, k, seen)
         if old is not None:
             tops["champion"] = old.top(part.first_user + users, k, seen)
@@ -101,6 +119,8 @@ def evaluate(
         "run": run.manifest.run,
         "model": judges["model"].report(),
         "baselines": {name: judges[name].report() for name in popularity},
+        "simple_models": {name: judges[name].report() for name in simple},
+        "simple_models_why": why,
         "champion": judges["champion"].report() if old is not None else None,
         "comparisons": {
             name: judges["model"].compare(judge) for name, judge in judges.items() if name != "model"

@@ -36,6 +36,8 @@ class ModelRecord:
     passed: bool
     execution_arn: str
     model_package_arn: str | None = None
+    model_uris: list[str] | None = None
+    """The artifacts of all models of an ensemble, of which ``model_uri`` is the first."""
 
 
 def place(root: str, run: str) -> str:
@@ -61,6 +63,8 @@ def read(uri: str) -> ModelRecord:
     """
     try:
         document = json.loads(object_store.read_bytes(uri))
+        # Records of earlier versions have no list of artifacts.
+        document = {"model_uris": None, **document}
         record = ModelRecord(**{field.name: document[field.name] for field in fields(ModelRecord)})
         _check(record)
         return record
@@ -75,6 +79,7 @@ def _check(record: ModelRecord) -> None:
     for kind, names in (
         (str, ("run", "task", "model_version", "model_uri", "manifest_uri", "verdict", "execution_arn")),
         (str | None, ("embeddings_uri", "model_package_arn")),
+        (list | None, ("model_uris",)),
         (dict, ("hyperparameters", "serving", "metrics")),
         (bool, ("passed",)),
     ):

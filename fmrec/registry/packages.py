@@ -52,7 +52,9 @@ def creation(
         "ModelPackageDescription": one_line(f"Run {record.run}, task {record.task}: {record.verdict}"),
         "ClientToken": str(uuid.uuid5(uuid.NAMESPACE_URL, record.execution_arn)),
         "InferenceSpecification": {
-            "Containers": [{"Image": image, "ModelDataUrl": record.model_uri}],
+            "Containers": [
+                {"Image": image, "ModelDataUrl": uri} for uri in record.model_uris or [record.model_uri]
+            ],
             "SupportedContentTypes": [RECORDIO, JSON],
             "SupportedResponseMIMETypes": [JSON, RECORDIO],
         },

@@ -121,6 +121,8 @@ def resolve(
         "tuning": None,
         # Who promotes has chosen what serves.
         "replace_catalogue": True,
+        # The index has the factors of every model and one linear weight.
+        "ensemble": max(1, (int(embeddings["dim"]) - 1) // int(wanted.hyperparameters["num_factors"])),
         "promotion": {
             "kind": kind,
             "run": wanted.run,

@@ -27,7 +27,7 @@ def register(
     ----------
     model
         ``run``, ``task``, ``model_version``, ``model_uri``, ``manifest_uri``, ``embeddings_uri`` (or None),
-        ``hyperparameters``, ``serving``, ``execution_arn``.
+        ``hyperparameters``, ``serving``, ``execution_arn``, ``model_uris`` (of all models of an ensemble).
     verdict
         ``passed``, ``sentence``, ``metrics``: what `fmrec.execution.quality_gate` made of it.
     group, image

@@ -29,7 +29,14 @@ def handler(event: ChooseInstancesEvent, context: LambdaContext) -> dict[str, An
     for note in found.notes:
         logger.warning(note)
     chosen = plan(
-        manifest, event["hyperparameters"], event["serving"], policy, found, prices, task=event["task"]
+        manifest,
+        event["hyperparameters"],
+        event["serving"],
+        policy,
+        found,
+        prices,
+        task=event["task"],
+        ensemble=event["ensemble"],
     )
     for step, choice in chosen["steps"].items():
         logger.info(

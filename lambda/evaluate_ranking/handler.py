@@ -1,5 +1,7 @@
-"""Rank all items for the held-out users, and compare the lists with popularity and the champion."""
+"""Rank all items for the held-out users, and compare with popularity, simple models and the champion."""
 
+import json
+import os
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -10,6 +12,7 @@ from fmrec.ranking.evaluation_step import evaluate
 from fmrec.registry import champion
 
 logger = Logger(service="evaluate_ranking")
+limits = json.loads(os.environ["SIMPLE_MODELS"])
 
 
 @logger.inject_lambda_context
@@ -25,6 +28,7 @@ def handler(event: EvaluateRankingEvent, context: LambdaContext) -> dict[str, An
         embeddings_uri=event["embeddings_uri"],
         champion=serving.places if serving is not None else None,
         output_uri=event["output_uri"],
+        **limits,
     )
     logger.info(
         "judged the lists",

@@ -1,4 +1,4 @@
-"""Turn a trained model into k-NN's items and queries."""
+"""Turn a trained model, or an ensemble of several, into k-NN's items and queries."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from fmrec.artifacts.manifest import Manifest
 from fmrec.artifacts.side_feature_rows import read_side_rows
 from fmrec.execution.function_contracts import ExportEmbeddingsEvent
 from fmrec.model import embeddings
+from fmrec.model.ensemble import Ensemble
 from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.storage import object_store
 
@@ -20,7 +21,7 @@ logger = Logger(service="export_embeddings")
 def handler(event: ExportEmbeddingsEvent, context: LambdaContext) -> dict[str, Any]:
     """Answer where embeddings.json is, and its sizes; the parts stay there, however many they are."""
     manifest = Manifest.from_json(object_store.read_bytes(event["manifest_uri"]))
-    model = FactorizationMachine.load(event["model_uri"])
+    model = Ensemble([FactorizationMachine.load(uri) for uri in event["model_uris"]])
     exported = embeddings.export(
         model,
         manifest,

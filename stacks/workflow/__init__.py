@@ -1,11 +1,12 @@
 """The state machine, from raw interactions to published recommendations.
 
 `definition` is a pure function of the settings. Its fragments: `training` (check the input, encode,
-choose instances, train), `tuning` (hyperparameters by validation rows), `quality_gate` (ranking, thresholds,
-popularity, the champion), `registry` (SageMaker Model Registry, promotions), `retrieval` (embeddings, k-NN,
-batch transform, publish), `scoring` (held-out pairs, the decision threshold), `serving` and `smoke_tests`
-(the endpoint), `outcome` (report, messages, the one failure path); `candidates` is the loop over instances
-and `transforming` the batch transform that they share, and `states` builds single states.
+choose instances, train), `ensemble` (several trainings for one index), `tuning` (hyperparameters by
+validation rows), `quality_gate` (ranking, thresholds, popularity, the champion), `registry` (SageMaker Model
+Registry, promotions), `retrieval` (embeddings, k-NN, batch transform, publish), `scoring` (held-out pairs,
+the decision threshold), `serving` and `smoke_tests` (the endpoint), `outcome` (report, messages, the one
+failure path); `candidates` is the loop over instances and `transforming` the batch transform that they
+share, and `states` builds single states.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from fmrec.instances.policy import Policy
 from stacks.settings import Settings
 from stacks.workflow import (
+    ensemble,
     outcome,
     publishing_lock,
     quality_gate,
@@ -60,7 +62,8 @@ def definition(settings: Settings) -> dict[str, Any]:
             training.encode(settings, next_state=tuning.WANTED),
             tuning.tune(settings, policy),
             choose(training.CHOOSE, next_state=registry.TRAINED),
-            registry.skip_training(trained=publishing_lock.ACQUIRE, otherwise=training.FM.take),
+            registry.skip_training(trained=publishing_lock.ACQUIRE, otherwise=ensemble.WANTED),
+            ensemble.train(settings, policy, one=training.FM.take, next_state=quality_gate.PURPOSE),
             training.train(settings, policy, next_state=quality_gate.PURPOSE),
             retrieval.export(next_state=quality_gate.MEASURE),
             registry.register(settings, next_state=quality_gate.GOOD_ENOUGH),

@@ -51,8 +51,8 @@ REFUSAL_NUMBERS = (
 )
 
 
-def choose(state: str, *, next_state: str) -> States:
-    """Ask for a plan by what the account has now."""
+def choose(state: str, *, next_state: str, ensemble: Any = "{% $ensemble %}") -> States:
+    """Ask for a plan by what the account has now; `ensemble`: training jobs at the same time."""
     return invoke(
         state,
         "${ChooseInstances}",
@@ -62,6 +62,7 @@ def choose(state: str, *, next_state: str) -> States:
             "serving": jsonata(f"$merge([$serving, {{'endpoint_names': {ENDPOINT_NAMES}}}])"),
             "task": jsonata("$task"),
             "served_uri": jsonata(f"$replace_catalogue ? null : {SERVED}"),
+            "ensemble": ensemble,
         },
         assign={
             "plan": jsonata("$states.result.Payload"),
@@ -151,7 +152,7 @@ class Candidates:
 
     def go_on(self, error: str) -> tuple[str, dict[str, Any]]:
         """Where to go after a refusal, and the variables that record it."""
-        record = self._record(error)
+        record = self.record(error)
         return self.next_candidate, {
             "refused": jsonata(f"$append($refused, [{record}])"),
             "refusals": jsonata(f"$append($refusals, [{record}])"),
@@ -229,13 +230,13 @@ class Candidates:
             next_state=EXPLAIN,
         )
 
-    def _record(self, error: str) -> str:
+    def record(self, error: str, candidate: str = "$candidate") -> str:
         """An expression for what was refused, and whether it may be free later."""
         cause = f"$substring({error}.Cause & '', 0, 2000)"
         return (
             f"( $cause := {cause}; $numbers := $match($cause, {REFUSAL_NUMBERS})[0].groups; "
-            f"{{ 'step': {self.key}, 'instance_type': $candidate.instance_type, "
-            f"'instance_count': $candidate.instance_count, 'error': {error}.Error, "
+            f"{{ 'step': {self.key}, 'instance_type': {candidate}.instance_type, "
+            f"'instance_count': {candidate}.instance_count, 'error': {error}.Error, "
             f"'cause': $contains($cause, {NO_CAPACITY}) "
             f"? 'AWS has no capacity of this type at the moment' : $cause, "
             f"'waiting_can_help': $exists($numbers) "

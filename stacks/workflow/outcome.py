@@ -76,6 +76,7 @@ def success() -> States:
             "embeddings",
             "model_version",
             "model_uri",
+            "model_uris",
             "model_package",
             "promotion",
             "tuned",

@@ -33,7 +33,7 @@ def register(settings: Settings, *, next_state: str) -> States:
                     name: jsonata(f"${name}")
                     for name in (
                         *("run", "task", "model_version", "model_uri", "manifest_uri"),
-                        *("hyperparameters", "serving", "execution_arn"),
+                        *("hyperparameters", "serving", "execution_arn", "model_uris"),
                     )
                 },
                 "embeddings_uri": jsonata("$exists($embeddings.uri) ? $embeddings.uri : null"),

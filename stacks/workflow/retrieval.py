@@ -51,7 +51,7 @@ def export(*, next_state: str) -> States:
         EXPORT,
         "${ExportEmbeddings}",
         {
-            "model_uri": jsonata("$model_uri"),
+            "model_uris": jsonata("$model_uris"),
             "manifest_uri": jsonata("$manifest_uri"),
             "output_uri": jsonata("$embeddings_uri"),
         },

@@ -68,6 +68,8 @@ def begin(settings: Settings) -> States:
             "predictions_uri": jsonata(f"'{DATA}/{layout.PREDICTIONS}' & {run} & '/'"),
             "decision": None,
             "tuned": None,
+            "models": [],
+            "model_uris": [],
         },
         next_state=CHECK_INPUT,
     )
@@ -86,6 +88,7 @@ def check_input(settings: Settings) -> States:
                 "dataset": settings.dataset,
                 "serving": settings.serving.model_dump(),
                 "tuning": settings.tuning.model_dump() if settings.tuning else None,
+                "ensemble": settings.ensemble,
             },
         },
         assign={
@@ -99,6 +102,7 @@ def check_input(settings: Settings) -> States:
                 "serving",
                 "promotion",
                 "tuning",
+                "ensemble",
                 "dataset_name",
                 "replace_catalogue",
             )
@@ -155,7 +159,13 @@ def encoding_job(
         {
             "JobName": "${EncodingJob}",
             "Arguments": {
-                "--dataset": jsonata("$string($dataset)"),
+                # Hyperparameters are compared on the rows of one model.
+                "--dataset": jsonata(
+                    "$string($merge([$dataset, {'label': $merge([$dataset.label, $exists($dataset.label.models) "
+                    "? {'models': 1} : {}])}]))"
+                    if validation
+                    else "$string($dataset)"
+                ),
                 "--raw": f"{DATA}/{layout.RAW}",
                 "--output": jsonata(output),
                 "--run": jsonata("$run"),
@@ -193,27 +203,12 @@ def train(settings: Settings, policy: Policy, *, next_state: str) -> States:
         task(
             TRAIN,
             "RunTrainingJob",
-            training_job(
-                job_name,
-                settings,
-                policy,
-                image="${FactorizationMachinesImage}",
-                hyperparameters=jsonata(
-                    "$merge([$hyperparameters, {'feature_dim': $string($sizes.feature_dim)}])"
-                ),
-                input_mode=policy.input_mode,
-                channels=jsonata(
-                    "[$map(['train', 'test'][$ = 'train' or $sizes.test_rows > 0], function($channel) {"
-                    f"{{'ChannelName': $channel, 'ContentType': '{RECORDIO}', 'DataSource': {{'S3DataSource': {{"
-                    "'S3DataType': 'S3Prefix', 'S3Uri': $encoded_uri & $channel & '/', "
-                    "'S3DataDistributionType': $channel = 'train' "
-                    f"? '{policy.data_distribution}' : 'FullyReplicated'}}}}}}}})]"
-                ),
-            ),
+            fm_training_job(job_name, settings, policy),
             retries=[retry(*SAGEMAKER_ERRORS)],
             timeout_seconds=job_timeout(settings),
             assign={
                 "model_uri": jsonata("$states.result.ModelArtifacts.S3ModelArtifacts"),
+                "model_uris": [jsonata("$states.result.ModelArtifacts.S3ModelArtifacts")],
                 "model_version": jsonata("$states.result.TrainingJobName"),
                 "metrics": jsonata("$merge([{}, $states.result.FinalMetricDataList.{MetricName: Value}])"),
                 **record_training("fm_training"),
@@ -228,6 +223,38 @@ def train(settings: Settings, policy: Policy, *, next_state: str) -> States:
     )
 
 
+def fm_training_job(
+    name: str,
+    settings: Settings,
+    policy: Policy,
+    *,
+    model: str = "1",
+    candidate: str = "$candidate",
+) -> State:
+    """Arguments of CreateTrainingJob for a factorization machine on what was encoded.
+
+    `model` is an expression for its number: where rows were encoded for several models, each has parts of its
+    own (`fmrec.encoding.write_records.RecordOrder.part`).
+    """
+    own = f"$channel = 'train' and $sizes.models > 1 ? 'part-' & $formatNumber({model}, '00') : ''"
+    return training_job(
+        name,
+        settings,
+        policy,
+        image="${FactorizationMachinesImage}",
+        hyperparameters=jsonata("$merge([$hyperparameters, {'feature_dim': $string($sizes.feature_dim)}])"),
+        input_mode=policy.input_mode,
+        channels=jsonata(
+            "[$map(['train', 'test'][$ = 'train' or $sizes.test_rows > 0], function($channel) {"
+            f"{{'ChannelName': $channel, 'ContentType': '{RECORDIO}', 'DataSource': {{'S3DataSource': {{"
+            f"'S3DataType': 'S3Prefix', 'S3Uri': $encoded_uri & $channel & '/' & ({own}), "
+            "'S3DataDistributionType': $channel = 'train' "
+            f"? '{policy.data_distribution}' : 'FullyReplicated'}}}}}}}})]"
+        ),
+        candidate=candidate,
+    )
+
+
 def training_job(
     name: str,
     settings: Settings,
@@ -237,6 +264,7 @@ def training_job(
     hyperparameters: Any,
     input_mode: str,
     channels: Any,
+    candidate: str = "$candidate",
 ) -> State:
     """Arguments of CreateTrainingJob for the candidate at hand."""
     seconds = settings.instances.maximum_training_hours * 3600
@@ -250,19 +278,19 @@ def training_job(
         "HyperParameters": hyperparameters,
         "InputDataConfig": channels,
         "OutputDataConfig": {"S3OutputPath": f"{DATA}/{layout.MODELS}", "KmsKeyId": "${Key}"},
-        "ResourceConfig": resources(),
+        "ResourceConfig": resources(candidate),
         "StoppingCondition": stopping,
         **({"EnableManagedSpotTraining": True} if policy.spot_training else {}),
         "Tags": tags(),
     }
 
 
-def resources() -> State:
+def resources(candidate: str = "$candidate") -> State:
     """The candidate at hand, its volume encrypted."""
     return {
-        "InstanceType": jsonata("$candidate.instance_type"),
-        "InstanceCount": jsonata("$candidate.instance_count"),
-        "VolumeSizeInGB": jsonata("$candidate.volume_size_gb"),
+        "InstanceType": jsonata(f"{candidate}.instance_type"),
+        "InstanceCount": jsonata(f"{candidate}.instance_count"),
+        "VolumeSizeInGB": jsonata(f"{candidate}.volume_size_gb"),
         "VolumeKmsKeyId": "${Key}",
     }
 

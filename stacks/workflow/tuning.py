@@ -64,7 +64,7 @@ def tune(settings: Settings, policy: Policy) -> States:
             validation=True,
             next_state=PLAN,
         ),
-        choose(PLAN, next_state=TUNING.take),
+        choose(PLAN, next_state=TUNING.take, ensemble=1),
         TUNING.states(attempt=BUDGET, exhausted=TUNING.exhausted(resorts.training)),
         _budget(settings, policy),
         task(

@@ -144,6 +144,7 @@ class Machine:
                 self._assign(state, scope)
             elif kind == "Pass":
                 self._assign(state, scope)
+                data = self._fill(state["Output"], scope) if "Output" in state else data
             else:
                 try:
                     result = (

@@ -88,6 +88,7 @@ def test_the_handler_takes_the_event(function: str, monkeypatch: pytest.MonkeyPa
     for name, value in {
         "INSTANCE_POLICY": "{}",
         "REQUEST_QUOTA_INCREASES": "false",
+        "SIMPLE_MODELS": "{}",
         "AWS_DEFAULT_REGION": "eu-west-1",
     }.items():
         monkeypatch.setenv(name, value)

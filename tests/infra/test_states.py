@@ -191,7 +191,7 @@ FUNCTIONS = {
     "CheckQuality": {},
     "ExplainFailure": {},
     "ChooseInstances": {
-        "s3:GetObject": {"encoded/*", "cache/account.json*"},
+        "s3:GetObject": {"encoded/*", "champion/*", "cache/account.json*"},
         "s3:PutObject": {"cache/account.json*"},
     },
     "ExportEmbeddings": {"s3:GetObject": {"encoded/*", "models/*"}, "s3:PutObject": {"embeddings/*"}},

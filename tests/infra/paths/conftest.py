@@ -43,7 +43,7 @@ def _planned(**steps: Any) -> Any:
     plan = {
         step: {
             "needed": True,
-            "needs": {},
+            "needs": {"parallel_jobs": 1},
             "candidates": _candidates("ml.m5.large", "ml.m5.xlarge", "ml.c5.xlarge"),
             "rejected": [],
             "no_candidate": None,
@@ -53,7 +53,7 @@ def _planned(**steps: Any) -> Any:
     }
     for step, changes in steps.items():
         plan[step] |= changes
-    sizes = {"feature_dim": 2625, "users": 943, "items": 1682, "rows": 90570, "test_rows": 9430}
+    sizes = {"feature_dim": 2625, "users": 943, "items": 1682, "rows": 90570, "test_rows": 9430, "models": 1}
     return {
         "Payload": {
             "sizes": sizes,
@@ -122,6 +122,7 @@ def answers(endpoint: dict[str, Any], task_error: Any) -> dict[str, Any]:
         "Encode the interactions": lambda a: {"JobName": a["JobName"], "Id": "jr_1", "ExecutionTime": 60},
         "Choose instances": lambda a: _planned(),
         "Train the factorization machine": trained,
+        "Train one model of the ensemble": trained,
         "Evaluate the ranking": lambda a: {
             "Payload": {"k": 10, "judged_against": "", "model": {"metrics": {"ndcg_at_10": 0.3}}}
         },

@@ -31,6 +31,8 @@ def promotion(kind: str, previous: str | None) -> Any:
                 "task": "recommend",
                 "thresholds": {},
                 "tuning": None,
+                "ensemble": 1,
+                "replace_catalogue": True,
                 "dataset": None,
                 "dataset_name": "default",
                 "encoded": "sunday",

@@ -14,9 +14,9 @@ from fmrec.dataset import Dataset
 from fmrec.encoding import split_and_label
 from fmrec.encoding.negatives import ItemRange
 from fmrec.encoding.pairs import Pairs, unpack_ids
-from fmrec.encoding.row_types import IndexedRows, LabelledRows
+from fmrec.encoding.row_types import COPY, IndexedRows, LabelledRows
 from fmrec.encoding.shuffle.messages import Kind, Message
-from fmrec.encoding.split_and_label import COPY, SplitAndLabel, label_rows, split_rows
+from fmrec.encoding.split_and_label import SplitAndLabel, label_rows, split_rows
 from fmrec.encoding.stored_parts import StoredPart
 from fmrec.encoding.tally import Tally
 from fmrec.storage.part_files import open_output

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmrec.encoding import write_records
-from fmrec.encoding.row_types import UNKNOWN, LabelledRows
+from fmrec.encoding.row_types import COPY, UNKNOWN, LabelledRows
 from fmrec.encoding.shuffle.buckets import Buckets
 from fmrec.encoding.shuffle.messages import Kind, Message
 from fmrec.encoding.stored_parts import StoredPart
@@ -57,7 +57,28 @@ def test_train_is_spread_over_its_buckets_in_the_order_of_records_and_test_by_us
     tested = list(ORDER(rows, Kind.TEST))
     assert [message.bucket for message in tested] == [4, 5]
     assert set(LabelledRows.from_bytes(tested[0].payload).user.tolist()) == {0, 1, 2}
-    assert [ORDER.part(partition) for partition in range(3)] == [("train", 0), ("train", 1), ("test", 0)]
+    assert [ORDER.part(partition) for partition in range(3)] == [
+        ("train", "00000"),
+        ("train", "00001"),
+        ("test", "00000"),
+    ]
+
+
+def test_each_model_has_parts_of_its_own_whose_names_begin_with_its_number() -> None:
+    models, copies = 3, 2
+    order = RecordOrder(5, Buckets(np.arange(12), 6), Buckets(np.array([0, 3]), 1), models, copies)
+    found = labelled([(at % 6, 6 + at % 4, 1, False) for at in range(300)])
+    rows = found.with_(sort_key=np.arange(300) + (np.arange(300) % 6) * COPY)
+    models_of_buckets = []
+    for message in order(rows, Kind.TRAIN):
+        copy = LabelledRows.from_bytes(message.payload).sort_key // COPY
+        (model,) = set((copy // copies).tolist())
+        models_of_buckets.append((message.bucket, model))
+    assert models_of_buckets == [(bucket, bucket // 4) for bucket in range(12)]
+    names = [order.part(partition) for partition in range(7)]
+    assert names == [("train", f"0{model}0000{part}") for model in (1, 2, 3) for part in (0, 1)] + [
+        ("test", "00000")
+    ]
 
 
 @pytest.mark.parametrize(

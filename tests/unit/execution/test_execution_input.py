@@ -1,5 +1,6 @@
 """The execution's input and hyperparameters: filled in, or refused with a sentence."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -273,3 +274,58 @@ def test_a_wrong_hyperparameter_is_refused_with_a_sentence(given: Any, sentence:
         hyperparameters.resolve(given)
 
     assert sentence in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, 1), ({"ensemble": 3}, 3), ({"ensemble": 10}, 10), ({"ensemble": None}, 1), ({"ensemble": 1}, 1)],
+)
+def test_lists_are_made_of_as_many_models_as_the_input_says(resolve: Any, given: Any, expected: int) -> None:
+    assert resolve({"task": "recommend", **given})["ensemble"] == expected
+
+
+def test_a_deployed_ensemble_is_for_lists_only(folder: Path) -> None:
+    def sized(given: Any) -> Any:
+        bucket = DataBucket(str(folder))
+        return execution_input.resolve("r", given, {**DEFAULTS, "ensemble": 3}, bucket)["ensemble"]
+
+    assert sized({"task": "recommend"}) == 3
+    assert sized({"task": "recommend", "ensemble": 2}) == 2
+    assert sized({"task": "predict-rating"}) == 1
+
+
+@pytest.mark.parametrize("size", [0, 11, -1, 1.5, "3", True])
+def test_a_size_that_no_ensemble_has_is_refused(resolve: Any, size: Any) -> None:
+    with pytest.raises(SettingsError, match=r"ensemble is .*: expected an integer from 1 to 10"):
+        resolve({"task": "recommend", "ensemble": size})
+
+
+def test_pairs_are_scored_by_one_model(resolve: Any) -> None:
+    with pytest.raises(
+        FmrecError, match=r"answers with the artifact of one training job; leave out 'ensemble'"
+    ):
+        resolve({"task": "predict-rating", "ensemble": 2})
+    assert resolve({"task": "predict-rating", "ensemble": 1})["ensemble"] == 1
+
+
+def test_each_model_of_an_ensemble_gets_rows_of_its_own(resolve: Any) -> None:
+    assert resolve({"task": "recommend", "ensemble": 3})["dataset"]["label"]["models"] == 3
+    assert "models" not in resolve({"task": "recommend"})["dataset"]["label"]
+
+
+def test_models_can_only_differ_by_their_negatives(resolve: Any) -> None:
+    explicit = {"label": {"mode": "binary", "threshold": 4}}
+    with pytest.raises(FmrecError, match=r"label.mode is 'binary': expected 'implicit'"):
+        resolve({"task": "recommend", "ensemble": 2, "dataset": explicit})
+
+
+def test_an_encoding_has_rows_for_as_many_models_as_it_was_made_for(resolve: Any, folder: Path) -> None:
+    path = folder / "encoded/demo-0/manifest.json"
+    document = json.loads(path.read_text())
+    document["dataset"]["label"] = {"mode": "implicit", "models": 2}
+    path.write_text(json.dumps(document))
+    given = {"task": "recommend", "encoded": "demo-0"}
+
+    assert [resolve(given | {"ensemble": size})["ensemble"] for size in (1, 2)] == [1, 2]
+    with pytest.raises(FmrecError, match=r"ensemble is 3, but the run demo-0 encoded rows for 2 models"):
+        resolve(given | {"ensemble": 3})

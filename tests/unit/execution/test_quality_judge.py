@@ -69,6 +69,37 @@ def test_a_loss_against_the_champion_counts_beyond_tolerance_and_chance(versus: 
     assert judge(evaluation(0.3, champion=0.32, versus_champion=versus), {}, champion_tolerance=0.05).passed
 
 
+@pytest.mark.parametrize(
+    ("versus", "words"),
+    [
+        ((-0.01, -0.015, -0.005), "the simple model ranks better than this one, beyond chance."),
+        ((-0.01, -0.02, 0.001), "the difference is within chance."),
+        ((0.01, 0.005, 0.015), "this model ranks better, beyond chance."),
+    ],
+)
+def test_what_the_best_simple_model_gives_is_said_and_decides_nothing(versus: Any, words: str) -> None:
+    document = evaluation(0.3)
+    document["simple_models"] = {"item_knn": report(0.2), "ease": report(0.3 - versus[0])}
+    document["comparisons"] |= {"ease": difference(*versus), "item_knn": difference(0.1, 0.09, 0.11)}
+    for passed in (True, False):
+        verdict = judge(document, {"ndcg_at_10": 0.2 if passed else 0.4})
+        assert verdict.passed is passed
+        assert verdict.sentence.endswith(words)
+        found = f"EASE, a simple model of the same interactions, has an NDCG@10 of {0.3 - versus[0]:.4f} (difference"
+        assert found in verdict.sentence
+    assert [check.metric for check in verdict.checks] == ["ndcg_at_10", "popularity_ndcg_at_10"]
+
+
+def test_where_no_simple_model_was_fitted_the_sentence_says_why() -> None:
+    document = evaluation() | {
+        "simple_models": {},
+        "simple_models_why": "simple models weren't fitted: too large",
+    }
+
+    assert judge(document, {}).sentence.endswith(". Simple models weren't fitted: too large.")
+    assert "imple model" not in judge(evaluation(), {}).sentence
+
+
 def test_absolute_thresholds_hold_too() -> None:
     verdict = judge(evaluation(), {"ndcg_at_10": 0.295, "recall_at_10": 0.31})
     assert not verdict.passed

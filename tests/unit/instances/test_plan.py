@@ -365,3 +365,45 @@ def test_an_update_that_the_quota_has_no_room_for_asks_for_a_second_fleet_and_no
     assert "stay until the new instances serve" in step["needs"]["notes"][0]
     serving = {"endpoint_names": {"knn_endpoint": "another"}}
     assert plan(sizes(100_000), {}, serving, policy, account)["steps"]["knn_endpoint"]["candidates"]
+
+
+def quotas_of(**values: float) -> Account:
+    return Account(
+        quotas={f"{name.replace('_', '.')} for training job usage": v for name, v in values.items()}
+    )
+
+
+def test_an_ensemble_counts_all_its_jobs_against_the_quotas_and_prices_them_together() -> None:
+    account = quotas_of(ml_m5_large=2, ml_m5_xlarge=3)
+    policy = Policy(families=("m5",))
+    one, three = (
+        plan(sizes(100_000), {}, {}, policy, account, ensemble=count)["steps"]["fm_training"]
+        for count in (1, 3)
+    )
+
+    assert one["candidates"][0]["instance_type"] == "ml.m5.large"
+    # Two instances are not enough for three jobs at the same time.
+    assert three["candidates"][0]["instance_type"] == "ml.m5.xlarge"
+    assert three["needs"]["parallel_jobs"] == 3
+    assert three["candidates"][0]["usd_per_hour"] == pytest.approx(3 * 0.23)
+    assert "quota 'ml.m5.large for training job usage' is 2" in three["rejected"][0]["why"]
+
+
+def test_an_ensemble_that_no_quota_has_room_for_runs_as_many_jobs_as_there_is_room_for() -> None:
+    account = quotas_of(**{name.replace(".", "_"): 0 for name in (kind.name for kind in catalogue())})
+    account = replace(account, quotas={**account.quotas, "ml.m5.large for training job usage": 2})
+    found = plan(sizes(100_000), {}, {}, Policy(families=("m5",)), account, ensemble=5)
+
+    step = found["steps"]["fm_training"]
+    assert step["needs"]["parallel_jobs"] == 2
+    assert [candidate["instance_type"] for candidate in step["candidates"]] == ["ml.m5.large"]
+    alone = plan(sizes(100_000), {}, {}, Policy(families=("m5",)), account)
+    costs = [p["cost"]["run"]["items"]["fm_training"]["amount"] for p in (alone, found)]
+    assert costs[1] == pytest.approx(5 * costs[0], rel=1e-3)
+
+
+def test_an_ensemble_makes_one_index_of_all_factors() -> None:
+    steps = plan(sizes(100_000), {"num_factors": "64"}, {}, {}, ensemble=3)["steps"]
+
+    assert steps["knn_training"]["needs"]["inputs"]["dimension"] == 3 * 64 + 1
+    assert steps["fm_training"]["needs"]["inputs"]["num_factors"] == 64

@@ -70,7 +70,7 @@ def test_vectors_hold_all_features_of_users_and_items(invoke: Any, tmp_path: Pat
     answer = invoke(
         "export_embeddings",
         {
-            "model_uri": str(tmp_path / "model.tar.gz"),
+            "model_uris": [str(tmp_path / "model.tar.gz")],
             "manifest_uri": str(tmp_path / "encoded/manifest.json"),
             "output_uri": f"{tmp_path}/embeddings/",
         },

@@ -59,6 +59,7 @@ def test_choose_instances_plans_with_what_it_can_read_and_keeps_what_it_read(
             "serving": {"recommendations_per_user": 2, "endpoint": True},
             "task": "recommend",
             "served_uri": None,
+            "ensemble": 1,
         },
         INSTANCE_POLICY=json.dumps({"families": ["m5"]}),
         CACHE_URI=small_run.uri("cache/account.json"),
@@ -108,6 +109,7 @@ def test_choose_instances_refuses_data_of_another_catalogue(invoke: Any, small_r
         "hyperparameters": {"num_factors": "3", "predictor_type": "binary_classifier"},
         "serving": {"recommendations_per_user": 2, "endpoint": True},
         "task": "recommend",
+        "ensemble": 1,
         "served_uri": str(record),
     }
     settings = {"INSTANCE_POLICY": "{}", "CACHE_URI": small_run.uri("cache/account.json")}
@@ -133,7 +135,7 @@ def published(invoke: Any, small_run: Any, cloud: Any) -> Any:
     exported = invoke(
         "export_embeddings",
         {
-            "model_uri": small_run.uri("model.tar.gz"),
+            "model_uris": [small_run.uri("model.tar.gz")],
             "manifest_uri": small_run.uri("encoded/manifest.json"),
             "output_uri": small_run.uri("embeddings/"),
         },
@@ -217,7 +219,7 @@ def test_lists_are_measured_beside_popularity_and_the_champion_and_judged(
         "output_uri": small_run.uri("evaluations/ranking.json"),
     }
 
-    first = invoke("evaluate_ranking", event)
+    first = invoke("evaluate_ranking", event, SIMPLE_MODELS="{}")
     assert first["users"] == 7
     assert first["champion"] is None
     written = json.loads((small_run.folder / "evaluations/ranking.json").read_text())
@@ -226,7 +228,7 @@ def test_lists_are_measured_beside_popularity_and_the_champion_and_judged(
     serving["execution_arn"] = "arn:monday"
     (small_run.folder / "champion").mkdir()
     (small_run.folder / "champion/model.json").write_text(json.dumps(serving))
-    second = invoke("evaluate_ranking", event)
+    second = invoke("evaluate_ranking", event, SIMPLE_MODELS="{}")
     assert second["champion"]["metrics"] == second["model"]["metrics"]
     assert second["judged_against"] == "arn:monday"
     verdict = invoke("check_quality", {"metrics": {}, "thresholds": {}, "evaluation": second})

@@ -149,6 +149,33 @@ def test_the_model_is_ranked_over_all_unseen_items(report: Any, ratings: Ratings
     assert 0 < versus["low"] < versus["difference"] < versus["high"]
 
 
+def test_simple_models_are_judged_on_the_same_users(report: Any, ratings: Ratings) -> None:
+    x = np.zeros((USERS, ITEMS))
+    x[ratings.train.user, ratings.train.item] = 1
+    inverse = np.linalg.inv(x.T @ x + 300 * np.eye(ITEMS))
+    weights = inverse / -np.diag(inverse)
+    np.fill_diagonal(weights, 0)
+    expected = by_hand(ratings, x @ weights)
+
+    ease, knn = (report["simple_models"][name]["metrics"]["ndcg_at_10"] for name in ("ease", "item_knn"))
+    assert ease == pytest.approx(expected.mean(), abs=5e-4)  # float32 orders near ties otherwise
+    assert ease == pytest.approx(0.311, abs=0.005)
+    assert report["baselines"]["most_rated"]["metrics"]["ndcg_at_10"] < knn < ease
+    model = report["model"]["metrics"]["ndcg_at_10"]
+    versus = report["comparisons"]["ease"]["ndcg_at_10"]
+    assert versus["difference"] == pytest.approx(model - ease, abs=1e-9)
+    assert report["simple_models_why"] == ""
+
+
+def test_without_simple_models_nothing_else_changes(run: Any, report: Any) -> None:
+    without = evaluate(**run, maximum_items=ITEMS - 1)
+
+    assert without["simple_models"] == {}
+    assert without["simple_models_why"].startswith("simple models weren't fitted: there are 1,682 items")
+    for name in ("model", "baselines"):
+        assert without[name] == report[name]
+
+
 def test_segments_divide_users_and_items(report: Any, ratings: Ratings) -> None:
     activity = report["model"]["segments"]["user_activity"]
     assert [row["segment"] for row in activity] == ["light", "medium", "heavy"]

@@ -82,6 +82,7 @@ def test_a_run_a_number_and_an_arn_name_the_same_model(resolve: Any, keep: Any, 
     assert (resolved["run"], resolved["task"], resolved["encoded"]) == ("tuesday", "recommend", "monday")
     assert resolved["hyperparameters"] == kept.hyperparameters
     assert resolved["dataset"] is None
+    assert resolved["ensemble"] == 1
     promoted = resolved["promotion"]
     assert promoted["model_version"] == "fmrec-monday-fm-1"
     assert promoted["model_uri"] == kept.model_uri

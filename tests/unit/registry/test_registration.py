@@ -1,5 +1,6 @@
 """A judged model becomes one version of its task's group."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,25 @@ PROPERTY = re.compile(r"[\w\s.:/=+\-@]+")
 def fits(shape_name: str, value: str) -> bool:
     shape = botocore.session.get_session().get_service_model("sagemaker").shape_for(shape_name)
     return len(value) <= int(shape.metadata["max"]) and "\n" not in value
+
+
+def test_a_version_of_an_ensemble_names_every_artifact(judged: ModelRecord) -> None:
+    uris = [judged.model_uri, "s3://bucket/models/fmrec-monday-fm-2-1/output/model.tar.gz"]
+    request = creation(replace(judged, model_uris=uris), evaluation_uri=None)
+
+    containers = request["InferenceSpecification"]["Containers"]
+    assert containers == [{"Image": IMAGE, "ModelDataUrl": uri} for uri in uris]
+
+
+def test_a_record_from_before_ensembles_can_still_be_read(judged: ModelRecord, tmp_path: Path) -> None:
+    uri = str(tmp_path / "model.json")
+    model_record.write(replace(judged, model_uris=["s3://a", "s3://b"]), uri)
+    assert model_record.read(uri).model_uris == ["s3://a", "s3://b"]
+    document = json.loads(Path(uri).read_text())
+    del document["model_uris"]
+    Path(uri).write_text(json.dumps(document))
+
+    assert model_record.read(uri) == judged
 
 
 @pytest.mark.parametrize(("passed", "status"), [(True, "Approved"), (False, "Rejected")])

@@ -1,0 +1,159 @@
+"""Who picked what, split into train, validation and test: films, reviews, and two sets made by chance.
+
+A validation split is cut from train; test rows are for the last figures only. Items and users are those of
+train, so what test holds of others is left out.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.movielens_split import ITEMS, USERS, MovieLensSplit
+from fmrec.artifacts.interactions import Interactions, from_pairs
+
+BUILD = Path(__file__).parents[1] / "build"
+EPINIONS = "https://github.com/sisinflab/Top-N-Recommendation-Algorithms-A-Quest-for-the-State-of-the-Art"
+EPINIONS_SPLIT = "data/epinions/splitting/0"
+VALIDATION_SHARE = 0.2
+
+Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class InteractionSet:
+    """Pairs of user and item ordinals."""
+
+    name: str
+    users: int
+    items: int
+    liked: Pairs
+    """What users picked in training: positives."""
+    seen: Pairs
+    """All that they interacted with in training: masked, and never drawn as negatives."""
+    held_out: Pairs
+
+    def validation(self, seed: int = 0) -> InteractionSet:
+        """The same with a fifth of what was picked in training held out, and test forgotten."""
+        held = np.random.default_rng(seed).random(len(self.liked[0])) < VALIDATION_SHARE
+        taken = self.liked[0][held] * self.items + self.liked[1][held]
+        kept = ~np.isin(self.seen[0] * self.items + self.seen[1], taken)
+        return replace(
+            self,
+            name=f"{self.name}, validation",
+            liked=(self.liked[0][~held], self.liked[1][~held]),
+            seen=(self.seen[0][kept], self.seen[1][kept]),
+            held_out=(self.liked[0][held], self.liked[1][held]),
+        )
+
+    def histories(self) -> Interactions:
+        return from_pairs(*self.seen, self.users)
+
+    def relevant(self) -> Interactions:
+        return from_pairs(*self.held_out, self.users)
+
+
+def movielens() -> InteractionSet:
+    """MovieLens 100k, ua; a rating of at least 4 is a pick."""
+    split = MovieLensSplit.load(BUILD / "data/ml-100k")
+    user, item = split.columns[:, 0].astype(np.int64), split.columns[:, 1].astype(np.int64) - USERS
+    train, test = split.train, split.test
+    liked, relevant = train[split.labels[train] == 1], test[split.labels[test] == 1]
+    return InteractionSet(
+        "MovieLens 100k",
+        USERS,
+        ITEMS,
+        (user[liked], item[liked]),
+        (user[train], item[train]),
+        (user[relevant], item[relevant]),
+    )
+
+
+def epinions() -> InteractionSet:
+    """Reviews of a shop, the first split of a public comparison of recommenders; every one is a pick.
+
+    It is fetched with git when it isn't in ``build/data/epinions`` and never part of this repository.
+    """
+    folder = BUILD / "data/epinions"
+    if not (folder / "train.tsv").exists():
+        _fetch(folder)
+    train, test = (
+        np.loadtxt(folder / f"{name}.tsv", dtype=np.int64, usecols=(0, 1)) for name in ("train", "test")
+    )
+    users, user = np.unique(train[:, 0], return_inverse=True)
+    items, item = np.unique(train[:, 1], return_inverse=True)
+    known = test[np.isin(test[:, 0], users) & np.isin(test[:, 1], items)]
+    picked = (user.astype(np.int64), item.astype(np.int64))
+    held_out = (np.searchsorted(users, known[:, 0]), np.searchsorted(items, known[:, 1]))
+    return InteractionSet("Epinions", len(users), len(items), picked, picked, held_out)
+
+
+def _fetch(folder: Path) -> None:
+    checkout = folder / "repository"
+    sparse = ["git", "clone", "--quiet", "--depth", "1", "--filter=blob:none", "--sparse", EPINIONS]
+    subprocess.run([*sparse, str(checkout)], check=True)
+    subprocess.run(["git", "-C", str(checkout), "sparse-checkout", "set", EPINIONS_SPLIT], check=True)
+    for name in ("train", "test"):
+        (checkout / EPINIONS_SPLIT / f"{name}.tsv").rename(folder / f"{name}.tsv")
+
+
+def sparse_shop(seed: int = 11) -> InteractionSet:
+    """A shop: 6,000 customers with about six purchases each of 5,000 products in 200 overlapping groups."""
+    chance = np.random.default_rng(seed)
+    users, items, groups = 6_000, 5_000, 200
+    group_of = chance.integers(0, groups, items)
+    appeal = (1 + np.arange(items)) ** -0.6
+    appeal = appeal[chance.permutation(items)]
+    counts = 3 + chance.geometric(0.3, users)
+    found = []
+    for user, count in enumerate(counts):
+        own = chance.integers(0, groups, 2)
+        weight = appeal * np.where(np.isin(group_of, own), 60.0, 1.0)
+        found.append(_picks(chance, user, weight, count))
+    return _leave_some("sparse shop", users, items, np.concatenate(found), chance)
+
+
+def listening(seed: int = 12) -> InteractionSet:
+    """Listeners: 2,000 with 10 to 500 of 4,000 artists each, whose audiences are heavy-tailed."""
+    chance = np.random.default_rng(seed)
+    users, items, tastes = 2_000, 4_000, 16
+    appeal = chance.pareto(1.1, items) + 0.05
+    item_tastes = chance.dirichlet(np.full(tastes, 0.15), items)
+    user_tastes = chance.dirichlet(np.full(tastes, 0.25), users)
+    counts = np.clip(chance.lognormal(3.6, 0.8, users), 10, 500).astype(np.int64)
+    found = [
+        _picks(chance, user, appeal * (user_tastes[user] @ item_tastes.T) ** 1.5, count)
+        for user, count in enumerate(counts)
+    ]
+    return _leave_some("listening", users, items, np.concatenate(found), chance)
+
+
+def _picks(
+    chance: np.random.Generator, user: int, weight: NDArray[np.floating], count: int
+) -> NDArray[np.int64]:
+    """Items drawn without replacement (Efraimidis and Spirakis 2006), as (count, 2) pairs."""
+    keys = np.log(chance.random(len(weight))) / weight
+    chosen = np.argpartition(-keys, count)[:count]
+    return np.column_stack([np.full(count, user), chosen])
+
+
+def _leave_some(
+    name: str, users: int, items: int, pairs: NDArray[np.int64], chance: np.random.Generator
+) -> InteractionSet:
+    held = chance.random(len(pairs)) < VALIDATION_SHARE
+    train, test = pairs[~held], pairs[held]
+    picked = (train[:, 0], train[:, 1])
+    return InteractionSet(name, users, items, picked, picked, (test[:, 0], test[:, 1]))
+
+
+SETS: dict[str, Callable[[], InteractionSet]] = {
+    "movielens": movielens,
+    "epinions": epinions,
+    "shop": sparse_shop,
+    "listening": listening,
+}

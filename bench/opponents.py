@@ -1,0 +1,222 @@
+"""The deployed defaults against EASE, ALS, item-kNN and popularity, each tuned on the same validation split.
+
+The opponents' parameters are chosen on a fifth of what was picked in training; then each is fitted on all of
+train and judged on test once. The factorization machine has the deployed defaults, whatever the data
+(`fmrec.deployment.defaults`), and is fitted by the stand-in's own trainer in this process: positives, copies
+and negatives as the encoding makes them, though with other draws. ``--ensemble S`` averages S of them.
+``--validation`` judges everything on the validation split and leaves test alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from algorithms.container.hyperparameters import resolve
+from algorithms.factorization_machines.dataset import Dataset
+from algorithms.factorization_machines.hyperparameters import SCHEMA
+from algorithms.factorization_machines.mini_batches import Rows
+from algorithms.factorization_machines.train import Trainer, available_threads
+from bench.interaction_sets import SETS, InteractionSet
+from bench.movielens_split import two_hot
+from fmrec.deployment.defaults import TASKS
+from fmrec.model.ensemble import Ensemble
+from fmrec.model.factorization_machine import FactorizationMachine
+from fmrec.ranking.evaluation import Judge
+from fmrec.ranking.popularity import most_popular
+from fmrec.ranking.simple_models import SimpleModel, co_occurrences, ease, item_knn
+from fmrec.ranking.top_k import Top, top_k
+
+K = 10
+TARGET = 0.97
+"""Of the best of EASE and ALS."""
+EASE_GRID = (30.0, 100.0, 300.0, 1000.0)
+KNN_GRID = (20, 50, 100, 200, 1000)
+ALS_GRID = tuple(
+    (factors, regularization, confidence)
+    for factors in (64, 128)
+    for regularization, confidence in ((1.0, 2.0), (10.0, 5.0), (30.0, 10.0), (60.0, 10.0), (60.0, 40.0))
+)
+
+Rank = Callable[[InteractionSet], Top]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", choices=list(SETS), nargs="+", default=["movielens", "epinions"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--ensemble", type=int, default=1)
+    parser.add_argument("--validation", action="store_true")
+    options = parser.parse_args()
+    reached = True
+    for name in options.data:
+        reached &= compare(SETS[name](), options.seeds, options.ensemble, validation=options.validation)
+    return 0 if reached else 1
+
+
+def compare(data: InteractionSet, seeds: list[int], ensemble: int, *, validation: bool) -> bool:
+    """Print all figures of one data set; return whether the target is reached."""
+    cut = data.validation()
+    final = cut if validation else data
+    judged = Judged(final)
+    print(
+        f"\n{final.name}: {final.users} users, {final.items} items, {len(final.liked[0])} picks to learn from"
+    )
+    opponents: dict[str, float] = {}
+    for name, rankers in (("EASE", _ease), ("item-kNN", _item_knn), ("ALS", _als)):
+        choices = rankers(cut)
+        scores = {choice: Judged(cut).ndcg(rank(cut)) for choice, rank in choices.items()}
+        best = max(scores, key=lambda choice: scores[choice])
+        opponents[name] = scores[best] if validation else judged.ndcg(rankers(final, best)[best](final))
+        print(f"  {name:<24}{opponents[name]:.4f}   {best} (validation {scores[best]:.4f})", flush=True)
+    print(f"  {'popularity':<24}{judged.ndcg(popularity(final)):.4f}")
+    section = TASKS["recommend"]
+    found = [
+        judged.ndcg(
+            factorization_machine(final, seed, ensemble, section["label"], section["hyperparameters"])
+        )
+        for seed in seeds
+    ]
+    mean, best_opponent = float(np.mean(found)), max(opponents["EASE"], opponents["ALS"])
+    good = mean >= TARGET * best_opponent
+    print(f"  {f'FM x {ensemble}':<24}{mean:.4f}   " + " ".join(f"{value:.4f}" for value in found))
+    print(f"  of the best of EASE and ALS: {mean / best_opponent:.3f}   {'reached' if good else 'MISSED'}")
+    return good
+
+
+class Judged:
+    """NDCG@10 over the users with something held out."""
+
+    def __init__(self, data: InteractionSet) -> None:
+        self._relevant = data.relevant()
+        self._users = np.flatnonzero(self._relevant.counts())
+        self._seen = data.histories()
+        self._met_by = np.bincount(self._seen.items, minlength=data.items)
+
+    def ndcg(self, top: Top) -> float:
+        judge = Judge(K, self._met_by, self._seen.users)
+        mine = Top(top.items[self._users], top.scores[self._users])
+        judge.add(mine, self._relevant.take(self._users), self._seen.counts()[self._users])
+        return float(judge.report()["metrics"][f"ndcg_at_{K}"])
+
+
+def popularity(data: InteractionSet) -> Top:
+    return most_popular(np.bincount(data.seen[1], minlength=data.items), K, data.histories())
+
+
+def _ease(data: InteractionSet, only: Any = None) -> dict[Any, Rank]:
+    together = co_occurrences([data.histories()], data.items)
+
+    def ranker(regularization: float) -> Rank:
+        return lambda cut: SimpleModel(ease(together, regularization)).top(cut.histories(), K)
+
+    return {choice: ranker(choice) for choice in (EASE_GRID if only is None else (only,))}
+
+
+def _item_knn(data: InteractionSet, only: Any = None) -> dict[Any, Rank]:
+    together = co_occurrences([data.histories()], data.items)
+
+    def ranker(neighbours: int) -> Rank:
+        return lambda cut: SimpleModel(item_knn(together, neighbours)).top(cut.histories(), K)
+
+    return {choice: ranker(choice) for choice in (KNN_GRID if only is None else (only,))}
+
+
+def _als(data: InteractionSet, only: Any = None) -> dict[Any, Rank]:
+    def ranker(choice: tuple[int, float, float]) -> Rank:
+        return lambda cut: als(cut, *choice)
+
+    return {choice: ranker(choice) for choice in (ALS_GRID if only is None else (only,))}
+
+
+def als(data: InteractionSet, factors: int, regularization: float, confidence: float) -> Top:
+    """`implicit`'s alternating least squares (Hu, Koren and Volinsky, ICDM 2008)."""
+    from implicit.cpu.als import AlternatingLeastSquares
+    from scipy.sparse import csr_matrix
+    from threadpoolctl import threadpool_limits
+
+    values = np.full(len(data.liked[0]), confidence, np.float32)
+    matrix = csr_matrix((values, data.liked), shape=(data.users, data.items))
+    with threadpool_limits(1, "blas"):  # the library has threads of its own
+        model = AlternatingLeastSquares(
+            factors=factors, regularization=regularization, iterations=15, random_state=0
+        )
+        model.fit(matrix, show_progress=False)
+    return top_k(model.user_factors, model.item_factors, K, data.histories())
+
+
+def factorization_machine(
+    data: InteractionSet,
+    seed: int,
+    ensemble: int,
+    label: Mapping[str, Any],
+    hyperparameters: Mapping[str, Any],
+) -> Top:
+    """Train on implicit feedback with sampled negatives, and rank."""
+    machines = [fit(data, 1000 * seed + number, label, hyperparameters) for number in range(ensemble)]
+    together = Ensemble(machines)
+    queries, _ = together.parameters(0, data.users)
+    vectors, constants = together.parameters(data.users, data.users + data.items)
+    items = np.column_stack([vectors, constants]).astype(np.float32)
+    ones = np.ones((data.users, 1), np.float32)
+    return top_k(np.hstack([queries, ones]).astype(np.float32), items, K, data.histories())
+
+
+def fit(
+    data: InteractionSet, seed: int, label: Mapping[str, Any], hyperparameters: Mapping[str, Any]
+) -> FactorizationMachine:
+    generator = np.random.default_rng(seed)
+    width = data.users + data.items
+    settings = resolve(SCHEMA, {**hyperparameters, "feature_dim": width})
+    trainer = Trainer(settings, seed, available_threads())
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Dataset(
+            [rows_of(data, generator, label["negatives_per_positive"], label["copies"])],
+            width,
+            settings["mini_batch_size"],
+            Path(folder),
+        ) as rows,
+    ):
+        for _ in range(settings["epochs"]):
+            trainer.train_epoch(rows)
+    return trainer.machine()
+
+
+def rows_of(data: InteractionSet, generator: np.random.Generator, negatives: int, copies: int) -> Rows:
+    """Every copy of the positives, and uniform negatives that their users never interacted with, shuffled."""
+    keys = np.sort(data.seen[0] * data.items + data.seen[1])
+    users = np.tile(data.liked[0], copies)
+    user = np.repeat(users, negatives)
+    item = generator.integers(0, data.items, len(user))
+    again = _among(keys, user * data.items + item)
+    while len(again):
+        item[again] = generator.integers(0, data.items, len(again))
+        again = again[_among(keys, user[again] * data.items + item[again])]
+    columns = np.concatenate(
+        [
+            np.column_stack([users, data.users + np.tile(data.liked[1], copies)]),
+            np.column_stack([user, data.users + item]),
+        ]
+    ).astype(np.int32)
+    labels = np.concatenate([np.ones(len(users)), np.zeros(len(user))]).astype(np.float32)
+    order = generator.permutation(len(labels))
+    return two_hot(columns[order], labels[order])
+
+
+def _among(keys: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Positions of what is among sorted keys."""
+    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.flatnonzero(keys[places] == wanted)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
