@@ -59,6 +59,8 @@ class Serving(Section):
     """
     filters: dict[str, Any] = SERVING["filters"]
     """Business rules, see `fmrec.recommendations.filters`."""
+    segments: str | None = SERVING["segments"]
+    """The ``s3://`` URI of users' segments, for lists of what is popular in each."""
     endpoint: bool = SERVING["endpoint"]
     """Whether a run also creates or updates its task's endpoint: of k-NN, or of the FM model itself."""
 

@@ -81,6 +81,7 @@ SERVING: dict[str, Any] = {
     "neighbours": None,
     "exclude_seen": False,
     "filters": {},
+    "segments": None,
     "endpoint": True,
 }
 """What a person may say about serving, and the defaults (docs/settings.md)."""

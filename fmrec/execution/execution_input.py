@@ -20,7 +20,7 @@ from fmrec.errors import InputError, SettingsError
 from fmrec.execution import tuning
 from fmrec.execution.data_bucket import DataBucket
 from fmrec.recommendations.neighbours import MAXIMUM_K
-from fmrec.recommendations.rule_document import check_rules
+from fmrec.recommendations.rule_document import check_rules, check_segments
 
 KEYS = (
     *("task", "name", "dataset", "encoded", "hyperparameters", "serving", "tuning", "replace_catalogue"),
@@ -175,6 +175,7 @@ def serving(*layers: Mapping[str, Any], bucket: DataBucket | None = None) -> dic
             raise SettingsError(f"serving.{key} is {merged[key]!r}: expected true or false")
     rules = merged["filters"]
     check_rules(rules, bucket)
+    check_segments(merged["segments"], bucket)
     if merged["neighbours"] is None and not (merged["exclude_seen"] or rules):
         merged["neighbours"] = count
     if merged["neighbours"] is not None:

@@ -4,7 +4,7 @@ A handler's ``event`` has its type from `EVENTS`; tests hold the arguments of ev
 function to the same type, and what the states read of an answer, and what the handlers answer, to `ANSWERS`.
 """
 
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict
 
 Document = dict[str, Any]
 """JSON whose form is said elsewhere (docs/contracts.md)."""
@@ -154,7 +154,7 @@ class PublishPopularEvent(TypedDict):
     per_user: int
     model_version: str
     filters: Document
-    segments_uri: NotRequired[str]
+    segments_uri: str | None
 
 
 class PublishPopularAnswer(TypedDict):

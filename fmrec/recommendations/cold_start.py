@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from fmrec.model.factorization_machine import FactorizationMachine
 
 USERS_AT_A_TIME = 1_000_000
+LONGEST_SEGMENT = 1000
+"""Bytes: it is part of a key in DynamoDB, which may have 2,048 with the data set's name."""
+MAXIMUM_COUNTS = 32_000_000
+"""Segments × items that are counted: 8 bytes each, twice."""
 
 
 def publish_popular(
@@ -161,24 +165,42 @@ def _popular(
 
 
 def _count_segments(encoded: EncodedRun, segments_uri: str) -> dict[str, npt.NDArray[np.int64]]:
-    """How many users of each segment have met each item."""
+    """How many users of each segment interacted with each item."""
     manifest = encoded.manifest
     user_ids, segments = (column[::-1] for column in read_columns(segments_uri, ("user_id", "segment")))
     encoded_segments = segments.dictionary_encode()
     numbers = encoded_segments.indices.to_numpy()
-    counts = {str(name): np.zeros(manifest.items, np.int64) for name in encoded_segments.dictionary}
+    names = [str(name) for name in encoded_segments.dictionary.to_pylist()]
+    _check_segments(segments_uri, names, manifest.items)
+    counts = np.zeros(len(names) * manifest.items, np.int64)
     first, last = manifest.ranges["user"]
     for start in range(first, last, USERS_AT_A_TIME):
         end = min(start + USERS_AT_A_TIME, last)
         # Reversed above, so that a user's last row counts.
         row = pc.index_in(encoded.feature_index.names(start, end), user_ids)
-        number = np.full(end - start, -1)
+        number = np.full(end - start, -1, np.int64)
         named = row.is_valid().to_numpy(zero_copy_only=False)
         number[named] = numbers[row.drop_null().to_numpy()]
         seen = encoded.seen(start - first, end - first)
         number_of_pair = np.repeat(number, seen.counts())
-        for at, name in enumerate(counts):
-            counts[name] += np.bincount(seen.items[number_of_pair == at], minlength=manifest.items)
-    if not any(met_by.any() for met_by in counts.values()):
+        known = number_of_pair >= 0
+        counts += np.bincount(
+            number_of_pair[known] * manifest.items + seen.items[known], minlength=len(counts)
+        )
+    if not counts.any():
         raise InputError(f"{segments_uri} names no user of this run: are its ids those of the interactions?")
-    return dict(sorted(counts.items()))
+    return dict(sorted(zip(names, counts.reshape(len(names), -1), strict=True)))
+
+
+def _check_segments(uri: str, names: list[str], items: int) -> None:
+    """Refuse names that can't be a list's, and more of them than fit in memory."""
+    for name in names:
+        if not name or len(name.encode()) > LONGEST_SEGMENT:
+            raise InputError(
+                f"{uri} has the segment {name[:80]!r}: expected a name of 1 to {LONGEST_SEGMENT:,} bytes in each row"
+            )
+    if len(names) * items > MAXIMUM_COUNTS:
+        raise InputError(
+            f"{uri} has {len(names):,} segments, and there are {items:,} items: expected at most "
+            f"{MAXIMUM_COUNTS // items:,} segments of so many items; use coarser ones"
+        )

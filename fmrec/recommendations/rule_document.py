@@ -59,6 +59,18 @@ def check_rules(document: Any, bucket: Bucket | None = None) -> Mapping[str, Any
     return document
 
 
+def check_segments(uri: Any, bucket: Bucket | None = None) -> None:
+    """Check where a file of users' segments is said to lie, as a file of rules.
+
+    Raises
+    ------
+    SettingsError
+        It is no URI, or not of a file that may be read.
+    """
+    if uri is not None:
+        _check_uri(uri, "segments", bucket, "serving")
+
+
 def check_count(document: Mapping[str, Any], rule: str) -> int | None:
     """Return a rule that is an integer from 1, or None where it is not given."""
     value = document.get(rule)
@@ -69,12 +81,12 @@ def check_count(document: Mapping[str, Any], rule: str) -> int | None:
     return value
 
 
-def _check_uri(uri: Any, rule: str, bucket: Bucket | None) -> None:
+def _check_uri(uri: Any, rule: str, bucket: Bucket | None, section: str = "serving.filters") -> None:
     if bucket is not None:
-        bucket.check_uri(uri, f"serving.filters.{rule}", layout.RULES)
+        bucket.check_uri(uri, f"{section}.{rule}", layout.RULES)
     elif not isinstance(uri, str) or not uri.startswith("s3://"):
         raise SettingsError(
-            f"serving.filters.{rule} is {_shown(uri)}: expected the s3:// URI of a file under {layout.RULES} in the "
+            f"{section}.{rule} is {_shown(uri)}: expected the s3:// URI of a file under {layout.RULES} in the "
             "deployment's data bucket"
         )
 

@@ -238,6 +238,7 @@ def publish(settings: Settings, *, next_state: str) -> States:
                 "per_user": jsonata("$serving.recommendations_per_user"),
                 "model_version": jsonata("$model_version"),
                 "filters": jsonata("$serving.filters"),
+                "segments_uri": jsonata("$serving.segments"),
             },
             assign={
                 "published": jsonata("$merge([$published, {'popular_lists': $states.result.Payload.lists}])")

@@ -305,3 +305,12 @@ def test_a_message_that_cannot_be_sent_does_not_hide_the_failure(
 
     assert status == "FAILED"
     assert output["Error"] == "Explained"
+
+
+def test_segments_of_the_input_reach_the_lists_of_what_is_popular(run: Any) -> None:
+    uri = "s3://${DataBucket}/rules/segments.csv"
+    for given, sent in (({}, None), ({"serving": {"segments": uri}}, uri)):
+        started, (status, _) = run(given)
+        assert status == "SUCCEEDED"
+        (asked,) = [arguments for name, arguments in started.calls if name == "Publish popular items"]
+        assert asked["Payload"]["segments_uri"] == sent

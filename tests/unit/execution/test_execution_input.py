@@ -58,6 +58,7 @@ def test_an_empty_input_is_the_defaults(resolve: Any) -> None:
         "neighbours": 10,
         "exclude_seen": False,
         "filters": {},
+        "segments": None,
         "endpoint": True,
     }
     assert resolved["dataset"]["label"] == {"mode": "binary", "threshold": 4.0}
@@ -160,6 +161,11 @@ def test_an_earlier_runs_encoding_stands_in_for_a_data_set(resolve: Any) -> None
         ({"serving": 3}, "serving is 3"),
         ({"serving": {"neighbours": 5}}, "serving.neighbours is 5: expected an integer from 10 to 1024"),
         ({"serving": {"exclude_seen": 1}}, "serving.exclude_seen is 1"),
+        ({"serving": {"segments": "/etc/passwd"}}, "serving.segments is '/etc/passwd'"),
+        ({"serving": {"segments": ["s3://b/rules/a.csv"]}}, "serving.segments is ['s3://b/rules/a.csv']"),
+        ({"serving": {"segments": "s3://other/rules/a.csv"}}, "serving.segments is 's3://other/rules/a.csv'"),
+        ({"replace_catalogue": "yes"}, "replace_catalogue is 'yes': expected true or false"),
+        ({"replace_catalogue": 0}, "replace_catalogue is 0: expected true or false"),
         ({"serving": {"filters": []}}, "serving.filters is []"),
         ({"serving": {"filters": {"colour": 1}}}, "expected one of allow, deny"),
         ({"hyperparameters": {"predictor_type": "regressor"}}, "label.mode is 'binary'"),

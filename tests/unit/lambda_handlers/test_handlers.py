@@ -246,9 +246,13 @@ def test_publish_popular_writes_a_list_for_strangers(invoke: Any, small_run: Any
         "per_user": 3,
         "model_version": "m-1",
         "filters": {},
+        "segments_uri": None,
     }
 
     assert invoke("publish_popular", event) == {"lists": 1}
+    refused = invoke("publish_popular", event | {"segments_uri": "/etc/passwd"})
+    assert refused["errorType"] == "SettingsError"
+    assert "serving.segments is '/etc/passwd': expected the s3:// URI of a file" in refused["errorMessage"]
     assert len(cloud[0].items["*"]["recommendations"]["L"]) == 3
 
 

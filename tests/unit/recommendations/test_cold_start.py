@@ -74,12 +74,23 @@ def test_before_any_run_there_is_a_sentence(dynamodb: Any, table: Any) -> None:
 
 
 def test_segments_that_cannot_be_used_are_refused(
-    small_run: Any, dynamodb: Any, table: Any, tmp_path: Path
+    small_run: Any, dynamodb: Any, table: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "segments.csv"
     path.write_text("user,age\n")
     with pytest.raises(InputError, match="with the header user_id,segment"):
         popular(small_run, table, dynamodb, segments_uri=str(path))
+    for segment in ("", "x" * 1001):
+        path.write_text(
+            f"user_id,segment\n{small_run.user_ids[1]},young\n{small_run.user_ids[4]},{segment}\n"
+        )
+        with pytest.raises(InputError, match="expected a name of 1 to 1,000 bytes in each row"):
+            popular(small_run, table, dynamodb, segments_uri=str(path))
+    path.write_text("user_id,segment\n" + "".join(f"{user},{user}\n" for user in small_run.user_ids))
+    with monkeypatch.context() as patch:
+        patch.setattr("fmrec.recommendations.cold_start.MAXIMUM_COUNTS", 12 * 22)
+        with pytest.raises(InputError, match="has 23 segments, and there are 12 items: expected at most 22"):
+            popular(small_run, table, dynamodb, segments_uri=str(path))
     path.write_text("user_id,segment\nnobody,old\n")
     with pytest.raises(InputError, match="names no user of this run"):
         popular(small_run, table, dynamodb, segments_uri=str(path))
