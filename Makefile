@@ -67,5 +67,5 @@ bench-rank: setup ## Exact ranking evaluation against the matrix products alone
 bench-live: setup ## Folding users in against implicit's ALS: speed, users left out of training, a million items
 	@OPENBLAS_NUM_THREADS=1 $(PYTHON) bench/live.py
 
-bench-quality: setup ## The deployed defaults on MovieLens 100k, three seeds, through the workflow
-	@$(PYTHON) bench/quality.py
+bench-quality: setup ## The deployed defaults: MovieLens 100k through the workflow, and against EASE, ALS and item-kNN
+	@$(PYTHON) bench/quality.py; $(PYTHON) -m bench.opponents
