@@ -280,7 +280,8 @@ _DURATIONS: dict[str, Callable[[Request, Workload], tuple[float, str]]] = {
 
 
 def _glue(request: Request) -> Line:
-    rows = request.sizes.rows + request.sizes.test_rows
+    # Each model of an ensemble has rows of its own.
+    rows = request.sizes.rows * request.ensemble + request.sizes.test_rows
     seconds = GLUE_OVERHEAD_SECONDS + rows / (GLUE_ROWS_PER_SECOND * (GLUE_WORKERS - 1))
     hours = max(60.0, seconds) / 3600
     return Line(
@@ -339,7 +340,8 @@ def _month_services(request: Request, *, lists: bool) -> dict[str, Line]:
     else:
         own = sizes.test_rows * memory.REPLY_BYTES_PER_SCORE
         files = "encoded rows, scores, models"
-    stored = sizes.train_bytes + sizes.test_bytes + own + 4 * request.parameters
+    of_models = request.ensemble * (sizes.train_bytes + 4 * request.parameters)
+    stored = of_models + sizes.test_bytes + own
     lines["s3_storage"] = Line(
         stored / memory.GB * S3_USD_PER_GB_MONTH,
         f"one run's files: {stored / memory.GB:.3f} GB ({files}) at {S3_USD_PER_GB_MONTH} USD per GB-month",

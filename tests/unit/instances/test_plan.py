@@ -402,6 +402,20 @@ def test_an_ensemble_that_no_quota_has_room_for_runs_as_many_jobs_as_there_is_ro
     assert costs[1] == pytest.approx(5 * costs[0], rel=1e-3)
 
 
+def test_an_ensemble_costs_the_encoding_and_the_storage_of_every_models_rows() -> None:
+    one, three = (
+        plan(sizes(100_000, rows=50_000_000), {}, {}, {}, ensemble=count)["cost"] for count in (1, 3)
+    )
+
+    def seconds(cost: Any) -> float:
+        return float(re.search(r"= (\d+) s;", cost["run"]["items"]["glue"]["basis"])[1]) - 90  # type: ignore[index]
+
+    # Nine tenths of the rows are for training.
+    assert seconds(three) == pytest.approx((0.9 * 3 + 0.1) * seconds(one), rel=0.01)
+    stored = [cost["month"]["items"]["s3_storage"]["amount"] for cost in (one, three)]
+    assert stored[1] > 2 * stored[0]
+
+
 def test_an_ensemble_makes_one_index_of_all_factors() -> None:
     steps = plan(sizes(100_000), {"num_factors": "64"}, {}, {}, ensemble=3)["steps"]
 
