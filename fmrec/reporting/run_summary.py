@@ -13,6 +13,8 @@ NAMES = {
     "most_rated": "what is rated most",
     "most_liked": "what is liked most",
     "champion": "the champion before",
+    "ease": "EASE",
+    "item_knn": "item-kNN",
 }
 
 
@@ -41,7 +43,10 @@ def ranking(report: Mapping[str, Any]) -> Ranking | None:
     }
     champion = evaluation.get("champion")
     serves = None if champion is None else float(champion["metrics"][name])
-    others = {NAMES.get(title, title): value for title, value in baselines.items()}
+    simple = {
+        title: float(found["metrics"][name]) for title, found in evaluation.get("simple_models", {}).items()
+    }
+    others = {NAMES.get(title, title): value for title, value in (baselines | simple).items()}
     if serves is not None:
         others[NAMES["champion"]] = serves
     return Ranking(

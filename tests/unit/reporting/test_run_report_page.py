@@ -114,6 +114,15 @@ def test_the_page_shows_quality_cost_instances_and_refusals() -> None:
     assert "http" not in html
 
 
+def test_simple_models_stand_next_to_the_model() -> None:
+    simple = {"ease": {"metrics": {"ndcg_at_10": 0.3107}}, "item_knn": {"metrics": {"ndcg_at_10": 0.2239}}}
+    text = read(run_page.render(report(evaluation={**EVALUATION, "simple_models": simple})))
+
+    for part in ("EASE", "0.3107", "item-kNN", "0.2239"):
+        assert part in text, part
+    assert "EASE" not in read(run_page.render(report()))
+
+
 def test_a_first_run_and_a_run_that_scores_pairs_have_pages_too() -> None:
     first = run_page.render(report(evaluation={**EVALUATION, "champion": None}))
     assert "the champion before" not in first
