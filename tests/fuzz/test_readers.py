@@ -28,7 +28,7 @@ from tests.fuzz.mutations import cases, mutated, mutated_records
 
 pytestmark = pytest.mark.fuzz
 
-SECONDS = float(os.environ.get("FUZZ_SECONDS", "10"))
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "6"))
 SLOWEST = 5.0
 """Seconds that one small file may take, on a busy machine."""
 MEMORY = 1 << 30

@@ -6,7 +6,9 @@ from typing import Any
 import boto3
 import pytest
 
-from fmrec.storage.multipart_upload import FIRST_PART
+from fmrec.errors import ServiceError
+from fmrec.storage import s3_objects
+from fmrec.storage.multipart_upload import FIRST_PART, MultipartUpload, abort_upload, complete_upload
 from fmrec.storage.part_files import open_output
 
 
@@ -59,3 +61,40 @@ def test_an_aborted_write_leaves_what_was_there(s3: Any) -> None:
     output.abort()
     assert uploads(s3) == []
     assert [key for key in keys(s3) if key.startswith("kept/")] == ["kept/part-00004.pbr"]
+
+
+def test_an_upload_that_was_completed_before_is_complete_and_anothers_object_is_not(s3: Any) -> None:
+    """As after an answer that was lost: the upload is gone, and only the object can say why."""
+    upload, other = MultipartUpload("data", "settled/a"), MultipartUpload("data", "settled/a")
+    for each in (upload, other):
+        each.write(memoryview(b"the same bytes"))
+    uploaded, others = upload.finish(), other.finish()
+    complete_upload("data", "settled/a", uploaded)
+    for done in (uploaded, others):
+        abort_upload("data", "settled/a", done["upload_id"])
+    complete_upload("data", "settled/a", uploaded)
+    with pytest.raises(ServiceError, match=r"s3://data/settled/a: S3 answered: .*NoSuchUpload"):
+        complete_upload("data", "settled/a", others)
+
+
+def test_keys_that_s3_could_not_delete_are_tried_again_and_then_named(
+    s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Answers:
+        def __init__(self, failures: int) -> None:
+            self.failures, self.asked = failures, []  # type: int, list[list[str]]
+
+        def delete_objects(self, *, Bucket: str, Delete: Any) -> Any:
+            keys = [entry["Key"] for entry in Delete["Objects"]]
+            self.asked.append(keys)
+            if len(self.asked) > self.failures:
+                return {}
+            return {"Errors": [{"Key": keys[-1], "Code": "InternalError", "Message": "try again"}]}
+
+    lucky, unlucky = Answers(2), Answers(99)
+    monkeypatch.setattr(s3_objects, "s3_client", lambda: lucky)
+    s3_objects.delete_keys("data", ["a", "b"])
+    assert lucky.asked == [["a", "b"], ["b"], ["b"]]
+    monkeypatch.setattr(s3_objects, "s3_client", lambda: unlucky)
+    with pytest.raises(ServiceError, match=r"s3://data/b could not be deleted.*InternalError: try again"):
+        s3_objects.delete_keys("data", ["a", "b"])
