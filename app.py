@@ -4,13 +4,15 @@
 import os
 import sys
 
-from aws_cdk import App
+from aws_cdk import App, Tags
 
 from fmrec.errors import SettingsError
 from stacks.images import check_region
+from stacks.operations.budget import let_budgets_publish
 from stacks.pipeline import PipelineStack
 from stacks.settings import Settings, from_context
 from stacks.storage import StorageStack
+from stacks.workflow.names import TAG
 
 
 def build(app: App, settings: Settings) -> tuple[StorageStack, PipelineStack]:
@@ -21,6 +23,8 @@ def build(app: App, settings: Settings) -> tuple[StorageStack, PipelineStack]:
         settings=settings,
         description="Data, recommendations and messages of the recommendation pipeline",
     )
+    if settings.watch.monthly_budget_usd is not None:
+        let_budgets_publish(storage)
     pipeline = PipelineStack(
         app,
         f"{settings.name}Pipeline",
@@ -28,6 +32,7 @@ def build(app: App, settings: Settings) -> tuple[StorageStack, PipelineStack]:
         storage=storage,
         description="From interactions to top-N recommendations with SageMaker factorization machines and k-NN",
     )
+    Tags.of(app).add(TAG, settings.prefix)
     return storage, pipeline
 
 

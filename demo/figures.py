@@ -105,5 +105,6 @@ def print_how_to_use(cloud: Cloud, bucket: str) -> None:
     say(f"  aws s3 ls s3://{bucket}/")
     say("  .venv/bin/python -m fmrec recommend 42")
     say("  .venv/bin/python -m fmrec predict 42 50 100")
+    say("  .venv/bin/python -m fmrec status")
     say("  .venv/bin/python -m fmrec models")
     say("  .venv/bin/python -m fmrec run")

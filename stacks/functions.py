@@ -56,6 +56,11 @@ def function_settings(
             "Checks an execution's input, fills in the defaults, finds the model to promote",
             environment={"DATA_URI": f"s3://{data_bucket}", "MODEL_GROUPS_ARN": groups_arn},
         ),
+        "compare_data": FunctionSettings(
+            "Compares a run's data with what the champion learned from",
+            memory_mb=data,
+            timeout_seconds=300,
+        ),
         "choose_instances": FunctionSettings(
             "Chooses the instances to try by memory, quota and price",
             memory_mb=1024,
@@ -141,17 +146,17 @@ class Functions(Construct):
         for name, own in function_settings(
             settings, storage.data.bucket_name, storage.locks.table_name, self._groups_arn()
         ).items():
-            self._add(name, own)
+            self.functions[name], self.roles[name] = self.add(self, name, own)
         self._permit(storage)
 
-    def _add(self, name: str, own: FunctionSettings) -> None:
+    def add(self, scope: Construct, name: str, own: FunctionSettings) -> tuple[lambda_.Function, iam.Role]:
+        """Put the function of a folder under `lambda/` into a scope, with a role that may write its log."""
         title = pascal_case(name)
-        log = log_group(self, f"{title}Log", self._settings, self._key)
-        role = iam.Role(self, f"{title}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        log = log_group(scope, f"{title}Log", self._settings, self._key)
+        role = iam.Role(scope, f"{title}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         log.grant_write(role)
-        self.roles[name] = role
         function = lambda_.Function(
-            self,
+            scope,
             title,
             description=own.description,
             code=lambda_.Code.from_asset(str(bundles.function_code(name))),
@@ -172,7 +177,7 @@ class Functions(Construct):
                 reason="Python 3.13 is the Python of Glue 6.0 too: one library, one version everywhere.",
             )
         )
-        self.functions[name] = function
+        return function, role
 
     def _permit(self, storage: StorageStack) -> None:
         """What each function may do; check_quality needs nothing."""
@@ -225,6 +230,7 @@ class Functions(Construct):
                     why="What runs in the account, its quotas and prices are read whatever their names.",
                 ),
             ],
+            "compare_data": [*read_objects(storage, layout.ENCODED, layout.CHAMPION), use_key(key)],
             "export_embeddings": [
                 *read_objects(storage, layout.ENCODED, layout.MODELS),
                 write_objects(storage, layout.EMBEDDINGS),

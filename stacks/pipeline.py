@@ -11,7 +11,10 @@ from fmrec.registry.packages import GROUP_OUTPUTS, group_name
 from stacks.encoding import EncodingJob
 from stacks.functions import Functions
 from stacks.images import AlgorithmImages
-from stacks.monitoring import RunAlarms
+from stacks.monitoring import EndpointAlarms, RunAlarms
+from stacks.operations.budget import MonthlyBudget
+from stacks.operations.dashboard import Dashboard
+from stacks.operations.starter import Starter
 from stacks.sagemaker_role import SageMakerRole
 from stacks.settings import Settings
 from stacks.state_machine import PipelineStateMachine
@@ -45,7 +48,32 @@ class PipelineStack(Stack):
             images=images,
             sagemaker_role=sagemaker_role,
         )
-        RunAlarms(self, "Alarms", state_machine=workflow.state_machine, topic=storage.topic)
+        alarms = RunAlarms(self, "Alarms", state_machine=workflow.state_machine, topic=storage.topic)
+        starter = Starter(
+            self,
+            "Starter",
+            settings=settings,
+            storage=storage,
+            functions=functions,
+            workflow=workflow,
+            topic=storage.topic,
+        )
+        names = (settings.endpoint_name, settings.scoring_endpoint_name) if settings.serving.endpoint else ()
+        endpoints = EndpointAlarms(self, "EndpointAlarms", endpoints=names, topic=storage.topic)
+        if settings.watch.dashboard:
+            Dashboard(
+                self,
+                "Watch",
+                state_machine=workflow.state_machine,
+                functions={**functions.functions, "start_run": starter.function},
+                table=storage.table,
+                endpoints=names,
+                alarms=[*alarms.alarms, *starter.alarms, *endpoints.alarms],
+            )
+        if settings.watch.monthly_budget_usd is not None:
+            MonthlyBudget(
+                self, "Cost", settings=settings, storage=storage, usd=settings.watch.monthly_budget_usd
+            )
         arn = workflow.state_machine.state_machine_arn
         for name, value, description in (
             ("StateMachineArn", arn, "The workflow: start it with {}."),
@@ -67,6 +95,11 @@ class PipelineStack(Stack):
                 "FmEndpointName",
                 settings.scoring_endpoint_name,
                 "The endpoint that scores pairs, of a `predict-rating` run.",
+            ),
+            (
+                "StarterFunction",
+                starter.function.function_name,
+                "The function that starts runs when one is due.",
             ),
             ("EncodingJobName", encoding.job.job_name, "The Glue job."),
         ):

@@ -12,16 +12,19 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fmrec.dataset import Dataset
 from fmrec.dataset.labels import check_predictor
 from fmrec.dataset.names import DEFAULT, infix
+from fmrec.deployment import drift_limits
 from fmrec.deployment.defaults import DATASET, SERVING, TASK, TASKS, TaskName, task_section
 from fmrec.errors import FmrecError, SettingsError
 from fmrec.execution import execution_input, quality_gate, tuning
 from fmrec.instances.policy import Policy
+from fmrec.operation.starting import Patience
 from fmrec.ranking.simple_models import MAXIMUM_ITEMS, MAXIMUM_SECONDS
 
 CONTEXT_KEY = "fmrec"
@@ -128,6 +131,61 @@ class Instances(Section):
         return value
 
 
+class Drift(Section):
+    """When data that differs from the champion's is warned of, and when it stops a run; each measure with
+    its limit (`fmrec.deployment.drift_limits.LIMITS`).
+    """
+
+    warn: dict[str, Any] | None = None
+    """By default `fmrec.deployment.drift_limits.WARN`; an object stands in for all of them."""
+    stop: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> Drift:
+        drift_limits.limits(self.model_dump())
+        return self
+
+
+class NewData(Section):
+    """When new objects of raw data start a run."""
+
+    check_minutes: Annotated[int, Field(ge=1, le=24 * 60)] = 15
+    quiet_minutes: Annotated[float, Field(ge=0, le=24 * 60)] = 10
+    """Nothing may have been uploaded for so long."""
+    minimum_megabytes: Annotated[float, Field(ge=0)] = 0
+    """Less new data than that waits …"""
+    maximum_wait_hours: Annotated[float, Field(ge=0, le=24 * 366)] = 24
+    """… for so long."""
+
+    @property
+    def patience(self) -> Patience:
+        return Patience(self.quiet_minutes, self.minimum_megabytes, self.maximum_wait_hours)
+
+
+class Start(Section):
+    """What starts runs of the deployed data set apart from a person."""
+
+    schedule: Annotated[str, Field(pattern=r"^(cron|rate|at)\(.+\)$")] | None = None
+    """An expression of EventBridge Scheduler."""
+    time_zone: str = "UTC"
+    """The schedule's, by its IANA name."""
+    new_data: NewData | None = None
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise SettingsError(f"start.time_zone is {value!r}: expected an IANA name, such as Europe/Vienna")
+        return value
+
+
+class Watch(Section):
+    """What watches the deployment apart from its alarms."""
+
+    dashboard: bool = False
+    monthly_budget_usd: Annotated[float, Field(gt=0)] | None = None
+
+
 class Glue(Section):
     """The encoding job."""
 
@@ -198,6 +256,9 @@ class Settings(Section):
     instances: Instances = Instances()
     serving: Serving = Serving()
     glue: Glue = Glue()
+    drift: Drift = Drift()
+    start: Start = Start()
+    watch: Watch = Watch()
     functions: Functions = Functions()
     retention: Retention = Retention()
     simple_models: SimpleModels = SimpleModels()

@@ -84,7 +84,7 @@ class PipelineStateMachine(Construct):
             timeout=LONGEST,
         )
         self._permit(storage, encoding, functions, sagemaker_role)
-        self._let_see_executions(functions.roles["acquire_publishing_lock"])
+        self.let_see_executions(self, functions.roles["acquire_publishing_lock"])
 
     def _permit(
         self, storage: StorageStack, encoding: EncodingJob, functions: Functions, sagemaker_role: iam.Role
@@ -136,8 +136,8 @@ class PipelineStateMachine(Construct):
             {"*": "Delivery of the execution log and X-Ray have no resource-level permissions."},
         )
 
-    def _let_see_executions(self, role: iam.Role) -> None:
-        """Let who hands out the lock see whether the execution that has it still runs.
+    def let_see_executions(self, scope: Construct, role: iam.Role) -> None:
+        """Let a function's role see how executions of this workflow stand.
 
         In a policy of its own: the role's first one must be there before the state machine, which it names.
         """
@@ -152,7 +152,7 @@ class PipelineStateMachine(Construct):
             stack.get_logical_id(cast(CfnElement, self.state_machine.node.default_child))
         )
         policy = iam.Policy(
-            self,
+            scope,
             "SeeExecutions",
             roles=[role],
             statements=[iam.PolicyStatement(actions=["states:DescribeExecution"], resources=[executions])],

@@ -56,13 +56,14 @@ class StorageStack(Stack):
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
             encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
             encryption_key=self.key,
-            # An item says which execution runs now: there is nothing in it to restore.
+            # Items say which execution publishes now, and what the starting function has started: nothing to
+            # restore, since without them the next run starts as if it were the first.
             removal_policy=RemovalPolicy.DESTROY,
         )
         Validations.of(self.locks).acknowledge(
             Acknowledgment(
                 id="AwsSolutions-DDB3",
-                reason="It holds one item per data set that says which execution publishes now.",
+                reason="It holds who publishes now and what was started last, for each data set.",
             )
         )
         self.topic = self._topic(settings)
@@ -193,6 +194,7 @@ class StorageStack(Stack):
             ),
             ("RecommendationsTable", self.table.table_name, "DynamoDB table of recommendations by user_id."),
             ("DatasetName", dataset_name, "The data set of runs whose input names none."),
+            ("LocksTable", self.locks.table_name, "DynamoDB table of locks and of what was started."),
             ("NotificationsTopic", self.topic.topic_arn, "Subscribe to hear how runs ended."),
         ):
             CfnOutput(self, name, value=value, description=description)

@@ -26,7 +26,7 @@ TaskName = Literal["recommend", "predict-rating"]
 
 SETTINGS = (
     *("name", "task", "tasks", "tuning", "dataset", "instances", "serving", "glue", "functions", "retention"),
-    *("notification_email", "ensemble", "simple_models"),
+    *("ensemble", "simple_models", "drift", "start", "watch", "notification_email"),
 )
 """The names of all settings (`stacks.settings.Settings`)."""
 

@@ -14,7 +14,7 @@ from fmrec.artifacts import layout
 from fmrec.dataset import Dataset
 from fmrec.dataset.labels import check_predictor
 from fmrec.dataset.names import check_name as check_dataset_name
-from fmrec.deployment import hyperparameters
+from fmrec.deployment import drift_limits, hyperparameters
 from fmrec.deployment.defaults import SERVING, TASKS
 from fmrec.errors import InputError, SettingsError
 from fmrec.execution import tuning
@@ -24,7 +24,7 @@ from fmrec.recommendations.rule_document import check_rules, check_segments
 
 KEYS = (
     *("task", "name", "dataset", "encoded", "hyperparameters", "serving", "tuning", "replace_catalogue"),
-    "ensemble",
+    *("ensemble", "drift", "started_by"),
 )
 RUN_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,39}")
 """SageMaker's job names begin with the run's, so it may have what they may have."""
@@ -34,6 +34,7 @@ MAXIMUM_RECOMMENDATIONS = 1000
 
 MAXIMUM_ENSEMBLE = 10
 """A version in SageMaker Model Registry names at most 15 artifacts, and more models add little."""
+DRIFT = "an object with warn and stop"
 
 
 def resolve(run: str, given: Any, defaults: Mapping[str, Any], bucket: DataBucket) -> dict[str, Any]:
@@ -59,7 +60,8 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any], bucket: DataBucke
         encoding is to be used, then ``dataset`` is None; or None), ``hyperparameters`` (strings, as SageMaker
         takes them), ``serving``, ``replace_catalogue``, ``promotion`` (None: that is
         `fmrec.registry.promotion`'s), ``tuning`` (`fmrec.execution.tuning.resolve`'s, or None), ``ensemble``
-        (how many models are trained for one index).
+        (how many models are trained for one index), ``drift_limits``
+        (`fmrec.deployment.drift_limits.limits`).
 
     Raises
     ------
@@ -75,6 +77,7 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any], bucket: DataBucke
             f"the execution input has {', '.join(map(repr, unknown))}: expected only {', '.join(KEYS)}, "
             "each of them optional, or else promote or rollback"
         )
+    _of_kind(given, "started_by", str, "what started the run, in words", None)
     name = _of_kind(given, "task", str, "a task's name", defaults["task"])
     if name not in TASKS:
         raise InputError(f"task is {name!r}: expected {' or '.join(map(repr, TASKS))}")
@@ -94,6 +97,9 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any], bucket: DataBucke
         "replace_catalogue": _of_kind(given, "replace_catalogue", bool, "true or false", False),
         "tuning": _tuning(given, defaults.get("tuning"), chosen),
         "ensemble": _ensemble(given, defaults.get("ensemble", 1), name),
+        "drift_limits": drift_limits.limits(
+            defaults.get("drift"), _of_kind(given, "drift", Mapping, DRIFT, {})
+        ),
     }
     encoded = _encoded(given)
     if encoded is not None:

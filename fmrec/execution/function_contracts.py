@@ -31,6 +31,22 @@ class CheckInputAnswer(TypedDict):
     tuning: Document | None
     replace_catalogue: bool
     ensemble: int
+    drift_limits: Document
+    """What `compare_data` is given; nothing is compared for a promotion."""
+
+
+class CompareDataEvent(TypedDict):
+    manifest_uri: str
+    champion_uri: str
+    limits: dict[str, dict[str, float]]
+
+
+class CompareDataAnswer(TypedDict):
+    before: str
+    stopped: bool
+    sentence: str
+    measures: dict[str, dict[str, float | None]]
+    findings: list[Document]
 
 
 class ChooseInstancesEvent(TypedDict):
@@ -269,6 +285,7 @@ class ExplainFailureAnswer(TypedDict):
 
 EVENTS: dict[str, type] = {
     "check_input": CheckInputEvent,
+    "compare_data": CompareDataEvent,
     "choose_instances": ChooseInstancesEvent,
     "evaluate_ranking": EvaluateRankingEvent,
     "check_quality": CheckQualityEvent,
@@ -288,6 +305,7 @@ EVENTS: dict[str, type] = {
 
 ANSWERS: dict[str, type] = {
     "check_input": CheckInputAnswer,
+    "compare_data": CompareDataAnswer,
     "choose_instances": ChooseInstancesAnswer,
     "evaluate_ranking": EvaluateRankingAnswer,
     "check_quality": CheckQualityAnswer,

@@ -16,6 +16,8 @@ from fmrec.reporting import run_page, run_summary
 from fmrec.storage import object_store
 
 VERSION = 1
+LOGGED = "run report"
+"""Message of the log line with `logged`, by which the dashboard finds it."""
 SUBJECT_CHARACTERS = 100
 """SNS takes no longer subject."""
 
@@ -40,6 +42,23 @@ def write(report: Mapping[str, Any], uri: str) -> dict[str, str]:
 def page_uri(uri: str) -> str:
     """Where the page of the report at `uri` is."""
     return f"{uri.rpartition('/')[0]}/{layout.REPORT_PAGE}"
+
+
+def logged(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What the dashboard shows of a run: plain values in one line of the log."""
+    found = run_summary.ranking(report)
+    findings = (report.get("drift") or {}).get("findings", [])
+    return {
+        "run": report["run"],
+        "task": report.get("task"),
+        "started_by": report.get("started_by"),
+        "quality": None if found is None else found.value,
+        "popularity": None if found is None else found.popularity,
+        "users": report["published"]["users"],
+        "usd": spent(report["chosen"], report["jobs"])["usd"],
+        "findings": len(findings),
+        "drift": "; ".join(finding["sentence"] for finding in findings),
+    }
 
 
 def spent(chosen: Mapping[str, Any], jobs: Mapping[str, Any]) -> dict[str, Any]:

@@ -123,6 +123,7 @@ def resolve(
         "replace_catalogue": True,
         # The index has the factors of every model and one linear weight.
         "ensemble": max(1, (int(embeddings["dim"]) - 1) // int(wanted.hyperparameters["num_factors"])),
+        "drift_limits": {},
         "promotion": {
             "kind": kind,
             "run": wanted.run,

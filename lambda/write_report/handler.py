@@ -23,5 +23,5 @@ def handler(event: WriteReportEvent, context: LambdaContext) -> dict[str, str]:
         champion.promote(Champion(**serves), event["champion_uri"], previous=previous)
     if event["served"] is not None:
         served_model.write(Served(**event["served"]), event["served_uri"])
-    logger.info(written["subject"])
+    logger.info(run_report.LOGGED, extra=run_report.logged(event["report"]))
     return written

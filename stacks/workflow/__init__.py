@@ -1,12 +1,12 @@
 """The state machine, from raw interactions to published recommendations.
 
 `definition` is a pure function of the settings. Its fragments: `training` (check the input, encode,
-choose instances, train), `ensemble` (several trainings for one index), `tuning` (hyperparameters by
-validation rows), `quality_gate` (ranking, thresholds, popularity, the champion), `registry` (SageMaker Model
-Registry, promotions), `retrieval` (embeddings, k-NN, batch transform, publish), `scoring` (held-out pairs,
-the decision threshold), `serving` and `smoke_tests` (the endpoint), `outcome` (report, messages, the one
-failure path); `candidates` is the loop over instances and `transforming` the batch transform that they
-share, and `states` builds single states.
+choose instances, train), `drift` (the champion's data), `ensemble` (several trainings for one index),
+`tuning` (hyperparameters by validation rows), `quality_gate` (ranking, thresholds, popularity, the champion),
+`registry` (SageMaker Model Registry, promotions), `retrieval` (embeddings, k-NN, batch transform, publish),
+`scoring` (held-out pairs, the decision threshold), `serving` and `smoke_tests` (the endpoint), `outcome`
+(report, messages, the one failure path); `candidates` is the loop over instances and `transforming` the batch
+transform that they share, and `states` builds single states.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from fmrec.instances.policy import Policy
 from stacks.settings import Settings
 from stacks.workflow import (
+    drift,
     ensemble,
     outcome,
     publishing_lock,
@@ -36,6 +37,7 @@ SUBSTITUTIONS = (
     *("FactorizationMachinesImage", "KnnImage"),
     *(
         "CheckInput",
+        "CompareData",
         "ChooseInstances",
         "EvaluateRanking",
         "CheckQuality",
@@ -59,7 +61,8 @@ def definition(settings: Settings) -> dict[str, Any]:
         "States": merge(
             training.begin(settings),
             training.check_input(settings),
-            training.encode(settings, next_state=tuning.WANTED),
+            training.encode(settings, next_state=training.COMPARE),
+            drift.compare(next_state=tuning.WANTED),
             tuning.tune(settings, policy),
             choose(training.CHOOSE, next_state=registry.TRAINED),
             registry.skip_training(trained=publishing_lock.ACQUIRE, otherwise=ensemble.WANTED),

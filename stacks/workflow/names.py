@@ -8,6 +8,10 @@ ENDPOINT_ENDS = {"knn_endpoint": "knn", "fm_endpoint": "fm"}
 """What the names of endpoints end with, by the plan's step."""
 
 
+TAG = "fmrec:deployment"
+"""Cost allocation tag of everything that a deployment makes; activated once in the billing console."""
+
+
 def infix(separator: str) -> str:
     """What stands for the data set in the middle of a name: nothing for the default one."""
     return f"($dataset_name = '{DEFAULT}' ? '' : $dataset_name & '{separator}')"

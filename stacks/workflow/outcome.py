@@ -59,6 +59,7 @@ def success() -> States:
             "run",
             "task",
             "started",
+            "started_by",
             "execution_arn",
             "dataset_name",
             "dataset",
@@ -80,6 +81,7 @@ def success() -> States:
             "model_package",
             "promotion",
             "tuned",
+            "drift",
         ),
         *("published", "decision", "endpoint"),
     )

@@ -8,6 +8,7 @@ from fmrec.artifacts import layout
 from fmrec.instances.policy import Policy
 from stacks.settings import Settings
 from stacks.workflow.candidates import STEPS, Candidates
+from stacks.workflow.names import TAG
 from stacks.workflow.states import (
     SAGEMAKER_ERRORS,
     State,
@@ -25,6 +26,7 @@ BEGIN = "Initialize the run"
 CHECK_INPUT = "Check the input"
 ENCODED = "Is the data encoded already?"
 ENCODE = "Encode the interactions"
+COMPARE = "Compare the data with the champion's"
 CHOOSE = "Choose instances"
 TRAIN = "Train the factorization machine"
 
@@ -56,6 +58,10 @@ def begin(settings: Settings) -> States:
             "evaluation_uri": jsonata(f"'{DATA}/{layout.EVALUATIONS}' & {run} & '/{layout.RANKING}'"),
             "report_uri": jsonata(f"'{DATA}/{layout.RUNS}' & {run} & '/{layout.REPORT}'"),
             "name_prefix": f"{settings.prefix}-",
+            "started_by": jsonata(
+                "$exists($states.context.Execution.Input.started_by) "
+                "? $states.context.Execution.Input.started_by : 'a person'"
+            ),
             "refusals": [],
             "lock_waits": 0,
             **{f"waited_{step}": 0 for step in STEPS},
@@ -70,6 +76,7 @@ def begin(settings: Settings) -> States:
             "tuned": None,
             "models": [],
             "model_uris": [],
+            "drift": None,
         },
         next_state=CHECK_INPUT,
     )
@@ -86,6 +93,7 @@ def check_input(settings: Settings) -> States:
                 "task": settings.task,
                 "tasks": {name: task.model_dump() for name, task in settings.tasks.items()},
                 "dataset": settings.dataset,
+                "drift": settings.drift.model_dump(),
                 "serving": settings.serving.model_dump(),
                 "tuning": settings.tuning.model_dump() if settings.tuning else None,
                 "ensemble": settings.ensemble,
@@ -105,6 +113,7 @@ def check_input(settings: Settings) -> States:
                 "ensemble",
                 "dataset_name",
                 "replace_catalogue",
+                "drift_limits",
             )
         },
         next_state=ENCODED,
@@ -114,19 +123,17 @@ def check_input(settings: Settings) -> States:
 def encode(settings: Settings, *, next_state: str) -> States:
     """Encode, unless the input names an encoding: then all that follows reads that one.
 
-    `next_state` follows an encoding of the run's own.
+    `next_state` follows, except for a promotion: that goes on to the instances.
     """
+    earlier = {
+        "encoded_uri": jsonata(f"'{DATA}/{layout.ENCODED}' & $encoded & '/'"),
+        "manifest_uri": jsonata(f"'{DATA}/{layout.ENCODED}' & $encoded & '/{layout.MANIFEST}'"),
+    }
     return merge(
         decide(
             ENCODED,
-            (
-                "$type($encoded) = 'string'",
-                CHOOSE,
-                {
-                    "encoded_uri": jsonata(f"'{DATA}/{layout.ENCODED}' & $encoded & '/'"),
-                    "manifest_uri": jsonata(f"'{DATA}/{layout.ENCODED}' & $encoded & '/{layout.MANIFEST}'"),
-                },
-            ),
+            ("$type($promotion) = 'object'", CHOOSE, earlier),
+            ("$type($encoded) = 'string'", next_state, earlier),
             otherwise=ENCODE,
         ),
         encoding_job(ENCODE, settings, output="$encoded_uri", record="encoding", next_state=next_state),
@@ -314,4 +321,9 @@ def record_training(step: str) -> dict[str, str]:
 
 def tags() -> list[State]:
     """What finds a run's jobs in the bill and in searches."""
-    return [{"Key": "fmrec:run", "Value": jsonata("$run")}]
+    values = {
+        TAG: "$substringBefore($name_prefix, '-')",
+        "fmrec:dataset": "$dataset_name",
+        "fmrec:run": "$run",
+    }
+    return [{"Key": key, "Value": jsonata(value)} for key, value in values.items()]

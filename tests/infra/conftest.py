@@ -82,6 +82,11 @@ def throw_away(tmp_path_factory: pytest.TempPathFactory) -> Synthesis:
         "fmrec.instances.last_resort.endpoint": "wait",
         "fmrec.instances.last_resort.training": "wait",
         "fmrec.instances.last_resort.transform": "wait",
+        "fmrec.watch.dashboard": "true",
+        "fmrec.watch.monthly_budget_usd": "50",
+        "fmrec.start.schedule": "cron(0 3 * * ? *)",
+        "fmrec.start.time_zone": "Europe/Vienna",
+        "fmrec.start.new_data": '{"check_minutes": 5, "minimum_megabytes": 5}',
     }
     return synthesise(tmp_path_factory.mktemp("throw_away"), context, nag=True)
 

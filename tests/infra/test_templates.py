@@ -140,7 +140,7 @@ def test_key_rotates_and_table_and_topic_use_it(synthesis: Any) -> None:
 def test_every_log_group_is_encrypted_with_the_key_which_names_it(synthesis: Any) -> None:
     ((key_name, key),) = synthesis.resources("FmRecStorage", "AWS::KMS::Key").items()
     groups = synthesis.resources("FmRecPipeline", "AWS::Logs::LogGroup")
-    assert len(groups) == 16
+    assert len(groups) == 18
     for group in groups.values():
         assert f"OutputFnGetAtt{key_name}Arn" in json.dumps(group["Properties"]["KmsKeyId"])
     (logs,) = (
@@ -226,6 +226,8 @@ def test_alarms_tell_of_failed_and_timed_out_runs(synthesis: Any) -> None:
     assert {alarm["Properties"]["MetricName"] for alarm in alarms} == {
         "ExecutionsFailed",
         "ExecutionsTimedOut",
+        "Errors",
+        "Invocation5XXErrors",
     }
     for alarm in alarms:
         assert len(alarm["Properties"]["AlarmActions"]) == 1

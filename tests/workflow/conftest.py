@@ -44,6 +44,10 @@ SMALL_INPUT: dict[str, Any] = {
 """A run that a laptop finishes in seconds: users like items of their own parity."""
 
 
+NEVER = ("-c", "fmrec.start.schedule=at(2099-01-01T00:00:00)")
+"""A schedule that a test lets come."""
+
+
 @dataclass
 class Pipeline:
     """The deployed app: start executions, look at what they do, disturb them."""
@@ -97,7 +101,14 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
         output = ("--output", str(tmp_path_factory.mktemp("synthesis")))
         local.cdk(cloud, "bootstrap", *output, on_line=lambda _line: None)
         local.cdk(
-            cloud, "deploy", "--all", "--require-approval", "never", *output, on_line=lambda _line: None
+            cloud,
+            "deploy",
+            "--all",
+            "--require-approval",
+            "never",
+            *output,
+            *NEVER,
+            on_line=lambda _line: None,
         )
         cloudformation = cloud.client("cloudformation")
         deployed = Pipeline(

@@ -20,8 +20,9 @@ from stacks.workflow import definition
 
 pytestmark = pytest.mark.oracle
 
-FUNCTIONS = r"Functions\w+"
-LOG_GROUPS = r"(Functions\w+Log\w+|WorkflowLog\w+)"
+STARTER = r"StarterStartRun\w+"
+FUNCTIONS = rf"(Functions\w+|{STARTER})"
+LOG_GROUPS = r"((Functions|Starter)\w+Log\w+|WorkflowLog\w+)"
 ACCESS_LOGS, DATA, LOCKS = r"AccessLogs\w+", r"Data\w+", r"Locks\w+"
 
 Answers = dict[tuple[str, str], str]
@@ -41,7 +42,14 @@ CHECKOV: Answers = {
         FUNCTIONS,
     ): "The workflow bounds how many run at the same time (publish_concurrency); reserved "
     "concurrency would take capacity from the rest of a small account, which has 10 in all.",
-    ("CKV_AWS_116", FUNCTIONS): "Step Functions invokes them and gets their errors: an event is never lost.",
+    (
+        "CKV_AWS_116",
+        r"Functions\w+",
+    ): "Step Functions invokes them and gets their errors: an event is never lost.",
+    (
+        "CKV_AWS_116",
+        STARTER,
+    ): "It is asked again at the next time, and an alarm says that it has failed: an old question is worth nothing.",
     ("CKV_AWS_117", FUNCTIONS): NOBODYS_NETWORK,
     (
         "CKV_AWS_173",

@@ -120,6 +120,9 @@ def answers(endpoint: dict[str, Any], task_error: Any) -> dict[str, Any]:
     return {
         "Check the input": check_input,
         "Encode the interactions": lambda a: {"JobName": a["JobName"], "Id": "jr_1", "ExecutionTime": 60},
+        "Compare the data with the champion's": lambda a: {
+            "Payload": {"stopped": False, "sentence": "Alike.", "before": "r", "measures": {}, "findings": []}
+        },
         "Choose instances": lambda a: _planned(),
         "Train the factorization machine": trained,
         "Train one model of the ensemble": trained,

@@ -7,6 +7,7 @@ import pytest
 ARN = "arn:aws:sagemaker:eu-west-1:000000000000:model-package/fmrec-recommend/3"
 TRAINING = {
     "Encode the interactions",
+    "Compare the data with the champion's",
     "Train the factorization machine",
     "Export the embeddings",
     "Evaluate the ranking",
@@ -32,6 +33,7 @@ def promotion(kind: str, previous: str | None) -> Any:
                 "thresholds": {},
                 "tuning": None,
                 "ensemble": 1,
+                "drift_limits": {},
                 "replace_catalogue": True,
                 "dataset": None,
                 "dataset_name": "default",
