@@ -35,6 +35,8 @@ COMMANDS = {
     "plan": Command("print the instances each step would use, why, and what they cost", "fmrec.commands.plan", "add_plan_arguments", "run_plan"),
     "quotas": Command("show what quotas the account has against what the settings need", "fmrec.commands.plan", "add_quotas_arguments", "run_quotas"),
     "run": Command("start the deployed workflow and follow it", "fmrec.commands.run"),
+    "status": Command("say how the deployment stands: last runs, what serves, its quality and cost, what is wrong", "fmrec.commands.operate", "add_status_arguments", "run_status"),
+    "endpoints": Command("list the endpoints that run: since when, calls, cost a month; or stop one", "fmrec.commands.operate", "add_endpoints_arguments", "run_endpoints"),
     "models": Command("list the registered models: run, approval, what was measured, and which one serves", "fmrec.commands.models", "add_models_arguments", "run_models"),
     "promote": Command("make a registered model serve, and follow the workflow that does it", "fmrec.commands.models", "add_promote_arguments", "run_promote"),
     "rollback": Command("make the model that served before serve again, and follow the workflow that does it", "fmrec.commands.models", "add_rollback_arguments", "run_rollback"),

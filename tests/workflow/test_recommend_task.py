@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from fmrec.cli import main
 from fmrec.execution.state_machine import Execution
+from fmrec.storage import s3_client
 
 USERS, ITEMS, RATED, HELD_OUT, WANTED = 150, 60, 12, 4, 5
 INTERACTIONS = {"path": "groups/", "format": "csv", "header": True}
@@ -62,8 +64,8 @@ def read(pipeline: Any, key: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def recommended(pipeline: Any) -> Execution:
-    """A run of the task that is good enough."""
+def recommended(pipeline: Any, encoded_run: str) -> Execution:
+    """A run of the task that is good enough; ``encoded_run`` has been before."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["user_id", "item_id", "rating", "timestamp"])
@@ -98,6 +100,51 @@ def test_a_model_that_beats_popularity_is_served_and_nothing_seen_is_in_its_list
         items = [entry["M"]["item_id"]["S"] for entry in served[user_id]["recommendations"]["L"]]
         assert len(items) == len(set(items)) == WANTED
         assert not set(items) & set(met[HELD_OUT:])
+
+
+def test_drifted_data_stops_with_its_sentence_and_the_champion_serves_on(
+    pipeline: Any, recommended: Execution, encoded_input: dict[str, Any]
+) -> None:
+    before = lists(pipeline), read(pipeline, "champion/model.json")
+    run = pipeline.run(encoded_input | {"drift": {"stop": {"fewer_items": 0.2}}})
+
+    assert (run.status, run.error) == ("FAILED", "DriftError")
+    known, had = (
+        read(pipeline, f"encoded/{name}/manifest.json")["items"]
+        for name in (encoded_input["encoded"], recommended.name)
+    )
+    assert f"{known} items where the champion's data had {had}" in str(run.cause)
+    assert "What is served stays as it is." in str(run.cause)
+    assert "Train the factorization machine" not in [state.name for state in run.states]
+    assert (lists(pipeline), read(pipeline, "champion/model.json")) == before
+
+
+def test_status_and_endpoints_say_what_serves_and_what_is_wrong(
+    pipeline: Any,
+    recommended: Execution,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in pipeline.cloud.environment.items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    s3_client.forget_client()
+    code = main(["status", "--json", "--runs", "50"])
+    found = json.loads(capsys.readouterr().out)
+    assert code == (1 if found["wrong"] else 0)
+    assert found["champion"]["run"] == recommended.name
+    ranking = read(pipeline, f"evaluations/{recommended.name}/ranking.json")
+    assert f"NDCG@10 {ranking['model']['metrics']['ndcg_at_10']:.4f}" in found["quality"]
+    (run,) = (each for each in found["runs"] if each["name"] == recommended.name)
+    assert (run["status"], run["started_by"]) == ("SUCCEEDED", "a person")
+    assert run["usd"] == read(pipeline, f"runs/{recommended.name}/report.json")["spent"]["usd"]
+    assert main(["endpoints", "--json"]) == 0
+    endpoints = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
+    assert endpoints["fmrec-knn"]["status"] == "InService"
+    assert endpoints["fmrec-knn"]["usd_per_month"] > 0
+    assert main(["status"]) == code
+    assert f"serves     {found['champion']['model_version']}" in capsys.readouterr().out
+    s3_client.forget_client()
 
 
 def test_the_explicit_recipe_is_refused_and_the_champion_goes_on_serving(
