@@ -44,6 +44,7 @@ def promotion(kind: str, previous: str | None) -> Any:
                     "neighbours": 40,
                     "exclude_seen": True,
                     "filters": {},
+                    "segments": None,
                     "endpoint": True,
                 },
                 "promotion": {
