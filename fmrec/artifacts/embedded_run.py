@@ -15,11 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fmrec.artifacts.encoded_run import EncodedRun, folder_of, open_encoded
-from fmrec.errors import MALFORMED, FormatError, InputError
+from fmrec.dataset.section import Section
+from fmrec.errors import FormatError, InputError
 from fmrec.recordio import decode
 from fmrec.storage import object_store
 
 Vectors = npt.NDArray[np.float32]
+MAXIMUM_DIM = 1 << 20
+"""More than SageMaker's num_factors by far, so that the arrays of a document that lies are not tried."""
 
 
 @dataclass(frozen=True)
@@ -130,19 +133,22 @@ def open_run(manifest_uri: str, embeddings_uri: str) -> Run:
     manifest = encoded.manifest
     try:
         document = json.loads(object_store.read_bytes(embeddings_uri))
-        sizes = (int(document["users"]), int(document["items"]))
-        dim = int(document["dim"])
-        items = tuple(str(part["key"]) for part in document["item_parts"])
-        queries = tuple(
-            QueryPart(
-                str(p["key"]), str(p["offsets_key"]), int(p["first_user"]), int(p["rows"]), int(p["bytes"])
-            )
-            for p in document["query_parts"]
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{embeddings_uri} is not JSON: export the embeddings again") from error
+    section = Section(document, embeddings_uri, FormatError)
+    sizes = (section.integer("users", least=0), section.integer("items", least=0))
+    dim = section.integer("dim", least=1, most=MAXIMUM_DIM)
+    items = tuple(part.text("key") for part in section.sections("item_parts"))
+    queries = tuple(
+        QueryPart(
+            part.text("key"),
+            part.text("offsets_key"),
+            part.integer("first_user", least=0),
+            part.integer("rows", least=1),
+            part.integer("bytes", least=0),
         )
-        if dim < 1 or min((min(q.first_user, q.rows - 1, q.bytes) for q in queries), default=0) < 0:
-            raise ValueError("a size below what it can be")
-    except MALFORMED as error:
-        raise FormatError(f"{embeddings_uri} lacks or misstates something: {error!r}") from error
+        for part in section.sections("query_parts")
+    )
     if sizes != (manifest.users, manifest.items):
         raise FormatError(
             f"{embeddings_uri} has {sizes[0]} users and {sizes[1]} items, {manifest_uri} has "

@@ -253,8 +253,8 @@ def _policy(arguments: argparse.Namespace, settings: Mapping[str, Any]) -> Polic
         if not text.isdigit():
             raise SettingsError(f"--instance-count {step}={text}: expected an integer")
         counts[step] = int(text)
-    document["instance_types"] = {**document.get("instance_types", {}), **types}
-    document["instance_counts"] = {**document.get("instance_counts", {}), **counts}
+    document["instance_types"] = {**(document.get("instance_types") or {}), **types}
+    document["instance_counts"] = {**(document.get("instance_counts") or {}), **counts}
     return Policy.from_mapping(document)
 
 

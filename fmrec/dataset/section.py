@@ -1,15 +1,18 @@
-"""Reading one JSON object of a data set document, with errors that name the place and what is allowed."""
+"""Reading one JSON object of a document, with errors that say where, what is there and what is allowed."""
 
 from __future__ import annotations
 
 import difflib
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any
 
-from fmrec.errors import SettingsError
+from fmrec.errors import InputError, SettingsError
 
 _REQUIRED: Any = object()
+LARGEST = sys.float_info.max
+"""No integer beyond it is a float; neither are infinity and NaN below it."""
 
 
 class Section:
@@ -21,11 +24,14 @@ class Section:
         What should be a JSON object.
     place : str
         Where it stands in the whole document, e.g. ``interactions.columns``.
+    kind
+        What is raised: `FormatError` for documents that programs write.
     """
 
-    def __init__(self, document: Any, place: str) -> None:
+    def __init__(self, document: Any, place: str, kind: type[InputError] = SettingsError) -> None:
+        self._kind = kind
         if not isinstance(document, dict):
-            raise SettingsError(f"{place or 'the data set document'} is {document!r}: expected a JSON object")
+            raise kind(f"{place or 'the data set document'} is {shown(document)}: expected a JSON object")
         self._values: dict[str, Any] = dict(document)
         self._place = place
         self._known: list[str] = []
@@ -36,8 +42,8 @@ class Section:
     def where(self, key: str) -> str:
         return f"{self._place}.{key}" if self._place else key
 
-    def error(self, key: str, expected: str) -> SettingsError:
-        return SettingsError(f"{self.where(key)} is {self._values.get(key)!r}: expected {expected}")
+    def error(self, key: str, expected: str) -> InputError:
+        return self._kind(f"{self.where(key)} is {shown(self._values.get(key))}: expected {expected}")
 
     def take(self, key: str, default: Any = _REQUIRED, expected: str = "a value") -> Any:
         """Return a key's value; null counts as missing."""
@@ -46,11 +52,18 @@ class Section:
         if value is not None:
             return value
         if default is _REQUIRED:
-            raise SettingsError(f"{self.where(key)} is missing: expected {expected}")
+            raise self._kind(f"{self.where(key)} is missing: expected {expected}")
         return default
 
     def section(self, key: str) -> Section:
-        return Section(self.take(key, {}), self.where(key))
+        return Section(self.take(key, {}), self.where(key), self._kind)
+
+    def sections(self, key: str) -> list[Section]:
+        """Return a list of JSON objects."""
+        found = self.take(key, expected="a list")
+        if not isinstance(found, list):
+            raise self.error(key, "a list")
+        return [Section(each, f"{self.where(key)}[{at}]", self._kind) for at, each in enumerate(found)]
 
     def text(self, key: str, default: Any = _REQUIRED) -> Any:
         value = self.take(key, default, "a text")
@@ -89,7 +102,7 @@ class Section:
             for word, limit in (("at least", least), ("at most", most), ("above", above), ("below", below))
             if math.isfinite(limit)
         ]
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
         if not fits or not (least <= value <= most and above < value < below):
             raise self.error(key, " ".join(["a number", " and ".join(limits)]).strip())
         return float(value)
@@ -109,4 +122,10 @@ class Section:
             if key not in self._known:
                 guess = difflib.get_close_matches(key, self._known, n=1)
                 hint = f"did you mean {guess[0]}?" if guess else f"expected {', '.join(sorted(self._known))}"
-                raise SettingsError(f"{self.where(key)} is not a known setting here: {hint}")
+                raise self._kind(f"{self.where(key)} is not a known setting here: {hint}")
+
+
+def shown(value: Any) -> str:
+    """A value in an error, as long as a person reads."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from fmrec.artifacts.encoded_run import EncodedRun, open_encoded
 from fmrec.artifacts.side_feature_rows import read_side_rows
-from fmrec.errors import MALFORMED, FormatError, InputError
+from fmrec.errors import FormatError, InputError
 from fmrec.predictions.scoring_smoke_test import JSON, invoke, json_request
 from fmrec.predictions.served_model import Served
 from fmrec.predictions.threshold_choice import Decision, Question
@@ -149,7 +149,7 @@ def read_decision(served: Served, encoded: EncodedRun) -> Decision:
     text = object_store.read_bytes(served.decision_uri)
     try:
         return Decision.from_document(json.loads(text))
-    except MALFORMED as error:
+    except (ValueError, RecursionError, FormatError) as error:
         raise FormatError(
-            f"{served.decision_uri} is no decision ({error!r}): run predict-rating again"
+            f"{served.decision_uri} is no decision ({error}): run predict-rating again"
         ) from error

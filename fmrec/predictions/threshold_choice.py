@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fmrec.artifacts.manifest import Manifest
-from fmrec.errors import InputError
+from fmrec.dataset.section import Section
+from fmrec.errors import FormatError, InputError
 from fmrec.predictions.decision import LEAST_PROBABILITY, Calibration, Curve, calibrate, threshold_curve
 from fmrec.predictions.heldout import NOBODY
 
@@ -86,13 +87,17 @@ class Decision:
         return self.calibration.probability(self.question.margins(scores))
 
     @classmethod
-    def from_document(cls, document: dict[str, Any]) -> Decision:
-        """Read what decision.json says. Raises KeyError, TypeError or ValueError if it isn't that."""
-        fitted, level = document["calibration"], document["level"]
+    def from_document(cls, document: Any) -> Decision:
+        """Read what decision.json says. Raises FormatError if it isn't that."""
+        decision = Section(document, "the decision", FormatError)
+        for key in ("level", "calibration"):
+            if key not in document:
+                raise FormatError(f"{decision.where(key)} is missing: expected a value, or null")
+        fitted = decision.section("calibration") if "calibration" in decision else None
         return cls(
-            Question(None if level is None else float(level)),
-            float(document["threshold"]),
-            None if fitted is None else Calibration(float(fitted["slope"]), float(fitted["intercept"])),
+            Question(decision.number("level", None)),
+            decision.number("threshold"),
+            None if fitted is None else Calibration(fitted.number("slope"), fitted.number("intercept")),
         )
 
 

@@ -132,12 +132,13 @@ def list_objects(prefix_uri: str) -> list[StoredObject]:
     if _is_s3(prefix_uri):
         found = [StoredObject(uri, size) for uri, size in _s3().list_folder(prefix_uri)]
     else:
-        files = (path for path in local_path(prefix_uri).rglob("*") if path.is_file())
-        found = [
-            StoredObject(str(path), path.stat().st_size)
-            for path in files
-            if not path.name.endswith(UNFINISHED_SUFFIX)
-        ]
+        with _naming_path(prefix_uri):
+            files = (path for path in local_path(prefix_uri).rglob("*") if path.is_file())
+            found = [
+                StoredObject(str(path), path.stat().st_size)
+                for path in files
+                if not path.name.endswith(UNFINISHED_SUFFIX)
+            ]
     return sorted(found, key=lambda stored: stored.uri)
 
 
@@ -159,7 +160,8 @@ def exists(uri: str) -> bool:
     """
     if _is_s3(uri):
         return bool(_s3().exists(uri))
-    return local_path(uri).is_file()
+    with _naming_path(uri):
+        return local_path(uri).is_file()
 
 
 def is_listed(uri: str) -> bool:
@@ -238,4 +240,7 @@ def _naming_path(uri: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"{uri} can't be used: {error.strerror or error}") from error
+        raise InputError(f"{uri[:500]} can't be used: {error.strerror or error}") from error
+    except ValueError as error:
+        # A zero byte, or half of a surrogate pair.
+        raise InputError(f"{uri[:500]!r} is no path: {error}") from error
