@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from fmrec.dataset.names import DEFAULT, check_name
@@ -119,16 +118,12 @@ def verdict(output: Mapping[str, Any]) -> list[str]:
 
 def read_input(text: str) -> dict[str, Any]:
     """Parse ``--input``: a JSON object, or the path of a file with one."""
-    source = "--input"
     if not text.lstrip().startswith("{"):
-        source, path = text, Path(text)
-        if not path.is_file():
-            raise InputError(f"--input {text!r} is neither a JSON object nor a file")
-        text = path.read_text(encoding="utf-8")
+        if "://" in text or not object_store.exists(text):
+            raise InputError(f"--input {text[:500]!r} is neither a JSON object nor a file")
+        return object_store.read_json_object(text)
     try:
-        value = json.loads(text)
+        value: dict[str, Any] = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{source} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{source} must be a JSON object, found {type(value).__name__}")
+        raise InputError(f"--input is not JSON: {error}") from error
     return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import uuid
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fmrec.dataset import Dataset
+from fmrec.dataset.section import Section
 from fmrec.dataset.sources import DEFAULT_COLUMNS
 from fmrec.encoding.report import ProgressLines, closing_table
 from fmrec.errors import SettingsError
@@ -103,11 +103,10 @@ def to_document(args: argparse.Namespace) -> dict[str, Any]:
     """
     document: dict[str, Any] = {}
     if args.dataset:
-        try:
-            document = json.loads(object_store.read_text(args.dataset))
-        except ValueError as error:
-            raise SettingsError(f"{args.dataset} is not JSON: {error}") from error
-    interactions = document.setdefault("interactions", {})
+        document = object_store.read_json_object(args.dataset)
+    for key in ("interactions", "label"):
+        Section(document.setdefault(key, {}), key)
+    interactions = document["interactions"]
     if not args.dataset:
         interactions["path"] = _absolute(args.input)
     for key, value in (("format", args.format), ("delimiter", args.delimiter), ("header", args.header)):
@@ -127,7 +126,7 @@ def to_document(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _set_label(args: argparse.Namespace, document: dict[str, Any]) -> None:
-    label = document.setdefault("label", {})
+    label = document["label"]
     if args.label and args.label != label.get("mode", "binary"):
         label.clear()
     for key, value in (

@@ -7,7 +7,6 @@ import json
 import sys
 
 from fmrec.dataset import Dataset
-from fmrec.errors import SettingsError
 from fmrec.inspection.agreement import disagreements
 from fmrec.inspection.inspection import inspect
 from fmrec.inspection.listing import list_files
@@ -61,10 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    try:
-        document = json.loads(object_store.read_text(args.check))
-    except ValueError as error:
-        raise SettingsError(f"{args.check} is not JSON: {error}") from error
+    document = object_store.read_json_object(args.check)
     found = disagreements(Dataset.from_document(document), list_files(args.path))
     if args.json:
         print(json.dumps({"document": args.check, "path": args.path, "disagreements": found}, indent=2))

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fmrec.errors import InputError
 
@@ -109,6 +110,18 @@ def read_text(uri: str) -> str:
         raise InputError(
             f"{uri} is not UTF-8 text: byte {error.start} is 0x{error.object[error.start]:02x}"
         ) from error
+
+
+def read_json_object(uri: str) -> dict[str, Any]:
+    """Return a JSON object. Raises as ``read_text``, and InputError if it is none."""
+    text = read_text(uri)
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{uri} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{uri} holds a {type(found).__name__}: expected a JSON object")
+    return found
 
 
 def write_bytes(uri: str, data: ReadableBuffer) -> None:

@@ -80,3 +80,20 @@ def test_deeply_nested_documents_are_refused(capsys: pytest.CaptureFixture[str],
     ):
         assert main(command) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["nope", "[1]", "", "a" * 5000, "a\0b", "s3://bucket/key", "\ud800"])
+def test_an_input_that_is_neither_an_object_nor_a_file_is_a_sentence(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "--input", text]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_file_of_input_that_is_not_text_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "input.json"
+    path.write_bytes(b"\xff\xfe")
+    assert main(["run", "--input", str(path)]) == 2
+    assert "is not UTF-8 text: byte 0 is 0xff" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import pytest
 
 from fmrec.dataset import Dataset
 from fmrec.encoding.encode_command import add_arguments, to_document
-from fmrec.errors import SettingsError
+from fmrec.errors import InputError, SettingsError
 
 
 def document(*arguments: str) -> dict[str, Any]:
@@ -98,3 +98,21 @@ def test_options_change_single_settings_of_a_document(tmp_path: Path) -> None:
 def test_what_does_not_fit_is_said_in_a_sentence(arguments: list[str], sentence: str) -> None:
     with pytest.raises(SettingsError, match=re.escape(sentence)):
         document("--input", "nowhere", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[]", "holds a list: expected a JSON object"),
+        ("[" * 100_000, "is not JSON"),
+        ("{", "is not JSON"),
+        ('{"interactions": "ratings.csv"}', "interactions is 'ratings.csv': expected a JSON object"),
+        ('{"interactions": [1]}', "interactions is [1]: expected a JSON object"),
+        ('{"label": "binary"}', "label is 'binary': expected a JSON object"),
+    ],
+)
+def test_a_document_of_another_form_is_a_sentence(text: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "dataset.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=re.escape(words)):
+        document("--input", str(tmp_path), "--dataset", str(path), "--label", "binary")
