@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import posixpath
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,7 @@ INTERACTION_FILES = (
     "transaction", "transactions", "behaviors", "views", "purchases",
 )  # fmt: skip
 CLOSE = 0.45
+SCIENTIFIC = re.compile(r"\d(\.\d+)?[eE]\+\d+")
 FEWEST_IDS = 20
 """Ids of both sides needed to say that none match."""
 
@@ -164,8 +166,30 @@ def _choose_interactions(found: Inspection, seen: Sequence[Seen]) -> Seen | None
             f"The document takes {chosen.table.group.path}."
         )
     else:
-        found.question = chosen.roles.question or _which_date(chosen) or _rated_in_words(chosen)
+        found.question = (
+            _lost_ids(chosen) or chosen.roles.question or _which_date(chosen) or _rated_in_words(chosen)
+        )
     return chosen
+
+
+def _lost_ids(chosen: Seen) -> str | None:
+    """Ask about ids that can't tell users or items apart."""
+    for role in ("user", "item"):
+        profile = chosen.table.profiles[chosen.roles.choices[role].field]
+        example = profile.examples[0] if profile.examples else ""
+        cut = sum(count for text, count in profile.top if SCIENTIFIC.fullmatch(text))
+        if cut > 0.5 * sum(count for _, count in profile.top):
+            return (
+                f"{chosen.table.group.path}: are {profile.name} really numbers such as {example}? A spreadsheet has cut "
+                "ids to a few digits, so that different ones look alike: export them as texts. The document takes "
+                "them as they are."
+            )
+        if profile.distinct == 1 and chosen.table.rows >= FEWEST_IDS:
+            return (
+                f"{chosen.table.group.path}: is {profile.name} the {role}? It is {example} in all sampled rows. "
+                "The document takes it so."
+            )
+    return None
 
 
 def _rated_in_words(chosen: Seen) -> str | None:

@@ -56,6 +56,7 @@ RATINGS = {
         _words("rating ratings stars star overall grade bewertung sterne puntuacion calificacion voto"), 1.0
     ),
     **dict.fromkeys(_words("score rate like liked label preference"), 0.8),
+    **dict.fromkeys(_words("click clicked bought purchased converted recommend recommended thumb"), 0.8),
 }
 COUNTS = {
     **dict.fromkeys(
@@ -122,7 +123,7 @@ def item_score(name: str) -> float:
 def value_score(name: str) -> tuple[float, str]:
     """How surely a name is that of ratings or counts, and which of them."""
     parts = words(name)
-    if not parts or set(parts) & NOT_COUNTS - {"review"}:
+    if not parts or parts[-1] in ID_WORDS or set(parts) & NOT_COUNTS - {"review"}:
         return 0.0, "rating"
     rating = max((RATINGS.get(part, 0.0) for part in parts), default=0.0)
     counted = max((COUNTS.get(part, 0.0) for part in parts), default=0.0)

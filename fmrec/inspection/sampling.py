@@ -10,6 +10,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import zipfile
 import zlib
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -21,6 +22,7 @@ WHOLE_FILE = 4 << 20
 HEAD = 1 << 20
 PIECE = 128 << 10
 PIECES = 6
+OFFICE = (".xlsx", ".xlsm", ".ods")
 COMPRESSED_HEAD = 4 << 20
 """Bytes after decompression."""
 MAGIC = (
@@ -82,8 +84,10 @@ def take_sample(stored: object_store.StoredObject) -> Sample:
         if content in ("gzip", "bzip2"):
             head, whole = _decompress(file, content, uri)
             return Sample(uri, size, head, (), whole, "text", trouble)
-        if content == "zip":
-            return Sample(uri, size, start, (), False, content, trouble)
+        if content == "zip" and not uri.endswith(OFFICE):
+            head, whole, members = _only_member(file, uri)
+            if len(members) == 1:
+                return Sample(uri, size, head, (), whole)
         if trouble:
             return Sample(uri, size, start, (), False, content, trouble)
         if size <= WHOLE_FILE:
@@ -111,6 +115,24 @@ def take_start(stored: object_store.StoredObject, length: int = 64 << 10) -> byt
         return file.read(length)
 
 
+def _only_member(file: BinaryIO, uri: str) -> tuple[bytes, bool, list[str]]:
+    """Return how a ZIP archive's only file begins, whether that is all, and the names of all its files."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = [name for name in archive.namelist() if _is_data(name)]
+            if len(members) != 1:
+                return b"", False, members
+            with archive.open(members[0]) as member:
+                return member.read(COMPRESSED_HEAD), not member.read(1), members
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{uri} is a ZIP archive that can't be read ({error}): unpack it") from error
+
+
+def _is_data(name: str) -> bool:
+    hidden = any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
+    return not name.endswith("/") and not hidden
+
+
 def _trouble(uri: str, content: str) -> str | None:
     name = uri.rsplit("/", 1)[-1]
     if content == "bzip2" and not name.endswith(ENDINGS[content]):
@@ -121,7 +143,7 @@ def _trouble(uri: str, content: str) -> str | None:
         return f"{uri} is named as if compressed with {wrong[0]}, but is not: rename it"
     if content in ("text", *ENDINGS):
         return None
-    if content == "zip" and name.endswith((".xlsx", ".xlsm")):
+    if content == "zip" and name.endswith(OFFICE):
         return f"{uri} is an Excel workbook: save the sheet as CSV"
     if content == "zip":
         return f"{uri} is a ZIP archive: unpack it and upload the files in it (`unzip {name}`)"

@@ -70,7 +70,7 @@ def find_layouts(
     for file in files:
         line = first_line(file.text(source.encoding))
         if line is not None:
-            names = _names(source, line, file.uri)
+            names = _names(source, line, file.uri, set(fields.values()))
             found[file.name] = _layout(source, line, names, file.uri, fields, first)
             first = first or file.uri
             columns.append(names)
@@ -117,9 +117,10 @@ def _key(layout: Layout) -> tuple[object, ...]:
     return layout.fields, tuple(layout.taken.items()), layout.header
 
 
-def _names(source: Source, line: str, uri: str) -> list[str]:
+def _names(source: Source, line: str, uri: str, wanted: set[str]) -> list[str]:
+    """Return the columns' names; blanks around one don't count, unless the document has them too."""
     found = _split(source, line)
-    names = list(source.fields) or found
+    names = list(source.fields) or [name if name in wanted else name.strip() for name in found]
     if len(found) != len(names):
         raise InputError(
             f"{uri}: the first line has {len(found)} fields, expected {len(names)} "

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,18 @@ def nested_log(folder: Path) -> None:
 def unnamed_gzip(folder: Path) -> None:
     text = "user\titem\tplays\n" + "".join(f"{r.user}\t{r.item}\t{r.value}\n" for r in ROWS)
     (folder / "dump").write_bytes(gzip.compress(text.encode()))
+
+
+def zipped(folder: Path) -> None:
+    text = "user\titem\tplays\n" + "".join(f"{r.user}\t{r.item}\t{r.value}\n" for r in ROWS)
+    with zipfile.ZipFile(folder / "plays.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("export/plays.tsv", text)
+        archive.writestr("__MACOSX/export/._plays.tsv", "x")
+
+
+def blanks_around_names(folder: Path) -> None:
+    rows = [text for r in ROWS for text in (f"{r.user} , {r.item} , {r.value}", "")]
+    lines(folder, "r.csv", ["", "User ID , Item ID , Rating", *rows], end="\r\n")
 
 
 def index_of_pandas(folder: Path) -> None:
@@ -119,6 +132,11 @@ def booleans(folder: Path) -> None:
     lines(folder, "likes.jsonl", [json.dumps(row) for row in rows])
 
 
+def impressions(folder: Path) -> None:
+    rows = [f"{at},u{r.user},{r.item},{int(r.value > 4)},{r.time}" for at, r in enumerate(ROWS)]
+    lines(folder, "ads.csv", ["click_id,user_id,ad_id,clicked,ts", *rows])
+
+
 def database_dump(folder: Path) -> None:
     rows = [
         f"{at}\t{r.user}\t{r.item}\t{NULL if at % 50 == 0 else r.value}\t{utc(r.time, '%Y-%m-%d %H:%M:%S')}"
@@ -152,6 +170,12 @@ EXPECTED: list[tuple[Write, dict[str, Any], Any]] = [
     (unnamed_gzip, {
         "path": "dump", "format": "tsv", "columns": {"user": "user", "item": "item", "value": "plays"},
     }, PICKED),
+    (zipped, {
+        "path": "plays.zip", "format": "tsv", "columns": {"user": "user", "item": "item", "value": "plays"},
+    }, PICKED),
+    (blanks_around_names, {
+        "path": "r.csv", "columns": {"user": "User ID", "item": "Item ID", "value": "Rating"},
+    }, RATED),
     (index_of_pandas, {
         "path": "ratings.csv", "fields": ["field_1", "uid", "mid", "score", "time"],
         "timestamp_format": "milliseconds",
@@ -183,6 +207,10 @@ EXPECTED: list[tuple[Write, dict[str, Any], Any]] = [
         "path": "likes.jsonl", "format": "jsonl",
         "columns": {"user": "user", "item": "post", "event": "liked"},
     }, PICKED | {"event_weights": {"false": 0.0, "true": 1.0}}),
+    (impressions, {
+        "path": "ads.csv",
+        "columns": {"user": "user_id", "item": "ad_id", "value": "clicked", "timestamp": "ts"},
+    }, RATED | {"threshold": 1}),
     (database_dump, {
         "path": "ratings.txt", "format": "tsv", "header": False, "missing": [NULL],
         "timestamp_format": "iso8601", "fields": ["field_1", *FIELDS],
@@ -211,6 +239,19 @@ def test_ratings_in_words_are_asked_about(tmp_path: Path) -> None:
     rows = [f"r{r.user},p{r.item},{r.value}.0 out of 5 stars" for r in ROWS]
     lines(tmp_path, "reviews.csv", ["reviewer,product,stars", *rows])
     assert "are stars ratings? They are texts, such as '" in str(inspect(str(tmp_path)).question)
+
+
+def test_ids_that_a_spreadsheet_cut_are_asked_about(tmp_path: Path) -> None:
+    rows = [f"c{r.user},{7_800_000_000_000 + r.item:.2E},{r.value}" for r in ROWS]
+    lines(tmp_path, "r.csv", ["customer_id,product_id,qty", *rows])
+    question = str(inspect(str(tmp_path)).question)
+    assert "are product_id really numbers such as 7.80E+12? A spreadsheet has cut ids" in question
+
+
+def test_a_field_with_one_value_is_asked_about(tmp_path: Path) -> None:
+    rows = [f"shop,{r.item},{r.user},{r.value}" for r in ROWS]
+    lines(tmp_path, "r.csv", ["account,product_id,visit,qty", *rows])
+    assert "is account the user? It is shop in all sampled rows" in str(inspect(str(tmp_path)).question)
 
 
 def test_an_object_around_everything_names_what_to_do(tmp_path: Path) -> None:

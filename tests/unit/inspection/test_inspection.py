@@ -83,6 +83,7 @@ def test_bzip2_is_read_if_its_name_says_so(tmp_path: Path) -> None:
 def _zip(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("ratings.csv", "1,2,3")
+        archive.writestr("movies.csv", "1,2,3")
 
 
 CONTAINERS: list[tuple[str, Callable[[Path], object], str]] = [

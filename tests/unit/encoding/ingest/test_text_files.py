@@ -32,13 +32,15 @@ def test_each_file_is_read_by_its_own_header(take: Take, tmp_path: Path) -> None
     (raw / "d.csv").write_text("\ufeffuser_id,rating,timestamp,item_id\r\n6,5,105,15\r\n")
     (raw / "e.csv").write_text("")
     (raw / "f.csv").write_text(HEADER)
+    (raw / "h.csv").write_text(" user_id , item_id,rating ,timestamp\n8,16,5,106\n")
     (raw / "g.csv").write_text("\n" + TWO.replace("1,10", "7,10"))
     found = take(raw, interactions=PLAIN)
     assert found.pairs == [
         ("1", "10"), ("2", "11"), ("3", "12"), ("4", "13"), ("5", "14"), ("6", "15"), ("7", "10"), ("2", "11"),
+        ("8", "16"),
     ]  # fmt: skip
-    assert [row[2] for row in found.rows] == [5, 4, 3, 2, 1, 5, 5, 4]
-    assert (found.bad, found.intake.rows) == ([], 8)
+    assert [row[2] for row in found.rows] == [5, 4, 3, 2, 1, 5, 5, 4, 5]
+    assert (found.bad, found.intake.rows) == ([], 9)
 
 
 def test_without_values_a_header_of_another_order_is_no_row(take: Take, tmp_path: Path) -> None:
