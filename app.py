@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Composition root: settings from cdk.json and ``-c``, then the two stacks."""
+"""Composition root: settings from cdk.json and ``-c``, then the stacks."""
 
 import os
 import sys
@@ -7,6 +7,7 @@ import sys
 from aws_cdk import App, Tags
 
 from fmrec.errors import SettingsError
+from stacks.api import ApiStack
 from stacks.images import check_region
 from stacks.operations.budget import let_budgets_publish
 from stacks.pipeline import PipelineStack
@@ -32,6 +33,15 @@ def build(app: App, settings: Settings) -> tuple[StorageStack, PipelineStack]:
         storage=storage,
         description="From interactions to top-N recommendations with SageMaker factorization machines and k-NN",
     )
+    if settings.api is not None:
+        ApiStack(
+            app,
+            f"{settings.name}Api",
+            settings=settings,
+            api=settings.api,
+            storage=storage,
+            description="Recommendations over HTTP, also for users whom no run has trained on",
+        )
     Tags.of(app).add(TAG, settings.prefix)
     return storage, pipeline
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from aws_cdk import Acknowledgment, Duration, Size, Stack, Validations
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
@@ -133,14 +134,7 @@ class Functions(Construct):
         self._settings = settings
         self._key = storage.key
         self._image_arn = images.repository_arn("factorization-machines")
-        self._layer = lambda_.LayerVersion(
-            self,
-            "Dependencies",
-            code=lambda_.Code.from_asset(str(bundles.function_layer()), exclude=["**/__pycache__"]),
-            compatible_runtimes=[RUNTIME],
-            compatible_architectures=[lambda_.Architecture.X86_64],
-            description="NumPy, PyArrow and Powertools as locked in lambda/requirements.txt",
-        )
+        self._layer = dependency_layer(self)
         self.roles: dict[str, iam.Role] = {}
         self.functions: dict[str, lambda_.Function] = {}
         for name, own in function_settings(
@@ -151,33 +145,7 @@ class Functions(Construct):
 
     def add(self, scope: Construct, name: str, own: FunctionSettings) -> tuple[lambda_.Function, iam.Role]:
         """Put the function of a folder under `lambda/` into a scope, with a role that may write its log."""
-        title = pascal_case(name)
-        log = log_group(scope, f"{title}Log", self._settings, self._key)
-        role = iam.Role(scope, f"{title}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        log.grant_write(role)
-        function = lambda_.Function(
-            scope,
-            title,
-            description=own.description,
-            code=lambda_.Code.from_asset(str(bundles.function_code(name))),
-            handler="handler.handler",
-            runtime=RUNTIME,
-            architecture=lambda_.Architecture.X86_64,
-            layers=[self._layer],
-            role=role,
-            log_group=log,
-            memory_size=own.memory_mb,
-            ephemeral_storage_size=Size.mebibytes(own.scratch_mb),
-            timeout=Duration.seconds(own.timeout_seconds),
-            environment=dict(own.environment),
-        )
-        Validations.of(function).acknowledge(
-            Acknowledgment(
-                id="AwsSolutions-L1",
-                reason="Python 3.13 is the Python of Glue 6.0 too: one library, one version everywhere.",
-            )
-        )
-        return function, role
+        return add_function(scope, name, own, settings=self._settings, key=self._key, layer=self._layer)
 
     def _permit(self, storage: StorageStack) -> None:
         """What each function may do; check_quality needs nothing."""
@@ -300,6 +268,57 @@ class Functions(Construct):
         return sagemaker_names(
             self, self._settings.prefix, ("model-package",), [f"sagemaker:{call}" for call in calls]
         )
+
+
+def dependency_layer(scope: Construct) -> lambda_.LayerVersion:
+    """The layer of what functions import, of a stack."""
+    return lambda_.LayerVersion(
+        scope,
+        "Dependencies",
+        code=lambda_.Code.from_asset(str(bundles.function_layer()), exclude=["**/__pycache__"]),
+        compatible_runtimes=[RUNTIME],
+        compatible_architectures=[lambda_.Architecture.X86_64],
+        description="NumPy, PyArrow, pydantic and Powertools as locked in lambda/requirements.txt",
+    )
+
+
+def add_function(
+    scope: Construct,
+    name: str,
+    own: FunctionSettings,
+    *,
+    settings: Settings,
+    key: kms.IKey,
+    layer: lambda_.ILayerVersion,
+) -> tuple[lambda_.Function, iam.Role]:
+    """Create the function of a folder of lambda/, with a role and a log group of its own."""
+    title = pascal_case(name)
+    log = log_group(scope, f"{title}Log", settings, key)
+    role = iam.Role(scope, f"{title}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+    log.grant_write(role)
+    function = lambda_.Function(
+        scope,
+        title,
+        description=own.description,
+        code=lambda_.Code.from_asset(str(bundles.function_code(name))),
+        handler="handler.handler",
+        runtime=RUNTIME,
+        architecture=lambda_.Architecture.X86_64,
+        layers=[layer],
+        role=role,
+        log_group=log,
+        memory_size=own.memory_mb,
+        ephemeral_storage_size=Size.mebibytes(own.scratch_mb),
+        timeout=Duration.seconds(own.timeout_seconds),
+        environment=dict(own.environment),
+    )
+    Validations.of(function).acknowledge(
+        Acknowledgment(
+            id="AwsSolutions-L1",
+            reason="Python 3.13 is the Python of Glue 6.0 too: one library, one version everywhere.",
+        )
+    )
+    return function, role
 
 
 def pascal_case(name: str) -> str:

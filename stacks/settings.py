@@ -216,6 +216,17 @@ class Functions(Section):
     """Query parts published at the same time."""
 
 
+class Api(Section):
+    """The HTTP API; its requests are signed (IAM)."""
+
+    memory_mb: Annotated[int, Field(ge=512, le=10240)] = 2048
+    """Of the function that answers; it holds the items' vectors."""
+    requests_per_second: Annotated[int, Field(ge=1, le=10000)] = 100
+    """Of all callers together; beyond it they get 429."""
+    burst: Annotated[int, Field(ge=1, le=5000)] = 200
+    """Requests at once that are let through beyond the rate."""
+
+
 class Retention(Section):
     """What is kept, and for how long."""
 
@@ -260,6 +271,8 @@ class Settings(Section):
     start: Start = Start()
     watch: Watch = Watch()
     functions: Functions = Functions()
+    api: Api | None = None
+    """Whether there is an HTTP API: ``{}`` deploys it on its defaults."""
     retention: Retention = Retention()
     simple_models: SimpleModels = SimpleModels()
     notification_email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")] | None = None

@@ -70,6 +70,9 @@ class StorageStack(Stack):
         # The pipeline's own log groups: what CloudFormation names, and the workflow's.
         pipeline = f"{settings.name}Pipeline"
         self._let_logs_encrypt("/aws-glue/*", f"{pipeline}-*", f"/aws/vendedlogs/states/{pipeline}-*")
+        if settings.api is not None:
+            api = f"{settings.name}Api"
+            self._let_logs_encrypt(f"{api}-*", f"/aws/vendedlogs/apis/{api}-*")
         self._outputs(settings.dataset_name)
 
     def _access_log_bucket(self, retention: Retention, removal: RemovalPolicy) -> s3.Bucket:

@@ -144,7 +144,7 @@ def fetch(table: str, user_id: str, client: Any = None, *, dataset: str = DEFAUL
     ServiceError
         DynamoDB refused or failed.
     """
-    found = _get(table, user_key(dataset, user_id), client or dynamodb_client())
+    found = find(table, user_key(dataset, user_id), client or dynamodb_client())
     if found is None:
         raise InputError(
             f"table {table} has no recommendations for user {user_id!r}: the user was not in the "
@@ -172,7 +172,7 @@ def serve(
     segments = ([segment] if segment else []) + [""]
     keys = [user_key(dataset, user_id), *(popular_key(dataset, each) for each in segments)]
     for key in keys:
-        found = _get(table, key, client)
+        found = find(table, key, client)
         if found is not None:
             return replace(found, user_id=user_id)
     raise InputError(
@@ -181,7 +181,8 @@ def serve(
     )
 
 
-def _get(table: str, key: str, client: Any) -> UserRecommendations | None:
+def find(table: str, key: str, client: Any) -> UserRecommendations | None:
+    """The list at a key (`fmrec.recommendations.table_keys`); None if there is none."""
     with naming_table(table):
         answer = client.get_item(TableName=table, Key={"user_id": {"S": key}})
     return from_item(answer["Item"]) if "Item" in answer else None

@@ -27,7 +27,16 @@ IDS = [page.relative_to(ROOT).as_posix() for page in PAGES]
 README_WORDS = 900
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 OTHER_PROGRAMS = {"aws", "cd", "cdk", "export", "git", "make", "pip", "python", "source"}
-NEEDS_MORE = ("spark.", "df.", "open(", "np.load(", "orders.csv", "import sagemaker", "from sagemaker")
+NEEDS_MORE = (
+    "spark.",
+    "df.",
+    "open(",
+    "np.load(",
+    "orders.csv",
+    "import sagemaker",
+    "from sagemaker",
+    "Client(",
+)
 """Code that needs Spark or a reader's own files is compiled here, and run by tests of its own."""
 
 

@@ -1,0 +1,229 @@
+"""A client of the HTTP API (docs/live.md): signs requests, returns typed lists, raises `fmrec.errors`.
+
+>>> client = Client("https://abc123.execute-api.eu-west-1.amazonaws.com")  # doctest: +SKIP
+>>> client.recommend(["50", "181"], n=5, because=2).items[0].item_id  # doctest: +SKIP
+'172'
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from fmrec.errors import MALFORMED, InputError, NotFoundError, ServiceError, ThrottledError
+
+SERVICE = "execute-api"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """An item of the history, and what it adds to a score."""
+
+    item_id: str
+    contribution: float
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item of a list; rank 1 is the best."""
+
+    item_id: str
+    score: float
+    rank: int
+    because: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True)
+class ItemList:
+    """A list; ``source`` says what it rests on: batch, live, cold-start or popular."""
+
+    source: str
+    items: tuple[Item, ...]
+    model_version: str
+    run: str
+    ignored_items: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """One item of a history, with the kind of event and the value that the data set knows, if it does."""
+
+    item_id: str
+    event: str | None = None
+    value: float | None = None
+
+
+History = Iterable[Interaction | str]
+
+
+class Client:
+    """Asks the API. Each request is one connection; safe to use from several threads.
+
+    Parameters
+    ----------
+    url
+        The stack's output ``ApiUrl``.
+    region
+        Where the API is; by default that of the session.
+    session
+        A botocore session, for its credentials; by default the environment's.
+    """
+
+    def __init__(
+        self, url: str, *, region: str | None = None, session: Any = None, timeout: float = 30
+    ) -> None:
+        import botocore.session
+
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise InputError(f"the API's URL is {url!r}: expected https://…, the stack's output ApiUrl")
+        self._secure, self._host, self._base = parts.scheme == "https", parts.netloc, parts.path.rstrip("/")
+        self._session = session or botocore.session.get_session()
+        found = region or self._session.get_config_variable("region")
+        if not found:
+            raise InputError("the API's Region is not known: give region, or set AWS_DEFAULT_REGION")
+        self._region, self._timeout = str(found), timeout
+
+    def recommendations(
+        self,
+        user_id: str,
+        *,
+        n: int = 10,
+        allow: Sequence[str] | None = None,
+        deny: Sequence[str] = (),
+        diversity: float = 0.0,
+        include_seen: bool = False,
+        because: int = 0,
+        segment: str | None = None,
+    ) -> ItemList:
+        """Items for a user, known or not."""
+        query = _lists(n, allow, deny) | {"diversity": str(diversity), "because": str(because)}
+        query |= {"include_seen": "true"} if include_seen else {}
+        query |= {"segment": segment} if segment else {}
+        return self._list("GET", f"/users/{_part(user_id)}/recommendations", query)
+
+    def recommend(
+        self,
+        history: History,
+        *,
+        n: int = 10,
+        allow: Sequence[str] | None = None,
+        deny: Sequence[str] = (),
+        diversity: float = 0.0,
+        include_seen: bool = False,
+        because: int = 0,
+        segment: str | None = None,
+    ) -> ItemList:
+        """Items for a history that only this request knows."""
+        body = {
+            "history": _documents(history),
+            "n": n,
+            "allow": None if allow is None else list(allow),
+            "deny": list(deny),
+            "diversity": diversity,
+            "include_seen": include_seen,
+            "because": because,
+            "segment": segment,
+        }
+        return self._list("POST", "/recommendations", body=body)
+
+    def similar(
+        self, item_id: str, *, n: int = 10, allow: Sequence[str] | None = None, deny: Sequence[str] = ()
+    ) -> ItemList:
+        """Items like this one; raises NotFoundError for an item that the model doesn't know."""
+        return self._list("GET", f"/items/{_part(item_id)}/similar", _lists(n, allow, deny))
+
+    def popular(
+        self, *, n: int = 10, allow: Sequence[str] | None = None, deny: Sequence[str] = ()
+    ) -> ItemList:
+        """What most users have interacted with."""
+        return self._list("GET", "/popular", _lists(n, allow, deny))
+
+    def rank(
+        self, item_ids: Sequence[str], *, user_id: str | None = None, history: History | None = None
+    ) -> ItemList:
+        """Order these items for a user or for a history, best first."""
+        body: dict[str, Any] = {"item_ids": list(item_ids)}
+        body |= {} if user_id is None else {"user_id": user_id}
+        body |= {} if history is None else {"history": _documents(history)}
+        return self._list("POST", "/rank", body=body)
+
+    def _list(
+        self, method: str, path: str, query: dict[str, str] | None = None, body: Any = None
+    ) -> ItemList:
+        found = self._ask(method, path + (f"?{urlencode(query)}" if query else ""), body)
+        items = tuple(
+            Item(
+                item["item_id"],
+                item["score"],
+                item["rank"],
+                tuple(Reason(**reason) for reason in item.get("because") or ()),
+            )
+            for item in found["items"]
+        )
+        return ItemList(
+            found["source"], items, found["model_version"], found["run"], tuple(found["ignored_items"])
+        )
+
+    def _ask(self, method: str, target: str, body: Any) -> dict[str, Any]:
+        from botocore.auth import SigV4Auth
+        from botocore.awsrequest import AWSRequest
+
+        credentials = self._session.get_credentials()
+        if credentials is None:
+            raise InputError("there are no AWS credentials to sign the request with: see `aws configure`")
+        content = None if body is None else json.dumps(body)
+        scheme = "https" if self._secure else "http"
+        headers = {"Host": self._host, "Content-Type": "application/json"}
+        request = AWSRequest(
+            method, f"{scheme}://{self._host}{self._base}{target}", data=content, headers=headers
+        )
+        SigV4Auth(credentials, SERVICE, self._region).add_auth(request)
+        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
+        connection = kind(self._host, timeout=self._timeout)
+        try:
+            connection.request(method, self._base + target, content, dict(request.headers))
+            response = connection.getresponse()
+            text = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise ServiceError(f"the API at {self._host} can't be asked: {error}") from error
+        finally:
+            connection.close()
+        return _checked(response.status, text)
+
+
+def _checked(status: int, text: bytes) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads(text)
+        detail = document.get("detail") or document.get("message") or ""
+    except MALFORMED as error:
+        raise ServiceError(f"the API answered {status} with what is not JSON: {text[:200]!r}") from error
+    if status < 300:
+        return document
+    kinds = {404: NotFoundError, 429: ThrottledError}
+    kind = kinds.get(status, InputError if status < 500 else ServiceError)
+    raise kind(f"the API answered {status}: {detail}")
+
+
+def _lists(n: int, allow: Sequence[str] | None, deny: Sequence[str]) -> dict[str, str]:
+    query = {"n": str(n)}
+    query |= {} if allow is None else {"allow": ",".join(allow)}
+    return query | ({"deny": ",".join(deny)} if deny else {})
+
+
+def _documents(history: History) -> list[dict[str, Any]]:
+    interactions = (Interaction(each) if isinstance(each, str) else each for each in history)
+    return [
+        {"item_id": each.item_id}
+        | ({} if each.event is None else {"event": each.event})
+        | ({} if each.value is None else {"value": each.value})
+        for each in interactions
+    ]
+
+
+def _part(text: str) -> str:
+    return quote(text, safe="")

@@ -1,0 +1,123 @@
+"""What callers send and get, as JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fmrec.live.answers import MAXIMUM_ITEMS, Answers, Request, Source
+
+MAXIMUM_HISTORY = 10_000
+MAXIMUM_RANKED = 1000
+
+ItemId = Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+class Body(BaseModel):
+    """A request's body: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Interaction(Body):
+    """One item of a history."""
+
+    item_id: ItemId
+    event: str | None = None
+    """Its kind, where the data set weighs kinds."""
+    value: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    """A rating or an amount, where the data set has a threshold."""
+
+
+History = Annotated[list[Interaction], Field(max_length=MAXIMUM_HISTORY)]
+
+
+class SessionRequest(Body):
+    """Recommendations for a history that only this request knows."""
+
+    history: History
+    n: Annotated[int, Field(ge=1, le=MAXIMUM_ITEMS)] = 10
+    allow: list[ItemId] | None = None
+    deny: list[ItemId] = []
+    diversity: Annotated[float, Field(ge=0, le=1)] = 0.0
+    include_seen: bool = False
+    because: Annotated[int, Field(ge=0, le=100)] = 0
+    segment: str | None = None
+
+    def request(self) -> Request:
+        return Request(
+            self.n,
+            allow=None if self.allow is None else frozenset(self.allow),
+            deny=frozenset(self.deny),
+            diversity=self.diversity,
+            include_seen=self.include_seen,
+            because=self.because,
+        )
+
+
+class RankRequest(Body):
+    """Order these items for a user or a history: one of both."""
+
+    item_ids: Annotated[list[ItemId], Field(min_length=1, max_length=MAXIMUM_RANKED)]
+    user_id: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    history: History | None = None
+
+
+class Because(BaseModel):
+    """An item of the history, and what it adds to the score."""
+
+    item_id: str
+    contribution: float
+
+
+class Item(BaseModel):
+    """One item of a list; rank 1 is the best."""
+
+    item_id: str
+    score: float
+    rank: int
+    because: list[Because] | None = None
+
+
+class ItemList(BaseModel):
+    """A list, and what it rests on."""
+
+    source: Source
+    items: list[Item]
+    model_version: str
+    run: str
+    ignored_items: list[str]
+    """Items of the history or the request that the model doesn't know."""
+
+    @classmethod
+    def of(cls, answers: Answers, *, explained: bool = False) -> ItemList:
+        items = [
+            Item(
+                item_id=item.item_id,
+                score=item.score,
+                rank=item.rank,
+                because=(
+                    [Because(item_id=r.item_id, contribution=r.contribution) for r in item.because]
+                    if explained
+                    else None
+                ),
+            )
+            for item in answers.items
+        ]
+        return cls(
+            source=answers.source,
+            items=items,
+            model_version=answers.model_version,
+            run=answers.run,
+            ignored_items=list(answers.ignored_items),
+        )
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str

@@ -1,0 +1,138 @@
+"""The champion as the API serves it: loaded once, and again when another model has become champion."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fmrec.artifacts.encoded_run import EncodedRun, open_encoded
+from fmrec.dataset.names import DEFAULT
+from fmrec.errors import ServiceError
+from fmrec.live.answers import Answer, Published
+from fmrec.live.live_model import LiveModel, open_live_model
+from fmrec.live.user_history import NOTHING, Event, EventWeights, Trained, UserHistory, merge_history
+from fmrec.recommendations.table import UserRecommendations, dynamodb_client, find
+from fmrec.recommendations.table_keys import popular_key, user_key
+from fmrec.registry import champion
+
+REFRESH_SECONDS = 30.0
+"""How long another champion may go unnoticed."""
+
+KEY_BYTES = 2048
+"""DynamoDB's limit for a partition key."""
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model, and what training knew of its users."""
+
+    live: LiveModel
+    encoded: EncodedRun
+    user_ids: pa.Array
+    """By ordinal; Arrow holds them in about their own length."""
+    weights: EventWeights
+
+    def history(self, user_id: str) -> UserHistory:
+        """What training knows of a user; empty for one that it doesn't know."""
+        user = pc.index(self.user_ids, user_id).as_py()
+        if user < 0:
+            return merge_history(NOTHING, [], self.live.ordinal_of)
+        liked, seen = (read(user, user + 1).of(0) for read in (self.encoded.liked, self.encoded.seen))
+        trained = Trained(liked.astype(np.int64), seen.astype(np.int64), user)
+        return merge_history(trained, [], self.live.ordinal_of)
+
+    def session(self, events: Iterable[Event]) -> UserHistory:
+        """The history of somebody of whom nothing but these events is known."""
+        return merge_history(NOTHING, events, self.live.ordinal_of, self.weights)
+
+
+class Champion:
+    """Keeps the champion of a data set loaded. Safe to use from several threads.
+
+    Parameters
+    ----------
+    root
+        The data bucket's URI.
+    table
+        The recommendations' table.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        table: str,
+        dataset: str = DEFAULT,
+        *,
+        client: Any = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._record_uri = champion.place(root, dataset)
+        self._table, self._dataset = table, dataset
+        self._client, self._clock = client, clock
+        self._lock = threading.Lock()
+        self._looked_at = -REFRESH_SECONDS
+        self._record: champion.Champion | None = None
+        self._model: ServedModel | None = None
+
+    def model(self) -> ServedModel:
+        """The model that serves now.
+
+        Raises
+        ------
+        ServiceError
+            No run has published yet, or the champion's files have been deleted by age.
+        FormatError
+            The champion's files are not as docs/contracts.md says.
+        """
+        with self._lock:
+            now = self._clock()
+            if self._model is None or now - self._looked_at >= REFRESH_SECONDS:
+                record = champion.read(self._record_uri)
+                if record is None:
+                    raise ServiceError(
+                        f"no model of the data set {self._dataset!r} can be served: no run has published yet, or "
+                        "its encoded and embedded files have been deleted by age; run the workflow"
+                    )
+                if record != self._record or self._model is None:
+                    self._model, self._record = _load(record), record
+                self._looked_at = now
+            return self._model
+
+    def published(self, user_id: str) -> Published | None:
+        """The user's own list in the table, if there is one."""
+        return self._list(user_key(self._dataset, user_id))
+
+    def popular(self, segment: str | None) -> Published | None:
+        """What is popular in a segment, or with everybody where there is no list for it."""
+        found = self._list(popular_key(self._dataset, segment)) if segment else None
+        return found or self._list(popular_key(self._dataset))
+
+    def _list(self, key: str) -> Published | None:
+        if len(key.encode()) > KEY_BYTES:
+            return None  # the table can't have it, and DynamoDB would refuse the question
+        if self._client is None:
+            self._client = dynamodb_client()
+        found = find(self._table, key, self._client)
+        return None if found is None else _as_published(found)
+
+
+def _load(record: champion.Champion) -> ServedModel:
+    live = open_live_model(record.manifest_uri, record.embeddings_uri, record.model_version)
+    encoded = open_encoded(record.manifest_uri)
+    label = encoded.manifest.dataset.get("label", {})
+    weights = EventWeights(label.get("threshold"), label.get("event_weights") or None)
+    return ServedModel(live, encoded, encoded.feature_index.names(*encoded.manifest.ranges["user"]), weights)
+
+
+def _as_published(found: UserRecommendations) -> Published:
+    items = tuple(Answer(r.item_id, r.score, r.rank) for r in found.recommendations)
+    generated = datetime.fromisoformat(found.generated_at).timestamp()
+    return Published(items, found.model_version, found.run, generated)

@@ -1,0 +1,124 @@
+"""The HTTP API over the champion: signed requests, a role that only reads, throttled and logged.
+
+An HTTP API and not a REST API: it has IAM authorization, access logs and throttling at a third of the price.
+Requests, which it doesn't validate, are validated by the function.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from aws_cdk import CfnOutput, Stack
+from aws_cdk import aws_apigatewayv2 as apigateway
+from aws_cdk import aws_apigatewayv2_authorizers as authorizers
+from aws_cdk import aws_apigatewayv2_integrations as integrations
+from constructs import Construct
+
+from fmrec.artifacts import layout
+from stacks.access import Permission, grant, read_objects, use_key
+from stacks.functions import FunctionSettings, add_function, dependency_layer
+from stacks.log_groups import log_group
+from stacks.settings import Api, Settings
+from stacks.storage import StorageStack
+
+FUNCTION = "answer_requests"
+ROUTES = (
+    "GET /users/{user_id}/recommendations",
+    "POST /recommendations",
+    "GET /items/{item_id}/similar",
+    "POST /rank",
+    "GET /popular",
+)
+LOGGED = {
+    "requestId": "$context.requestId",
+    "time": "$context.requestTime",
+    "ip": "$context.identity.sourceIp",
+    "caller": "$context.identity.caller",
+    "route": "$context.routeKey",
+    "status": "$context.status",
+    "latency": "$context.responseLatency",
+    "length": "$context.responseLength",
+    "error": "$context.error.message",
+}
+"""One JSON line for each request; bodies, queries and ids of users are not in it."""
+
+
+class ApiStack(Stack):
+    """Everything of the API; nothing in it has a state."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: Settings,
+        api: Api,
+        storage: StorageStack,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(scope, construct_id, **kwargs)
+        own = FunctionSettings(
+            "Answers the HTTP API's requests for lists",
+            memory_mb=api.memory_mb,
+            timeout_seconds=29,
+            environment={
+                "DATA_URI": f"s3://{storage.data.bucket_name}",
+                "TABLE": storage.table.table_name,
+                "DATASET": settings.dataset_name,
+            },
+        )
+        function, role = add_function(
+            self, FUNCTION, own, settings=settings, key=storage.key, layer=dependency_layer(self)
+        )
+        grant(
+            role,
+            *read_objects(storage, layout.ENCODED, layout.EMBEDDINGS, layout.CHAMPION),
+            use_key(storage.key),
+            Permission(["dynamodb:GetItem"], [storage.table.table_arn]),
+        )
+        http = apigateway.HttpApi(
+            self,
+            "Http",
+            api_name=f"{settings.prefix}-recommendations",
+            description="Recommendations, see docs/live.md",
+            create_default_stage=False,
+            default_authorizer=authorizers.HttpIamAuthorizer(),
+        )
+        integration = integrations.HttpLambdaIntegration("Answer", function)
+        for route in ROUTES:
+            method, path = route.split(" ")
+            http.add_routes(path=path, methods=[apigateway.HttpMethod(method)], integration=integration)
+        log = log_group(
+            self,
+            "AccessLog",
+            settings,
+            storage.key,
+            name=f"/aws/vendedlogs/apis/{self.stack_name}-access",
+        )
+        stage = apigateway.CfnStage(
+            self,
+            "Stage",
+            api_id=http.api_id,
+            stage_name="$default",
+            auto_deploy=True,
+            access_log_settings=apigateway.CfnStage.AccessLogSettingsProperty(
+                destination_arn=log.log_group_arn, format=json.dumps(LOGGED)
+            ),
+            default_route_settings=apigateway.CfnStage.RouteSettingsProperty(
+                throttling_rate_limit=api.requests_per_second,
+                throttling_burst_limit=api.burst,
+                detailed_metrics_enabled=True,
+            ),
+        )
+        stage.node.add_dependency(role)
+        for name, value, description in (
+            ("ApiId", http.api_id, "The HTTP API; requests are signed for the service execute-api."),
+            ("ApiUrl", http.api_endpoint, "Where it answers."),
+            (
+                "ApiCallArn",
+                self.format_arn(service="execute-api", resource=http.api_id, resource_name="*"),
+                "What a caller needs execute-api:Invoke on.",
+            ),
+        ):
+            CfnOutput(self, name, value=value, description=description)

@@ -1,0 +1,201 @@
+"""The API's routes on a small run, as API Gateway's events; the table is DynamoDB's emulator."""
+
+import json
+import uuid
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fmrec.live import FoldIn
+from fmrec.live.api import routes
+from fmrec.live.evaluation import NEGATIVE_WEIGHT, REGULARIZATION
+from fmrec.live.served_model import Champion
+from fmrec.recommendations.table import Recommendation, UserRecommendations, Writer
+from fmrec.registry import champion as records
+from tests.fixtures.small_runs import SmallRun
+
+BIAS = -1.5
+
+
+class Context:
+    function_name, memory_limit_in_mb, aws_request_id = "f", 512, "r"
+    invoked_function_arn = "arn:aws:lambda:eu-west-1:000000000000:function:f"
+
+
+class Api:
+    """The application, and the clock by which it looks for another champion."""
+
+    def __init__(self, root: Path, table: str, client: Any) -> None:
+        self.now = 0.0
+        champion = Champion(str(root), table, client=client, clock=lambda: self.now)
+        self.champion = champion
+        self.app = routes.build(champion)
+
+    def ask(
+        self, method: str, path: str, body: Any = None, query: dict[str, str] | None = None
+    ) -> tuple[int, str, Any]:
+        event = {
+            "version": "2.0",
+            "routeKey": f"{method} {path}",
+            "rawPath": path,
+            "rawQueryString": "",
+            "queryStringParameters": query,
+            "headers": {"content-type": "application/json"},
+            "requestContext": {
+                "http": {"method": method, "path": path},
+                "stage": "$default",
+                "requestId": "1",
+            },
+            "body": body if body is None or isinstance(body, str) else json.dumps(body),
+            "isBase64Encoded": False,
+        }
+        answer = routes.answer(self.app, event, Context())
+        headers = {**answer.get("headers", {})}
+        kind = next(value for name, value in headers.items() if name.lower() == "content-type")
+        return answer["statusCode"], kind, json.loads(answer["body"])
+
+
+def promote(run: SmallRun, version: str) -> None:
+    record = records.Champion("r1", "recommend", version, "", run.manifest_uri, run.embeddings_uri)
+    path = Path(records.place(str(run.folder)))
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(asdict(record)))
+
+
+@pytest.fixture
+def api(small_run: SmallRun, dynamodb: Any) -> Api:
+    run = small_run
+    path = Path(run.embeddings_uri)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"bias": BIAS}))
+    promote(run, "m1")
+    table = f"recommendations-{uuid.uuid4().hex}"
+    dynamodb.create_table(
+        TableName=table,
+        KeySchema=[{"AttributeName": "user_id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "user_id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    published = UserRecommendations(
+        run.user_ids[0],
+        (Recommendation(run.item_ids[0], 0.5, 1), Recommendation(run.item_ids[1], 0.25, 2)),
+        "m1",
+        "r1",
+        "2026-01-01T00:00:00+00:00",
+    )
+    with Writer(table, dynamodb) as writer:
+        writer.write([published])
+    return Api(run.folder, table, dynamodb)
+
+
+def library(run: SmallRun) -> FoldIn:
+    offsets = run.item_vectors[:, -1] + np.float32(BIAS)
+    return FoldIn(run.item_vectors[:, :-1], offsets, REGULARIZATION, NEGATIVE_WEIGHT)
+
+
+def test_a_session_gets_what_the_library_says_and_because_sums_to_the_score(
+    api: Api, small_run: SmallRun
+) -> None:
+    ids, fold_in = small_run.item_ids, library(small_run)
+    history = [{"item_id": ids[at]} for at in (0, 2)] + [{"item_id": "unheard-of"}]
+    status, _, found = api.ask("POST", "/recommendations", {"history": history, "n": 2, "because": 2})
+    assert (status, found["source"], found["ignored_items"]) == (200, "live", ["unheard-of"])
+    expected = fold_in.recommend([0, 2], 2)
+    assert [item["item_id"] for item in found["items"]] == [ids[at] for at in expected.items]
+    assert [item["score"] for item in found["items"]] == pytest.approx(expected.scores.tolist(), abs=1e-4)
+    parts = fold_in.contributions([0, 2], expected.items)
+    for row, item in enumerate(found["items"]):
+        told = {reason["item_id"]: reason["contribution"] for reason in item["because"]}
+        mine = {ids[at]: parts.history[row, n] for n, at in enumerate((0, 2)) if parts.history[row, n] > 0}
+        assert told == pytest.approx(mine, abs=1e-5)
+
+
+def test_a_known_user_gets_the_published_list_unless_the_request_needs_a_live_one(
+    api: Api, small_run: SmallRun
+) -> None:
+    run = small_run
+    path = f"/users/{run.user_ids[0]}/recommendations"
+    _, _, plain = api.ask("GET", path, query={"n": "2"})
+    assert plain["source"] == "batch"
+    assert [(item["item_id"], item["score"]) for item in plain["items"]] == [
+        (run.item_ids[0], 0.5),
+        (run.item_ids[1], 0.25),
+    ]
+    denied = run.item_ids[1]
+    _, _, live = api.ask("GET", path, query={"n": "2", "deny": denied})
+    seen = {run.item_ids[item] for item in run.seen.of(0)}
+    assert live["source"] == "live"
+    assert not {item["item_id"] for item in live["items"]} & {denied, *seen}
+
+
+def test_an_unknown_user_gets_what_is_popular_and_the_answer_says_so(api: Api) -> None:
+    status, _, found = api.ask("GET", "/users/nobody/recommendations", query={"n": "2"})
+    assert (status, found["source"], len(found["items"])) == (200, "cold-start", 2)
+    _, _, popular = api.ask("GET", "/popular", query={"n": "2"})
+    assert popular["source"] == "popular"
+    assert [item["item_id"] for item in popular["items"]] == [item["item_id"] for item in found["items"]]
+
+
+def test_an_id_that_no_table_can_hold_is_an_unknown_user(api: Api) -> None:
+    wide = "\N{GRINNING FACE}" * 1000
+    model = api.champion
+    assert model.published(wide) is None
+    assert model.popular(wide) is None
+
+
+def test_similar_items_and_ranks_are_the_librarys(api: Api, small_run: SmallRun) -> None:
+    ids, fold_in = small_run.item_ids, library(small_run)
+    _, _, similar = api.ask("GET", f"/items/{ids[1]}/similar", query={"n": "1"})
+    cosines = fold_in.cosines(1)
+    cosines[1] = -2
+    assert similar["items"][0]["item_id"] == ids[int(np.argmax(cosines))]
+    body = {"history": [{"item_id": ids[0]}], "item_ids": [ids[2], ids[1], "unheard-of"]}
+    _, _, ranked = api.ask("POST", "/rank", body)
+    scores = fold_in.scores(fold_in.user_vector([0]), [1, 2])
+    best = [ids[1], ids[2]] if scores[0] > scores[1] else [ids[2], ids[1]]
+    assert [item["item_id"] for item in ranked["items"]] == best
+    assert ranked["ignored_items"] == ["unheard-of"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "query", "status", "words"),
+    [
+        ("GET", "/users/1/recommendations", None, {"n": "0"}, 422, "greater than or equal to 1"),
+        ("GET", "/users/1/recommendations", None, {"n": "many"}, 422, "valid integer"),
+        ("GET", "/items/unheard-of/similar", None, None, 404, "item 'unheard-of' is not in model m1"),
+        ("GET", "/nowhere", None, None, 404, "no such route"),
+        ("POST", "/rank", {"item_ids": ["1"]}, None, 422, "either 'user_id' or 'history'"),
+        ("POST", "/recommendations", "{", None, 400, "not JSON"),
+        ("POST", "/recommendations", {"history": [{"item_id": 7}]}, None, 422, "valid string"),
+        ("POST", "/recommendations", {"history": [], "wish": 1}, None, 422, "wish"),
+        ("POST", "/recommendations", {"history": [{"item_id": "a"}] * 10001}, None, 422, "at most 10000"),
+        ("POST", "/recommendations", " " * (1 << 20) + "{}", None, 413, "send it in parts"),
+    ],
+)
+def test_bad_requests_are_refused_by_a_problem_document(
+    api: Api, method: str, path: str, body: Any, query: Any, status: int, words: str
+) -> None:
+    found, kind, document = api.ask(method, path, body, query)
+    assert (found, kind) == (status, "application/problem+json")
+    assert document.keys() == {"type", "title", "status", "detail"}
+    assert words in document["detail"]
+
+
+def test_another_champion_is_noticed_and_none_is_unavailable(api: Api, small_run: SmallRun) -> None:
+    assert api.ask("GET", "/popular")[2]["model_version"] == "m1"
+    promote(small_run, "m2")
+    assert api.ask("GET", "/popular")[2]["model_version"] == "m1"
+    api.now += 31
+    assert api.ask("GET", "/popular")[2]["model_version"] == "m2"
+    Path(records.place(str(small_run.folder))).unlink()
+    api.now += 31
+    status, kind, document = api.ask("GET", "/popular")
+    assert (status, kind) == (503, "application/problem+json")
+    assert "no run has published yet" in document["detail"]
+
+
+def test_the_committed_openapi_document_is_that_of_the_routes() -> None:
+    committed = Path(__file__).resolve().parents[4] / "docs" / "openapi.json"
+    assert committed.read_text() == routes.openapi_document()
