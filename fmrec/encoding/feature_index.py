@@ -21,6 +21,8 @@ _POSITION_BITS = 33
 """``monotonically_increasing_id`` is the partition's number and, in its lower bits, the row's in it."""
 _INTEGER = r"^-?[0-9]{1,37}$"
 NAMESPACE, NAME, COUNT = "_namespace", "name", "interactions"
+SIDES = ("user", "item")
+"""The first two namespaces."""
 Keep = Callable[[DataFrame], DataFrame]
 """Caches a DataFrame until the job ends."""
 

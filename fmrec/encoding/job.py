@@ -25,10 +25,10 @@ from fmrec.dataset import Dataset, ImplicitLabel
 from fmrec.encoding.attach_features import AttachFeatures
 from fmrec.encoding.data_facts import DataFacts, count_events
 from fmrec.encoding.encode_ids import EncodeIds, encode_ids, pack_code_tables
-from fmrec.encoding.feature_index import COUNT, NAME, NAMESPACE, Keep, write_index
-from fmrec.encoding.features.side_features import SIDES, SideFeatures
+from fmrec.encoding.feature_index import COUNT, NAME, NAMESPACE, SIDES, Keep, write_index
+from fmrec.encoding.features.side_features import SideFeatures, context_of
 from fmrec.encoding.features.side_table import SideTable, pack_lookup, seen_ids, write_side_table
-from fmrec.encoding.ingest.read_interactions import Intake, take_in
+from fmrec.encoding.ingest.read_interactions import Ingested, ingest
 from fmrec.encoding.ingest.spark_errors import READING_SETTINGS, to_input_error
 from fmrec.encoding.negatives import ItemRange
 from fmrec.encoding.run_manifest import manifest_of, outcome_of
@@ -148,7 +148,8 @@ class _Job:
     def run(self, run: str) -> Manifest:
         object_store.delete(self._output(MANIFEST))  # its presence means "complete"
         self.tell("reading", None)
-        read = take_in(self.spark, self.dataset, self.raw_uri, self._output("quarantine/"), self.keep)
+        quarantine_uri, context = self._output("quarantine/"), context_of(self.dataset)
+        read = ingest(self.spark, self.dataset, self.raw_uri, quarantine_uri, self.keep, context)
         self.tell("indexing", read.rows)
         features, ranges = self._index(read)
         self.tell("encoding", read.rows)
@@ -167,7 +168,7 @@ class _Job:
             outputs.commit(self._parts(outputs.folders, summary), manifest.to_json())
         return manifest
 
-    def _index(self, read: Intake) -> tuple[SideFeatures, dict[str, Range]]:
+    def _index(self, read: Ingested) -> tuple[SideFeatures, dict[str, Range]]:
         """Give all ids and names of side features their feature ids."""
         partitions = ShufflePlan.partitions_of(read.rows)
         ids = self._frequent_ids(read.texts)
@@ -202,7 +203,7 @@ class _Job:
         needed = F.when(F.col(NAMESPACE) == 0, minimum.user).otherwise(minimum.item)
         return counted.where(F.col(COUNT) >= needed)
 
-    def _checked(self, read: Intake, features: SideFeatures, summary: TaskSummary) -> dict[str, Any]:
+    def _checked(self, read: Ingested, features: SideFeatures, summary: TaskSummary) -> dict[str, Any]:
         """Refuse what no model can learn from; return counts and warnings for the manifest."""
         label = self.dataset.label
         named = label.event_weights if isinstance(label, ImplicitLabel) else ()
@@ -236,7 +237,7 @@ class _Encoding:
     """The stages from chunks to stored parts."""
 
     job: _Job
-    read: Intake
+    read: Ingested
     features: SideFeatures
     ranges: dict[str, Range]
     outputs: dict[str, Output]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fmrec.dataset import ImplicitLabel
 from fmrec.dataset.labels import Label
 from fmrec.encoding.row_types import IndexedRows
-from fmrec.encoding.shuffle.sorting import in_order
+from fmrec.encoding.sorting import in_order
 
 
 @dataclass(frozen=True)

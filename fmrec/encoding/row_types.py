@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fmrec.encoding.shuffle.packed_arrays import pack, unpack
-from fmrec.encoding.shuffle.sorting import spans
+from fmrec.encoding.packed_arrays import pack, unpack
+from fmrec.encoding.sorting import spans
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -7,7 +7,7 @@ from typing import Any
 
 from fmrec.artifacts.manifest import Channel, Manifest, Rows
 from fmrec.dataset import BinaryLabel, Dataset, ImplicitLabel
-from fmrec.encoding.ingest.read_interactions import Intake
+from fmrec.encoding.ingest.read_interactions import Ingested
 from fmrec.encoding.stored_parts import TaskSummary
 from fmrec.encoding.tally import Dropped
 from fmrec.encoding.training_check import Outcome
@@ -31,7 +31,7 @@ def channel_of(name: str, dataset: Dataset, summary: TaskSummary) -> Channel:
     return Channel(f"{name}/", rows, len(parts), sum(stored.part.bytes for stored in parts), share)
 
 
-def outcome_of(read: Intake, summary: TaskSummary, events: dict[str, int]) -> Outcome:
+def outcome_of(read: Ingested, summary: TaskSummary, events: dict[str, int]) -> Outcome:
     """Return what became of the rows."""
     tally = summary.tally
     dropped = tally.dropped
@@ -50,7 +50,7 @@ def outcome_of(read: Intake, summary: TaskSummary, events: dict[str, int]) -> Ou
 def manifest_of(
     run: str,
     dataset: Dataset,
-    read: Intake,
+    read: Ingested,
     summary: TaskSummary,
     ranges: dict[str, tuple[int, int]],
     seconds: float,

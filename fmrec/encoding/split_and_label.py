@@ -31,7 +31,7 @@ from fmrec.encoding.row_types import COPY, IndexedRows, LabelledRows
 from fmrec.encoding.shuffle.buckets import Route
 from fmrec.encoding.shuffle.hashing import hashes, units
 from fmrec.encoding.shuffle.messages import KIND_OF_CHANNEL, Kind, Message, each_bucket
-from fmrec.encoding.shuffle.sorting import in_order
+from fmrec.encoding.sorting import in_order
 from fmrec.encoding.stored_parts import PairsPart
 from fmrec.encoding.tally import Dropped, Tally
 from fmrec.storage.part_files import Output

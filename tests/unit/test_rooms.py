@@ -134,3 +134,23 @@ def test_no_room_of_fmrec_imports_itself_by_a_detour() -> None:
         TopologicalSorter(rooms).prepare()
     except CycleError as error:
         pytest.fail(f"a circle of rooms: {' → '.join(reversed(error.args[1]))}")
+
+
+def test_no_room_of_the_encoding_imports_itself_by_a_detour() -> None:
+    """Ingest, features and shuffle; what lies in the encoding's own folder counts module by module."""
+    packages = {module_name(path) for path in sources("fmrec/encoding") if path.name == "__init__.py"}
+    packages.discard("fmrec.encoding")
+
+    def room_of(module: str) -> str:
+        return next((name for name in packages if module.startswith(f"{name}.")), module)
+
+    rooms: dict[str, set[str]] = {}
+    for name, others in graph("fmrec/encoding").items():
+        rooms.setdefault(room_of(name), set()).update(map(room_of, others))
+    for room, others in rooms.items():
+        others.discard(room)
+    assert {"fmrec.encoding.ingest", "fmrec.encoding.features", "fmrec.encoding.shuffle"} <= set(rooms)
+    try:
+        TopologicalSorter(rooms).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle of rooms: {' → '.join(reversed(error.args[1]))}")

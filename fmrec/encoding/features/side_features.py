@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec.dataset import Dataset, Feature
-from fmrec.encoding.feature_index import COUNT, NAME, NAMESPACE, Keep, read_index
+from fmrec.encoding.feature_index import COUNT, NAME, NAMESPACE, SIDES, Keep, read_index
 from fmrec.encoding.features.attributes import (
     AttributeCounts,
     FeatureValues,
@@ -28,37 +28,30 @@ from fmrec.encoding.features.kinds import (
     names_of,
     to_feature_ids,
 )
+from fmrec.encoding.ingest.read_interactions import Context
 from fmrec.encoding.ingest.source_rows import resolve
 
-SIDES = ("user", "item")
 FIRST_ORDINAL = 2
 """Ordinal of the first side feature's namespace, after users and items."""
 
 
-def context_fields(dataset: Dataset) -> dict[str, str]:
-    """Return the interactions' fields that features are made of, by the names they get here."""
-    return {
-        _context(at): feature.column
-        for at, feature in enumerate(dataset.features)
-        if feature.of == "interaction" and feature.kind != "date-part"
-    }
-
-
-def context_field(ordinal: int) -> str:
-    """Return the name in ``context_fields`` of what a context feature is made of, if it isn't a date part."""
-    return _context(ordinal - FIRST_ORDINAL)
-
-
-def context_texts(dataset: Dataset) -> dict[int, Column]:
-    """Return the interactions' texts that features are made of, by the ordinal of the feature's namespace."""
-    texts = {}
-    for ordinal, feature in enumerate(dataset.features, start=FIRST_ORDINAL):
-        if feature.kind == "date-part" and feature.of == "interaction":
+def context_of(dataset: Dataset) -> Context:
+    """Return what ingestion keeps of the interactions for features of their context."""
+    fields: dict[str, str] = {}
+    texts: dict[int, Column] = {}
+    names: dict[int, str] = {}
+    for at, feature in enumerate(dataset.features):
+        if feature.of != "interaction":
+            continue
+        ordinal, name = at + FIRST_ORDINAL, _context(at)
+        if feature.kind == "date-part":
             texts[ordinal] = Measured(Reading(feature)).token(F.col("timestamp"))
-        elif feature.of == "interaction":
-            text = F.col(context_field(ordinal))
-            texts[ordinal] = F.when(F.trim(text) != "", F.trim(text))
-    return texts
+        else:
+            fields[name] = feature.column
+            text = F.trim(F.col(name))
+            texts[ordinal] = F.when(text != "", text)
+        names[ordinal] = name
+    return Context(fields, texts, names)
 
 
 @dataclass(frozen=True)

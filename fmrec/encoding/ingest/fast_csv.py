@@ -150,7 +150,7 @@ class PlainLines:
         return columns, np.where(good, np.where(not_rated, NOT_RATED, GOOD), UNDECIDED).astype(np.int32)
 
     def _value(self, value: NDArray[np.float64], found: Mapping[str, pa.Array]) -> NDArray[np.float64]:
-        """Return the value that a label is made of, as the intake says it."""
+        """Return the value that a label is made of, as the ingested says it."""
         label = self.dataset.label
         if not isinstance(label, ImplicitLabel):
             return value

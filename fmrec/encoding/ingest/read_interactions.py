@@ -1,9 +1,9 @@
-"""The job's intake: files are read once, bad rows put aside, and all counted by file and reason."""
+"""The job's ingestion: files are read once, bad rows put aside, and all counted by file and reason."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,8 +14,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec.dataset import Dataset, ImplicitLabel
-from fmrec.encoding.feature_index import Keep
-from fmrec.encoding.features.side_features import SIDES, context_field, context_fields, context_texts
+from fmrec.encoding.feature_index import SIDES, Keep
 from fmrec.encoding.ingest import advice
 from fmrec.encoding.ingest.chunks import (
     EVENTS,
@@ -68,7 +67,7 @@ QUARANTINE_SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class Intake:
+class Ingested:
     """What was read, as the driver knows it.
 
     ``chunks`` has the rows as ``chunks.to_chunks`` packs them; ``rows`` counts them without headers
@@ -101,7 +100,29 @@ class Intake:
         )
 
 
-def take_in(spark: SparkSession, dataset: Dataset, raw_uri: str, quarantine_uri: str, keep: Keep) -> Intake:
+@dataclass(frozen=True)
+class Context:
+    """What side features are made of that the interactions themselves have."""
+
+    fields: Mapping[str, str]
+    """Fields to read, by the names that they get."""
+    texts: Mapping[int, Column]
+    """What to keep of each row, by the ordinal of a namespace in the feature index."""
+    names: Mapping[int, str]
+    """The field each text is made of; no name of a field, where it is made of the timestamp."""
+
+
+NO_CONTEXT = Context({}, {}, {})
+
+
+def ingest(
+    spark: SparkSession,
+    dataset: Dataset,
+    raw_uri: str,
+    quarantine_uri: str,
+    keep: Keep,
+    context: Context = NO_CONTEXT,
+) -> Ingested:
     """Read the interactions and write the bad ones to the quarantine.
 
     Raises
@@ -111,23 +132,21 @@ def take_in(spark: SparkSession, dataset: Dataset, raw_uri: str, quarantine_uri:
     """
     interactions = dataset.interactions
     path = resolve(raw_uri, interactions.source.path)
-    context = context_fields(dataset)
-    source = open_rows(spark, interactions.source, path, interactions.columns | context)
+    source = open_rows(spark, interactions.source, path, interactions.columns | dict(context.fields))
     chunks, counts = _to_chunks(source, dataset, context, keep)
     problems = number_problems(dataset) if any(state > GOOD for _, _, state, _, _ in counts) else {}
-    intake = _count(spark, chunks, counts, source.files, problems)
-    _write_quarantine(spark, intake, problems, quarantine_uri)
-    advise = partial(_advice, intake, source, dataset, problems)
-    _check_usable(intake, path, dataset.quarantine.max_share, quarantine_uri, advise)
-    return intake
+    ingested = _count(spark, chunks, counts, source.files, problems)
+    _write_quarantine(spark, ingested, problems, quarantine_uri)
+    advise = partial(_advice, ingested, source, dataset, problems)
+    _check_usable(ingested, path, dataset.quarantine.max_share, quarantine_uri, advise)
+    return ingested
 
 
 def _to_chunks(
-    source: Opened, dataset: Dataset, context: dict[str, str], keep: Keep
+    source: Opened, dataset: Dataset, context: Context, keep: Keep
 ) -> tuple[DataFrame, list[PieceCount]]:
     """Make chunks of all rows, as whole columns where that is possible, and count them."""
-    context_columns = context_texts(dataset)
-    texts = dict(enumerate(SIDES)) | {ordinal: f"_text_{ordinal}" for ordinal in context_columns}
+    texts = dict(enumerate(SIDES)) | {ordinal: f"_text_{ordinal}" for ordinal in context.texts}
     timed = "timestamp" in dataset.interactions.columns
     weighted = isinstance(dataset.label, ImplicitLabel) and bool(dataset.label.event_weights)
     events = {EVENTS: "_event"} if weighted else {}
@@ -139,16 +158,16 @@ def _to_chunks(
             rows = _one_item_a_row(rows, dataset.interactions.item_separator, lists=lists)
         if dataset.interactions.item_value_separator:
             rows = _values_of_items(rows, dataset.interactions.item_value_separator)
-        return check_rows(rows, dataset, context).select(
+        return check_rows(rows, dataset, context.fields).select(
             *SIDES,
             _value(dataset).alias("value"),
             (F.col("timestamp") if timed else F.lit(0.0)).alias("timestamp"),
-            *[text.alias(texts[ordinal]) for ordinal, text in context_columns.items()],
+            *[text.alias(texts[ordinal]) for ordinal, text in context.texts.items()],
             *[F.col("event").alias(name) for name in events.values()],
             *(FILE, START, POSITION, STATE, RAW),
         )
 
-    roles = {side: side for side in SIDES} | {texts[at]: context_field(at) for at in context_columns}
+    roles = {side: side for side in SIDES} | {texts[at]: name for at, name in context.names.items()}
     roles |= dict.fromkeys(events.values(), "event")
     plain = PlainLines.of(source.layouts, dataset, roles)
     if plain is None:
@@ -201,7 +220,7 @@ def _count(
     found: list[PieceCount],
     names: list[str],
     problems: dict[int, Problem],
-) -> Intake:
+) -> Ingested:
     """Count rows by file, piece and problem."""
     # Carrying names along in every row would cost more than all the numbers.
     listed = spark.createDataFrame(pa.table({PATH: names}))
@@ -222,30 +241,30 @@ def _count(
             counts["quarantined"] += count
     read = sum(file["read"] for file in files.values())
     numbered = number_pieces(list(pieces.values()))
-    return Intake(chunks, read, bad, not_rated, dict(sorted(files.items())), numbered)
+    return Ingested(chunks, read, bad, not_rated, dict(sorted(files.items())), numbered)
 
 
 def _check_usable(
-    intake: Intake, path: str, limit: float, quarantine_uri: str, advise: Callable[[], str]
+    ingested: Ingested, path: str, limit: float, quarantine_uri: str, advise: Callable[[], str]
 ) -> None:
-    if not intake.rows:
+    if not ingested.rows:
         raise InputError(f"{path} holds no rows, only headers or blank lines: expected interactions")
-    bad = sum(intake.bad.values())
-    reasons = ", ".join(f"{count} {reason}" for reason, count in intake.bad.most_common())
+    bad = sum(ingested.bad.values())
+    reasons = ", ".join(f"{count} {reason}" for reason, count in ingested.bad.most_common())
     where = f"they are listed in {quarantine_uri}"
-    if bad == intake.rows:
+    if bad == ingested.rows:
         raise InputError(f"none of the {bad} rows of {path} can be used ({reasons}); {where}{advise()}")
-    if bad > limit * intake.rows:
+    if bad > limit * ingested.rows:
         raise InputError(
-            f"{bad} of {intake.rows} rows of {path} are bad ({bad / intake.rows:.2%}: {reasons}), more than "
+            f"{bad} of {ingested.rows} rows of {path} are bad ({bad / ingested.rows:.2%}: {reasons}), more than "
             f"quarantine.max_share allows ({limit:.2%}); {where}{advise()}"
         )
 
 
-def _advice(intake: Intake, source: Opened, dataset: Dataset, problems: dict[int, Problem]) -> str:
+def _advice(ingested: Ingested, source: Opened, dataset: Dataset, problems: dict[int, Problem]) -> str:
     """Return what to change in the document, if most bad rows have one cause that can be seen."""
     interactions = dataset.interactions
-    counts = intake.bad.most_common(1)
+    counts = ingested.bad.most_common(1)
     if not counts:
         return ""
     reason = counts[0][0]
@@ -261,7 +280,7 @@ def _advice(intake: Intake, source: Opened, dataset: Dataset, problems: dict[int
     if not reason.startswith("timestamp ") or interactions.timestamp is None:
         return ""
     states = [state for state, problem in problems.items() if problem.reason == reason]
-    rows = bad_rows(intake.chunks).where(F.col(STATE).isin(states)).limit(advice.EXAMPLES)
+    rows = bad_rows(ingested.chunks).where(F.col(STATE).isin(states)).limit(advice.EXAMPLES)
     if interactions.source.format == "parquet":
         texts = advice.in_json([row[RAW] for row in rows.collect()], interactions.timestamp)
     else:
@@ -270,8 +289,10 @@ def _advice(intake: Intake, source: Opened, dataset: Dataset, problems: dict[int
     return advice.on_times(texts, interactions.timestamp, interactions)
 
 
-def _write_quarantine(spark: SparkSession, intake: Intake, problems: dict[int, Problem], uri: str) -> None:
-    if not intake.bad:
+def _write_quarantine(
+    spark: SparkSession, ingested: Ingested, problems: dict[int, Problem], uri: str
+) -> None:
+    if not ingested.bad:
         object_store.delete_folder(uri)
         with object_store.open_output(object_store.join(uri, "part-00000.parquet")) as file:
             pq.write_table(QUARANTINE_SCHEMA.empty_table(), file)
@@ -279,9 +300,9 @@ def _write_quarantine(spark: SparkSession, intake: Intake, problems: dict[int, P
     pieces = spark.createDataFrame(
         pa.table(
             {
-                "file": [piece.file for piece, _, _ in intake.pieces],
-                START: [piece.start for piece, _, _ in intake.pieces],
-                "to_line": [to_line for _, _, to_line in intake.pieces],
+                "file": [piece.file for piece, _, _ in ingested.pieces],
+                START: [piece.start for piece, _, _ in ingested.pieces],
+                "to_line": [to_line for _, _, to_line in ingested.pieces],
             }
         )
     )
@@ -295,7 +316,7 @@ def _write_quarantine(spark: SparkSession, intake: Intake, problems: dict[int, P
         )
     )
     bad = (
-        bad_rows(intake.chunks)
+        bad_rows(ingested.chunks)
         .join(F.broadcast(pieces.withColumn(FILE, F.xxhash64("file"))), [FILE, START])
         .join(F.broadcast(names), STATE)
         .select(

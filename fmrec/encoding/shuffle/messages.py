@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fmrec.encoding.row_types import Rows
-from fmrec.encoding.shuffle.sorting import by_key
+from fmrec.encoding.sorting import by_key
 from fmrec.encoding.tally import Tally
 
 SCHEMA = "bucket bigint, kind int, data binary"

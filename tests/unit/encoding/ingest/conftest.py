@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from fmrec.dataset import Dataset
 from fmrec.encoding.feature_index import NAME, NAMESPACE
 from fmrec.encoding.ingest.chunks import CHUNK, distinct_texts
-from fmrec.encoding.ingest.read_interactions import Intake, take_in
+from fmrec.encoding.ingest.read_interactions import Ingested, ingest
 from fmrec.encoding.ingest.spark_errors import READING_SETTINGS, to_input_error
 from fmrec.encoding.row_types import CodedRows
 from fmrec.encoding.shuffle.messages import Kind
@@ -26,7 +26,7 @@ ALL_TRAIN = {"split": {"method": "none"}}
 class Taken:
     """``rows`` in file order: user, item, value, timestamp; ``bad``: file, line, column, reason."""
 
-    intake: Intake
+    ingested: Ingested
     rows: list[tuple[Any, ...]]
     bad: list[tuple[str, int, str | None, str]]
 
@@ -55,8 +55,8 @@ def take(spark: SparkSession, tmp_path: Path) -> Take:
             return frame
 
         try:
-            intake = take_in(spark, dataset, str(raw), str(quarantine), keep)
-            rows = _rows(intake)
+            ingested = ingest(spark, dataset, str(raw), str(quarantine), keep)
+            rows = _rows(ingested)
         except FmrecError:
             raise
         except Exception as error:
@@ -66,21 +66,21 @@ def take(spark: SparkSession, tmp_path: Path) -> Take:
                 frame.unpersist()
         found = pads.dataset(quarantine).to_table().to_pylist()
         bad = [(row["file"].rpartition("/")[2], row["row"], row["column"], row["reason"]) for row in found]
-        assert intake.rows == len(rows) + len(bad) + intake.not_rated
-        return Taken(intake, rows, sorted(bad, key=lambda row: row[:2]))
+        assert ingested.rows == len(rows) + len(bad) + ingested.not_rated
+        return Taken(ingested, rows, sorted(bad, key=lambda row: row[:2]))
 
     return run
 
 
-def _rows(intake: Intake) -> list[tuple[Any, ...]]:
+def _rows(ingested: Ingested) -> list[tuple[Any, ...]]:
     texts: dict[tuple[int, int], list[str]] = {}
-    for row in distinct_texts(intake.chunks).sort(CHUNK, NAMESPACE, "place").collect():
+    for row in distinct_texts(ingested.chunks).sort(CHUNK, NAMESPACE, "place").collect():
         texts.setdefault((row[CHUNK], row[NAMESPACE]), []).append(row[NAME])
     found = []
-    for row in intake.chunks.where(f"kind = {int(Kind.ROWS)}").collect():
+    for row in ingested.chunks.where(f"kind = {int(Kind.ROWS)}").collect():
         batch = CodedRows.from_bytes(row["data"])
         columns = zip(
-            intake.numbers.of(batch.position).tolist(), batch.user.tolist(), batch.item.tolist(),
+            ingested.numbers.of(batch.position).tolist(), batch.user.tolist(), batch.item.tolist(),
             batch.value.tolist(), batch.time.tolist(),
             batch.context.tolist(), strict=True,
         )  # fmt: skip

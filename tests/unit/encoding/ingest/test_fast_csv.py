@@ -16,8 +16,8 @@ from fmrec.encoding.ingest.fast_csv import PlainLines
 from fmrec.encoding.ingest.layouts import Layout, Layouts
 from fmrec.encoding.ingest.source_rows import FILE, LINE, POSITION, RAW, START
 from fmrec.encoding.ingest.validation import GOOD, NO_ROW, STATE
-from fmrec.encoding.shuffle.packed_arrays import pack, unpack
-from fmrec.encoding.shuffle.sorting import in_order
+from fmrec.encoding.packed_arrays import pack, unpack
+from fmrec.encoding.sorting import in_order
 
 HEADER = "user_id,item_id,rating,timestamp"
 TEXTS = {"user": "user", "item": "item"}

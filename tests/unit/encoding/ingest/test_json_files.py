@@ -45,7 +45,7 @@ def test_every_object_is_a_row_however_they_are_laid_out(text: str, take: Take, 
     (tmp_path / "e.json").write_bytes(text.encode())
     found = take(tmp_path, interactions=JSON)
     assert found.pairs == [("a", "x"), ("a", "y"), ("b", "x")]
-    assert (found.bad, found.intake.rows) == ([], 3)
+    assert (found.bad, found.ingested.rows) == ([], 3)
 
 
 @pytest.mark.parametrize(
@@ -183,5 +183,5 @@ def test_a_large_array_on_one_line_is_read(take: Take, tmp_path: Path) -> None:
         file.write("]")
     assert (tmp_path / "e.json").stat().st_size > 24e6
     found = take(tmp_path, interactions=JSON)
-    assert (found.intake.rows, found.bad) == (count, [])
+    assert (found.ingested.rows, found.bad) == (count, [])
     assert found.pairs == [(f"u{at % 97}", f"i{at % 89}") for at in range(count)]

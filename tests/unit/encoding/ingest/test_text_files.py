@@ -40,7 +40,7 @@ def test_each_file_is_read_by_its_own_header(take: Take, tmp_path: Path) -> None
         ("8", "16"),
     ]  # fmt: skip
     assert [row[2] for row in found.rows] == [5, 4, 3, 2, 1, 5, 5, 4, 5]
-    assert (found.bad, found.intake.rows) == ([], 9)
+    assert (found.bad, found.ingested.rows) == ([], 9)
 
 
 def test_without_values_a_header_of_another_order_is_no_row(take: Take, tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_settings_of_fields_hold_with_and_without_the_jvm(take: Take, tmp_path: 
         ("r.csv", 3, "user", "missing user"), ("r.csv", 5, "item", "missing item"),
         ("r.csv", 6, "value", "missing value"), ("r.csv", 9, "value", "value is not a number"),
     ]  # fmt: skip
-    assert (found.intake.not_rated, found.intake.good_count) == (3, 2)
+    assert (found.ingested.not_rated, found.ingested.good_count) == (3, 2)
 
 
 def test_several_items_in_a_field_become_rows_with_the_same_time(take: Take, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from fmrec.encoding.shuffle.messages import (
     pack_rows,
     to_arrow,
 )
-from fmrec.encoding.shuffle.sorting import by_key
+from fmrec.encoding.sorting import by_key
 from fmrec.encoding.tally import ChannelTally, Dropped, Tally
 from tests.unit.encoding.stage_rows import indexed
 

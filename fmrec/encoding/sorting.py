@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmrec.encoding.shuffle.packed_arrays import as_integers
+from fmrec.encoding.packed_arrays import as_integers
 
 Ints = NDArray[np.int64]
 
