@@ -38,7 +38,7 @@ from algorithms.factorization_machines.train import Trainer, available_threads
 from bench.choose_hyperparameters import Recommend
 from bench.movielens_split import ITEMS, USERS, MovieLensSplit
 from bench.trials import BUILD, Trial
-from demo.peers import ALS_CONFIDENCE, ALS_FACTORS, ALS_ITERATIONS, ALS_REGULARIZATION
+from demo.rival_models import ALS_CONFIDENCE, ALS_FACTORS, ALS_ITERATIONS, ALS_REGULARIZATION
 from fmrec.artifacts.interactions import Interactions, from_pairs
 from fmrec.deployment.defaults import TASKS
 from fmrec.live import FoldIn

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from demo import peers, results
+from demo import results, rival_models
 from demo.cloud import ROOT, Cloud, cdk, cloud
 from demo.movielens import MovieLens, fetch
-from demo.peers import Arena
+from demo.rival_models import Arena
 from fmrec.commands.run import PIPELINE_STACK, STORAGE_STACK
 from fmrec.execution.state_machine import Execution, follow, stack_outputs, start
 
@@ -125,13 +125,13 @@ def measure(seed: int, data: MovieLens, executions: list[str]) -> dict[str, floa
 
 
 def measure_lists(target: Cloud, outputs: dict[str, str]) -> dict[str, float]:
-    """What `recommend` reaches, and how far that is above its peers."""
+    """What `recommend` reaches, and how far that is above what the others reach."""
     lists = run(target, outputs, "recommend", {})
     bucket = outputs["DataBucket"]
     evaluation = results.read_run_report(target, bucket, lists.name)["evaluation"]
     with tempfile.TemporaryDirectory() as folder:
-        arena = Arena.of(peers.download_encoding(target, bucket, lists.name, Path(folder)))
-    als = arena.metrics(*peers.alternating_least_squares(arena))["ndcg_at_10"]
+        arena = Arena.of(rival_models.download_encoding(target, bucket, lists.name, Path(folder)))
+    als = arena.metrics(*rival_models.alternating_least_squares(arena))["ndcg_at_10"]
     ndcg = evaluation["model"]["metrics"]["ndcg_at_10"]
     popularity = max(baseline["metrics"]["ndcg_at_10"] for baseline in evaluation["baselines"].values())
     return {

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from demo import results
 from demo.cloud import Cloud
-from demo.peers import Arena, K
+from demo.rival_models import Arena, K
 from fmrec.artifacts import layout
 from fmrec.artifacts.manifest import Manifest
 from fmrec.errors import FmrecError

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from demo import peers, plots, results
+from demo import plots, results, rival_models
 from demo.cloud import Cloud
 from demo.cold_users import measure_cold_users
 from demo.movielens import MovieLens
-from demo.peers import Arena
 from demo.report import Report
+from demo.rival_models import Arena
 from fmrec.artifacts.manifest import Manifest
 from fmrec.execution.state_machine import Execution
 from fmrec.model.factorization_machine import FactorizationMachine
@@ -79,7 +79,7 @@ def collect(
     ratings = results.Ratings.read(data)
     lists = results.served(cloud, outputs["RecommendationsTable"])
     with tempfile.TemporaryDirectory() as folder:
-        arena = Arena.of(peers.download_encoding(cloud, bucket, recommend.name, Path(folder)))
+        arena = Arena.of(rival_models.download_encoding(cloud, bucket, recommend.name, Path(folder)))
     metrics = results.test_metrics(rating_run.job)
     curve = results.learning_curve(cloud, rating_run.job)
     document = {
@@ -133,8 +133,8 @@ def _ranking(recommend: Trained, rating: Trained, arena: Arena) -> dict[str, Any
     evaluation = recommend.report["evaluation"]
     own = evaluation["model"]["metrics"]
     popularity = max(baseline["metrics"]["ndcg_at_10"] for baseline in evaluation["baselines"].values())
-    explicit = arena.metrics(*peers.as_vectors(rating.model, rating.manifest.users))
-    als = arena.metrics(*peers.alternating_least_squares(arena))
+    explicit = arena.metrics(*rival_models.as_vectors(rating.model, rating.manifest.users))
+    als = arena.metrics(*rival_models.alternating_least_squares(arena))
     return {
         **{name: own[name] for name in ("ndcg_at_10", "recall_at_10", "hit_rate_at_10")},
         "coverage": own["coverage_at_10"],

@@ -12,8 +12,8 @@ from typing import Any
 
 from demo.cloud import ROOT, Cloud, cdk, cloud
 from demo.collect import collect
-from demo.figures import print_figures, print_how_to_use, say
 from demo.movielens import MovieLens, fetch
+from demo.terminal_summary import print_figures, print_how_to_use, say
 from fmrec.artifacts import layout
 from fmrec.commands.run import PIPELINE_STACK, STORAGE_STACK
 from fmrec.execution.progress import Progress

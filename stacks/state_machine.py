@@ -18,7 +18,7 @@ from stacks.log_groups import log_group
 from stacks.settings import Settings
 from stacks.storage import StorageStack
 from stacks.workflow import SUBSTITUTIONS, definition
-from stacks.workflow.states import INTEGRATIONS
+from stacks.workflow.state_builders import INTEGRATIONS
 
 LONGEST = Duration.days(14)
 """Waiting for quotas, two trainings and a transform; a run that takes longer is stuck."""

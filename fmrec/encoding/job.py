@@ -23,8 +23,8 @@ from fmrec.artifacts.layout import MANIFEST
 from fmrec.artifacts.manifest import Manifest
 from fmrec.dataset import Dataset, ImplicitLabel
 from fmrec.encoding.attach_features import AttachFeatures
-from fmrec.encoding.data_facts import DataFacts, count_events
 from fmrec.encoding.encode_ids import EncodeIds, encode_ids, pack_code_tables
+from fmrec.encoding.facts_for_messages import DataFacts, count_events
 from fmrec.encoding.feature_index import COUNT, NAME, NAMESPACE, SIDES, Keep, write_index
 from fmrec.encoding.features.side_features import SideFeatures, context_of
 from fmrec.encoding.features.side_table import SideTable, pack_lookup, seen_ids, write_side_table

@@ -8,9 +8,9 @@ import sys
 
 from fmrec.dataset import Dataset
 from fmrec.inspection.agreement import disagreements
+from fmrec.inspection.findings_text import as_json, in_words
 from fmrec.inspection.inspection import inspect
 from fmrec.inspection.listing import list_files
-from fmrec.inspection.words import as_json, in_words
 from fmrec.storage import object_store
 
 EXIT_DISAGREES = 2

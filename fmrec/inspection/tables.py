@@ -11,10 +11,10 @@ from typing import TypeVar
 from fmrec.inspection.delimited import Dialect, Row, detect_dialect, has_header, read_rows
 from fmrec.inspection.encodings import CP1252, LATIN1, UTF8, Encoding, decode, detect_encoding
 from fmrec.inspection.json_lines import MOST_DOCUMENTS, is_json, read_json
-from fmrec.inspection.known import known_file
 from fmrec.inspection.listing import Group
 from fmrec.inspection.parquet import read_parquet
 from fmrec.inspection.profiles import NUMBER, Cell, Profile, profile_field
+from fmrec.inspection.public_data_sets import known_file
 from fmrec.inspection.sampling import Sample, take_sample
 from fmrec.storage.object_store import StoredObject
 

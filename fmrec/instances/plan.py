@@ -19,7 +19,7 @@ from fmrec.instances.chooser import Choice, choose
 from fmrec.instances.policy import OPTIONAL_STEPS, STEPS, STEPS_OF_TASK, Policy
 from fmrec.instances.quota_increases import increase_for
 from fmrec.instances.quotas import Account, Fleet
-from fmrec.instances.steps import workload
+from fmrec.instances.step_workloads import workload
 from fmrec.instances.workloads import Request, Sizes, Workload
 
 ENDPOINT_STEPS = frozenset({"knn_endpoint", "fm_endpoint"})

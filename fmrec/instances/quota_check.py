@@ -12,7 +12,7 @@ from fmrec.instances.chooser import choose
 from fmrec.instances.policy import STEPS
 from fmrec.instances.quota_increases import Increase, increase_for
 from fmrec.instances.quotas import Account
-from fmrec.instances.steps import workload
+from fmrec.instances.step_workloads import workload
 from fmrec.instances.workloads import Request
 
 

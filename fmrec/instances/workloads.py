@@ -1,6 +1,6 @@
 """What a step is given and what it needs: sizes and settings in, a ``Workload`` out.
 
-``steps`` builds the one from the other; ``chooser`` looks at the workload alone.
+``step_workloads`` builds the one from the other; ``chooser`` looks at the workload alone.
 """
 
 from __future__ import annotations

@@ -22,9 +22,9 @@ import numpy.typing as npt
 
 from fmrec.artifacts.interactions import Interactions
 from fmrec.errors import InputError
-from fmrec.live.catalogue import Catalogue, Doubles, Floats, sigmoid
 from fmrec.live.histories import blocks, one_history
 from fmrec.live.solver import LastPass, Objective, solve
+from fmrec.live.unpicked_items import Catalogue, Doubles, Floats, sigmoid
 from fmrec.ranking.blas import single_threaded_products
 from fmrec.ranking.top_k import Top, top_k
 

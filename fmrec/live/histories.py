@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from fmrec.artifacts.interactions import Interactions
 from fmrec.errors import InputError
-from fmrec.live.catalogue import Catalogue, Doubles, Floats, sigmoid
+from fmrec.live.unpicked_items import Catalogue, Doubles, Floats, sigmoid
 
 BLOCK_VALUES = 1 << 22
 """Values of history vectors held at once, 16 MiB."""

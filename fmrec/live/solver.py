@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fmrec.live.catalogue import Catalogue, Doubles, Floats
 from fmrec.live.histories import Block
+from fmrec.live.unpicked_items import Catalogue, Doubles, Floats
 
 MAXIMUM_STEPS = 100
 SMALL_STEP = 0.2

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmrec.recordio import wire
-from fmrec.recordio.framing import Frames
+from fmrec.recordio.read_frames import Frames
 from fmrec.recordio.row_arrays import Rows, check_payload
 from fmrec.recordio.schema import Schema
 from fmrec.recordio.wire import Bytes, TensorType

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fmrec.errors import FormatError, InputError
 from fmrec.recordio import compiled, decode_general, decode_uniform, wire
-from fmrec.recordio.framing import Frames, read_frames
+from fmrec.recordio.read_frames import Frames, read_frames
 from fmrec.recordio.record import Record, parse_record
 from fmrec.recordio.row_arrays import Collected, Rows, concatenate_rows, merge_rows
 from fmrec.recordio.schema import Schema

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fmrec.errors import FormatError, InputError
 from fmrec.recordio import wire
-from fmrec.recordio.framing import read_frames
+from fmrec.recordio.read_frames import read_frames
 from fmrec.recordio.record import parse_record
 
 

@@ -1,6 +1,6 @@
 """``df.write.format("recordio-protobuf")``: sparse tensors for SageMaker's built-in algorithms, from Spark.
 
-Register once, ``spark.dataSource.register(RecordIOProtobuf)``, on Spark 4.1 or later. The options are
+Register once, ``spark.dataSource.register(RecordIOProtobuf)``, on Spark 4.0 or later. The options are
 documented in docs/recordio-data-source.md. Rows are taken as Arrow batches and encoded whole by
 ``fmrec.recordio``. Parts appear when the job commits, never before (``fmrec.storage.part_files``).
 """

@@ -12,7 +12,7 @@ from fmrec.execution.function_contracts import ChooseInstancesEvent
 from fmrec.instances import account
 from fmrec.instances.plan import plan
 from fmrec.instances.policy import Policy
-from fmrec.registry.catalogue import check_same
+from fmrec.registry.same_data_set import check_same
 
 logger = Logger(service="choose_instances")
 policy = Policy.from_mapping(json.loads(os.environ["INSTANCE_POLICY"]))

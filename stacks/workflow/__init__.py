@@ -6,7 +6,7 @@ choose instances, train), `drift` (the champion's data), `ensemble` (several tra
 `registry` (SageMaker Model Registry, promotions), `retrieval` (embeddings, k-NN, batch transform, publish),
 `scoring` (held-out pairs, the decision threshold), `serving` and `smoke_tests` (the endpoint), `outcome`
 (report, messages, the one failure path); `candidates` is the loop over instances and `transforming` the batch
-transform that they share, and `states` builds single states.
+transform that they share, and `state_builders` builds single states.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from stacks.workflow import (
     tuning,
 )
 from stacks.workflow.candidates import choose
-from stacks.workflow.states import INTEGRATIONS, merge
+from stacks.workflow.state_builders import INTEGRATIONS, merge
 
 SUBSTITUTIONS = (
     *INTEGRATIONS,

@@ -16,7 +16,7 @@ from typing import Any
 
 from fmrec.artifacts import layout
 from stacks.workflow.names import ENDPOINT_ENDS, infix, of_dataset
-from stacks.workflow.states import (
+from stacks.workflow.state_builders import (
     EXPLAIN,
     State,
     States,

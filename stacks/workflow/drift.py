@@ -9,7 +9,7 @@ from __future__ import annotations
 from fmrec.artifacts import layout
 from stacks.workflow.names import of_dataset
 from stacks.workflow.quality_gate import CHAMPION, FOR_LISTS
-from stacks.workflow.states import EXPLAIN, States, decide, invoke, jsonata, merge
+from stacks.workflow.state_builders import EXPLAIN, States, decide, invoke, jsonata, merge
 from stacks.workflow.training import COMPARE, DATA
 
 ALIKE = "Is the data like the champion's?"

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from fmrec.instances.policy import Policy
 from stacks.settings import Settings
 from stacks.workflow.candidates import NO_CAPACITY, QUOTA_REFUSED, Candidates
-from stacks.workflow.states import (
+from stacks.workflow.state_builders import (
     EXPLAIN,
     SAGEMAKER_ERRORS,
     State,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fmrec.artifacts import layout
 from stacks.workflow.names import of_dataset
 from stacks.workflow.quality_gate import CHAMPION, FOR_LISTS
-from stacks.workflow.states import (
+from stacks.workflow.state_builders import (
     EXPLAIN,
     LAMBDA_ERRORS,
     SNS_ERRORS,

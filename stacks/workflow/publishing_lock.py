@@ -6,7 +6,7 @@ Whoever waits for another execution finds another champion afterwards, so the mo
 from __future__ import annotations
 
 from stacks.workflow.quality_gate import CHAMPION, FOR_LISTS, MEASURE
-from stacks.workflow.states import EXPLAIN, States, decide, invoke, jsonata, merge, wait
+from stacks.workflow.state_builders import EXPLAIN, States, decide, invoke, jsonata, merge, wait
 
 ACQUIRE = "Acquire the publishing lock"
 ACQUIRED = "Is the publishing lock acquired?"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from fmrec.artifacts import layout
 from stacks.workflow.names import of_dataset
 from stacks.workflow.retrieval import EXPORT
-from stacks.workflow.states import EXPLAIN, States, decide, invoke, jsonata, merge
+from stacks.workflow.state_builders import EXPLAIN, States, decide, invoke, jsonata, merge
 from stacks.workflow.training import DATA
 
 PURPOSE = "Is the model for top-N lists?"

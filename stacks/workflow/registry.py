@@ -11,7 +11,16 @@ from __future__ import annotations
 from fmrec.artifacts import layout
 from stacks.settings import Settings
 from stacks.workflow.names import of_dataset
-from stacks.workflow.states import SAGEMAKER_SDK_ERRORS, States, decide, invoke, jsonata, merge, retry, task
+from stacks.workflow.state_builders import (
+    SAGEMAKER_SDK_ERRORS,
+    States,
+    decide,
+    invoke,
+    jsonata,
+    merge,
+    retry,
+    task,
+)
 from stacks.workflow.training import DATA
 
 REGISTER = "Register the model"

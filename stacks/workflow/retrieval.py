@@ -8,7 +8,7 @@ from stacks.settings import Settings
 from stacks.workflow.candidates import Candidates
 from stacks.workflow.names import of_dataset
 from stacks.workflow.serving import endpoint_of
-from stacks.workflow.states import (
+from stacks.workflow.state_builders import (
     EXPLAIN,
     LAMBDA_ERRORS,
     SAGEMAKER_ERRORS,

@@ -7,7 +7,16 @@ from stacks.settings import Settings
 from stacks.workflow.candidates import Candidates
 from stacks.workflow.names import of_dataset
 from stacks.workflow.serving import endpoint_of
-from stacks.workflow.states import SAGEMAKER_ERRORS, States, decide, invoke, jsonata, merge, retry, task
+from stacks.workflow.state_builders import (
+    SAGEMAKER_ERRORS,
+    States,
+    decide,
+    invoke,
+    jsonata,
+    merge,
+    retry,
+    task,
+)
 from stacks.workflow.training import tags
 from stacks.workflow.transforming import transform
 

@@ -13,7 +13,7 @@ from typing import Any
 from stacks.settings import Settings
 from stacks.workflow.candidates import NO_CAPACITY, Candidates
 from stacks.workflow.smoke_tests import SMOKE_TEST, SMOKE_TEST_SCORING, smoke_test
-from stacks.workflow.states import (
+from stacks.workflow.state_builders import (
     EXPLAIN,
     SAGEMAKER_ERRORS,
     SAGEMAKER_SDK_ERRORS,

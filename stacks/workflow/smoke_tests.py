@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stacks.workflow.states import EXPLAIN, States, decide, invoke, jsonata, merge
+from stacks.workflow.state_builders import EXPLAIN, States, decide, invoke, jsonata, merge
 
 SMOKE_TEST = "Smoke-test the endpoint"
 SMOKE_TEST_SCORING = "Smoke-test the scoring endpoint"

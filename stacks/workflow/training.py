@@ -9,7 +9,7 @@ from fmrec.instances.policy import Policy
 from stacks.settings import Settings
 from stacks.workflow.candidates import STEPS, Candidates
 from stacks.workflow.names import TAG
-from stacks.workflow.states import (
+from stacks.workflow.state_builders import (
     SAGEMAKER_ERRORS,
     State,
     States,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stacks.settings import Settings
 from stacks.workflow.candidates import Candidates
-from stacks.workflow.states import SAGEMAKER_ERRORS, States, jsonata, merge, retry, task
+from stacks.workflow.state_builders import SAGEMAKER_ERRORS, States, jsonata, merge, retry, task
 from stacks.workflow.training import RECORDIO, job_timeout, tags
 
 PAYLOAD_MB = 1

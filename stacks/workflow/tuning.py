@@ -12,7 +12,7 @@ from fmrec.artifacts import layout
 from fmrec.instances.policy import Policy
 from stacks.settings import Settings
 from stacks.workflow.candidates import Candidates, choose
-from stacks.workflow.states import (
+from stacks.workflow.state_builders import (
     EXPLAIN,
     SAGEMAKER_ERRORS,
     State,

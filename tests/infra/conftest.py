@@ -19,7 +19,7 @@ import jsonata  # type: ignore[import-untyped]  # the emulator's engine comes wi
 import pytest
 
 from stacks.workflow import SUBSTITUTIONS
-from stacks.workflow.states import INTEGRATIONS
+from stacks.workflow.state_builders import INTEGRATIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 os.environ["PATH"] = (

@@ -8,7 +8,7 @@ import pytest
 
 from stacks.settings import Settings
 from stacks.workflow import SUBSTITUTIONS, definition
-from stacks.workflow.states import EXPLAIN, INTEGRATIONS, merge, retry
+from stacks.workflow.state_builders import EXPLAIN, INTEGRATIONS, merge, retry
 
 FAILURE_PATH = {EXPLAIN, "Send the failure notification"}
 

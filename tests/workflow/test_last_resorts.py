@@ -20,7 +20,7 @@ from fmrec.execution.state_machine import Execution, follow, start
 from fmrec.instances.catalogue import catalogue
 from stacks.settings import Settings
 from stacks.workflow import definition
-from stacks.workflow.states import INTEGRATIONS
+from stacks.workflow.state_builders import INTEGRATIONS
 
 INPUT: dict[str, Any] = {
     "dataset": {

@@ -16,8 +16,8 @@ from fmrec.dataset import Dataset
 from fmrec.encoding.job import encode
 from fmrec.errors import InputError
 from fmrec.inspection import sampling
+from fmrec.inspection.findings_text import in_words
 from fmrec.inspection.inspection import Inspection, inspect
-from fmrec.inspection.words import in_words
 from fmrec.storage.object_store import StoredObject
 from tests.unit.inspection.layouts import movielens
 from tests.unit.inspection.layouts.layout import lines, ratings

@@ -13,8 +13,8 @@ from pyspark.sql import SparkSession
 from fmrec.artifacts.manifest import Manifest
 from fmrec.dataset import Dataset
 from fmrec.encoding.job import encode
+from fmrec.inspection.findings_text import as_json, in_words
 from fmrec.inspection.inspection import Inspection, inspect
-from fmrec.inspection.words import as_json, in_words
 from tests.unit.inspection.layouts import media, movielens, reviews, shops
 from tests.unit.inspection.layouts.layout import Layout
 from tests.unit.inspection.layouts.reference import (

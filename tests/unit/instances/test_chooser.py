@@ -16,7 +16,7 @@ from fmrec.instances.catalogue import Call, Prices, catalogue, table_prices
 from fmrec.instances.chooser import Choice, choose
 from fmrec.instances.policy import STEPS, Policy
 from fmrec.instances.quotas import Fleet
-from fmrec.instances.steps import workload
+from fmrec.instances.step_workloads import workload
 from fmrec.instances.workloads import Request, Sizes, Workload
 
 TYPES = {t.name: t for t in catalogue()}

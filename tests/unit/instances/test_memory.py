@@ -14,7 +14,7 @@ from fmrec.instances.catalogue import table_prices
 from fmrec.instances.policy import Policy
 from fmrec.instances.quota_check import against_account
 from fmrec.instances.quotas import Account
-from fmrec.instances.steps import workload
+from fmrec.instances.step_workloads import workload
 from fmrec.instances.workloads import Request, Sizes
 
 GIB = 2**30

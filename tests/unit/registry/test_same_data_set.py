@@ -14,8 +14,8 @@ import pytest
 from fmrec.artifacts.encoded_run import open_encoded
 from fmrec.artifacts.manifest import Channel, Manifest, Rows
 from fmrec.errors import FormatError, InputError
-from fmrec.registry import catalogue
-from fmrec.registry.catalogue import check_same, compare, rank_correlation
+from fmrec.registry import same_data_set
+from fmrec.registry.same_data_set import check_same, compare, rank_correlation
 
 Counts = Mapping[str, int]
 
@@ -133,10 +133,10 @@ def test_samples_come_from_all_over_the_index_and_are_bounded(
     old = open_encoded(encoded(tmp_path, "old", users, popular(10, "i", 1)))
     half = dict(list(users.items())[25_000:])
     new = open_encoded(encoded(tmp_path, "new", half, popular(10, "i", 1)))
-    assert len(catalogue._sample(old, "user")) == catalogue.SAMPLE
+    assert len(same_data_set._sample(old, "user")) == same_data_set.SAMPLE
     found = compare(old, new, "user")
     assert found.share == pytest.approx(0.5, abs=0.05)
-    assert found.common <= catalogue.SAMPLE
+    assert found.common <= same_data_set.SAMPLE
     assert found.correlation == pytest.approx(1)
 
 
