@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from fmrec.dataset import Dataset
 from fmrec.encoding.feature_index import NAME, NAMESPACE
+from fmrec.encoding.features.side_features import context_of
 from fmrec.encoding.ingest.chunks import CHUNK, distinct_texts
 from fmrec.encoding.ingest.read_interactions import Ingested, ingest
 from fmrec.encoding.ingest.spark_errors import READING_SETTINGS, to_input_error
@@ -55,7 +56,7 @@ def take(spark: SparkSession, tmp_path: Path) -> Take:
             return frame
 
         try:
-            ingested = ingest(spark, dataset, str(raw), str(quarantine), keep)
+            ingested = ingest(spark, dataset, str(raw), str(quarantine), keep, context_of(dataset))
             rows = _rows(ingested)
         except FmrecError:
             raise
