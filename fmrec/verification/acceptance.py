@@ -23,6 +23,7 @@ from fmrec.verification.evidence import Evidence
 from fmrec.verification.verdicts import Outcome, judge, now
 
 Tell = Callable[[str], None]
+Handler = Callable[[int, FrameType | None], None]
 RATINGS_KEY = layout.DEFAULT_INTERACTIONS + "ratings.csv"
 MOVIELENS = {"rows": 100_000, "users": 943, "items": 1_682}
 PROBE_TRAININGS = 4
@@ -69,7 +70,7 @@ def verify(session: Any, checkout: Path, ratings: Path, tell: Tell) -> Outcome:
     left: list[str] = []
     with tempfile.TemporaryDirectory(prefix="fmrec-verify-") as folder:
         assembly = Path(folder) / "cdk.out"
-        with _interruptible():
+        with _interruptible(tell):
             try:
                 removal.remove(session, checkout, assembly, tell)  # what an interrupted one may have left
                 _run(session, checkout, assembly, ratings, evidence, tell)
@@ -110,29 +111,41 @@ def _run(session: Any, checkout: Path, assembly: Path, ratings: Path, evidence: 
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """Treat a termination like Ctrl-C, so that what was created is removed."""
+def _interruptible(tell: Tell) -> Iterator[None]:
+    """Treat a termination like Ctrl-C, so that what was created is removed; a second one is refused."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        _handle_by(_refusal(tell))  # before the exception is on its way: the next one would end the removal
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
+    with _handled_by(interrupt):
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
 def _uninterrupted(tell: Tell) -> Iterator[None]:
     """Let nothing stop the removal but a kill; say so."""
+    with _handled_by(_refusal(tell)):
+        yield
 
+
+def _refusal(tell: Tell) -> Handler:
     def refuse(_signal: int, _frame: FrameType | None) -> None:
         tell("still removing: what is left would cost money; wait for the end")
 
-    before = {number: signal.signal(number, refuse) for number in (signal.SIGINT, signal.SIGTERM)}
+    return refuse
+
+
+@contextmanager
+def _handled_by(handler: Handler) -> Iterator[None]:
+    before = _handle_by(handler)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def _handle_by(handler: Handler) -> dict[int, Any]:
+    """Give Ctrl-C and a termination this handler; return those they had."""
+    return {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}

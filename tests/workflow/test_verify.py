@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +94,9 @@ def test_an_interrupted_verification_removes_what_it_made(
     assert lines[-1].startswith("task recommend:"), "".join(lines[-40:])
     assert "FmVerifyStorage" in verification_resources(pipeline)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
+    for line in process.stdout:
+        if "removing everything" in line:
+            break
     process.send_signal(signal.SIGINT)  # a second Ctrl-C doesn't stop the removal
     rest, _ = process.communicate(timeout=600)
 
