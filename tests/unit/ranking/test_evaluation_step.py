@@ -77,7 +77,7 @@ def write_run(
         data = bytes(encode_dense(queries[start:end].astype(np.float32)))
         (embedded / f"queries/part-{number:05d}.pbr").write_bytes(data)
         parts.append(
-            {"key": f"queries/part-{number:05d}.pbr", "offsets_key": "", "first_user": start, "rows": end - start, "bytes": len(data)}
+            {"key": f"queries/part-{number:05d}.pbr", "offsets_key": "none", "first_user": start, "rows": end - start, "bytes": len(data)}
         )  # fmt: skip
     labels = np.arange(count, dtype=np.float32)
     (embedded / "items.pbr").write_bytes(bytes(encode_dense(items.astype(np.float32), labels)))

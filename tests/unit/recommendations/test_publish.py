@@ -116,7 +116,7 @@ def test_embeddings_of_another_run_are_refused(small_run: Any) -> None:
     with pytest.raises(FormatError, match="not of the same run"):
         open_run(small_run.manifest_uri, small_run.embeddings_uri)
     path.write_text("{}")
-    with pytest.raises(FormatError, match="lacks or misstates"):
+    with pytest.raises(FormatError, match="users is missing: expected an integer"):
         open_run(small_run.manifest_uri, small_run.embeddings_uri)
 
 
