@@ -13,9 +13,11 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that everybody k
 
 NOT_AN_OBJECT = "not a JSON object"
 _END = "_end_of_line"
-_NEXT_OBJECT = r'\}\s*(?=\{\s*(?:"[^,:}\]\s]|\}))'
+_TO_THE_END = r'(?:[^"\\]++|"(?:[^"\\]++|\\.)*+")*+\z'
+"""Texts in quotes, and between them what JSON has outside of texts."""
+_NEXT_OBJECT = rf'\}}\s*(?=\{{\s*(?:"[^,:}}\]\s]|\}}{_TO_THE_END}))'
 """Between two objects. Inside a text these letters can't stand so: after ``{`` its ending quote would be
-followed by a comma, colon, bracket or blank."""
+followed by a comma, colon, bracket or blank, and after ``{}`` one quote too many would follow."""
 
 
 def objects(line: Column, columns: Iterable[str]) -> Column:

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
@@ -79,6 +79,9 @@ documents = st.dictionaries(
 
 
 @settings(max_examples=15, deadline=None)
+@example(
+    [[{"a": "}{}"}, {"a": "}{}{"}, {}], [{"a": '}{}"'}, {"a": "}{}\\"}], [{"a": ["}{},", "}"]}], [{}, {}, {}]]
+)
 @given(st.lists(st.lists(documents, min_size=1, max_size=3), min_size=20, max_size=60))
 def test_no_text_inside_objects_is_taken_for_their_border(
     spark: SparkSession, lines: list[list[dict[str, Any]]]
