@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from fmrec.errors import InputError
 from fmrec.storage import object_store
+from fmrec.storage.archives import data_members
 
 WHOLE_FILE = 4 << 20
 HEAD = 1 << 20
@@ -119,18 +120,13 @@ def _only_member(file: BinaryIO, uri: str) -> tuple[bytes, bool, list[str]]:
     """Return how a ZIP archive's only file begins, whether that is all, and the names of all its files."""
     try:
         with zipfile.ZipFile(file) as archive:
-            members = [name for name in archive.namelist() if _is_data(name)]
+            members = data_members(archive)
             if len(members) != 1:
                 return b"", False, members
             with archive.open(members[0]) as member:
                 return member.read(COMPRESSED_HEAD), not member.read(1), members
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, zlib.error) as error:
         raise InputError(f"{uri} is a ZIP archive that can't be read ({error}): unpack it") from error
-
-
-def _is_data(name: str) -> bool:
-    hidden = any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
-    return not name.endswith("/") and not hidden
 
 
 def _trouble(uri: str, content: str) -> str | None:

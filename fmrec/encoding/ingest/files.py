@@ -19,6 +19,7 @@ from fmrec.encoding.ingest.spark_errors import first_sentence
 from fmrec.errors import InputError
 from fmrec.inspection.encodings import detect_encoding
 from fmrec.storage import object_store
+from fmrec.storage.archives import data_members
 
 HEAD_BYTES = 1 << 16
 GZIP, ZIP, ZSTD, BZIP2, PARQUET = b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"BZh", b"PAR1"
@@ -154,7 +155,7 @@ def _open_archive(name: str, uri: str) -> InputFile:
     with object_store.open_input(uri) as file:
         try:
             with zipfile.ZipFile(file) as archive:
-                members = [member for member in archive.namelist() if _is_data(member)]
+                members = data_members(archive)
                 if "[Content_Types].xml" in members:
                     raise InputError(f"{uri} is an office document: save its sheet as CSV")
                 if len(members) != 1:
@@ -166,12 +167,6 @@ def _open_archive(name: str, uri: str) -> InputFile:
                     return InputFile(name, uri, member.read(HEAD_BYTES), f"zip:{members[0]}")
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error) as error:
             raise InputError(f"{uri} is a ZIP archive that can't be read ({error}): unpack it") from error
-
-
-def _is_data(member: str) -> bool:
-    return not member.endswith("/") and not any(
-        part.startswith((".", "__MACOSX")) for part in member.split("/")
-    )
 
 
 def _check_text(file: InputFile, encoding: str) -> None:
