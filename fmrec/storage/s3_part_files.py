@@ -15,7 +15,7 @@ from fmrec.storage.multipart_upload import (
 )
 from fmrec.storage.part_files import Output, PartFile, WrittenPart
 from fmrec.storage.s3_client import naming_object, s3_client
-from fmrec.storage.s3_objects import delete_keys
+from fmrec.storage.s3_objects import delete_keys, list_folder
 
 
 class S3Output(Output):
@@ -27,7 +27,8 @@ class S3Output(Output):
         self._prefix = prefix
 
     def names(self) -> list[str]:
-        return [key.removeprefix(self._prefix) for key in self._keys()]
+        folder = f"s3://{self._bucket}/{self._prefix}"
+        return [uri.removeprefix(folder) for uri, _ in list_folder(folder)]
 
     def open(self, name: str) -> PartFile:
         return S3Part(self._bucket, self._prefix, name)
@@ -60,15 +61,6 @@ class S3Output(Output):
                 for upload in page.get("Uploads", []):
                     if self.number(upload["Key"].removeprefix(self._prefix)) is not None:
                         abort_upload(self._bucket, upload["Key"], upload["UploadId"])
-
-    def _keys(self) -> list[str]:
-        with naming_object(f"s3://{self._bucket}/{self._prefix}"):
-            pages = (
-                s3_client()
-                .get_paginator("list_objects_v2")
-                .paginate(Bucket=self._bucket, Prefix=self._prefix)
-            )
-            return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
 
 class S3Part(PartFile):
