@@ -4,7 +4,6 @@ too many.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,8 +13,8 @@ import pyarrow.compute as pc
 from fmrec.artifacts import layout
 from fmrec.artifacts.feature_index import FeatureIndex
 from fmrec.artifacts.manifest import Manifest
-from fmrec.errors import MALFORMED, FormatError
 from fmrec.operation.drift import Comparison, Counts, Facts, compare, nothing_to_compare
+from fmrec.registry.served_encoding import served_manifest
 from fmrec.storage import object_store
 
 NOT_PICKED = "met, but not picked"
@@ -43,9 +42,9 @@ def compare_with_champion(
     FormatError
         The record or a manifest can't be read.
     """
-    if not object_store.is_listed(champion_uri):
+    before_uri = served_manifest(champion_uri, "compared with nothing")
+    if before_uri is None:
         return nothing_to_compare("No model serves this data set yet, so there is nothing to compare with.")
-    before_uri = _manifest_of(champion_uri)
     if before_uri == manifest_uri:
         return nothing_to_compare("The champion learned from the same encoding.")
     if not object_store.is_listed(before_uri):
@@ -83,16 +82,6 @@ def facts_of(manifest: Manifest) -> Facts:
         interactions=rows.encoded,
         picked=picked,
     )
-
-
-def _manifest_of(champion_uri: str) -> str:
-    try:
-        return str(json.loads(object_store.read_bytes(champion_uri))["manifest_uri"])
-    except MALFORMED as error:
-        raise FormatError(
-            f"{champion_uri} is no record of the model that serves ({error!r}): delete it, and the next run is "
-            "compared with nothing"
-        ) from error
 
 
 def _counts(

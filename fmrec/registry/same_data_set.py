@@ -9,7 +9,6 @@ the data; the names of each encoding are read once, as a stream.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +16,8 @@ import numpy.typing as npt
 
 from fmrec.artifacts import layout
 from fmrec.artifacts.encoded_run import EncodedRun, open_encoded
-from fmrec.errors import MALFORMED, FormatError, InputError
+from fmrec.errors import InputError
+from fmrec.registry.served_encoding import served_manifest
 from fmrec.storage import object_store
 
 SAMPLE, BLOCKS = 1000, 20
@@ -98,15 +98,9 @@ def _difference(users: Overlap, items: Overlap) -> str | None:
 
 def _served_manifest(served_uri: str) -> str | None:
     """The manifest of what serves; None if nothing does, or its encoding has been deleted by age."""
-    if not object_store.is_listed(served_uri):
+    uri = served_manifest(served_uri, "judged against popularity alone")
+    if uri is None:
         return None
-    try:
-        uri = str(json.loads(object_store.read_bytes(served_uri))["manifest_uri"])
-    except MALFORMED as error:
-        raise FormatError(
-            f"{served_uri} is no record of the model that serves ({error!r}): delete it, and the next run is judged "
-            "against popularity alone"
-        ) from error
     folder = uri.rsplit("/", 1)[0]
     kept = object_store.is_listed(uri) and object_store.list_objects(f"{folder}/{layout.FEATURE_INDEX}")
     return uri if kept else None
