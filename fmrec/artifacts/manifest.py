@@ -9,12 +9,26 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
 from typing import Any
 
 from fmrec.dataset.names import DEFAULT
 from fmrec.errors import FormatError
 
 VERSION = 1
+
+
+class Dropped(StrEnum):
+    """Why a good row is not encoded, as the manifest's ``dropped_reasons`` say it."""
+
+    NOT_RATED = "not rated"
+    USER_BELOW_MINIMUM = "user below the minimum"
+    ITEM_BELOW_MINIMUM = "item below the minimum"
+    DUPLICATE = "duplicate of a later interaction"
+    HELD_OUT_FOR_TEST = "held out for test"
+    NOT_PICKED = "met, but not picked"
+    USER_NOT_IN_TRAIN = "user met in test only"
+    ITEM_NOT_IN_TRAIN = "item met in test only"
 
 
 def _known(cls: type[Any], document: Any) -> dict[str, Any]:

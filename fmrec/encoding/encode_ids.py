@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
+from fmrec.artifacts.manifest import Dropped
 from fmrec.encoding.feature_index import NAME, NAMESPACE
 from fmrec.encoding.ingest.chunks import CHUNK, PLACE
 from fmrec.encoding.row_numbers import RowNumbers
@@ -18,7 +19,7 @@ from fmrec.encoding.row_types import UNKNOWN, CodedRows, CodeTable, IndexedRows,
 from fmrec.encoding.shuffle.buckets import Buckets
 from fmrec.encoding.shuffle.messages import Kind, Message, each_bucket, gathered, pack_rows
 from fmrec.encoding.shuffle.spark_shuffle import make_messages, run_stage
-from fmrec.encoding.tally import Dropped, Tally
+from fmrec.encoding.tally import Tally
 
 
 class CodeLookup:

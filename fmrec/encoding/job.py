@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec.artifacts.layout import MANIFEST
-from fmrec.artifacts.manifest import Manifest
+from fmrec.artifacts.manifest import Dropped, Manifest
 from fmrec.dataset import Dataset, ImplicitLabel
 from fmrec.encoding.attach_features import AttachFeatures
 from fmrec.encoding.encode_ids import EncodeIds, encode_ids, pack_code_tables
@@ -39,7 +39,6 @@ from fmrec.encoding.shuffle.spark_shuffle import run_stage
 from fmrec.encoding.shuffle_plan import Range, ShufflePlan
 from fmrec.encoding.split_and_label import SplitAndLabel
 from fmrec.encoding.stored_parts import TaskSummary, collect_summaries, store_no_pairs
-from fmrec.encoding.tally import Dropped
 from fmrec.encoding.training_check import check_training
 from fmrec.encoding.unknown_ids import POLICIES
 from fmrec.encoding.write_records import WriteRecords

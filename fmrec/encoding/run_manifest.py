@@ -5,11 +5,10 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from fmrec.artifacts.manifest import Channel, Manifest, Rows
+from fmrec.artifacts.manifest import Channel, Dropped, Manifest, Rows
 from fmrec.dataset import BinaryLabel, Dataset, ImplicitLabel
 from fmrec.encoding.ingest.read_interactions import Ingested
 from fmrec.encoding.stored_parts import TaskSummary
-from fmrec.encoding.tally import Dropped
 from fmrec.encoding.training_check import Outcome
 from fmrec.errors import FormatError
 

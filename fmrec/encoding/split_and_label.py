@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fmrec.artifacts.manifest import Dropped
 from fmrec.dataset import (
     BinaryLabel,
     Dataset,
@@ -33,7 +34,7 @@ from fmrec.encoding.shuffle.hashing import hashes, units
 from fmrec.encoding.shuffle.messages import KIND_OF_CHANNEL, Kind, Message, each_bucket
 from fmrec.encoding.sorting import in_order
 from fmrec.encoding.stored_parts import PairsPart
-from fmrec.encoding.tally import Dropped, Tally
+from fmrec.encoding.tally import Tally
 from fmrec.storage.part_files import Output
 
 Mask = NDArray[np.bool_]

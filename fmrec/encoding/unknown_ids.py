@@ -6,8 +6,9 @@ from typing import Protocol
 
 import numpy as np
 
+from fmrec.artifacts.manifest import Dropped
 from fmrec.encoding.row_types import UNKNOWN, LabelledRows, Mask
-from fmrec.encoding.tally import Dropped, Tally
+from fmrec.encoding.tally import Tally
 
 REASONS = {"user": Dropped.USER_NOT_IN_TRAIN, "item": Dropped.ITEM_NOT_IN_TRAIN}
 

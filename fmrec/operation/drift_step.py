@@ -12,13 +12,11 @@ import pyarrow.compute as pc
 
 from fmrec.artifacts import layout
 from fmrec.artifacts.feature_index import FeatureIndex
-from fmrec.artifacts.manifest import Manifest
+from fmrec.artifacts.manifest import Dropped, Manifest
 from fmrec.operation.drift import Comparison, Counts, Facts, compare, nothing_to_compare
 from fmrec.registry.served_encoding import served_manifest
 from fmrec.storage import object_store
 
-NOT_PICKED = "met, but not picked"
-"""The manifest's reason for interactions that say no under implicit feedback (`fmrec.encoding.tally`)."""
 MOST_IDS = 2_000_000
 """Ids of one namespace that are compared: names and counts of both encodings are in memory at once."""
 
@@ -71,7 +69,7 @@ def facts_of(manifest: Manifest) -> Facts:
     if label.get("mode") == "binary":
         picked = manifest.train.positive_share
     elif label.get("mode") == "implicit":
-        passed = manifest.dropped_reasons.get(NOT_PICKED, 0)
+        passed = manifest.dropped_reasons.get(Dropped.NOT_PICKED, 0)
         picked = rows.encoded / (rows.encoded + passed) if rows.encoded + passed else None
     return Facts(
         run=manifest.run,

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fmrec.artifacts.manifest import Dropped
 from fmrec.deployment import drift_limits
-from fmrec.encoding.tally import Dropped
 from fmrec.errors import FormatError, SettingsError
 from fmrec.operation import drift, drift_step
 from fmrec.operation.drift import Counts, Facts

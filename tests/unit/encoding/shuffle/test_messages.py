@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fmrec.artifacts.manifest import Dropped
 from fmrec.encoding.row_types import IndexedRows
 from fmrec.encoding.shuffle import messages as module
 from fmrec.encoding.shuffle.buckets import Buckets
@@ -18,7 +19,7 @@ from fmrec.encoding.shuffle.messages import (
     to_arrow,
 )
 from fmrec.encoding.sorting import by_key
-from fmrec.encoding.tally import ChannelTally, Dropped, Tally
+from fmrec.encoding.tally import ChannelTally, Tally
 from tests.unit.encoding.stage_rows import indexed
 
 
