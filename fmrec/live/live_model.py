@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -113,14 +113,14 @@ def open_live_model(
         choice.regularization,
         choice.negative_weight,
     )
-    item_ids = tuple(run.feature_index.names(*columns).to_pylist())
-    ordinals = {item: ordinal for ordinal, item in enumerate(item_ids)}
-    return LiveModel(
+    model = LiveModel(
         run.manifest.run,
         model_version,
-        item_ids,
+        tuple(run.feature_index.names(*columns).to_pylist()),
         fold_in,
         run.feature_index.interactions(*columns),
         float(bias),
-        None if categories is None else Categories.from_mapping(categories, ordinals),
     )
+    if categories is None:
+        return model
+    return replace(model, categories=Categories.from_mapping(categories, model.ordinal_of))
