@@ -95,6 +95,8 @@ def _start(deployment: Deployment, clients: Clients, decision: Decision, before:
 def _decided(
     source: str, memory: Memory, deployment: Deployment, clients: Clients, now: datetime
 ) -> Decision:
+    if not starting.asked_by(source, memory):
+        return starting.none_waits(memory)  # every run's end comes here: nothing is listed for it
     since = datetime.fromisoformat(memory.started) if memory.started else None
     return starting.decide(
         source,

@@ -115,6 +115,24 @@ def contents(objects: Iterable[RawObject], since: datetime | None) -> Contents:
     return Contents(count, size, digest.hexdigest() if count else "", newest, oldest_since)
 
 
+def asked_by(source: str, memory: Memory) -> str:
+    """Who wants a run: the source or, at the end of a run, who waited for it; empty if nobody did.
+
+    Raises
+    ------
+    SettingsError
+        An unknown source.
+    """
+    if source not in SOURCES:
+        raise SettingsError(f"source is {source!r}: expected one of {', '.join(SOURCES)}")
+    return memory.waiting if source == RUN_ENDED else source
+
+
+def none_waits(memory: Memory) -> Decision:
+    """The decision where nobody wants a run; nothing of the account matters to it."""
+    return Decision(False, "A run has ended, and none waits for it.", RUN_ENDED, memory)
+
+
 def decide(
     source: str,
     *,
@@ -145,13 +163,9 @@ def decide(
     SettingsError
         An unknown source.
     """
-    if source not in SOURCES:
-        raise SettingsError(f"source is {source!r}: expected one of {', '.join(SOURCES)}")
-    asked = source
-    if source == RUN_ENDED:
-        if not memory.waiting:
-            return Decision(False, "A run has ended, and none waits for it.", source, memory)
-        asked = memory.waiting
+    asked = asked_by(source, memory)
+    if not asked:
+        return none_waits(memory)
     if memory.execution_arn and not last_status and now - _time(memory.started) < STARTING:
         running = running or _name(memory.execution_arn)
     # A run that never came to be has done nothing with the data.
