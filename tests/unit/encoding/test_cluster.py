@@ -10,6 +10,8 @@ import numpy as np
 import pyspark
 import pytest
 
+from tests.unit.encoding.run_files import stored
+
 ROOT = Path(__file__).parents[3]
 JOB = """
 import json, sys
@@ -55,15 +57,6 @@ def encode(folder: Path, master: str, settings: dict[str, str]) -> str:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout.strip()
-
-
-def stored(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for name in ("train", "test", "seen", "heldout")
-        for path in sorted((folder / name).rglob("*"))
-        if path.is_file()
-    }
 
 
 @pytest.mark.spark

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.unit.encoding.run_files import stored
+
 ROOT = Path(__file__).parents[3]
 PATCH = """
 import os, signal, sys
@@ -47,15 +49,6 @@ for run in ("calm", "killed", "raised", "hopeless"):
     except Exception as error:
         print(run, "failed", "out of luck" in str(error))
 """
-
-
-def stored(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for name in ("train", "test", "seen", "heldout")
-        for path in sorted((folder / name).rglob("*"))
-        if path.is_file()
-    }
 
 
 @pytest.mark.spark

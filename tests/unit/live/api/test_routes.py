@@ -1,7 +1,6 @@
 """The API's routes on a small run, as API Gateway's events; the table is DynamoDB's emulator."""
 
 import json
-import uuid
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -66,18 +65,11 @@ def promote(run: SmallRun, version: str) -> None:
 
 
 @pytest.fixture
-def api(small_run: SmallRun, dynamodb: Any) -> Api:
+def api(small_run: SmallRun, dynamodb: Any, table: str) -> Api:
     run = small_run
     path = Path(run.embeddings_uri)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"bias": BIAS}))
     promote(run, "m1")
-    table = f"recommendations-{uuid.uuid4().hex}"
-    dynamodb.create_table(
-        TableName=table,
-        KeySchema=[{"AttributeName": "user_id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "user_id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
     published = UserRecommendations(
         run.user_ids[0],
         (Recommendation(run.item_ids[0], 0.5, 1), Recommendation(run.item_ids[1], 0.25, 2)),
