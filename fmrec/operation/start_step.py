@@ -6,6 +6,7 @@ The item is replaced only if nobody else has replaced it since it was read; who 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 
 from fmrec.errors import ServiceError
 from fmrec.operation import starting
-from fmrec.operation.starting import Decision, Memory, Patience, RawObject
+from fmrec.operation.starting import RUN_ENDED, Decision, Memory, Patience, RawObject
 
 ATTEMPTS = 5
 KEY = "/starts/"
@@ -51,9 +52,19 @@ def connect() -> Clients:
 
 
 def start_if_due(
-    source: str, deployment: Deployment, clients: Clients, now: datetime | None = None
+    source: str,
+    deployment: Deployment,
+    clients: Clients,
+    now: datetime | None = None,
+    ended: tuple[str, str] | None = None,
 ) -> Decision:
     """Start a run if one is due, and remember what was decided.
+
+    Parameters
+    ----------
+    ended
+        ARN and status of the execution whose end is reported. It is remembered: Step Functions, which is
+        eventually consistent, may go on listing the execution as under way for a moment.
 
     Raises
     ------
@@ -61,18 +72,23 @@ def start_if_due(
         Others kept changing the record. AWS's own errors are raised as they are: the Lambda is invoked again.
     """
     for _ in range(ATTEMPTS):
+        at = now or datetime.now(UTC)
         before = read_memory(deployment.table, deployment.dataset, clients.dynamodb)
-        decision = _decided(source, before, deployment, clients, now or datetime.now(UTC))
+        known = starting.with_end(before, *ended, at) if ended else before
+        decision = _decided(source, known, deployment, clients, at)
         if decision.memory == before:
             return decision
+        memory = replace(decision.memory, version=before.version + 1)
         if decision.start:
-            decision = replace(
-                decision, memory=replace(decision.memory, execution_arn=_arn(deployment, decision))
-            )
-        if not _remember(deployment, clients, decision.memory):
+            memory = replace(memory, execution_arn=_arn(deployment, decision))
+        decision = replace(decision, memory=memory)
+        if not _remember(deployment, clients, memory):
             continue
         if decision.start:
-            _start(deployment, clients, decision, before)
+            _start(deployment, clients, decision, known)
+        elif memory.waiting and not _under_way(memory, deployment, clients.stepfunctions, at)[0]:
+            source, ended = RUN_ENDED, None  # it ended while this was being remembered: nobody else would ask
+            continue
         return decision
     raise ServiceError(
         f"the record of what was started of the data set {deployment.dataset!r} kept changing: {ATTEMPTS} attempts"
@@ -82,14 +98,20 @@ def start_if_due(
 def _start(deployment: Deployment, clients: Clients, decision: Decision, before: Memory) -> None:
     """Start the run that is remembered already; if that fails, nothing is remembered of it."""
     try:
-        clients.stepfunctions.start_execution(
-            stateMachineArn=deployment.state_machine_arn,
-            name=starting.execution_name(decision),
-            input=json.dumps({"started_by": decision.started_by}),
-        )
+        _start_remembered(decision.memory, deployment, clients.stepfunctions)
     except Exception:
         _remember(deployment, clients, replace(before, version=decision.memory.version + 1))
         raise
+
+
+def _start_remembered(memory: Memory, deployment: Deployment, stepfunctions: Any) -> None:
+    """Start it unless that has happened: the name is its own, so who has it is this run."""
+    with contextlib.suppress(stepfunctions.exceptions.ExecutionAlreadyExists):
+        stepfunctions.start_execution(
+            stateMachineArn=deployment.state_machine_arn,
+            name=starting.name_of(memory.execution_arn),
+            input=json.dumps({"started_by": memory.started_by}),
+        )
 
 
 def _decided(
@@ -98,15 +120,30 @@ def _decided(
     if not starting.asked_by(source, memory):
         return starting.none_waits(memory)  # every run's end comes here: nothing is listed for it
     since = datetime.fromisoformat(memory.started) if memory.started else None
+    running, last_status = _under_way(memory, deployment, clients.stepfunctions, now)
     return starting.decide(
         source,
         now=now,
         memory=memory,
         found=starting.contents(_listed(deployment, clients.s3), since),
-        running=_running(deployment, clients.stepfunctions),
-        last_status=_status(memory.execution_arn, clients.stepfunctions),
+        running=running,
+        last_status=last_status,
         patience=deployment.patience,
     )
+
+
+def _under_way(memory: Memory, deployment: Deployment, stepfunctions: Any, now: datetime) -> tuple[str, str]:
+    """Name of a run under way, or empty, and the status of the run that was started here last.
+
+    A run that was remembered but not started is started now: under the same name there is never a second.
+    """
+    end = memory.ended.get(memory.execution_arn)
+    status = end.status if end else _status(memory.execution_arn, stepfunctions)
+    running = _running(deployment, stepfunctions, memory)
+    if starting.never_started(memory, status, now):
+        _start_remembered(memory, deployment, stepfunctions)
+        status, running = "RUNNING", running or starting.name_of(memory.execution_arn)
+    return running, status
 
 
 def watched(dataset: Mapping[str, Any], raw: str) -> list[str]:
@@ -163,13 +200,15 @@ def _listed(deployment: Deployment, s3: Any) -> Iterator[RawObject]:
                     )
 
 
-def _running(deployment: Deployment, stepfunctions: Any) -> str:
-    """Name of an execution under way that is about this data set, or may be."""
+def _running(deployment: Deployment, stepfunctions: Any, memory: Memory) -> str:
+    """Name of an execution under way that is about this data set, or may be, and whose end is not known."""
     pages = stepfunctions.get_paginator("list_executions").paginate(
         stateMachineArn=deployment.state_machine_arn, statusFilter="RUNNING"
     )
     for page in pages:
         for execution in page["executions"]:
+            if execution["executionArn"] in memory.ended:
+                continue
             described = stepfunctions.describe_execution(executionArn=execution["executionArn"])
             if described["status"] == "RUNNING" and _may_be_about(
                 described.get("input") or "{}", deployment.dataset

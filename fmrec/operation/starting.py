@@ -17,8 +17,10 @@ from fmrec.errors import MALFORMED, FormatError, SettingsError
 SCHEDULE, NEW_DATA, RUN_ENDED = "schedule", "new-data", "run-ended"
 SOURCES = (SCHEDULE, NEW_DATA, RUN_ENDED)
 SUCCEEDED, FAILURES = "SUCCEEDED", ("FAILED", "TIMED_OUT", "ABORTED")
-STARTING = timedelta(minutes=2)
-"""A run that was remembered so lately may not be there yet: it counts as under way."""
+STARTING = timedelta(hours=1)
+"""A run that was remembered so lately and isn't there was about to be started when its starter was ended."""
+STALE = timedelta(minutes=10)
+"""Step Functions may show a run as under way for a moment after its end; this is far longer."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,14 @@ class Contents:
 
 
 @dataclass(frozen=True)
+class Ended:
+    """How a run ended, as the event at its end says."""
+
+    status: str
+    at: str
+
+
+@dataclass(frozen=True)
 class Memory:
     """What the starter remembers of a data set."""
 
@@ -72,6 +82,8 @@ class Memory:
     said: str = ""
     """The last decision in words."""
     said_at: str = ""
+    ended: dict[str, Ended] = field(default_factory=dict)
+    """Runs that ended lately, by ARN: Step Functions may still list them as under way."""
 
     def to_document(self) -> dict[str, Any]:
         return asdict(self)
@@ -81,10 +93,13 @@ class Memory:
         """Raise FormatError unless it is a record of the starter."""
         try:
             known = {name: document[name] for name in cls.__dataclass_fields__ if name in document}
+            ended = {
+                arn: Ended(str(end["status"]), str(end["at"])) for arn, end in known.pop("ended", {}).items()
+            }
             for name, value in known.items():
                 if type(value) is not (int if name in ("version", "bytes") else str):
                     raise TypeError(f"{name} is {value!r}")
-            return cls(**known)
+            return cls(**known, ended=ended)
         except MALFORMED as error:
             raise FormatError(
                 f"the record of what was started can't be read ({error!r}): delete it"
@@ -116,7 +131,10 @@ def contents(objects: Iterable[RawObject], since: datetime | None) -> Contents:
 
 
 def asked_by(source: str, memory: Memory) -> str:
-    """Who wants a run: the source or, at the end of a run, who waited for it; empty if nobody did.
+    """Who wants a run; empty if nobody does.
+
+    At the end of a run that is who waited for it. A schedule that waits is not forgotten when new data is
+    looked for before the end of the run has been reported: it asks then.
 
     Raises
     ------
@@ -125,7 +143,29 @@ def asked_by(source: str, memory: Memory) -> str:
     """
     if source not in SOURCES:
         raise SettingsError(f"source is {source!r}: expected one of {', '.join(SOURCES)}")
-    return memory.waiting if source == RUN_ENDED else source
+    if source == RUN_ENDED or (source == NEW_DATA and memory.waiting == SCHEDULE):
+        return memory.waiting
+    return source
+
+
+def with_end(memory: Memory, execution_arn: str, status: str, now: datetime) -> Memory:
+    """What is remembered once a run's end has been reported; ends of long ago are forgotten."""
+    lately = {arn: end for arn, end in memory.ended.items() if now - _time(end.at) < STALE}
+    lately[execution_arn] = Ended(status, now.isoformat(timespec="seconds"))
+    return replace(memory, ended=lately)
+
+
+def never_started(memory: Memory, last_status: str, now: datetime) -> bool:
+    """Whether the run that was remembered last isn't there though it should be.
+
+    Its starter was ended between remembering it and starting it, or Step Functions doesn't show it yet.
+    """
+    return (
+        bool(memory.execution_arn)
+        and not last_status
+        and memory.execution_arn not in memory.ended
+        and now - _time(memory.started) < STARTING
+    )
 
 
 def none_waits(memory: Memory) -> Decision:
@@ -166,15 +206,13 @@ def decide(
     asked = asked_by(source, memory)
     if not asked:
         return none_waits(memory)
-    if memory.execution_arn and not last_status and now - _time(memory.started) < STARTING:
-        running = running or _name(memory.execution_arn)
     # A run that never came to be has done nothing with the data.
     unchanged = found.digest == memory.digest and bool(last_status)
     if not found.objects:
         return _no(memory, now, "There is no raw data yet: upload interactions first.", asked)
     if unchanged and (asked == NEW_DATA or (last_status == SUCCEEDED and not running)):
         how = f", which ended as {last_status}" if last_status in FAILURES else ""
-        words = f"Nothing has changed since run {_name(memory.execution_arn)} was started{how}: skipped."
+        words = f"Nothing has changed since run {name_of(memory.execution_arn)} was started{how}: skipped."
         return _no(memory, now, words, asked, memory.waiting if running else "")
     if running:
         words = f"Run {running} is under way: the next one starts when it has ended."
@@ -202,9 +240,9 @@ def decide(
 
 
 def execution_name(decision: Decision) -> str:
-    """A name that says what started the run, and that two starters of the same second share."""
+    """A name that says what started the run and when; no other start has it, not even of the same second."""
     at = datetime.fromisoformat(decision.memory.started).astimezone(UTC)
-    return f"{decision.started_by}-{at:%Y%m%dT%H%M%S}"
+    return f"{decision.started_by}-{at:%Y%m%dT%H%M%S}-{decision.memory.version}"
 
 
 def _patience(now: datetime, memory: Memory, found: Contents, patience: Patience) -> str:
@@ -244,5 +282,6 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _name(execution_arn: str) -> str:
+def name_of(execution_arn: str) -> str:
+    """Name of an execution."""
     return execution_arn.rpartition(":")[2]

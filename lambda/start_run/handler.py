@@ -29,8 +29,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
     The event is ``{"source": …}`` from EventBridge Scheduler, or EventBridge's own when an execution ended.
     """
-    source = RUN_ENDED if event.get("source") == "aws.states" else str(event.get("source"))
-    decision = start_if_due(source, deployment, clients)
+    source, ended = str(event.get("source")), None
+    if source == "aws.states":
+        source, ended = RUN_ENDED, (event["detail"]["executionArn"], event["detail"]["status"])
+    decision = start_if_due(source, deployment, clients, ended=ended)
     logger.info(decision.sentence, extra={"started": decision.start, "asked_by": source})
     return {
         "started": decision.start,

@@ -33,6 +33,7 @@ def install(cloud: Cloud) -> None:
     from localcloud.hooks import (
         apigateway,
         cloudformation,
+        eventbridge,
         firehose,
         functions,
         glue,
@@ -46,6 +47,7 @@ def install(cloud: Cloud) -> None:
     http.install(cloud)
     s3.install()
     functions.install()
+    eventbridge.install()
     glue.install(cloud.glue)
     cloudformation.install(cloud)
     properties.install()

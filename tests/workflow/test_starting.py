@@ -5,53 +5,101 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from fmrec.operation.start_step import KEY
+
 FILES = ("raw/interactions/starting-1.csv", "raw/interactions/starting-2.csv")
 ROWS = "user_id,item_id,rating,timestamp\n1,1,5,1\n"
 
 
-def until(question: Callable[[], Any], seconds: float = 90) -> Any:
+def until(question: Callable[[], Any], seconds: float = 90, otherwise: Callable[[], str] = str) -> Any:
+    """What the question answers once that is true; ``otherwise`` says what stands in the way."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         answer = question()
         if answer:
             return answer
         time.sleep(0.2)
-    raise AssertionError(f"did not come true within {seconds} s")
+    raise AssertionError(f"did not come true within {seconds} s. {otherwise()}")
+
+
+@dataclass
+class Starts:
+    """What the starting function of a deployment is asked, has started and remembers."""
+
+    pipeline: Any
+    earlier: frozenset[str] = frozenset()
+    """Names of executions that earlier tests have left."""
+
+    def runs(self, *statuses: str) -> dict[str, str]:
+        """ARNs by name of what it has started, all or of some statuses."""
+        return {
+            run["name"]: run["executionArn"]
+            for run in self.executions()
+            if run["name"].startswith(("schedule-", "new-data-"))
+            and (not statuses or run["status"] in statuses)
+        }
+
+    def under_way(self) -> list[str]:
+        """Names of everything that runs, whoever started it."""
+        return [run["name"] for run in self.executions() if run["status"] == "RUNNING"]
+
+    def ask(self, source: str) -> Any:
+        answer = self.pipeline.cloud.client("lambda").invoke(
+            FunctionName=self.pipeline.outputs["StarterFunction"], Payload=json.dumps({"source": source})
+        )
+        payload = answer["Payload"].read()
+        assert "FunctionError" not in answer, payload
+        return json.loads(payload)
+
+    def stop(self, execution_arn: str) -> None:
+        self.pipeline.cloud.client("stepfunctions").stop_execution(executionArn=execution_arn)
+
+    def explain(self) -> str:
+        """What is remembered, what runs, and the end of the function's log."""
+        cloud, outputs = self.pipeline.cloud, self.pipeline.outputs
+        key = {"dataset": {"S": f"{KEY}default"}}
+        found = cloud.client("dynamodb").get_item(TableName=outputs["LocksTable"], Key=key).get("Item")
+        configuration = cloud.client("lambda").get_function_configuration(
+            FunctionName=outputs["StarterFunction"]
+        )
+        logged = cloud.client("logs").filter_log_events(
+            logGroupName=configuration["LoggingConfig"]["LogGroup"]
+        )["events"]
+        return (
+            f"Remembered: {found and found['memory']['S']}. Under way: {self.under_way()}. Log:\n"
+            + "\n".join(event["message"] for event in logged[-20:])
+        )
+
+    def executions(self) -> list[dict[str, Any]]:
+        """Everything that was started, by whom ever, since this was made."""
+        listed = self.pipeline.cloud.client("stepfunctions").list_executions(
+            stateMachineArn=self.pipeline.outputs["StateMachineArn"]
+        )
+        return [run for run in listed["executions"] if run["name"] not in self.earlier]
 
 
 @pytest.fixture
-def files(pipeline: Any) -> Iterator[None]:
-    """Interactions of the deployed data set, which other tests know nothing of."""
+def starts(pipeline: Any) -> Iterator[Starts]:
+    """The starter, with interactions of the deployed data set, which other tests know nothing of."""
+    everything = Starts(pipeline)
+    assert everything.under_way() == [], "an earlier test has left runs, for which the starter waits"
+    starts = Starts(pipeline, frozenset(run["name"] for run in everything.executions()))
     pipeline.upload(FILES[0], ROWS)
-    yield
+    yield starts
+    for execution_arn in starts.runs("RUNNING").values():
+        starts.stop(execution_arn)
     for key in FILES:
         pipeline.cloud.client("s3").delete_object(Bucket=pipeline.outputs["DataBucket"], Key=key)
 
 
-def test_a_schedule_starts_a_run_and_the_next_one_waits_for_its_end(pipeline: Any, files: None) -> None:
+def test_a_schedule_starts_a_run_and_the_next_one_waits_for_its_end(pipeline: Any, starts: Starts) -> None:
     stepfunctions, schedules = (pipeline.cloud.client(name) for name in ("stepfunctions", "scheduler"))
-    functions = pipeline.cloud.client("lambda")
-
-    def started() -> dict[str, str]:
-        listed = stepfunctions.list_executions(stateMachineArn=pipeline.outputs["StateMachineArn"])
-        return {
-            run["name"]: run["executionArn"]
-            for run in listed["executions"]
-            if run["name"].startswith(("schedule-", "new-data-"))
-        }
-
-    def ask(source: str) -> Any:
-        answer = functions.invoke(
-            FunctionName=pipeline.outputs["StarterFunction"], Payload=json.dumps({"source": source})
-        )
-        assert "FunctionError" not in answer, answer["Payload"].read()
-        return json.loads(answer["Payload"].read())
-
     (summary,) = schedules.list_schedules()["Schedules"]
     schedule = schedules.get_schedule(Name=summary["Name"])
     schedules.update_schedule(
@@ -60,22 +108,23 @@ def test_a_schedule_starts_a_run_and_the_next_one_waits_for_its_end(pipeline: An
         FlexibleTimeWindow={"Mode": "OFF"},
         Target=schedule["Target"],
     )
-    ((first, first_arn),) = until(started).items()
+    ((first, first_arn),) = until(starts.runs, otherwise=starts.explain).items()
     assert first.startswith("schedule-")
     description = stepfunctions.describe_execution(executionArn=first_arn)
     assert json.loads(description["input"]) == {"started_by": "schedule"}
 
+    # All of this may happen in the second in which the first run was started.
     pipeline.upload(FILES[1], ROWS)
-    waits = ask("schedule")
+    waits = starts.ask("schedule")
     assert (waits["started"], first in waits["sentence"]) == (False, True)
-    stepfunctions.stop_execution(executionArn=first_arn)
-    runs = until(lambda: len(found := started()) > 1 and found)
+    starts.stop(first_arn)
+    runs = until(lambda: len(found := starts.runs()) > 1 and found, otherwise=starts.explain)
     (second,) = set(runs) - {first}
     assert second.startswith("schedule-")
 
-    stepfunctions.stop_execution(executionArn=runs[second])
-    until(lambda: stepfunctions.describe_execution(executionArn=runs[second])["status"] == "ABORTED")
-    skipped = ask("new-data")
+    starts.stop(runs[second])
+    until(lambda: not starts.under_way(), otherwise=starts.explain)
+    skipped = starts.ask("new-data")
     assert skipped["started"] is False
     assert f"Nothing has changed since run {second} was started" in skipped["sentence"]
-    assert len(started()) == 2
+    assert len(starts.runs()) == 2

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +39,17 @@ def handler(event, context):
 """
 
 
+FAILS_TWICE = """
+def handler(event, context):
+    with open(event["detail"]["file"], "a+") as calls:
+        calls.write(event["detail-type"] + "\\n")
+        calls.flush()
+        calls.seek(0)
+        if len(calls.readlines()) < 3:
+            raise RuntimeError("not yet")
+"""
+
+
 @pytest.fixture(scope="module")
 def invoke(cloud: Any) -> Any:
     functions = cloud.client("lambda")
@@ -56,6 +69,7 @@ def invoke(cloud: Any) -> Any:
         )
 
     deploy("functions", HANDLER)
+    deploy("functions-fails-twice", FAILS_TWICE)
     deploy("functions-import", "import no_such_package\ndef handler(event, context): pass\n")
 
     def call(event: dict[str, Any], name: str = "functions") -> tuple[str | None, Any]:
@@ -126,3 +140,19 @@ def test_logging_and_print_reach_cloudwatch_logs(cloud: Any, invoke: Any) -> Non
         message.startswith("[INFO]\t20") and message.endswith("\tchosen ml.m5.xlarge") for message in logged
     )
     assert "printed chosen ml.m5.xlarge" in logged
+
+
+def test_a_function_that_eventbridge_invokes_is_run_again_when_it_fails(
+    cloud: Any, invoke: Any, tmp_path: Path
+) -> None:
+    """Three times in all, as Lambda's asynchronous invocations are."""
+    events, calls = cloud.client("events"), tmp_path / "calls"
+    events.put_rule(Name="functions", EventPattern=json.dumps({"source": ["test.functions"]}))
+    function = cloud.client("lambda").get_function(FunctionName="functions-fails-twice")["Configuration"]
+    events.put_targets(Rule="functions", Targets=[{"Id": "1", "Arn": function["FunctionArn"]}])
+    entry = {"Source": "test.functions", "DetailType": "ask", "Detail": json.dumps({"file": str(calls)})}
+    assert events.put_events(Entries=[entry])["FailedEntryCount"] == 0
+    deadline = time.monotonic() + 30
+    while not (calls.exists() and calls.read_text() == "ask\n" * 3):
+        assert time.monotonic() < deadline, calls.exists() and calls.read_text()
+        time.sleep(0.1)

@@ -26,16 +26,27 @@ class Executions:
     class ExecutionDoesNotExist(Exception):  # noqa: N818 - as botocore names it
         pass
 
+    class ExecutionAlreadyExists(Exception):  # noqa: N818 - as botocore names it
+        pass
+
     def __init__(self) -> None:
         self.inputs: dict[str, dict[str, Any]] = {}
         self.status: dict[str, str] = {}
         self.fail: Exception | None = None
-        self.exceptions = SimpleNamespace(ExecutionDoesNotExist=self.ExecutionDoesNotExist)
+        self.stale: dict[str, str] = {}
+        """What Step Functions still says of a run: it is eventually consistent."""
+        self.asked = 0
+        self.exceptions = SimpleNamespace(
+            ExecutionDoesNotExist=self.ExecutionDoesNotExist,
+            ExecutionAlreadyExists=self.ExecutionAlreadyExists,
+        )
 
     def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> None:
         assert stateMachineArn == MACHINE
         if self.fail:
             raise self.fail
+        if name in self.status:
+            raise self.ExecutionAlreadyExists
         self.put(name, json.loads(input))
 
     def put(self, name: str, given: dict[str, Any], status: str = "RUNNING") -> None:
@@ -46,7 +57,9 @@ class Executions:
         return self
 
     def paginate(self, *, stateMachineArn: str, statusFilter: str) -> list[Any]:
-        running = [name for name, status in self.status.items() if status == statusFilter]
+        self.asked += 1
+        said = self.status | self.stale
+        running = [name for name, status in said.items() if status == statusFilter]
         arn = MACHINE.replace("stateMachine", "execution")
         return [{"executions": [{"name": name, "executionArn": f"{arn}:{name}"} for name in running]}]
 
@@ -54,7 +67,7 @@ class Executions:
         name = executionArn.rpartition(":")[2]
         if name not in self.status:
             raise self.ExecutionDoesNotExist
-        return {"status": self.status[name], "input": json.dumps(self.inputs[name])}
+        return {"status": self.stale.get(name, self.status[name]), "input": json.dumps(self.inputs[name])}
 
 
 @pytest.fixture
@@ -157,6 +170,82 @@ def test_two_starters_at_once_start_one_run(
     assert (inner[1].start, outer.start) == (True, False)
     assert outer.memory.waiting == SCHEDULE
     assert len(executions.inputs) == 1
+
+
+def end(executions: Executions, name: str, status: str = "SUCCEEDED") -> tuple[str, str]:
+    """What the event at the end of a run says of it."""
+    executions.status[name] = status
+    return f"{MACHINE.replace('stateMachine', 'execution')}:{name}", status
+
+
+def test_a_run_that_ends_while_another_begins_to_wait_for_it_is_not_waited_for(
+    clients: Clients, deployment: Deployment, executions: Executions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends after it was seen under way and before that is remembered: its end finds nobody waiting."""
+    upload(clients, deployment, "raw/interactions/a.csv")
+    executions.put("mine", {})
+    remember, now = start_step._remember, datetime.now(UTC) + LATER
+    events: list[Any] = []
+
+    def interrupted(*arguments: Any) -> bool:
+        if not events:
+            events.append(None)
+            ended = end(executions, "mine")
+            events.append(start_if_due(RUN_ENDED, deployment, clients, now, ended) if delivered else None)
+        return remember(*arguments)
+
+    monkeypatch.setattr(start_step, "_remember", interrupted)
+    for delivered in (True, False):  # events come at best effort
+        events.clear()
+        executions.put("mine", {})
+        upload(clients, deployment, f"raw/interactions/{delivered}.csv")
+        decision = start_if_due(SCHEDULE, deployment, clients, now)
+        assert (decision.start, decision.started_by) == (True, SCHEDULE), decision.sentence
+        (started,) = (name for name, status in executions.status.items() if status == "RUNNING")
+        assert decision.memory.waiting == ""
+        end(executions, started)
+        now += LATER
+    assert len(executions.inputs) == 3
+
+
+def test_a_run_whose_end_is_reported_is_not_under_way_even_if_it_is_still_listed(
+    clients: Clients, deployment: Deployment, executions: Executions
+) -> None:
+    upload(clients, deployment, "raw/interactions/a.csv")
+    now = datetime.now(UTC) + LATER
+    first = start_if_due(SCHEDULE, deployment, clients, now)
+    (name,) = executions.inputs
+    upload(clients, deployment, "raw/interactions/b.csv")
+    assert not start_if_due(SCHEDULE, deployment, clients, now).start
+    executions.stale[name] = "RUNNING"
+    second = start_if_due(RUN_ENDED, deployment, clients, now, end(executions, name))
+    assert second.start, second.sentence
+    assert second.memory.execution_arn != first.memory.execution_arn
+    # The same second, data and time: what names a run is its start.
+    assert len(executions.inputs) == 2
+
+    # One that nobody waited for, and that a schedule finds listed a moment after its end.
+    (_, running) = executions.inputs
+    executions.stale[running] = "RUNNING"
+    asked = executions.asked
+    assert not start_if_due(RUN_ENDED, deployment, clients, now, end(executions, running)).start
+    assert executions.asked == asked
+    skipped = start_if_due(SCHEDULE, deployment, clients, now + timedelta(minutes=1))
+    assert skipped.sentence == f"Nothing has changed since run {running} was started: skipped."
+
+
+def test_a_run_that_its_starter_did_not_live_to_start_is_started_by_the_next(
+    clients: Clients, deployment: Deployment, executions: Executions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(clients, deployment, "raw/interactions/a.csv")
+    now = datetime.now(UTC) + LATER
+    with monkeypatch.context() as patch:
+        patch.setattr(start_step, "_start", lambda *_arguments: None)
+        lost = start_if_due(SCHEDULE, deployment, clients, now)
+    assert executions.inputs == {}
+    assert not start_if_due(NEW_DATA, deployment, clients, now + timedelta(minutes=1)).start
+    ((name, given),) = executions.inputs.items()
+    assert (lost.memory.execution_arn.rpartition(":")[2], given) == (name, {"started_by": "schedule"})
 
 
 def test_a_start_that_fails_is_not_remembered(

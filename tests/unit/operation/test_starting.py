@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,6 +25,8 @@ from fmrec.operation.starting import (
     contents,
     decide,
     execution_name,
+    never_started,
+    with_end,
 )
 
 NOW = datetime(2026, 11, 28, 19, 0, tzinfo=UTC)
@@ -54,7 +57,7 @@ def test_the_first_run_starts_by_schedule_and_by_new_data() -> None:
         assert decision.start, decision.sentence
         assert decision.memory.digest == DATA.digest
         assert decision.started_by == source
-        assert execution_name(decision) == f"{source}-20261128T190000"
+        assert execution_name(decision) == f"{source}-20261128T190000-1"
         check_name(execution_name(decision))
 
 
@@ -89,11 +92,37 @@ def test_after_a_failed_run_a_schedule_tries_again_and_new_data_does_not() -> No
 
 def test_a_run_that_never_came_to_be_is_made_up_for() -> None:
     assert ask(NEW_DATA, last_status="").start
-    # … but not while it may be about to.
-    fresh = replace(RUN, started=(NOW - timedelta(seconds=30)).isoformat())
-    decision = ask(NEW_DATA, memory=fresh, last_status="")
-    assert not decision.start
-    assert decision.memory.waiting == NEW_DATA
+    fresh = replace(RUN, started=(NOW - timedelta(minutes=1)).isoformat())
+    assert never_started(fresh, "", NOW)
+    assert not never_started(fresh, "RUNNING", NOW)
+    assert not never_started(RUN, "", NOW)  # Step Functions forgets runs of 90 days ago
+    assert not never_started(with_end(fresh, fresh.execution_arn, "FAILED", NOW), "", NOW)
+    assert not never_started(Memory(), "", NOW)
+
+
+def test_two_runs_of_the_same_second_have_names_of_their_own() -> None:
+    first = ask(SCHEDULE, found=with_more())
+    second = ask(SCHEDULE, memory=first.memory, found=with_more(20))
+    assert (first.start, second.start) == (True, True)
+    assert execution_name(first) != execution_name(second)
+    check_name(execution_name(ask(NEW_DATA, memory=replace(RUN, version=10**9), found=with_more())))
+
+
+def test_a_schedule_that_waits_is_not_forgotten_when_new_data_is_looked_for() -> None:
+    """The end of the run has not been reported yet."""
+    waiting = replace(RUN, waiting=SCHEDULE)
+    decision = ask(NEW_DATA, memory=waiting, found=with_more(minutes_ago=1))
+    assert (decision.start, decision.started_by) == (True, SCHEDULE)
+    assert ask(NEW_DATA, memory=waiting, last_status="FAILED").started_by == SCHEDULE
+    assert ask(SCHEDULE, memory=replace(RUN, waiting=NEW_DATA), found=with_more()).started_by == SCHEDULE
+
+
+def test_ends_are_remembered_for_a_while() -> None:
+    first = with_end(RUN, "arn:a", "FAILED", NOW)
+    second = with_end(first, "arn:b", "SUCCEEDED", NOW + timedelta(minutes=9))
+    assert {arn: end.status for arn, end in second.ended.items()} == {"arn:a": "FAILED", "arn:b": "SUCCEEDED"}
+    assert set(with_end(second, "arn:c", "ABORTED", NOW + timedelta(minutes=11)).ended) == {"arn:b", "arn:c"}
+    assert Memory.from_document(json.loads(json.dumps(second.to_document()))) == second
 
 
 def test_who_comes_while_a_run_is_under_way_starts_when_it_has_ended() -> None:
@@ -174,7 +203,8 @@ def test_contents_don_t_depend_on_the_order_and_change_with_each_object(
 def test_what_is_remembered_survives_as_a_document_and_anything_else_is_refused() -> None:
     assert Memory.from_document(RUN.to_document()) == RUN
     assert Memory.from_document({}) == Memory()
-    for document in ({"version": "1"}, {"started": None}, {"bytes": True}):
+    broken: list[dict[str, Any]] = [{"version": "1"}, {"started": None}, {"bytes": True}]
+    for document in [*broken, {"ended": [1]}, {"ended": {"a": {}}}]:
         with pytest.raises(FormatError, match="can't be read"):
             Memory.from_document(document)
 
