@@ -9,6 +9,7 @@ from localcloud.faults import Faults
 from localcloud.gateway import Service
 from localcloud.glue.runs import GlueRuns
 from localcloud.home import Home, Record
+from localcloud.hooks.alarms import EmulatorCloudWatch
 from localcloud.pricing import Pricing
 from localcloud.quotas import Quotas, ServiceQuotas
 from localcloud.sagemaker.api import SageMaker
@@ -28,10 +29,19 @@ class Cloud:
     glue: GlueRuns
 
     @classmethod
-    def build(cls, home: Home, record: Record, values: Quotas) -> Cloud:
-        """Build the services."""
+    def build(cls, home: Home, record: Record, values: Quotas, wait_scale: float) -> Cloud:
+        """Build the services; ``wait_scale`` is the factor on waits."""
         faults = Faults()
-        sagemaker = SageMaker(home.root, record.region, record.account, record.endpoint_url, values, faults)
+        sagemaker = SageMaker(
+            home.root,
+            record.region,
+            record.account,
+            record.endpoint_url,
+            values,
+            faults,
+            cloudwatch=EmulatorCloudWatch(),
+            wait_scale=wait_scale,
+        )
         glue = GlueRuns(home, record)
         about = {
             "home": str(home.root),

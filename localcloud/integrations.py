@@ -67,6 +67,7 @@ _SDK_SERVICES = {
     "sagemaker": ("sagemaker", "SageMaker"),
     "servicequotas": ("service-quotas", "ServiceQuotas"),
     "pricing": ("pricing", "Pricing"),
+    "applicationautoscaling": ("application-autoscaling", "ApplicationAutoScaling"),
 }
 
 
@@ -86,6 +87,7 @@ class Integrations:
         sagemaker: InferenceService,
         service_quotas: Service,
         pricing: Service,
+        scaling: Service,
         glue: GlueRuns,
         s3_client: Callable[[], Any],
     ) -> None:
@@ -94,6 +96,7 @@ class Integrations:
             "sagemaker": sagemaker,
             "servicequotas": service_quotas,
             "pricing": pricing,
+            "applicationautoscaling": scaling,
         }
         self._glue = glue
         self._s3_client = s3_client

@@ -6,6 +6,7 @@ the integration itself, and for ``.sync`` those with which it watches and stops 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from localcloud.home import ACCOUNT
@@ -32,12 +33,14 @@ _SDK_PREFIXES = {
     "cloudwatch": "CloudWatch",
     "cloudwatchlogs": "CloudWatchLogs",
     "eventbridge": "EventBridge",
+    "applicationautoscaling": "ApplicationAutoScaling",
 }
 _SDK_NAMESPACES = {
     "sagemakerruntime": "sagemaker",
     "sfn": "states",
     "eventbridge": "events",
     "cloudwatchlogs": "logs",
+    "applicationautoscaling": "application-autoscaling",
 }
 _JOBS = {
     "TrainingJob": ("training-job", "TrainingJobs"),
@@ -54,10 +57,13 @@ class Permission(NamedTuple):
     resource: str | None
 
 
-def of_task(resource: str, request: dict[str, Any], region: str) -> list[Permission]:
+def of_task(
+    resource: str, request: dict[str, Any], region: str, scales: Callable[[str], bool] = lambda _name: False
+) -> list[Permission]:
     """The permissions that a Task's ``Resource`` and arguments need.
 
-    ``lambda:invoke`` may name a function with its alias; a function's own policy is not looked at.
+    ``scales`` says whether an endpoint is a scalable target, which deleting it deregisters in the caller's
+    name. ``lambda:invoke`` may name a function with its alias; a function's own policy is not looked at.
     """
     if ":lambda:" in resource and ":function:" in resource:
         return [Permission("lambda:InvokeFunction", resource)]
@@ -65,7 +71,10 @@ def of_task(resource: str, request: dict[str, Any], region: str) -> list[Permiss
     service, _, rest = integration.partition(":")
     action, _, pattern = rest.partition(".")
     if service == "aws-sdk":
-        return _of_sdk_call(rest, request, region)
+        needed = _of_sdk_call(rest, request, region)
+        if rest.lower() == "sagemaker:deleteendpoint" and scales(str(request.get("EndpointName"))):
+            needed.append(Permission("application-autoscaling:DeregisterScalableTarget", None))
+        return needed
     operation = action[:1].upper() + action[1:]
     if service == "sagemaker":
         return _of_sagemaker(operation, request, region, pattern == "sync")
@@ -117,6 +126,13 @@ def _of_sagemaker(
     role = request.get("RoleArn") or request.get("ExecutionRoleArn")
     if operation.startswith("Create") and isinstance(role, str):
         needed.append(Permission("iam:PassRole", role))
+    rollback = (request.get("DeploymentConfig") or {}).get("AutoRollbackConfiguration") or {}
+    needed += [
+        Permission(
+            "cloudwatch:DescribeAlarms", f"arn:aws:cloudwatch:{region}:{ACCOUNT}:alarm:{alarm['AlarmName']}"
+        )
+        for alarm in rollback.get("Alarms", [])
+    ]
     job = operation.removeprefix("Create")
     if synchronous and job in _JOBS:
         needed += [Permission(f"sagemaker:Describe{job}", arn), Permission(f"sagemaker:Stop{job}", arn)]

@@ -79,7 +79,7 @@ async def _serve(options: Options, record: Record, listener: socket.socket) -> N
         quotas = Quotas.from_source(options.quotas)
     except (OSError, ValueError) as error:
         raise LocalCloudError(str(error)) from error
-    cloud = Cloud.build(options.home, record, quotas)
+    cloud = Cloud.build(options.home, record, quotas, options.wait_scale)
     emulator = hooks.emulator()
     hooks.install(cloud)
     saver = StateSaver(options.home)

@@ -5,8 +5,6 @@ The workflow tells why a run failed; an alarm tells even when it can't.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
@@ -14,21 +12,32 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_stepfunctions as stepfunctions
 from constructs import Construct
 
-PERIOD = Duration.minutes(5)
+from stacks.settings import Settings
+from stacks.workflow.guardrails import alarm_names
+
+PERIOD, MINUTE = Duration.minutes(5), Duration.minutes(1)
 VARIANT = "AllTraffic"
 """The one variant of the endpoints that the workflow makes."""
 
 
 def alarm(
-    scope: Construct, name: str, metric: cloudwatch.IMetric, runbook: str, topic: sns.ITopic
+    scope: Construct,
+    construct_id: str,
+    metric: cloudwatch.IMetric,
+    runbook: str,
+    topic: sns.ITopic,
+    *,
+    name: str | None = None,
+    threshold: float = 1,
 ) -> cloudwatch.Alarm:
     """An alarm at the first one that a metric counts; ``runbook`` is what it means and what to do."""
     made = cloudwatch.Alarm(
         scope,
-        name,
+        construct_id,
+        alarm_name=name,
         alarm_description=runbook,
         metric=metric,
-        threshold=1,
+        threshold=threshold,
         evaluation_periods=1,
         comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
         treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
@@ -66,23 +75,41 @@ class RunAlarms(Construct):
 
 
 class EndpointAlarms(Construct):
-    """One alarm per endpoint that answers with errors of its own."""
+    """Two alarms per endpoint: on errors of its own and on latency. Either rolls an update back."""
 
-    def __init__(
-        self, scope: Construct, construct_id: str, *, endpoints: Sequence[str], topic: sns.ITopic
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings, topic: sns.ITopic) -> None:
         super().__init__(scope, construct_id)
         self.alarms = [
+            made for name in settings.watched_endpoints for made in self._of(name, settings, topic)
+        ]
+
+    def _of(self, endpoint: str, settings: Settings, topic: sns.ITopic) -> list[cloudwatch.Alarm]:
+        title = endpoint.replace("-", "").capitalize()
+        errors, latency = alarm_names(settings, endpoint)
+        milliseconds = settings.serving.update.maximum_latency_ms
+        return [
             alarm(
                 self,
-                name.replace("-", "").capitalize(),
-                of_endpoint("Invocation5XXErrors", name, "Sum", PERIOD),
-                f"The endpoint {name} has answered with errors (5xx): see its log group "
-                f"/aws/sagemaker/Endpoints/{name}; `fmrec rollback` brings back the model before, and the next run "
-                "makes the endpoint again after `fmrec endpoints --stop` (docs/operations.md).",
+                title,
+                of_endpoint("Invocation5XXErrors", endpoint, "Sum", MINUTE),
+                f"The endpoint {endpoint} has answered with errors (5xx): see its log group "
+                f"/aws/sagemaker/Endpoints/{endpoint}; `fmrec rollback` brings back the model before, and the next "
+                "run makes the endpoint again after `fmrec endpoints --stop`. An update that was under way is "
+                "rolled back (docs/operations.md).",
                 topic,
-            )
-            for name in endpoints
+                name=errors,
+            ),
+            alarm(
+                self,
+                f"{title}Latency",
+                of_endpoint("ModelLatency", endpoint, "Average", MINUTE),
+                f"The endpoint {endpoint} takes longer than {milliseconds:g} ms on average: larger or more "
+                "instances (instances.policy), or a higher limit (serving.update.maximum_latency_ms). An update "
+                "that was under way is rolled back (docs/operations.md).",
+                topic,
+                name=latency,
+                threshold=milliseconds * 1000,
+            ),
         ]
 
 

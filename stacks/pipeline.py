@@ -58,8 +58,7 @@ class PipelineStack(Stack):
             workflow=workflow,
             topic=storage.topic,
         )
-        names = (settings.endpoint_name, settings.scoring_endpoint_name) if settings.serving.endpoint else ()
-        endpoints = EndpointAlarms(self, "EndpointAlarms", endpoints=names, topic=storage.topic)
+        endpoints = EndpointAlarms(self, "EndpointAlarms", settings=settings, topic=storage.topic)
         if settings.watch.dashboard:
             Dashboard(
                 self,
@@ -67,7 +66,7 @@ class PipelineStack(Stack):
                 state_machine=workflow.state_machine,
                 functions={**functions.functions, "start_run": starter.function},
                 table=storage.table,
-                endpoints=names,
+                endpoints=settings.watched_endpoints,
                 alarms=[*alarms.alarms, *starter.alarms, *endpoints.alarms],
             )
         if settings.watch.monthly_budget_usd is not None:

@@ -49,6 +49,19 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
+class EndpointUpdate(Section):
+    """How an endpoint on instances changes to a new model: blue/green, watched by alarms."""
+
+    traffic: Literal["all-at-once", "canary", "linear"] = "all-at-once"
+    """How requests move to the new instances; in parts where there are at least two of them."""
+    step_percent: Annotated[int, Field(ge=10, le=50)] = 25
+    """A canary's share of the instances, or that of a linear step."""
+    bake_minutes: Annotated[int, Field(ge=1, le=60)] = 5
+    """How long the alarms are watched after each step, and before the old instances end."""
+    maximum_latency_ms: Annotated[float, Field(gt=0, le=60_000)] = 2000
+    """Mean latency of a minute's calls beyond which the alarm fires."""
+
+
 class Serving(Section):
     """What becomes of the recommendations; an execution's input may say otherwise."""
 
@@ -66,10 +79,16 @@ class Serving(Section):
     """The ``s3://`` URI of users' segments, for lists of what is popular in each."""
     endpoint: bool = SERVING["endpoint"]
     """Whether a run also creates or updates its task's endpoint: of k-NN, or of the FM model itself."""
+    update: EndpointUpdate = EndpointUpdate()
+
+    @property
+    def of_a_run(self) -> dict[str, Any]:
+        """Those that an execution's input may say otherwise."""
+        return self.model_dump(exclude={"update"})
 
     @model_validator(mode="after")
     def _check(self) -> Serving:
-        execution_input.serving(self.model_dump())
+        execution_input.serving(self.of_a_run)
         return self
 
 
@@ -332,6 +351,11 @@ class Settings(Section):
     def scoring_endpoint_name(self) -> str:
         """Of the FM model itself, for `predict-rating` of the deployed data set."""
         return f"{self.prefix}-{infix(self.dataset_name, '-')}fm"
+
+    @property
+    def watched_endpoints(self) -> tuple[str, ...]:
+        """Endpoints of the deployed data set that runs make, and that alarms watch."""
+        return (self.endpoint_name, self.scoring_endpoint_name) if self.serving.endpoint else ()
 
 
 def from_context(context: Mapping[str, Any]) -> Settings:

@@ -18,6 +18,7 @@ from stacks.log_groups import log_group
 from stacks.settings import Settings
 from stacks.storage import StorageStack
 from stacks.workflow import SUBSTITUTIONS, definition
+from stacks.workflow.guardrails import alarm_names
 from stacks.workflow.state_builders import INTEGRATIONS
 
 LONGEST = Duration.days(14)
@@ -83,11 +84,16 @@ class PipelineStateMachine(Construct):
             tracing_enabled=True,
             timeout=LONGEST,
         )
-        self._permit(storage, encoding, functions, sagemaker_role)
+        self._permit(settings, storage, encoding, functions, sagemaker_role)
         self.let_see_executions(self, functions.roles["acquire_publishing_lock"])
 
     def _permit(
-        self, storage: StorageStack, encoding: EncodingJob, functions: Functions, sagemaker_role: iam.Role
+        self,
+        settings: Settings,
+        storage: StorageStack,
+        encoding: EncodingJob,
+        functions: Functions,
+        sagemaker_role: iam.Role,
     ) -> None:
         stack = Stack.of(self)
         jobs = ("training-job", "transform-job", "hyper-parameter-tuning-job")
@@ -115,6 +121,7 @@ class PipelineStateMachine(Construct):
                 ("endpoint",), *(f"{call}Endpoint" for call in ("Create", "Update", "Describe", "Delete"))
             ),
             self._sagemaker((*jobs, "model", "endpoint", "endpoint-config"), "AddTags"),
+            *self._see_alarms(settings),
             Permission(
                 ["iam:PassRole"],
                 [sagemaker_role.role_arn],
@@ -164,6 +171,20 @@ class PipelineStateMachine(Construct):
                 reason="Executions are named when they are started.",
             )
         )
+
+    def _see_alarms(self, settings: Settings) -> list[Permission]:
+        """SageMaker looks at the alarms of an update in the caller's name."""
+        arns = [
+            Stack.of(self).format_arn(
+                service="cloudwatch",
+                resource="alarm",
+                resource_name=name,
+                arn_format=ArnFormat.COLON_RESOURCE_NAME,
+            )
+            for endpoint in settings.watched_endpoints
+            for name in alarm_names(settings, endpoint)
+        ]
+        return [Permission(["cloudwatch:DescribeAlarms"], arns)] if arns else []
 
     def _sagemaker(self, kinds: tuple[str, ...], *calls: str) -> Permission:
         return sagemaker_names(self, self._prefix, kinds, [f"sagemaker:{call}" for call in calls])

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from fmrec.instances import quotas as names
 from fmrec.instances.catalogue import ENUM_NAMES, InstanceType, Prices
 from fmrec.instances.policy import Policy
+from fmrec.instances.scaling import Bound, Scaling, lowest
 from fmrec.instances.workloads import Workload
 
 Reason = Literal["setting", "api", "family", "memory", "volume", "price", "quota"]
@@ -28,15 +29,25 @@ class Candidate:
     volume_size_gb: int | None
     usd_per_hour: float | None
     why: str
+    maximum_instances: int | None = None
+    """Up to how many an endpoint may scale; None where the number is fixed."""
+    fewer_than_before: bool = False
+    """Whether an update starts fewer than run now, as there is no room for as many next to them."""
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        document: dict[str, Any] = {
             "instance_type": self.instance_type,
             "instance_count": self.instance_count,
             "volume_size_gb": self.volume_size_gb,
             "usd_per_hour": self.usd_per_hour,
             "why": self.why,
         }
+        if self.maximum_instances is not None:
+            document |= {
+                "maximum_instances": self.maximum_instances,
+                "fewer_than_before": self.fewer_than_before,
+            }
+        return document
 
 
 @dataclass(frozen=True)
@@ -240,6 +251,27 @@ class _Judge:
                 return Rejected(name, why, "quota", quota, limit, used, waiting_can_help=not hopeless)
         return None
 
+    def _scales_to(self, instance: InstanceType, scaling: Scaling) -> tuple[int, str]:
+        """Up to how many instances, and why not up to the settings' maximum."""
+        bounds = [
+            Bound(
+                limit - used,
+                f"quota '{quota}' is {limit:g}" + (f", {used:g} of it in use by others" if used else ""),
+            )
+            for quota in (self.own_quota(instance), self.shared_quota)
+            if (limit := self.quotas.get(quota)) is not None
+            # What runs now makes room: an update ends it.
+            for used in (max(0.0, (self._used(quota) or 0.0) - self._kept(quota)),)
+        ]
+        each = names.job_quota(self.workload.call, self.workload.spot)
+        if each is not None and each in self.quotas:
+            bounds.append(Bound(self.quotas[each], f"quota '{each}' is {self.quotas[each]:g}"))
+        price, limit_usd = self.price(instance), self.policy.maximum_usd_per_hour
+        if not self.fixed and price and limit_usd is not None:
+            why = f"each costs {price:g} {self.prices.currency} an hour, the policy's limit is {limit_usd:g}"
+            bounds.append(Bound(limit_usd / price, why))
+        return lowest(scaling, bounds)
+
     def _kept(self, quota: str) -> float:
         """Return what an endpoint update keeps running until the new instances serve."""
         fleet = self.workload.replaces
@@ -263,12 +295,22 @@ class _Judge:
             f"needs {work.memory.gib_with(instance.vcpu):.1f} GiB, has {instance.memory_gib:g}"
             f"{self._workers(instance)}; {self._headroom(instance)}; {cost}"
         )
+        most, fewer = None, False
+        if work.scaling is not None:
+            most, lowered = self._scales_to(instance, work.scaling)
+            why += f"; {lowered or f'scales to {most} instances'}"
+            before = 0 if work.replaces is None else min(work.replaces.instance_count, most)
+            if work.instance_count < before:
+                fewer = True
+                why += f"; starts with {work.instance_count}, as the {before} that run leave no room for more"
         return Candidate(
             instance_type=instance.name,
             instance_count=work.instance_count,
             volume_size_gb=volume.size_gb if volume.settable else None,
             usd_per_hour=total,
             why=why,
+            maximum_instances=most,
+            fewer_than_before=fewer,
         )
 
     def _headroom(self, instance: InstanceType) -> str:

@@ -48,7 +48,8 @@ def plan(
     serving
         ``recommendations_per_user``; ``neighbours`` asked for each user; ``endpoint`` false when no
         endpoint is wanted; ``endpoint_names``: step → name of the endpoint that it creates or
-        updates, whose fleet then needs room next to the new one.
+        updates, whose fleet then needs room next to the new one; ``scaling``: ``minimum_instances`` and
+        ``maximum_instances`` of endpoints whose number of instances follows their calls.
     account
         None means that nothing is known of quotas and use.
     prices
@@ -118,10 +119,17 @@ def plan(
 
 
 def _choose(work: Workload, account: Account, prices: Prices, policy: Policy) -> tuple[Workload, Choice]:
-    """Choose instances for a step; for an ensemble's trainings with as many at a time as quotas allow."""
+    """Choose instances for a step.
+
+    An ensemble trains as many models at a time as quotas allow, and an endpoint that scales starts with fewer
+    instances than it has now where there is no room for as many next to them.
+    """
     choice = choose(work, catalogue(), account.quotas, account.usage, prices, policy)
     while work.step == "fm_training" and work.parallel_jobs > 1 and not choice.candidates:
         work = replace(work, parallel_jobs=work.parallel_jobs - 1)
+        choice = choose(work, catalogue(), account.quotas, account.usage, prices, policy)
+    while work.scaling is not None and work.instance_count > work.scaling.minimum and not choice.candidates:
+        work = replace(work, instance_count=work.instance_count - 1)
         choice = choose(work, catalogue(), account.quotas, account.usage, prices, policy)
     return work, choice
 

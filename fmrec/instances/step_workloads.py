@@ -15,6 +15,7 @@ from fmrec.instances.catalogue import Call
 from fmrec.instances.memory import Term, VolumeNeed
 from fmrec.instances.policy import Policy
 from fmrec.instances.quotas import Fleet
+from fmrec.instances.scaling import Scaling
 from fmrec.instances.workloads import DEFAULT_MINI_BATCH_SIZE, Request, Sizes, Workload, number
 
 VOLUME_HEADROOM = 1.2
@@ -180,7 +181,8 @@ def _batch_transform(request: Request) -> Workload:
 
 def _knn_endpoint(request: Request) -> Workload:
     replaces = request.fleets.get("knn_endpoint")
-    return _knn_serving("knn_endpoint", "hosting", request, replaces, _update_notes(replaces))
+    work = _knn_serving("knn_endpoint", "hosting", request, replaces, _update_notes(replaces))
+    return _scaled(work, request)
 
 
 def _knn_serving(
@@ -222,7 +224,8 @@ def _fm_transform(request: Request) -> Workload:
 
 def _fm_endpoint(request: Request) -> Workload:
     replaces = request.fleets.get("fm_endpoint")
-    return _fm_serving("fm_endpoint", "hosting", request, replaces, _update_notes(replaces))
+    work = _fm_serving("fm_endpoint", "hosting", request, replaces, _update_notes(replaces))
+    return _scaled(work, request)
 
 
 def _fm_serving(
@@ -263,6 +266,18 @@ def _index_term(name: str, request: Request) -> Term:
     items, dimension = request.sizes.items, request.dimension
     return Term(
         name, f"4 bytes * {items:,} items * ({dimension} dimensions + 1 label)", 4.0 * items * (dimension + 1)
+    )
+
+
+def _scaled(work: Workload, request: Request) -> Workload:
+    """An endpoint that scales starts with the instances that it has now."""
+    scaling = Scaling.of(request.serving)
+    if scaling is None:
+        return work
+    running = None if work.replaces is None else work.replaces.instance_count
+    count = scaling.starting_at(work.instance_count, running)
+    return replace(
+        work, instance_count=count, scaling=scaling, inputs={**work.inputs, "instance_count": count}
     )
 
 

@@ -19,6 +19,7 @@ from fmrec.instances.catalogue import Call
 from fmrec.instances.memory import MemoryNeed, VolumeNeed
 from fmrec.instances.policy import Policy
 from fmrec.instances.quotas import Fleet
+from fmrec.instances.scaling import Scaling
 from fmrec.recommendations.neighbours import neighbours_to_ask
 
 DEFAULT_NUM_FACTORS: int = TASKS[TASK]["hyperparameters"]["num_factors"]
@@ -140,6 +141,8 @@ class Workload:
     parallel_jobs: int = 1
     """Jobs of ``instance_count`` instances each that run at the same time."""
     replaces: Fleet | None = None
+    scaling: Scaling | None = None
+    """Of an endpoint whose number of instances follows its calls."""
     impossible: str | None = None
     """Why no instance at all can do it as set, in words; None when one could."""
     notes: tuple[str, ...] = field(default=())

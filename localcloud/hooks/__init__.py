@@ -31,6 +31,7 @@ def install(cloud: Cloud) -> None:
         The emulator is not the one that the patches were written for.
     """
     from localcloud.hooks import (
+        alarms,
         apigateway,
         cloudformation,
         eventbridge,
@@ -54,4 +55,5 @@ def install(cloud: Cloud) -> None:
     apigateway.install()
     firehose.install()
     metrics.install()
+    alarms.install()
     stepfunctions.install(cloud)

@@ -29,6 +29,11 @@ def install(cloud: Cloud) -> None:
             gateway.json_service("service-quotas", cloud.service_quotas),
         ),
         ("pricing", ["AWSPriceListService."], gateway.json_service("pricing", cloud.pricing)),
+        (
+            "application-autoscaling",
+            ["AnyScaleFrontendService."],
+            gateway.json_service("application-autoscaling", cloud.sagemaker.scaling),
+        ),
     ):
         handlers[scope] = handler
         patterns[scope] = {"target_prefixes": targets}

@@ -62,14 +62,19 @@ def install(cloud: Cloud) -> None:
     """Put every patch of Step Functions in place."""
     module = _MODULE
     integrations = Integrations(
-        cloud.sagemaker, cloud.service_quotas, cloud.pricing, cloud.glue, lambda: _s3_client(cloud)
+        cloud.sagemaker,
+        cloud.service_quotas,
+        cloud.pricing,
+        cloud.sagemaker.scaling,
+        cloud.glue,
+        lambda: _s3_client(cloud),
     )
     replace(module, "_execute_task", ("state_def", "raw_input", "execution", "ctx"), _in_attempt)
     replace(
         module,
         "_invoke_resource",
         ("resource", "input_data"),
-        _dispatching(integrations, cloud.record.region),
+        _dispatching(integrations, cloud),
     )
     replace(
         module, "_invoke_resource_with_timeout", ("resource", "input_data", "timeout"), _ending_at_timeout
@@ -125,8 +130,10 @@ def _in_attempt(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _dispatching(
-    integrations: Integrations, region: str
+    integrations: Integrations, cloud: Cloud
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    region = cloud.record.region
+
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def invoke_resource(resource: str, input_data: Any) -> Any:
             attempt = _attempt.get()
@@ -134,7 +141,7 @@ def _dispatching(
             try:
                 if attempt is not None:  # TestState runs a state without an execution, its role isn't checked
                     _complete_schedule(attempt.execution["events"], resource, input_data, region)
-                    _authorise(attempt, resource, input_data, region)
+                    _authorise(attempt, resource, input_data, cloud)
                 handler = integrations.handler(resource)
                 result = (
                     original(resource, input_data) if handler is None else handler(input_data, Task(over))
@@ -189,8 +196,10 @@ def _with_complete_events(original: Callable[..., Any]) -> Callable[..., Any]:
     return get_execution_history
 
 
-def _authorise(attempt: _Attempt, resource: str, request: Any, region: str) -> None:
-    for permission in permissions.of_task(resource, request if isinstance(request, dict) else {}, region):
+def _authorise(attempt: _Attempt, resource: str, request: Any, cloud: Cloud) -> None:
+    region = cloud.record.region
+    given = request if isinstance(request, dict) else {}
+    for permission in permissions.of_task(resource, given, region, cloud.sagemaker.scales):
         denial = roles.denial(attempt.role, _session(attempt), permission.action, permission.resource, region)
         if denial is not None:
             raise TaskError(permissions.denied_error(resource), denial)

@@ -15,6 +15,7 @@ from typing import Any
 
 from localcloud.faults import ServiceFault
 from localcloud.sagemaker.account import Account
+from localcloud.sagemaker.autoscaling import AutoScaling
 from localcloud.sagemaker.children import Children
 from localcloud.sagemaker.constraints import check_request
 from localcloud.sagemaker.endpoints import Endpoints
@@ -32,6 +33,7 @@ from localcloud.sagemaker.tags import Tags
 from localcloud.sagemaker.training import TrainingJobs
 from localcloud.sagemaker.transform import TransformJobs
 from localcloud.sagemaker.tuning import TuningJobs
+from localcloud.sagemaker.watching import CloudWatch, NoCloudWatch
 
 _CLOSE_SECONDS = 5.0
 
@@ -52,6 +54,10 @@ class SageMaker:
         Trouble to make on purpose.
     objects_of, logs
         S3 as a role sees it, and CloudWatch Logs, unless a test stands something else in.
+    cloudwatch
+        Where metrics of endpoints go, and what knows alarms; without it there are none.
+    wait_scale
+        Factor on waits that requests ask for.
     programs
         Repository name → command that stands in for the image.
     """
@@ -67,6 +73,8 @@ class SageMaker:
         *,
         objects_of: Callable[[str], ObjectStore] | None = None,
         logs: LogSink | None = None,
+        cloudwatch: CloudWatch | None = None,
+        wait_scale: float = 1.0,
         programs: Mapping[str, Sequence[str]] = BUILT_IN,
     ) -> None:
         owner = Account(account, region)
@@ -81,6 +89,8 @@ class SageMaker:
             images=Images(owner, programs),
             objects_of=objects_of or S3Access(endpoint_url, region),
             logs=logs or CloudWatchLogs(endpoint_url, region),
+            cloudwatch=cloudwatch or NoCloudWatch(),
+            wait_scale=wait_scale,
         )
         registry = ModelRegistry(self._platform)
         models = Models(self._platform, registry)
@@ -90,7 +100,9 @@ class SageMaker:
         transform = TransformJobs(self._platform, models)
         tuning = TuningJobs(self._platform, training)
         self._tags = Tags(self._platform)
-        self._invocations = Invocations(owner, self._endpoints)
+        self.scaling = AutoScaling(self._platform, self._endpoints)
+        """Application Auto Scaling."""
+        self._invocations = Invocations(owner, self._endpoints, self._platform.cloudwatch, self.scaling.count)
         self._operations: dict[str, Callable[[dict[str, Any]], Record]] = {
             "CreateTrainingJob": training.create,
             "DescribeTrainingJob": training.describe,
@@ -113,7 +125,8 @@ class SageMaker:
             "UpdateEndpoint": self._endpoints.update,
             "DescribeEndpoint": self._endpoints.describe,
             "ListEndpoints": self._endpoints.page,
-            "DeleteEndpoint": self._endpoints.delete,
+            "UpdateEndpointWeightsAndCapacities": self._endpoints.set_capacities,
+            "DeleteEndpoint": self._delete_endpoint,
             "CreateModelPackageGroup": registry.create_group,
             "DescribeModelPackageGroup": registry.describe_group,
             "ListModelPackageGroups": registry.page_groups,
@@ -167,6 +180,18 @@ class SageMaker:
         if operation.startswith("Create"):
             arn = next(value for key, value in answer.items() if key.endswith("Arn"))
             self._tags.start(arn, parameters.get("Tags", []))
+        return answer
+
+    def scales(self, endpoint: str) -> bool:
+        """Whether a variant of the endpoint is a scalable target."""
+        return bool(self._endpoints.scaled(endpoint))
+
+    def _delete_endpoint(self, parameters: dict[str, Any]) -> Record:
+        """Delete an endpoint; SageMaker deregisters its variants from scaling."""
+        answer = self._endpoints.delete(parameters)
+        name = parameters["EndpointName"]
+        for variant in self._endpoints.scaled(name):
+            self.scaling.forget(f"endpoint/{name}/variant/{variant}")
         return answer
 
     def invoke_endpoint(

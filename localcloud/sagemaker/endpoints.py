@@ -7,14 +7,18 @@ An update counts both fleets against the quotas, as AWS builds the new one next 
 from __future__ import annotations
 
 import contextlib
+import random
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from typing import Any
 
 from localcloud.faults import ServiceFault
+from localcloud.sagemaker.capacities import changed, check_scaled, retained
 from localcloud.sagemaker.children import ShutDownError
 from localcloud.sagemaker.container import Container
+from localcloud.sagemaker.deployments import Deployment, deployment, rolled_back
 from localcloud.sagemaker.fleets import Fleet, variant_instances
 from localcloud.sagemaker.limits import Demand, instance_demands, serverless_demands
 from localcloud.sagemaker.lists import list_records, pick
@@ -23,6 +27,8 @@ from localcloud.sagemaker.platform import FAILURE_REASON_LENGTH, JobError, Platf
 from localcloud.sagemaker.records import Record, now, public
 
 KIND = "endpoint"
+_ALARM_SECONDS = 0.1
+"""How often a deployment looks at its alarms."""
 _IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 
 
@@ -35,6 +41,8 @@ class Endpoints:
         self._configs = configs
         self._lock = threading.Lock()
         self._fleets: dict[str, Fleet] = {}
+        self._shifts: dict[str, tuple[Fleet, float]] = {}
+        """During an update: the new fleet, and its share of the requests."""
         self._started: weakref.WeakSet[Fleet] = weakref.WeakSet()
 
     def create(self, parameters: dict[str, Any]) -> Record:
@@ -75,11 +83,14 @@ class Endpoints:
                 raise ServiceFault(
                     "ValidationException", f'Cannot update endpoint "{arn}" in status {status}.'
                 )
+            check_scaled(record["_plan"]["variants"], plan["variants"], self.scaled(name))
+            plan["variants"] = retained(record["_plan"]["variants"], plan["variants"], parameters)
             if _serverless(plan) and not _serverless(record["_plan"]):
                 raise ServiceFault(
                     "ValidationException",
                     f'Cannot update endpoint "{arn}": an instance-based endpoint can\'t be made serverless.',
                 )
+            guardrails = self._guardrails(parameters, record, plan)
             self._platform.limits.reserve(("endpoint-update", name), _demands(plan["variants"]))
             self._platform.records.update(
                 KIND,
@@ -89,9 +100,43 @@ class Endpoints:
                 LastDeploymentConfig=parameters.get("DeploymentConfig"),
             )
         self._platform.run(
-            f"endpoint-{name}-update", self._update, name, arn, plan, parameters["EndpointConfigName"]
+            f"endpoint-{name}-update",
+            self._update,
+            name,
+            plan,
+            parameters["EndpointConfigName"],
+            guardrails,
         )
         return {"EndpointArn": arn}
+
+    def set_capacities(self, parameters: dict[str, Any]) -> Record:
+        """UpdateEndpointWeightsAndCapacities: at once here, some minutes on AWS."""
+        name = parameters["EndpointName"]
+        with self._platform.records.lock:
+            record = self._existing(name)
+            if record["EndpointStatus"] != "InService":
+                raise ServiceFault(
+                    "ValidationException", f'Cannot update in-progress endpoint "{record["EndpointArn"]}".'
+                )
+            variants = changed(record["_plan"]["variants"], parameters["DesiredWeightsAndCapacities"])
+            held = _demands(record["_plan"]["variants"])
+            self._platform.limits.release((KIND, name))
+            try:
+                self._platform.limits.reserve((KIND, name), _demands(variants))
+            except ServiceFault:
+                self._platform.limits.hold((KIND, name), held)
+                raise
+            self._platform.records.update(KIND, name, _plan=record["_plan"] | {"variants": variants})
+            with self._lock:
+                self._fleets[name].resize(variants)
+        return {"EndpointArn": record["EndpointArn"]}
+
+    def scaled(self, name: str) -> list[str]:
+        """Variants that are scalable targets of Application Auto Scaling."""
+        resources = (
+            target["ResourceId"].split("/") for target in self._platform.records.every("scalable-target")
+        )
+        return [variant for _, endpoint, _, variant in resources if endpoint == name]
 
     def describe(self, parameters: dict[str, Any]) -> Record:
         """The endpoint's state; while nothing runs yet, without variants."""
@@ -130,8 +175,8 @@ class Endpoints:
         return {}
 
     @contextlib.contextmanager
-    def serving(self, name: str) -> Iterator[Container]:
-        """The container that an invocation goes to, which is not stopped before the block ends.
+    def serving(self, name: str) -> Iterator[tuple[str, Container]]:
+        """The variant and container that an invocation goes to, which is not stopped before the block ends.
 
         Raises
         ------
@@ -140,13 +185,16 @@ class Endpoints:
         """
         with self._lock:
             fleet = self._fleets.get(name)
-            container = None if fleet is None else fleet.enter()
-        if fleet is None or container is None:
+            new, share = self._shifts.get(name, (None, 0.0))
+            if new is not None and random.random() < share:  # noqa: S311 - a draw, no secret
+                fleet = new
+            entered = None if fleet is None else fleet.enter()
+        if fleet is None or entered is None:
             raise ServiceFault(
                 "ValidationError", f"Endpoint {name} of account {self._platform.account.number} not found."
             )
         try:
-            yield container
+            yield entered
         finally:
             fleet.leave()
 
@@ -197,12 +245,30 @@ class Endpoints:
             return
         self._serve(name, fleet, plan)
 
-    def _update(self, name: str, arn: str, plan: dict[str, Any], config_name: str) -> None:
+    def _guardrails(self, parameters: dict[str, Any], record: Record, plan: dict[str, Any]) -> Deployment:
+        guardrails = deployment(
+            parameters.get("DeploymentConfig"),
+            sum(count for _, count in variant_instances(plan["variants"])),
+            serverless=_serverless(plan) or _serverless(record["_plan"]),
+        )
+        missing = self._platform.cloudwatch.missing(guardrails.alarms)
+        if missing:
+            raise ServiceFault(
+                "ValidationException", f"Could not find CloudWatch alarms {', '.join(missing)}."
+            )
+        return guardrails
+
+    def _update(self, name: str, plan: dict[str, Any], config_name: str, guardrails: Deployment) -> None:
         fleet = self._fleet(name, plan)
         try:
             fleet.start(lambda: None)
+            self._shift(name, fleet, guardrails)
         except (JobError, ShutDownError) as failure:
             # The old fleet never stopped serving: rolling back is going on with it.
+            with self._lock:
+                self._shifts.pop(name, None)
+            self._platform.records.update(KIND, name, EndpointStatus="RollingBack")
+            fleet.stop()
             self._platform.limits.release(("endpoint-update", name))
             self._platform.records.update(
                 KIND, name, EndpointStatus="InService", FailureReason=str(failure)[:FAILURE_REASON_LENGTH]
@@ -210,11 +276,35 @@ class Endpoints:
             return
         with self._lock:
             old, self._fleets[name] = self._fleets.get(name), fleet
+            self._shifts.pop(name, None)
         if old is not None:
             old.stop()
         self._platform.limits.hold((KIND, name), _demands(plan["variants"]))
         self._platform.limits.release(("endpoint-update", name))
         self._serve(name, fleet, plan, EndpointConfigName=config_name)
+
+    def _shift(self, name: str, fleet: Fleet, guardrails: Deployment) -> None:
+        """Give the new fleet its share of the requests, step by step, while no alarm fires.
+
+        Raises
+        ------
+        JobError
+            An alarm has fired.
+        ShutDownError
+            The local cloud stops.
+        """
+        for share, seconds in guardrails.steps():
+            with self._lock:
+                self._shifts[name] = (fleet, share)
+            until = time.monotonic() + seconds * self._platform.wait_scale
+            while True:
+                if alarms := self._platform.cloudwatch.in_alarm(guardrails.alarms):
+                    raise JobError(rolled_back(alarms))
+                left = until - time.monotonic()
+                if left <= 0:
+                    break
+                if self._platform.closing.wait(min(left, _ALARM_SECONDS)):
+                    raise ShutDownError("the local cloud stops")
 
     def _recover(self, name: str, plan: dict[str, Any]) -> None:
         fleet = self._fleet(name, plan, plan.get("fleet"))

@@ -95,15 +95,15 @@ class Fleet:
         """Replace no program any more."""
         self._stopped.set()
 
-    def enter(self) -> Container:
-        """The program to send a request to, drawn by the variants' weights; ``leave`` follows."""
+    def enter(self) -> tuple[str, Container]:
+        """The variant and program to send a request to, drawn by the weights; ``leave`` follows."""
         names = list(self._variants)
         weights = [self._variants[name].get("InitialVariantWeight", 1.0) for name in names]
         name = random.choices(names, weights)[0] if any(weights) else names[0]  # noqa: S311 - a draw, no secret
         with self._idle:
             self._requests += 1
         with self._lock:
-            return self._containers[name]
+            return name, self._containers[name]
 
     def leave(self) -> None:
         """The request of one ``enter`` has ended."""
@@ -114,6 +114,11 @@ class Fleet:
     def describe(self) -> list[dict[str, Any]]:
         """``ProductionVariants`` of DescribeEndpoint: what runs now."""
         return [self._describe_variant(name, variant) for name, variant in self._variants.items()]
+
+    def resize(self, variants: list[dict[str, Any]]) -> None:
+        """Take over other counts and weights of the same variants; programs stay as they are."""
+        with self._lock:
+            self._variants = {variant["VariantName"]: variant for variant in variants}
 
     def _describe_variant(self, name: str, variant: dict[str, Any]) -> dict[str, Any]:
         with self._lock:

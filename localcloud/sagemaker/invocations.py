@@ -6,12 +6,15 @@ Limits and error texts: the API model of sagemaker-runtime and the InvokeEndpoin
 from __future__ import annotations
 
 import http.client
+import time
 import urllib.parse
+from collections.abc import Callable
 
 from localcloud.faults import ServiceFault
 from localcloud.sagemaker.account import Account
 from localcloud.sagemaker.container import Answer, Container
 from localcloud.sagemaker.endpoints import Endpoints
+from localcloud.sagemaker.watching import CloudWatch, Invocation
 
 LARGEST_BODY_BYTES = 6 * (1 << 20)
 ANSWER_SECONDS = 60.0
@@ -33,9 +36,17 @@ class ModelFault(ServiceFault):
 class Invocations:
     """Sends requests to the containers of endpoints."""
 
-    def __init__(self, account: Account, endpoints: Endpoints) -> None:
+    def __init__(
+        self,
+        account: Account,
+        endpoints: Endpoints,
+        cloudwatch: CloudWatch,
+        counted: Callable[[Invocation], None],
+    ) -> None:
         self._account = account
         self._endpoints = endpoints
+        self._cloudwatch = cloudwatch
+        self._counted = counted
 
     def invoke(
         self,
@@ -66,8 +77,17 @@ class Invocations:
             )
             if value
         }
-        with self._endpoints.serving(name) as container:
-            answer = self._ask(name, container, body, headers)
+        with self._endpoints.serving(name) as (variant, container):
+            begun = time.monotonic()
+            status = http.client.INTERNAL_SERVER_ERROR
+            try:
+                answer = self._ask(name, container, body, headers)
+                status = answer.status
+            finally:
+                taken = (time.monotonic() - begun) * 1e6
+                invocation = Invocation(name, variant, status, taken)
+                self._cloudwatch.record(invocation)
+                self._counted(invocation)
         if answer.status >= http.client.BAD_REQUEST:
             raise self._fault(name, answer.status, answer.body.decode("utf-8", "replace"))
         return answer.body, answer.content_type

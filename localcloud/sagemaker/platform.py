@@ -18,6 +18,7 @@ from localcloud.sagemaker.limits import Limits
 from localcloud.sagemaker.logs import LogSink
 from localcloud.sagemaker.objects import ObjectStore
 from localcloud.sagemaker.records import Record, Records
+from localcloud.sagemaker.watching import CloudWatch, NoCloudWatch
 
 CAPACITY_SECONDS = 0.5
 """How long a job or endpoint looks for capacity that isn't there; minutes on AWS."""
@@ -55,6 +56,9 @@ class Platform:
     objects_of: Callable[[str], ObjectStore]
     """S3 as the role sees it that a job or model was given."""
     logs: LogSink
+    cloudwatch: CloudWatch = field(default_factory=NoCloudWatch)
+    wait_scale: float = 1.0
+    """Factor on the waits that requests ask for, such as baking periods."""
     threads: list[threading.Thread] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
 

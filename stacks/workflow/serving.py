@@ -1,7 +1,7 @@
 """The endpoint: create or update it with this run's model, and smoke-test it.
 
 What it is of, k-NN's index or the model of ratings itself, is in variables (`endpoint_of`).
-The old model serves until the new fleet stands (SageMaker's blue/green update). A fleet that finds no
+The old model serves until the new fleet stands and has been watched (`guardrails`). A fleet that finds no
 capacity ends in ``Failed``, and a failed endpoint can only be deleted; a failed update rolls back to
 the old configuration instead. Both are recognised by what DescribeEndpoint says.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 from stacks.settings import Settings
 from stacks.workflow.candidates import NO_CAPACITY, Candidates
+from stacks.workflow.guardrails import deployment_config
 from stacks.workflow.smoke_tests import SMOKE_TEST, SMOKE_TEST_SCORING, smoke_test
 from stacks.workflow.state_builders import (
     EXPLAIN,
@@ -41,6 +42,7 @@ CONFIGURE = "Configure the endpoint"
 EXISTS = "Does the endpoint exist?"
 CREATE = "Create the endpoint"
 UPDATE = "Update the endpoint"
+UPDATE_PLAINLY = "Update the endpoint without guardrails"
 WAIT = "Wait for the endpoint"
 SEE = "Check the endpoint status"
 SERVES = "Does the endpoint serve this model?"
@@ -92,7 +94,7 @@ def endpoint(settings: Settings, *, next_state: str) -> States:
         ),
         ENDPOINT.states(before=LOOK, attempt=CONFIGURE, exhausted=exhausted),
         _find(),
-        _deploy(),
+        _deploy(settings),
         _follow(),
         _last_resort(settings, next_state=next_state),
         smoke_test(next_state=next_state),
@@ -158,7 +160,7 @@ def _find() -> States:
     )
 
 
-def _deploy() -> States:
+def _deploy(settings: Settings) -> States:
     """Offer the candidate to SageMaker, which refuses it for a quota here and now, or takes it."""
     config_name = jsonata("$job_prefix & '-endpoint-' & $string($attempt)")
     arguments = {"EndpointName": NAME, "EndpointConfigName": jsonata("$config_name")}
@@ -183,9 +185,20 @@ def _deploy() -> States:
             assign={"config_name": config_name, "polls": 0},
             next_state=EXISTS,
         ),
-        decide(EXISTS, ("$found = 'Missing'", CREATE), otherwise=UPDATE),
+        decide(
+            EXISTS,
+            ("$found = 'Missing'", CREATE),
+            ("$found_serverless or $candidate.instance_type = 'serverless'", UPDATE_PLAINLY),
+            otherwise=UPDATE,
+        ),
         _change(CREATE, "CreateEndpoint", {**arguments, "Tags": tags()}, next_state=WAIT),
-        _change(UPDATE, "UpdateEndpoint", arguments, next_state=WAIT),
+        _change(
+            UPDATE,
+            "UpdateGuardedEndpoint",
+            {**arguments, "DeploymentConfig": deployment_config(settings)},
+            next_state=WAIT,
+        ),
+        _change(UPDATE_PLAINLY, "UpdateEndpoint", arguments, next_state=WAIT),
     )
 
 

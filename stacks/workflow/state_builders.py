@@ -29,7 +29,9 @@ INTEGRATIONS = {
     "CreateEndpointConfig": "sagemaker:createEndpointConfig",
     "CreateEndpoint": "sagemaker:createEndpoint",
     "UpdateEndpoint": "sagemaker:updateEndpoint",
-    # The optimized integration refuses fields that it doesn't know, and may not know ServerlessConfig.
+    # The optimized integration refuses fields that it doesn't know, and may not know ServerlessConfig nor
+    # AutoRollbackConfiguration.
+    "UpdateGuardedEndpoint": "aws-sdk:sagemaker:updateEndpoint",
     "CreateServerlessConfig": "aws-sdk:sagemaker:createEndpointConfig",
     "DescribeEndpoint": "aws-sdk:sagemaker:describeEndpoint",
     "DeleteEndpoint": "aws-sdk:sagemaker:deleteEndpoint",

@@ -94,7 +94,7 @@ def check_input(settings: Settings) -> States:
                 "tasks": {name: task.model_dump() for name, task in settings.tasks.items()},
                 "dataset": settings.dataset,
                 "drift": settings.drift.model_dump(),
-                "serving": settings.serving.model_dump(),
+                "serving": settings.serving.of_a_run,
                 "tuning": settings.tuning.model_dump() if settings.tuning else None,
                 "ensemble": settings.ensemble,
             },

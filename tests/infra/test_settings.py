@@ -240,7 +240,7 @@ def test_settings_the_command_line_and_the_functions_have_one_source_of_each_def
         "task": settings.task,
         "tasks": {name: task.model_dump() for name, task in settings.tasks.items()},
         "dataset": settings.dataset,
-        "serving": settings.serving.model_dump(),
+        "serving": settings.serving.of_a_run,
     }
     for task in TASKS:
         run = resolve("run", {"task": task}, deployed, DataBucket("s3://data"))

@@ -43,6 +43,8 @@ ACTIONS = {
     "CreateServerlessConfig": {"sagemaker:CreateEndpointConfig"},
     "CreateEndpoint": {"sagemaker:CreateEndpoint"},
     "UpdateEndpoint": {"sagemaker:UpdateEndpoint"},
+    # SageMaker looks at the alarms in the caller's name.
+    "UpdateGuardedEndpoint": {"sagemaker:UpdateEndpoint", "cloudwatch:DescribeAlarms"},
     "DescribeEndpoint": {"sagemaker:DescribeEndpoint"},
     "DeleteEndpoint": {"sagemaker:DeleteEndpoint"},
     "UpdateModelPackage": {"sagemaker:UpdateModelPackage"},

@@ -231,10 +231,13 @@ def test_alarms_tell_of_failed_and_timed_out_runs(synthesis: Any) -> None:
         "ExecutionsTimedOut",
         "Errors",
         "Invocation5XXErrors",
+        "ModelLatency",
     }
     for alarm in alarms:
         assert len(alarm["Properties"]["AlarmActions"]) == 1
-        assert alarm["Properties"]["Threshold"] == 1
+        # Latency is measured in microseconds.
+        in_microseconds = alarm["Properties"]["MetricName"] == "ModelLatency"
+        assert alarm["Properties"]["Threshold"] == (2_000_000 if in_microseconds else 1)
 
 
 def test_an_address_in_settings_is_subscribed(synthesis: Any, throw_away: Any) -> None:

@@ -46,6 +46,8 @@ SMALL_INPUT: dict[str, Any] = {
 
 NEVER = ("-c", "fmrec.start.schedule=at(2099-01-01T00:00:00)")
 """A schedule that a test lets come."""
+QUICKLY = ("-c", "fmrec.serving.update.bake_minutes=1")
+"""Updates of endpoints are watched for three seconds."""
 
 
 @dataclass
@@ -108,6 +110,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
             "never",
             *output,
             *NEVER,
+            *QUICKLY,
             on_line=lambda _line: None,
         )
         cloudformation = cloud.client("cloudformation")

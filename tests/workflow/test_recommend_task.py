@@ -142,6 +142,8 @@ def test_status_and_endpoints_say_what_serves_and_what_is_wrong(
     endpoints = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
     assert endpoints["fmrec-knn"]["status"] == "InService"
     assert endpoints["fmrec-knn"]["usd_per_month"] > 0
+    # The smoke test has called it.
+    assert endpoints["fmrec-knn"]["calls"] >= 1
     assert main(["status"]) == code
     assert f"serves     {found['champion']['model_version']}" in capsys.readouterr().out
     s3_client.forget_client()

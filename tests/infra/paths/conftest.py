@@ -189,6 +189,7 @@ def answers(endpoint: dict[str, Any], task_error: Any) -> dict[str, Any]:
         "Configure the endpoint": lambda a: {"EndpointConfigArn": "arn:x"},
         "Create the endpoint": deploy,
         "Update the endpoint": deploy,
+        "Update the endpoint without guardrails": deploy,
         "Delete the failed endpoint": remove,
         "Check the endpoint status": describe_endpoint,
         "Smoke-test the endpoint": lambda a: {"Payload": {"passed": True, "sentence": "The same."}},

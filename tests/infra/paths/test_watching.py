@@ -88,7 +88,7 @@ def test_every_alarm_says_what_to_do_and_reaches_the_topic(throw_away: Any) -> N
     metrics = sorted(alarm["Properties"]["MetricName"] for alarm in alarms)
     assert metrics == [
         "ApproximateNumberOfMessagesVisible", "Errors", "ExecutionsFailed", "ExecutionsTimedOut",
-        "Invocation5XXErrors", "Invocation5XXErrors",
+        "Invocation5XXErrors", "Invocation5XXErrors", "ModelLatency", "ModelLatency",
     ]  # fmt: skip
     for alarm in alarms:
         assert "docs/operations.md" in alarm["Properties"]["AlarmDescription"]

@@ -333,6 +333,40 @@ def test_a_failed_execution_sets_off_the_alarm_on_failures(cloud: Any, role: str
     )
 
 
+def test_an_alarm_looks_at_its_own_dimensions_and_data_that_ends_is_no_breach(cloud: Any) -> None:
+    cloudwatch = cloud.client("cloudwatch")
+    mine, other = ([{"Name": "EndpointName", "Value": name}] for name in ("mine", "other"))
+    alarm = {
+        "AlarmName": "errors-of-mine",
+        "Namespace": "AWS/SageMaker",
+        "MetricName": "Invocation5XXErrors",
+        "Dimensions": mine,
+        "Statistic": "Sum",
+        "Period": 60,
+        "EvaluationPeriods": 1,
+        "Threshold": 1,
+        "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+        "TreatMissingData": "notBreaching",
+    }
+
+    def state(**changes: Any) -> str:
+        cloudwatch.put_metric_alarm(**alarm | changes)
+        found: str = cloudwatch.describe_alarms(AlarmNames=["errors-of-mine"])["MetricAlarms"][0][
+            "StateValue"
+        ]
+        return found
+
+    def put(dimensions: Any) -> None:
+        datum = {"MetricName": "Invocation5XXErrors", "Dimensions": dimensions, "Value": 1}
+        cloudwatch.put_metric_data(Namespace="AWS/SageMaker", MetricData=[datum])
+
+    put(other)
+    assert state() == "OK"
+    put(mine)
+    assert state() == "ALARM"
+    assert state(Dimensions=[{"Name": "EndpointName", "Value": "nobody"}]) == "OK"
+
+
 def test_more_than_256_kib_fails_and_is_not_caught_by_all(cloud: Any, role: str, job: str) -> None:
     cloud.client("s3").put_object(Bucket=BUCKET, Key="large.txt", Body=b"x" * 300_000)
     read = sdk_task("s3", "getObject", {"Bucket": BUCKET, "Key": "large.txt"})

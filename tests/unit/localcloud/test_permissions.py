@@ -41,6 +41,14 @@ PREFIX = "arn:aws:states:::"
                   for action in ("PutTargets", "PutRule", "DescribeRule")),
             },
         ),
+        (
+            "aws-sdk:sagemaker:updateEndpoint",
+            {"EndpointName": "E", "DeploymentConfig": {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "a"}]}}},
+            {
+                ("sagemaker:UpdateEndpoint", "arn:aws:sagemaker:us-east-1:000000000000:endpoint/e"),
+                ("cloudwatch:DescribeAlarms", "arn:aws:cloudwatch:us-east-1:000000000000:alarm:a"),
+            },
+        ),
         ("sns:publish", {"TopicArn": "arn:topic", "Message": "m"}, {("sns:Publish", "arn:topic")}),
         (
             "aws-sdk:sagemakerruntime:invokeEndpoint",
@@ -68,3 +76,14 @@ def test_a_task_needs_its_own_action_and_those_that_watch_and_stop_the_job(
 )
 def test_a_refusal_has_the_name_of_the_services_base_class(resource: str, error: str) -> None:
     assert denied_error(resource) == error
+
+
+def test_deleting_an_endpoint_that_scales_needs_deregistering_too() -> None:
+    delete = PREFIX + "aws-sdk:sagemaker:deleteEndpoint"
+    alone = of_task(delete, {"EndpointName": "E"}, "us-east-1", lambda _name: False)
+    scaled = of_task(delete, {"EndpointName": "E"}, "us-east-1", lambda name: name == "E")
+    assert [each.action for each in alone] == ["sagemaker:DeleteEndpoint"]
+    assert [each.action for each in scaled] == [
+        "sagemaker:DeleteEndpoint",
+        "application-autoscaling:DeregisterScalableTarget",
+    ]

@@ -9,7 +9,7 @@ import pathlib
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any
 
 import botocore.session
@@ -21,6 +21,7 @@ from localcloud.quotas import Quotas
 from localcloud.sagemaker import SageMaker
 from localcloud.sagemaker.images import BUILT_IN
 from localcloud.sagemaker.objects import StorageError, StoredObject
+from localcloud.sagemaker.watching import Invocation
 
 REGISTRY = "382416733822.dkr.ecr.us-east-1.amazonaws.com"
 ROLE = "arn:aws:iam::000000000000:role/training"
@@ -83,6 +84,23 @@ class KeptLogs:
         self.streams[group, stream] = path.read_text()
 
 
+class KeptMetrics:
+    """CloudWatch as lists: what was recorded, which alarms there are, and those that fire."""
+
+    def __init__(self) -> None:
+        self.invocations: list[Invocation] = []
+        self.alarms: dict[str, bool] = {}
+
+    def record(self, invocation: Invocation) -> None:
+        self.invocations.append(invocation)
+
+    def missing(self, alarms: Sequence[str]) -> list[str]:
+        return [name for name in alarms if name not in self.alarms]
+
+    def in_alarm(self, alarms: Sequence[str]) -> list[str]:
+        return [name for name in alarms if self.alarms[name]]
+
+
 class Cloud:
     """The service under test with what surrounds it, and the requests that tests send."""
 
@@ -93,6 +111,7 @@ class Cloud:
         self.quotas = Quotas(quotas or {})
         self.faults = Faults()
         self.logs = KeptLogs()
+        self.metrics = KeptMetrics()
         self.roles: list[str] = []
         self._store = FolderObjects(folder / "s3")
         fake = (sys.executable, str(pathlib.Path(__file__).with_name("fake_algorithm.py")))
@@ -105,6 +124,8 @@ class Cloud:
             self.faults,
             objects_of=self.objects_of,
             logs=self.logs,
+            cloudwatch=self.metrics,
+            wait_scale=0.01,
             programs=BUILT_IN if stand_ins else {"factorization-machines": fake, "knn": fake},
         )
 

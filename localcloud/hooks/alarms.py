@@ -1,0 +1,123 @@
+"""CloudWatch alarms: by their own dimensions and with missing data, and as SageMaker's deployments see them.
+
+Stock takes the data of a metric under any dimension, and leaves an alarm as it is when data ends. Source:
+Amazon CloudWatch user guide, "Using Amazon CloudWatch alarms" (evaluation, missing data).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from localcloud.hooks.binding import find, replace
+from localcloud.sagemaker.watching import Invocation
+
+_MODULE = "ministack.services.cloudwatch"
+_FUNCTION: type = type(replace)
+_NAMESPACE = "AWS/SageMaker"
+_EVALUATE_SECONDS = 1.0
+_WITHOUT_DATA = {"notBreaching": "OK", "breaching": "ALARM"}
+
+
+def install() -> None:
+    """Evaluate alarms by their dimensions."""
+    replace(_MODULE, "_evaluate_alarm", ("alarm",), _by_dimensions)
+
+
+def _by_dimensions(original: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+    metrics = find(_MODULE, "_metrics", object)
+    key_of = find(_MODULE, "_dims_key", _FUNCTION)
+    read_dimensions = find(_MODULE, "_dims_from_list", _FUNCTION)
+    change = _changing()
+
+    def evaluate(alarm: dict[str, Any]) -> None:
+        namespace, name = alarm.get("Namespace"), alarm.get("MetricName")
+        if not namespace or not name:
+            original(alarm)
+            return
+        points = metrics.get((namespace, name, key_of(read_dimensions(alarm.get("Dimensions") or []))))
+        since = time.time() - int(alarm.get("Period", 60)) * int(alarm.get("EvaluationPeriods", 1))
+        # Points come in order of time, nearly always; those of one evaluation are at the end.
+        recent = [point for point in points or () if point["Timestamp"] >= since]
+        if recent:
+            change(alarm, *_judged(alarm, recent))
+        elif (state := _WITHOUT_DATA.get(alarm.get("TreatMissingData", "missing"))) is not None:
+            change(alarm, state, f"No data: {alarm['TreatMissingData']}")
+
+    return evaluate
+
+
+def _judged(alarm: dict[str, Any], points: list[dict[str, Any]]) -> tuple[str, str]:
+    """State and reason by the points of the alarm's time."""
+    statistics = find(_MODULE, "_calc_stats", _FUNCTION)
+    value_of = find(_MODULE, "_stat_value", _FUNCTION)
+    statistic = alarm.get("ExtendedStatistic") or alarm.get("Statistic", "Average")
+    value = value_of(statistics(points), statistic, points)
+    threshold, operator = float(alarm.get("Threshold", 0)), alarm.get("ComparisonOperator", "")
+    breaching = value is not None and {
+        "GreaterThanOrEqualToThreshold": value >= threshold,
+        "GreaterThanThreshold": value > threshold,
+        "LessThanThreshold": value < threshold,
+        "LessThanOrEqualToThreshold": value <= threshold,
+    }.get(operator, False)
+    return ("ALARM" if breaching else "OK"), f"Threshold Crossed: {statistic} {value} {operator} {threshold}"
+
+
+def _changing() -> Callable[[dict[str, Any], str, str], None]:
+    remember = find(_MODULE, "_record_history", _FUNCTION)
+    act = find(_MODULE, "_dispatch_alarm_actions", _FUNCTION)
+    tell_parents = find(_MODULE, "_evaluate_parent_alarms", _FUNCTION)
+
+    def change(alarm: dict[str, Any], state: str, reason: str) -> None:
+        before = alarm["StateValue"]
+        if before == state:
+            return
+        alarm |= {"StateValue": state, "StateReason": reason, "StateUpdatedTimestamp": int(time.time())}
+        remember(alarm["AlarmName"], before, state, reason)
+        act(alarm, before, state, reason)
+        tell_parents(alarm)
+
+    return change
+
+
+class EmulatorCloudWatch:
+    """The emulator's CloudWatch, as `localcloud.sagemaker.watching.CloudWatch`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._evaluated = 0.0
+
+    def record(self, invocation: Invocation) -> None:
+        """Keep the metrics; alarms are evaluated at once for an error, else once a second."""
+        put = find(_MODULE, "record_metric", _FUNCTION)
+        dimensions = {"EndpointName": invocation.endpoint, "VariantName": invocation.variant}
+        for name, (value, unit) in invocation.metrics().items():
+            put(_NAMESPACE, name, value, unit, dimensions)
+        with self._lock:
+            due = invocation.status >= 500 or time.monotonic() - self._evaluated >= _EVALUATE_SECONDS
+            if due:
+                self._evaluated = time.monotonic()
+        if due:
+            find(_MODULE, "_evaluate_all_alarms", _FUNCTION)()
+
+    def missing(self, alarms: Sequence[str]) -> list[str]:
+        """Those of the alarms that there are not."""
+        known = find(_MODULE, "_alarms", object)
+        return [name for name in alarms if known.get(name) is None]
+
+    def in_alarm(self, alarms: Sequence[str]) -> list[str]:
+        """Those in ALARM; one that has been so for longer than its period is evaluated anew."""
+        known = find(_MODULE, "_alarms", object)
+        evaluate = find(_MODULE, "_evaluate_alarm", _FUNCTION)
+        found = []
+        for name in alarms:
+            alarm = known.get(name)
+            if alarm is None:
+                continue
+            if alarm.get("StateUpdatedTimestamp", 0) + int(alarm.get("Period", 60)) < time.time():
+                evaluate(alarm)
+            if alarm["StateValue"] == "ALARM":
+                found.append(name)
+        return found
