@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from fmrec.inspection import names
+from fmrec.dataset import column_names as names
 from fmrec.inspection.profiles import Cell, Profile
 from fmrec.inspection.tables import Table
 

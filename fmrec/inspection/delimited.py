@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from fmrec.inspection import names
+from fmrec.dataset import column_names as names
 
 STRONG = ("\t", "::", "||", ";", "|", ",", "\x01", "~", "^")
 WEAK = (" ", ":")

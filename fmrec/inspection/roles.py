@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field, replace
 
-from fmrec.inspection import names
+from fmrec.dataset import column_names as names
 from fmrec.inspection.profiles import TOP, Profile
 from fmrec.inspection.tables import Table
 

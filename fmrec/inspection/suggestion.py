@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from fmrec.dataset.column_names import event_weight, verdict
 from fmrec.inspection.attributes import Description
 from fmrec.inspection.encodings import UTF8
-from fmrec.inspection.names import event_weight, verdict
 from fmrec.inspection.profiles import Profile
 from fmrec.inspection.roles import Roles
 from fmrec.inspection.tables import Table
