@@ -40,6 +40,8 @@ class Source:
     doubled quote stands for one, with or without it."""
     multiline: bool = False
     """csv and tsv: quoted fields may hold line breaks."""
+    comment: str = ""
+    """csv and tsv: what a line begins with that is neither a row nor the header; empty for none."""
     missing: tuple[str, ...] = ()
     """Texts that stand for nothing, apart from the empty one."""
     decimal: str = "."
@@ -81,6 +83,8 @@ class Source:
         if self.is_delimited:
             document |= {"header": self.header, "delimiter": self.delimiter, "quote": self.quote}
             document |= {"escape": self.escape, "multiline": self.multiline}
+            if self.comment:
+                document["comment"] = self.comment
             if self.fields:
                 document["fields"] = list(self.fields)
         return document | {
@@ -173,7 +177,7 @@ class Attributes:
         return self.source.to_document() | {"id": self.id}
 
 
-_DELIMITED_SETTINGS = ("header", "delimiter", "quote", "fields", "escape", "multiline")
+_DELIMITED_SETTINGS = ("header", "delimiter", "quote", "fields", "escape", "multiline", "comment")
 _NOT_OF_FILES = ("idna", "punycode", "unicode-escape", "raw-unicode-escape")
 _SETTINGS_OF_TEXT = (*_DELIMITED_SETTINGS, "encoding")
 
@@ -197,6 +201,11 @@ def _take_delimited(section: Section, file_format: str) -> dict[str, Any]:
     multiline = section.flag("multiline", False)
     if multiline and not quote:
         raise section.error("multiline", "false, since quote is empty: only quotes can hold a line break")
+    comment = section.take("comment", "")
+    if not isinstance(comment, str) or (comment and (delimiter in comment or not comment.isascii())):
+        raise section.error("comment", "ASCII characters that the delimiter is not among, e.g. '#'")
+    if comment and multiline:
+        raise section.error("comment", "nothing, since multiline is true: lines can't be told from texts")
     return {
         "header": header,
         "delimiter": delimiter,
@@ -204,6 +213,7 @@ def _take_delimited(section: Section, file_format: str) -> dict[str, Any]:
         "fields": fields,
         "escape": "" if escape == quote else escape,
         "multiline": multiline,
+        "comment": comment,
     }
 
 

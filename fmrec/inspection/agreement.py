@@ -101,6 +101,10 @@ def _dialect(source: Source, section: str, table: Table, dialect: Dialect) -> li
         found.append(f"{section}.escape is {source.escape!r}: {path} has {dialect.escape} before quotes")
     if dialect.multiline and not source.multiline:
         found.append(f"{section}.multiline is false: quoted fields of {path} hold line breaks")
+    if source.comment != dialect.comment and dialect.comment:
+        found.append(
+            f"{section}.comment is {source.comment!r}: {path} has lines that begin with {dialect.comment!r}"
+        )
     return found
 
 

@@ -22,6 +22,8 @@ CONSISTENT = 0.9
 """The share of the lines that must have one number of fields."""
 TRIED_LINES = 2000
 NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "vertical bars", " ": "blanks", ":": "colons"}
+COMMENTS = ("#", "%", "//")
+"""What lines of notes above the rows begin with, e.g. in SNAP's and KONECT's files."""
 _STAND_IN = "\x1f"
 _PLAIN_NUMBER = re.compile(r"^[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?$")
 _IDENTIFIER = re.compile(r"^[A-Za-z_#@][\w .:/#()-]{0,60}$")
@@ -35,6 +37,7 @@ class Dialect:
     quote: str = ""
     escape: str = ""
     multiline: bool = False
+    comment: str = ""
     fields: int = 0
     """The number of fields that most lines have."""
     consistent: float = 0.0
@@ -58,8 +61,22 @@ class Row:
 def detect_dialect(text: str) -> Dialect | None:
     """Find the dialect of a text that begins and ends with whole lines, or None if it is no table."""
     lines = [line for line in _lines(text)[:TRIED_LINES] if line.strip()]
-    if not lines:
-        return None
+    for mark in COMMENTS:
+        rest = [line for line in lines if not line.startswith(mark)]
+        if lines and lines[0].startswith(mark) and rest:
+            found = _detect(rest)
+            if found and (lines[1].startswith(mark) or not _is_part(lines[0], rest, found)):
+                return replace(found, comment=mark, multiline=False)
+    return _detect(lines) if lines else None
+
+
+def _is_part(first: str, others: Sequence[str], dialect: Dialect) -> bool:
+    """Say whether a marked line is a row or the header: it has the others' fields, they have no header."""
+    below = [row.cells for row in read_rows("\n".join(others[:500]), dialect)]
+    return len(read_rows(first, dialect)[0].cells) == dialect.fields and not has_header(below)
+
+
+def _detect(lines: Sequence[str]) -> Dialect | None:
     for group in (STRONG, WEAK):
         found = [
             dialect
@@ -76,9 +93,11 @@ def detect_dialect(text: str) -> Dialect | None:
 
 def read_rows(text: str, dialect: Dialect) -> list[Row]:
     """Take whole lines apart; blank lines are no rows. An empty quote reads quotes as letters."""
-    if not dialect.quote or dialect.quote not in text:
-        return [Row(line.split(dialect.delimiter), line) for line in _lines(text) if line.strip()]
     lines = _lines(text)
+    if dialect.comment:
+        lines = [line for line in lines if not line.startswith(dialect.comment)]
+    if not dialect.quote or dialect.quote not in text:
+        return [Row(line.split(dialect.delimiter), line) for line in lines if line.strip()]
     records = _join_open_quotes(lines, dialect) if dialect.multiline else lines
     return [_quoted_row(line, dialect) for line in records if line.strip()]
 

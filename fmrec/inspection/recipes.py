@@ -15,6 +15,7 @@ TITLES = {
     "wide-matrix": "A wide matrix",
     "join": "Two files to join",
     "nested-lists": "Lists of objects in an object",
+    "rows-of-items": "A row of items per user",
 }
 FEWEST_WIDE = 12
 

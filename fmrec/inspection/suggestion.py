@@ -90,6 +90,8 @@ def source_settings(table: Table, used: set[str]) -> dict[str, Any]:
             settings["escape"] = dialect.escape
         if dialect.multiline:
             settings["multiline"] = True
+        if dialect.comment:
+            settings["comment"] = dialect.comment
         if not table.header:
             settings["header"] = False
         if not table.header or table.renamed:

@@ -161,6 +161,14 @@ def _text_table(group: Group, samples: Sequence[Sample]) -> Table | Unreadable:
     dialect = detect_dialect(
         heads[0][:DIALECT_TEXT].rsplit("\n", 1)[0] if len(heads[0]) > DIALECT_TEXT else heads[0]
     )
+    if dialect is None and _rows_of_items(heads[0]):
+        return Unreadable(
+            group,
+            "rows of items",
+            f"{group.path} seems to have a user's id and then all items of that user in each line: no document "
+            "describes that",
+            "rows-of-items",
+        )
     if dialect is None:
         return Unreadable(
             group,
@@ -200,6 +208,14 @@ def _header_lines(text: str) -> str | None:
         return None
     others = [line for line in lines if line not in set(alone)]
     return lines[0] if others and detect_dialect("\n".join(others)) else None
+
+
+def _rows_of_items(text: str) -> bool:
+    """Say whether each line is an id of its own and then any number of ids, as many libraries have them."""
+    lines = [line.split() for line in text[:DIALECT_TEXT].split("\n")[:2000] if line.strip()]
+    plain = all(cell.isalnum() and any(map(str.isdigit, cell)) for line in lines for cell in line)
+    users, longest = {line[0] for line in lines}, max(map(len, lines), default=0)
+    return plain and longest > 2 and len(lines) == len(users) > 2
 
 
 def _json_table(group: Group, samples: Sequence[Sample], encoding: Encoding) -> Table | Unreadable:

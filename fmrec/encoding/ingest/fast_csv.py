@@ -70,11 +70,10 @@ class PlainLines:
         states = np.full(len(lines), UNDECIDED, np.int32)
         if not fine.all():
             states[split.blank()] = NO_ROW
-        if layout.header is not None:
-            header = np.asarray(pc.equal(lines, layout.header))
-            if header.any():
-                states[header] = NO_ROW
-                fine &= ~header
+        for passed_over in split.not_rows(self.layouts, layout):
+            if passed_over.any():
+                states[passed_over] = NO_ROW
+                fine &= ~passed_over
         if not fine.all():
             fields = fields.filter(pa.array(fine))
         columns, found = self._checked(fields, layout)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
-from fmrec.dataset import Source
+from fmrec.dataset import Source, column_names
 from fmrec.encoding.ingest.delimited import Marks
 from fmrec.encoding.ingest.files import InputFile
 from fmrec.errors import InputError
@@ -20,6 +21,8 @@ from fmrec.errors import InputError
 REQUIRED = ("user", "item", "value", "timestamp", "event", "_owner")
 """Fields that every file must have; those that features are made of may be missing in some files."""
 _WORDS = {"_owner": "the id"}
+EARLY_LINES = 20
+"""A header may stand below notes: so many lines of each file are looked at."""
 _DELIMITERS = (",", "\t", ";", "|", "::", " ")
 
 
@@ -46,6 +49,7 @@ class Layouts:
     encoding: str
     layouts: tuple[Layout, ...]
     of_file: Mapping[int, int] = field(default_factory=dict)
+    comment: str = ""
 
     def of(self, files: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the layout's number of each row, by the hash of its file."""
@@ -68,9 +72,11 @@ def find_layouts(
     columns: list[list[str]] = []
     first = ""
     for file in files:
-        line = first_line(file.text(source.encoding))
-        if line is not None:
+        early = list(islice(_lines(file.text(source.encoding), source.comment), EARLY_LINES))
+        if early:
+            line = early[0]
             names = _names(source, line, file.uri, set(fields.values()))
+            _check_rows(source, early, names, file.uri, fields)
             found[file.name] = _layout(source, line, names, file.uri, fields, first)
             first = first or file.uri
             columns.append(names)
@@ -78,20 +84,23 @@ def find_layouts(
     layouts = tuple({_key(layout): layout for layout in found.values()}.values())
     marks = Marks(source.delimiter, source.quote, source.escape)
     if len(layouts) == 1:
-        return Layouts(marks, source.encoding, layouts)
+        return Layouts(marks, source.encoding, layouts, comment=source.comment)
     numbers = {_key(layout): number for number, layout in enumerate(layouts)}
     frame = spark.createDataFrame(pa.table({"name": [file.name for file in files]}))
     hashes = frame.select(F.xxhash64("name"), "name").collect()
     of_file = {row[0]: numbers[_key(found[row[1]])] if row[1] in found else 0 for row in hashes}
-    return Layouts(marks, source.encoding, layouts, of_file)
+    return Layouts(marks, source.encoding, layouts, of_file, source.comment)
 
 
-def first_line(text: str) -> str | None:
-    """Return the first line that is not blank, without the letters that end it."""
+def first_line(text: str, comment: str = "") -> str | None:
+    """Return the first line that is neither blank nor a comment, without the letters that end it."""
+    return next(_lines(text, comment), None)
+
+
+def _lines(text: str, comment: str) -> Iterator[str]:
     for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
-        if line.strip():
-            return line
-    return None
+        if line.strip() and not (comment and line.startswith(comment)):
+            yield line
 
 
 def check_columns(fields: Mapping[str, str], names: list[str], where: str, hint: str) -> None:
@@ -143,6 +152,40 @@ def _layout(
     check_columns(check, names, uri, hint)
     taken = {name: names.index(column) for name, column in fields.items() if column in names}
     return Layout(len(names), taken, line if source.header else None)
+
+
+def _check_rows(
+    source: Source, lines: list[str], names: list[str], uri: str, fields: Mapping[str, str]
+) -> None:
+    """Refuse a header that would be taken for an interaction, since nothing in it has to be a number."""
+    if not {"user", "item"} <= set(fields) or {"value", "timestamp"} & set(fields):
+        return
+    user, item = fields["user"], fields["item"]
+    if user not in names or item not in names:
+        return
+    for line in lines:
+        found = [text.strip() for text in _split(source, line)]
+        if len(found) != len(names) or (source.header and line == lines[0]):
+            continue
+        pair = found[names.index(user)], found[names.index(item)]
+        if pair[0] not in source.missing and (pair == (user, item) or _name_columns(*pair)):
+            way = "the line above it is not the header: set comment, or remove what stands above it"
+            if not source.header:
+                way = "set header to true, or name it in missing"
+            raise InputError(
+                f"{uri}: the line {line[:200]!r} names columns and would be an interaction of the user "
+                f"{pair[0]!r} with the item {pair[1]!r}; {way}"
+            )
+
+
+def _name_columns(user: str, item: str) -> bool:
+    """Say whether two texts can only be names of columns: words for users and items, and for ids."""
+    words = {*column_names.words(user), *column_names.words(item)}
+    return (
+        bool(words & {"id", "ids"})
+        and not any(letter.isdigit() for letter in user + item)
+        and min(column_names.user_score(user), column_names.item_score(item)) >= 0.8
+    )
 
 
 def _split(source: Source, line: str) -> list[str]:

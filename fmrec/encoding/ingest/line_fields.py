@@ -16,7 +16,7 @@ from fmrec.encoding.ingest.layouts import Layout, Layouts
 
 LINE = "value"
 SKIP, BROKEN = "_skip", "_broken"
-"""Whether a line is no row at all (a header or a blank line); why it can't be split."""
+"""Whether a line is no row at all (a header, a comment or a blank line); why it can't be split."""
 WRONG_NUMBER = "wrong number of fields"
 
 
@@ -40,6 +40,13 @@ class SplitLines:
 
     def blank(self) -> Mask:
         return np.asarray(pc.equal(pc.ascii_trim(self.lines, " "), ""))
+
+    def not_rows(self, layouts: Layouts, layout: Layout) -> Iterator[Mask]:
+        """Yield which lines are the header, and which are comments, as far as the files have any."""
+        if layout.header is not None:
+            yield np.asarray(pc.equal(self.lines, layout.header))
+        if layouts.comment:
+            yield np.asarray(pc.starts_with(self.lines, layouts.comment))
 
 
 def by_layout(
@@ -94,8 +101,8 @@ class FieldsOfLines:
     def _of_layout(self, batch: pa.RecordBatch, layout: Layout) -> pa.RecordBatch:
         split = SplitLines.of(batch.column(LINE), self.layouts, layout)
         skip = split.blank()
-        if layout.header is not None:
-            skip |= np.asarray(pc.equal(split.lines, layout.header))
+        for passed_over in split.not_rows(self.layouts, layout):
+            skip |= passed_over
         offsets = np.asarray(split.fields.offsets)[:-1]
         values = split.fields.values
         columns: dict[str, pa.Array] = {}

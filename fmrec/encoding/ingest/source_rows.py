@@ -89,7 +89,7 @@ def open_rows(spark: SparkSession, source: Source, path: str, fields: Mapping[st
     if source.format == "parquet":
         return _open_parquet(spark, source, path, names, fields)
     files = _with_heads(spark, open_heads(names, source.encoding), source.encoding)
-    begun = [file for file in files if first_line(file.text(source.encoding)) is not None]
+    begun = [file for file in files if first_line(file.text(source.encoding), source.comment) is not None]
     if not begun:
         raise InputError(f"{path} is empty: expected rows")
     lines = _lines(spark, source, path, files)

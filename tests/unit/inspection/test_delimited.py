@@ -87,6 +87,27 @@ def test_prose_is_no_table(text: str) -> None:
     assert detect_dialect(text) is None
 
 
+COMMENTED = [
+    ("# from the shop\n# 2026\nuser_id,item_id\na,b\nc,d\n", ",", "#"),
+    ("# from the shop, 2026\nuser_id,item_id\na,b\nc,d\n", ",", "#"),
+    ("% bip weighted\n% 4 2 2\n1 1 5 978300760\n1 2 4 978300761\n2 1 3 978300762\n", " ", "%"),
+    ("# Nodes: 3 Edges: 3\n# FromNodeId\tToNodeId\n0\t1\n0\t2\n1\t2\n", "\t", "#"),
+    ("// v2\nuser;item;stars\n1;2;3\n1;3;4\n", ";", "//"),
+    ("#user,item\na,b\nc,d\n", ",", ""),
+    ("#1,b\n#2,d\n#3,b\n", ",", ""),
+]
+
+
+@pytest.mark.parametrize(("text", "delimiter", "comment"), COMMENTED)
+def test_lines_of_notes_are_recognised_by_what_they_begin_with(
+    text: str, delimiter: str, comment: str
+) -> None:
+    dialect = detect_dialect(text)
+    assert dialect is not None
+    assert (dialect.delimiter, dialect.comment) == (delimiter, comment)
+    assert all(len(row.cells) == dialect.fields for row in read_rows(text, dialect))
+
+
 @pytest.mark.parametrize("row", ['1,"2,3', '1,"2"x,3', '"12"x,2,3'])
 def test_unbalanced_quotes_are_no_fields(row: str) -> None:
     text = "".join(f'{at},"{at},0",3\n' for at in range(20)) + row + "\n"

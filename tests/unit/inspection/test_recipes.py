@@ -138,3 +138,25 @@ def test_lists_of_objects_become_a_row_each(write: Callable[[object], str], tmp_
     }  # fmt: skip
     rows = (tmp_path / "interactions.jsonl").read_text().splitlines()
     assert len(rows) == sum(len(user["items"]) for user in users)  # type: ignore[arg-type,misc]
+
+
+def test_a_row_of_items_per_user_becomes_pairs(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("0 5 7 9\n1 5\n2 7 8 11 12 5\n\n3\n")
+    assert recommended(tmp_path) == "rows-of-items"
+    run("rows-of-items", tmp_path)
+    written = (tmp_path / "interactions.csv").read_text().split()
+    assert written == ["user_id,item_id", *["0,5", "0,7", "0,9", "1,5", "2,7", "2,8", "2,11", "2,12", "2,5"]]
+    found = inspect(str(tmp_path / "interactions.csv"))
+    assert found.document is not None
+    assert found.document["interactions"] == {
+        "path": "interactions.csv",
+        "columns": {"user": "user_id", "item": "item_id"},
+    }
+
+
+@pytest.mark.parametrize(
+    "text", ["1 2 3\n1 4 5 6\n2 3\n", "it was a dark night\nand\nnobody there\n", "12\n13 4\n14\n"]
+)
+def test_other_uneven_lines_are_not_taken_for_rows_of_items(tmp_path: Path, text: str) -> None:
+    (tmp_path / "train.txt").write_text(text)
+    assert recommended(tmp_path) is None

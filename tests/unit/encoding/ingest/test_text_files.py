@@ -57,6 +57,59 @@ def test_without_values_a_header_of_another_order_is_no_row(take: Take, tmp_path
         take(raw, interactions=PLAIN | USERS_AND_ITEMS, **PICKED)
 
 
+NOTED = {
+    "notes above the header": "# from the shop\n# 2 users, 2 items\nuser_id,item_id\n1,10\n2,11\n",
+    "a note with as many fields": "# from the shop, 2026\nuser_id,item_id\n1,10\n2,11\n",
+    "notes between rows": "user_id,item_id\n1,10\n#3,12\n2,11\n",
+    "a note after a blank line, lines end with CR LF": "\r\n# note\r\nuser_id,item_id\r\n1,10\r\n2,11\r\n",
+    "a note with a quote": '# the "shop\nuser_id,item_id\n1,10\n2,11\n',
+    "a note at the end": "user_id,item_id\n1,10\n2,11\n# end, of it",
+}
+
+
+@pytest.mark.parametrize("text", NOTED.values(), ids=NOTED)
+def test_comments_are_neither_rows_nor_the_header(take: Take, tmp_path: Path, text: str) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "a.csv").write_bytes(text.encode())
+    found = take(raw, interactions=PLAIN | USERS_AND_ITEMS | {"comment": "#"}, **PICKED)
+    assert (found.pairs, found.bad, found.ingested.rows) == ([("1", "10"), ("2", "11")], [], 2)
+
+
+HEADERS_AMONG_ROWS = [
+    ("user_id,item_id\n1,10\n", {"header": False, "fields": ["user_id", "item_id"]}, "set header to true"),
+    ("userId,movieId\n1,10\n", {"header": False, "fields": ["user_id", "item_id"]}, "set header to true"),
+    ("UserID,ISBN\n1,10\n", {"header": False, "fields": ["user_id", "item_id"]}, "set header to true"),
+    (
+        "1,10\n\nuser_id,item_id\n2,11\n",
+        {"header": False, "fields": ["user_id", "item_id"]},
+        "set header to true",
+    ),
+    ("# shop, 2026\nuser_id,item_id\n1,10\n", {"fields": ["user_id", "item_id"]}, "set comment"),
+    ("# shop, 2026\ncustomer_id,sku\n1,10\n", {"fields": ["user_id", "item_id"]}, "set comment"),
+]
+
+
+@pytest.mark.parametrize(("text", "settings", "advice"), HEADERS_AMONG_ROWS)
+def test_a_header_among_rows_without_numbers_is_no_interaction(
+    take: Take, tmp_path: Path, text: str, settings: dict[str, Any], advice: str
+) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "a.csv").write_text(text)
+    with pytest.raises(InputError, match=f"names columns and would be an interaction .*{advice}"):
+        take(raw, interactions=PLAIN | USERS_AND_ITEMS | settings, **PICKED)
+
+
+def test_ids_that_are_words_are_no_header(take: Take, tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "a.csv").write_text("guest,book\nuser,item\nu1,i1\nuserid7,item-id-8\n")
+    settings = {"header": False, "fields": ["user_id", "item_id"]}
+    pairs = [("guest", "book"), ("user", "item"), ("u1", "i1"), ("userid7", "item-id-8")]
+    assert take(raw, interactions=PLAIN | USERS_AND_ITEMS | settings, **PICKED).pairs == pairs
+
+
 def test_a_column_of_context_may_be_missing_in_some_files_but_not_in_all(take: Take, tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     raw.mkdir()
