@@ -39,10 +39,11 @@ from bench.choose_hyperparameters import Recommend
 from bench.movielens_split import ITEMS, USERS, MovieLensSplit
 from bench.trials import BUILD, Trial
 from demo.rival_models import ALS_CONFIDENCE, ALS_FACTORS, ALS_ITERATIONS, ALS_REGULARIZATION
+from fmrec.artifacts.folding_in import NEGATIVE_WEIGHT, REGULARIZATION
 from fmrec.artifacts.interactions import Interactions, from_pairs
 from fmrec.deployment.defaults import TASKS
 from fmrec.live import FoldIn
-from fmrec.live.evaluation import NEGATIVE_WEIGHT, REGULARIZATION, choose, judge
+from fmrec.live.evaluation import choose, judge
 from fmrec.ranking.evaluation import Judge
 from fmrec.ranking.top_k import Top
 

@@ -19,10 +19,11 @@ from demo import results
 from demo.cloud import Cloud
 from demo.rival_models import Arena, K
 from fmrec.artifacts import layout
+from fmrec.artifacts.folding_in import NEGATIVE_WEIGHT, REGULARIZATION
 from fmrec.artifacts.manifest import Manifest
 from fmrec.errors import FmrecError
 from fmrec.live import FoldIn
-from fmrec.live.evaluation import NEGATIVE_WEIGHT, REGULARIZATION, choose, judge
+from fmrec.live.evaluation import choose, judge
 from fmrec.live.left_out import draw_left_out, without_users
 from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.ranking.blas import single_threaded_products

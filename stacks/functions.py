@@ -200,7 +200,8 @@ class Functions(Construct):
             ],
             "compare_data": [*read_objects(storage, layout.ENCODED, layout.CHAMPION), use_key(key)],
             "export_embeddings": [
-                *read_objects(storage, layout.ENCODED, layout.MODELS),
+                # What it has exported, users are folded into to choose how.
+                *read_objects(storage, layout.ENCODED, layout.MODELS, layout.EMBEDDINGS),
                 write_objects(storage, layout.EMBEDDINGS),
                 use_key(key, write=True),
             ],

@@ -6,6 +6,7 @@ the range; everything about items is held whole, as the k-NN index holds it.
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fmrec.artifacts.encoded_run import EncodedRun, folder_of, open_encoded
+from fmrec.artifacts.folding_in import FoldingIn, read_folding_in
 from fmrec.dataset.section import Section
 from fmrec.errors import FormatError, InputError
 from fmrec.recordio import decode
@@ -48,6 +50,13 @@ class Run(EncodedRun):
     dim: int
     item_keys: tuple[str, ...]
     query_parts: tuple[QueryPart, ...]
+    bias: float | None = None
+    """w_0, which is part of the items' offsets; None where an earlier version exported the vectors."""
+
+    @functools.cached_property
+    def folding_in(self) -> FoldingIn:
+        """λ and c that were chosen for this model; the defaults for one of an earlier version."""
+        return read_folding_in(self.embeddings_uri)
 
     def query_part(self, number: int) -> QueryPart:
         if not 0 <= number < len(self.query_parts):
@@ -154,7 +163,8 @@ def open_run(manifest_uri: str, embeddings_uri: str) -> Run:
             f"{embeddings_uri} has {sizes[0]} users and {sizes[1]} items, {manifest_uri} has "
             f"{manifest.users} and {manifest.items}: they are not of the same run"
         )
-    return Run(manifest, manifest_uri, embeddings_uri, dim, items, queries)
+    bias = section.number("bias", None)
+    return Run(manifest, manifest_uri, embeddings_uri, dim, items, queries, bias)
 
 
 def sigmoid(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -4,6 +4,7 @@ judges them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +53,13 @@ class Interactions:
         found: npt.NDArray[np.bool_] = keys[np.searchsorted(keys[:-1], wanted)] == wanted
         found &= items >= 0
         return found
+
+
+def concatenate(parts: Sequence[Interactions]) -> Interactions:
+    """The users of all parts, one part after the other."""
+    counts = np.concatenate([np.zeros(0, np.int64), *(part.counts() for part in parts)])
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return Interactions(indptr, np.concatenate([np.zeros(0, np.int32), *(part.items for part in parts)]))
 
 
 def from_pairs(

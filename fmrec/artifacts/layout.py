@@ -36,6 +36,8 @@ EMBEDDINGS_DOCUMENT = "embeddings.json"
 ITEMS = "items/"
 QUERIES = "queries/"
 QUERY_OFFSETS = "query_offsets/"
+FOLDING_IN = "folding_in.json"
+"""Next to `EMBEDDINGS_DOCUMENT`: with which weights users are folded into the model."""
 
 NEIGHBOURS = "neighbours/"
 """``neighbours/<run>/``, by the k-NN batch transform."""

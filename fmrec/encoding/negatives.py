@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fmrec.dataset.hashing import hashes, units
 from fmrec.encoding.row_types import LabelledRows
-from fmrec.encoding.shuffle.hashing import hashes, units
 
 ROUNDS = 8
 """Redraws of an item that the user has seen, before what is left is drawn from a list of the unseen."""

@@ -25,12 +25,12 @@ from fmrec.dataset import (
     RandomSplit,
     TimeCut,
 )
+from fmrec.dataset.hashing import hashes, units
 from fmrec.dataset.splits import Split, for_validation
 from fmrec.encoding.negatives import ItemRange, NegativeSampler
 from fmrec.encoding.pairs import Pairs, distinct_pairs, pack_ids
 from fmrec.encoding.row_types import COPY, IndexedRows, LabelledRows
 from fmrec.encoding.shuffle.buckets import Route
-from fmrec.encoding.shuffle.hashing import hashes, units
 from fmrec.encoding.shuffle.messages import KIND_OF_CHANNEL, Kind, Message, each_bucket
 from fmrec.encoding.sorting import in_order
 from fmrec.encoding.stored_parts import PairsPart

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
+from fmrec.dataset.hashing import hashes, units
 from fmrec.encoding.features.side_table import SideTable
 from fmrec.encoding.row_types import COPY, UNKNOWN, LabelledRows, SparseRows
 from fmrec.encoding.shuffle.buckets import Buckets
-from fmrec.encoding.shuffle.hashing import hashes, units
 from fmrec.encoding.shuffle.messages import Kind, Message, each_bucket, pack_rows
 from fmrec.encoding.shuffle.spark_shuffle import shuffle
 from fmrec.encoding.stored_parts import RecordsPart

@@ -89,6 +89,7 @@ class EvaluateRankingAnswer(TypedDict):
     simple_models_why: str
     champion: Document | None
     comparisons: dict[str, Document]
+    folded_in: Document | None
     seconds: float
     judged_against: str
     """``execution_arn`` of the champion, empty if there was none; in the answer only."""

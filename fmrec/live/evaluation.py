@@ -1,19 +1,21 @@
 """How good lists are for users whom training never saw, and which λ and c make them so.
 
 Users are folded in from all, 10, 5, 3 or 1 of the interactions that they liked, and judged on interactions
-that were held out, as trained users are. λ and c are chosen on the same users, but on items hidden from their
-histories: what was held out for judging stays unseen until the choice is made.
+that were held out, as trained users are. λ and c are chosen on users left out of training, on items hidden
+from their histories: what was held out for judging stays unseen until the choice is made. Where nobody was
+left out, they are chosen on trained users and what was held out of theirs, and others must judge
+(`choose_on`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fmrec.artifacts.folding_in import Basis, FoldingIn, Trial
 from fmrec.artifacts.interactions import Interactions
 from fmrec.errors import InputError
 from fmrec.live.fold_in import FoldIn
@@ -21,8 +23,6 @@ from fmrec.ranking.evaluation import Judge
 from fmrec.ranking.metrics import accuracy_metrics
 from fmrec.ranking.popularity import most_popular
 
-REGULARIZATION, NEGATIVE_WEIGHT = 2.0, 0.05
-"""Where nobody was left out of training to choose on: near the best of three seeds on MovieLens 100k."""
 REGULARIZATIONS = (1.0, 2.0, 4.0, 8.0)
 NEGATIVE_WEIGHTS = (0.02, 0.05, 0.15)
 LENGTHS: tuple[int | None, ...] = (None, 10, 5, 3, 1)
@@ -30,39 +30,8 @@ LENGTHS: tuple[int | None, ...] = (None, 10, 5, 3, 1)
 CHOOSING_LENGTHS: tuple[int | None, ...] = (None, 5)
 """A choice must be good for long histories and for short ones."""
 HIDDEN_SHARE = 0.25
-MAXIMUM_USERS = 200
+MAXIMUM_USERS = 500
 """Users that the choice is made on."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One pair of λ and c, and NDCG with all of the history and with five interactions."""
-
-    regularization: float
-    negative_weight: float
-    ndcg_at_10: float
-    ndcg_at_10_of_5: float
-
-    @property
-    def score(self) -> float:
-        return (self.ndcg_at_10 + self.ndcg_at_10_of_5) / 2
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The λ and c with the best mean NDCG, and all that were tried."""
-
-    regularization: float
-    negative_weight: float
-    users: int
-    """How many users the choice was made on; 0 if it is the default."""
-    table: tuple[Trial, ...] = ()
-
-    def to_document(self) -> dict[str, Any]:
-        return asdict(self) | {"table": [asdict(trial) for trial in self.table]}
-
-
-DEFAULT = Choice(REGULARIZATION, NEGATIVE_WEIGHT, 0)
 
 
 def choose(
@@ -74,7 +43,7 @@ def choose(
     negative_weights: Sequence[float] = NEGATIVE_WEIGHTS,
     maximum_users: int = MAXIMUM_USERS,
     seed: int = 0,
-) -> Choice:
+) -> FoldingIn:
     """Choose λ and c on users who were left out of training.
 
     A quarter of what each user liked is hidden, one item at least, and lists from the rest are judged on it.
@@ -101,19 +70,46 @@ def choose(
         users = np.sort(random.choice(users, maximum_users, replace=False))
     history, hidden = hide(liked.take(users), HIDDEN_SHARE, random)
     met = _without(seen.take(users), hidden)
+    return choose_on(fold_in, history, met, hidden, Basis.LEFT_OUT, random, regularizations, negative_weights)
+
+
+def choose_on(
+    fold_in: FoldIn,
+    history: Interactions,
+    seen: Interactions,
+    relevant: Interactions,
+    basis: Basis,
+    random: np.random.Generator,
+    regularizations: Sequence[float] = REGULARIZATIONS,
+    negative_weights: Sequence[float] = NEGATIVE_WEIGHTS,
+) -> FoldingIn:
+    """Choose λ and c by lists from some users' histories.
+
+    On trained users ``relevant`` must be what training didn't see: items have learned to suit the histories
+    that they were trained with, so that items hidden from those are found with too small a λ.
+
+    Parameters
+    ----------
+    history
+        What each of these users is folded in from.
+    seen
+        What each is not to get.
+    relevant
+        What each liked besides; at least one item each.
+    """
     shortened = [first(history, length, random) for length in CHOOSING_LENGTHS]
-    table = []
+    trials = []
     for regularization in regularizations:
         for negative_weight in negative_weights:
             trial = fold_in.with_parameters(regularization, negative_weight)
-            tops = [trial.rank(part, 10, seen=met) for part in shortened]
+            tops = [trial.rank(part, 10, seen=seen) for part in shortened]
             ndcg = [
-                float(accuracy_metrics(_hits(hidden, top.items), hidden.counts())["ndcg"].mean())
+                float(accuracy_metrics(_hits(relevant, top.items), relevant.counts())["ndcg"].mean())
                 for top in tops
             ]
-            table.append(Trial(regularization, negative_weight, *ndcg))
-    best = max(table, key=lambda trial: trial.score)
-    return Choice(best.regularization, best.negative_weight, len(users), tuple(table))
+            trials.append(Trial(regularization, negative_weight, *ndcg))
+    best = max(trials, key=lambda trial: trial.score)
+    return FoldingIn(best.regularization, best.negative_weight, basis, history.users, trials=tuple(trials))
 
 
 def judge(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,12 +9,11 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from fmrec.artifacts.embedded_run import open_run
+from fmrec.artifacts.embedded_run import Run, open_run
+from fmrec.artifacts.folding_in import FoldingIn
 from fmrec.artifacts.interactions import Interactions, from_pairs
 from fmrec.errors import FormatError, NotFoundError
-from fmrec.live.evaluation import DEFAULT, Choice
 from fmrec.live.fold_in import FoldIn
-from fmrec.storage import object_store
 
 
 @dataclass(frozen=True)
@@ -81,15 +79,27 @@ def open_live_model(
     embeddings_uri: str,
     model_version: str,
     *,
-    choice: Choice = DEFAULT,
+    folding_in: FoldingIn | None = None,
     categories: Mapping[str, list[str]] | None = None,
 ) -> LiveModel:
-    """Load a run's items.
+    """Load a run's items. Parameters and errors as for `live_model`."""
+    run = open_run(manifest_uri, embeddings_uri)
+    return live_model(run, model_version, folding_in=folding_in, categories=categories)
+
+
+def live_model(
+    run: Run,
+    model_version: str,
+    *,
+    folding_in: FoldingIn | None = None,
+    categories: Mapping[str, list[str]] | None = None,
+) -> LiveModel:
+    """Load the items of a run that is open.
 
     Parameters
     ----------
-    choice
-        λ and c.
+    folding_in
+        λ and c; by default those that were chosen for the model.
     categories
         Categories of each item, by id.
 
@@ -98,29 +108,37 @@ def open_live_model(
     FormatError
         A file is not as docs/contracts.md says, or the embeddings were exported without ``bias``.
     """
-    run = open_run(manifest_uri, embeddings_uri)
-    document = json.loads(object_store.read_bytes(embeddings_uri))
-    bias = document.get("bias")
-    if not isinstance(bias, int | float):
-        raise FormatError(
-            f"{embeddings_uri} has no 'bias': it was exported by an earlier version; export it again"
-        )
     columns = run.manifest.ranges["item"]
-    vectors = run.item_vectors()
-    fold_in = FoldIn(
-        vectors[:, :-1],
-        vectors[:, -1] + np.float32(bias),
-        choice.regularization,
-        choice.negative_weight,
-    )
+    fold_in = open_fold_in(run, folding_in or run.folding_in)
     model = LiveModel(
         run.manifest.run,
         model_version,
         tuple(run.feature_index.names(*columns).to_pylist()),
         fold_in,
         run.feature_index.interactions(*columns),
-        float(bias),
+        float(run.bias or 0),
     )
     if categories is None:
         return model
     return replace(model, categories=Categories.from_mapping(categories, model.ordinal_of))
+
+
+def open_fold_in(run: Run, folding_in: FoldingIn) -> FoldIn:
+    """What folds users into a run's items.
+
+    Raises
+    ------
+    FormatError
+        The embeddings were exported without ``bias``, or a file is not as docs/contracts.md says.
+    """
+    if run.bias is None:
+        raise FormatError(
+            f"{run.embeddings_uri} has no 'bias': it was exported by an earlier version; export it again"
+        )
+    vectors = run.item_vectors()
+    return FoldIn(
+        vectors[:, :-1],
+        vectors[:, -1] + np.float32(run.bias),
+        folding_in.regularization,
+        folding_in.negative_weight,
+    )

@@ -10,14 +10,14 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from fmrec.artifacts.encoded_run import EncodedRun, open_encoded
+from fmrec.artifacts.embedded_run import open_run
+from fmrec.artifacts.encoded_run import EncodedRun
+from fmrec.artifacts.id_lookup import IdLookup
 from fmrec.dataset.names import DEFAULT
 from fmrec.errors import ServiceError
 from fmrec.live.answers import Answer, Published
-from fmrec.live.live_model import LiveModel, open_live_model
+from fmrec.live.live_model import LiveModel, live_model
 from fmrec.live.user_history import NOTHING, Event, EventWeights, Trained, UserHistory, merge_history
 from fmrec.recommendations.table import UserRecommendations, dynamodb_client, find
 from fmrec.recommendations.table_keys import popular_key, user_key
@@ -36,14 +36,13 @@ class ServedModel:
 
     live: LiveModel
     encoded: EncodedRun
-    user_ids: pa.Array
-    """By ordinal; Arrow holds them in about their own length."""
+    users: IdLookup
     weights: EventWeights
 
     def history(self, user_id: str) -> UserHistory:
         """What training knows of a user; empty for one that it doesn't know."""
-        user = pc.index(self.user_ids, user_id).as_py()
-        if user < 0:
+        user = self.users.find(user_id)
+        if user is None:
             return merge_history(NOTHING, [], self.live.ordinal_of)
         liked, seen = (read(user, user + 1).of(0) for read in (self.encoded.liked, self.encoded.seen))
         trained = Trained(liked.astype(np.int64), seen.astype(np.int64), user)
@@ -125,11 +124,11 @@ class Champion:
 
 
 def _load(record: champion.Champion) -> ServedModel:
-    live = open_live_model(record.manifest_uri, record.embeddings_uri, record.model_version)
-    encoded = open_encoded(record.manifest_uri)
-    label = encoded.manifest.dataset.get("label", {})
+    run = open_run(record.manifest_uri, record.embeddings_uri)
+    label = run.manifest.dataset.get("label", {})
     weights = EventWeights(label.get("threshold"), label.get("event_weights") or None)
-    return ServedModel(live, encoded, encoded.feature_index.names(*encoded.manifest.ranges["user"]), weights)
+    users = IdLookup(run.feature_index.names(*run.manifest.ranges["user"]))
+    return ServedModel(live_model(run, record.model_version), run, users, weights)
 
 
 def _as_published(found: UserRecommendations) -> Published:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,8 @@ from fmrec.ranking.simple_models import MAXIMUM_ITEMS, MAXIMUM_SECONDS, simple_m
 from fmrec.ranking.top_k import Top, top_k
 from fmrec.storage import object_store
 
+JudgeFoldedIn = Callable[[Run, npt.NDArray[np.int64], int, int], dict[str, Any]]
+"""Called with a run, how many users interacted with each item, k and a seed."""
 MAXIMUM_USERS = 200_000
 """A sample of so many users leaves an interval of about ± 0.0015 around NDCG."""
 
@@ -42,6 +45,7 @@ def evaluate(
     maximum_items: int = MAXIMUM_ITEMS,
     maximum_seconds: float = MAXIMUM_SECONDS,
     seed: int = 0,
+    judge_folded_in: JudgeFoldedIn | None = None,
 ) -> dict[str, Any]:
     """Judge a run's top-k.
 
@@ -61,6 +65,8 @@ def evaluate(
         Judge a random sample where more users have something held out.
     maximum_items, maximum_seconds
         Limits of the simple models (`fmrec.ranking.simple_models`).
+    judge_folded_in
+        `fmrec.live.evaluation_step.judge_folded_in`, which knows users whom training never saw.
 
     Returns
     -------
@@ -68,7 +74,7 @@ def evaluate(
         ``k``, ``users``, ``items``; ``model``, ``baselines`` (``most_rated``, ``most_liked``) and
         ``champion``, and ``simple_models`` (``ease``, ``item_knn``, or none), each as `Judge.report`;
         ``simple_models_why``, a sentence where there are none; ``comparisons``, of the model with each of the
-        others, as `Judge.compare`; ``seconds``.
+        others, as `Judge.compare`; ``folded_in``, what ``judge_folded_in`` found, or None; ``seconds``.
 
     Raises
     ------
@@ -125,8 +131,11 @@ def evaluate(
         "comparisons": {
             name: judges["model"].compare(judge) for name, judge in judges.items() if name != "model"
         },
-        "seconds": round(time.monotonic() - started, 3),
+        "folded_in": None
+        if judge_folded_in is None
+        else judge_folded_in(run, popularity["most_rated"], k, seed),
     }
+    report["seconds"] = round(time.monotonic() - started, 3)
     if output_uri is not None:
         text = json.dumps(report, indent=2, allow_nan=False) + "\n"
         object_store.write_bytes(output_uri, text.encode())

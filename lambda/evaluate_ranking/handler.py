@@ -1,4 +1,6 @@
-"""Rank all items for the held-out users, and compare with popularity, simple models and the champion."""
+"""Rank all items for the held-out users, and compare with popularity, simple models and the champion; and for
+users who are folded in.
+"""
 
 import json
 import os
@@ -8,6 +10,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from fmrec.execution.function_contracts import EvaluateRankingEvent
+from fmrec.live.evaluation_step import judge_folded_in
 from fmrec.ranking.evaluation_step import evaluate
 from fmrec.registry import champion
 
@@ -28,6 +31,7 @@ def handler(event: EvaluateRankingEvent, context: LambdaContext) -> dict[str, An
         embeddings_uri=event["embeddings_uri"],
         champion=serving.places if serving is not None else None,
         output_uri=event["output_uri"],
+        judge_folded_in=judge_folded_in,
         **limits,
     )
     logger.info(

@@ -1,4 +1,6 @@
-"""Turn a trained model, or an ensemble of several, into k-NN's items and queries."""
+"""Turn a trained model, or an ensemble of several, into k-NN's items and queries, and choose how users are
+folded into it.
+"""
 
 from typing import Any
 
@@ -9,6 +11,7 @@ from fmrec.artifacts import layout
 from fmrec.artifacts.manifest import Manifest
 from fmrec.artifacts.side_feature_rows import read_side_rows
 from fmrec.execution.function_contracts import ExportEmbeddingsEvent
+from fmrec.live import choosing_step
 from fmrec.model import embeddings
 from fmrec.model.ensemble import Ensemble
 from fmrec.model.factorization_machine import FactorizationMachine
@@ -29,13 +32,15 @@ def handler(event: ExportEmbeddingsEvent, context: LambdaContext) -> dict[str, A
         item_rows=read_side_rows(manifest, event["manifest_uri"], "item"),
         user_rows=read_side_rows(manifest, event["manifest_uri"], "user"),
     )
+    uri = object_store.join(event["output_uri"], layout.EMBEDDINGS_DOCUMENT)
+    folding_in = choosing_step.choose_and_store(event["manifest_uri"], uri)
     answer = {
-        "uri": object_store.join(event["output_uri"], layout.EMBEDDINGS_DOCUMENT),
+        "uri": uri,
         "dim": exported["dim"],
         "users": exported["users"],
         "items": exported["items"],
         "item_parts": len(exported["item_parts"]),
         "query_parts": len(exported["query_parts"]),
     }
-    logger.info("exported embeddings", extra=answer)
+    logger.info("exported embeddings", extra={**answer, "folding_in": folding_in.to_document()})
     return answer

@@ -1,1 +1,1 @@
-"""Rows on their way between tasks: packed messages, buckets, sorting and hashing."""
+"""Rows on their way between tasks: packed messages, buckets and sorting."""

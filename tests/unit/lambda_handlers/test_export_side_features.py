@@ -66,6 +66,13 @@ def test_vectors_hold_all_features_of_users_and_items(invoke: Any, tmp_path: Pat
         details={"side_features": {"user": "user_features/", "item": "item_features/"}},
     )
     (tmp_path / "encoded/manifest.json").write_text(manifest.to_json())
+    for name in ("seen", "heldout"):
+        nobody = {"user_column": pa.array([], pa.int64()), "item_column": pa.array([], pa.int64())}
+        (tmp_path / "encoded" / name).mkdir()
+        pq.write_table(
+            pa.table(nobody | {"relevant": pa.array([], pa.bool_())}),
+            tmp_path / "encoded" / name / "part-00000.parquet",
+        )
 
     answer = invoke(
         "export_embeddings",

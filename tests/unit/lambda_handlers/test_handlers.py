@@ -19,7 +19,23 @@ def test_check_quality_judges(invoke: Any) -> None:
 
 
 @pytest.fixture
-def published(invoke: Any, small_run: Any, cloud: Any) -> Any:
+def held_out(small_run: Any) -> None:
+    """What the encoding tells of who met and liked what: everybody met item 0 and liked the
+    held-out item 1.
+    """
+    for folder, item in (("seen", 7), ("heldout", 8)):
+        place = small_run.folder / "encoded" / folder
+        place.mkdir()
+        pairs = {
+            "user_column": pa.array(range(7), pa.int64()),
+            "item_column": pa.array([item] * 7, pa.int64()),
+            "relevant": [True] * 7,
+        }
+        pq.write_table(pa.table(pairs), place / "part-00000.parquet")
+
+
+@pytest.fixture
+def published(invoke: Any, small_run: Any, cloud: Any, held_out: None) -> Any:
     """Embeddings exported, k-NN answered by hand, top-2 published."""
     exported = invoke(
         "export_embeddings",
@@ -66,6 +82,9 @@ def test_export_embeddings_answers_sizes_and_not_the_parts(published: Any) -> No
         "query_parts": 1,
     }
     assert exported["uri"].endswith("embeddings/embeddings.json")
+    folding_in = json.loads(Path(exported["uri"]).with_name("folding_in.json").read_text())
+    assert (folding_in["regularization"], folding_in["negative_weight"]) == (2, 0.05)
+    assert "users have both a history and held-out interactions" in folding_in["why"]
 
 
 def test_publish_recommendations_writes_everyones_best(published: Any, small_run: Any, cloud: Any) -> None:
@@ -80,22 +99,6 @@ def test_publish_recommendations_writes_everyones_best(published: Any, small_run
     first = cloud[0].items["u0"]["recommendations"]["L"][0]["M"]
     expected = 1 / (1 + np.exp(-small_run.scores[0].max()))
     assert float(first["score"]["N"]) == pytest.approx(expected, abs=1e-6)
-
-
-@pytest.fixture
-def held_out(small_run: Any) -> None:
-    """What the encoding tells of who met and liked what: everybody met item 0 and liked the
-    held-out item 1.
-    """
-    for folder, item in (("seen", 7), ("heldout", 8)):
-        place = small_run.folder / "encoded" / folder
-        place.mkdir()
-        pairs = {
-            "user_column": pa.array(range(7), pa.int64()),
-            "item_column": pa.array([item] * 7, pa.int64()),
-            "relevant": [True] * 7,
-        }
-        pq.write_table(pa.table(pairs), place / "part-00000.parquet")
 
 
 def test_lists_are_measured_beside_popularity_and_the_champion_and_judged(

@@ -56,17 +56,17 @@ def test_who_has_no_history_or_nothing_held_out_is_not_judged() -> None:
 def test_the_choice_is_the_best_of_its_table_and_the_same_each_time() -> None:
     fold_in, liked, _, _ = world()
     found = choose(fold_in, liked, liked, regularizations=(1, 1e6), negative_weights=(0.1, 0.5))
-    assert len(found.table) == 4
+    assert len(found.trials) == 4
     assert found.users == 60
     # With a million nothing is learned from a history.
     assert found.regularization == 1
-    assert max(trial.score for trial in found.table) == next(
+    assert max(trial.score for trial in found.trials) == next(
         trial.score
-        for trial in found.table
+        for trial in found.trials
         if (trial.regularization, trial.negative_weight) == (found.regularization, found.negative_weight)
     )
     assert found == choose(fold_in, liked, liked, regularizations=(1, 1e6), negative_weights=(0.1, 0.5))
-    assert found.to_document()["table"][0]["ndcg_at_10_of_5"] == found.table[0].ndcg_at_10_of_5
+    assert found.to_document()["trials"][0]["ndcg_at_10_of_5"] == found.trials[0].ndcg_at_10_of_5
 
 
 def test_nothing_can_be_chosen_on_users_who_liked_one_item() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fmrec.artifacts.folding_in import FoldingIn
 from fmrec.errors import FormatError, NotFoundError
-from fmrec.live.evaluation import Choice
 from fmrec.live.live_model import Categories, open_live_model
 from tests.fixtures.small_runs import SmallRun
 
@@ -22,7 +22,7 @@ def test_a_run_is_opened_with_its_offsets_ids_and_popularity(small_run: SmallRun
     with_bias(run, -1.5)
     categories = {run.item_ids[0]: ["b", "a"], "elsewhere": ["c"]}
     model = open_live_model(
-        run.manifest_uri, run.embeddings_uri, "3", choice=Choice(4, 0.1, 9), categories=categories
+        run.manifest_uri, run.embeddings_uri, "3", folding_in=FoldingIn(4, 0.1), categories=categories
     )
     assert model.item_ids == tuple(run.item_ids)
     assert model.model_version == "3"

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fmrec.artifacts.folding_in import NEGATIVE_WEIGHT, REGULARIZATION
 from fmrec.live import FoldIn
 from fmrec.live.api import routes
-from fmrec.live.evaluation import NEGATIVE_WEIGHT, REGULARIZATION
 from fmrec.live.served_model import Champion
 from fmrec.recommendations.table import Recommendation, UserRecommendations, Writer
 from fmrec.registry import champion as records

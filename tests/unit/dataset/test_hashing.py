@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fmrec.encoding.shuffle.hashing import hashes, units
+from fmrec.dataset.hashing import hashes, units
 
 
 def test_hashes_are_splitmix64_of_each_column_in_turn_and_well_mixed() -> None:
