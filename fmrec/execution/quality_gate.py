@@ -31,8 +31,11 @@ DIRECTIONS: dict[str, Direction] = {
 tables of both algorithms).
 """
 
-_RANKING_METRIC = re.compile(r"(ndcg|recall|precision|hit_rate|map|coverage|novelty)_at_[1-9][0-9]*")
-
+_RANKING_METRIC = re.compile(
+    r"(ndcg|recall|precision|hit_rate|map|coverage|novelty|folded_in_ndcg_ratio)_at_[1-9][0-9]*"
+)
+FOLDED_IN = "folded_in_ndcg_ratio"
+"""NDCG of users who are folded in, divided by popularity's for the same users."""
 
 SIMPLE_MODELS = {"ease": "EASE", "item_knn": "item-kNN"}
 """Names for people of `fmrec.ranking.simple_models`."""
@@ -95,7 +98,7 @@ def direction(metric: str) -> Direction:
         return "higher"
     raise SettingsError(
         f"thresholds name the metric {metric!r}, which is not known; known are "
-        f"{', '.join(DIRECTIONS)}, and ndcg, recall, precision, hit_rate, map, coverage or novelty "
+        f"{', '.join(DIRECTIONS)}, and ndcg, recall, precision, hit_rate, map, coverage, novelty or {FOLDED_IN} "
         "with a cut-off, such as ndcg_at_10"
     )
 
@@ -145,9 +148,9 @@ def judge(
     ----------
     evaluation
         What `fmrec.ranking.evaluation_step.evaluate` reports: ``k``, ``model``, ``baselines``, ``champion``,
-        ``simple_models`` and the paired ``comparisons``.
+        ``simple_models``, ``folded_in`` and the paired ``comparisons``.
     thresholds
-        As for `check`, on the model's own metrics.
+        As for `check`, on the model's own metrics and on `FOLDED_IN` with the lists' cut-off.
     champion_tolerance
         How much NDCG the model may lose against the champion. It fails if it loses more and the loss is
         beyond chance (the interval of the paired difference lies below zero).
@@ -165,8 +168,10 @@ def judge(
         As `check`.
     """
     findings = _Findings(told=_simple_models(evaluation))
-    _check_limits(findings, evaluation["model"]["metrics"], thresholds)
     k = evaluation["k"]
+    folded_in = (evaluation.get("folded_in") or {}).get("ndcg_ratio")
+    ratio = {} if folded_in is None else {f"{FOLDED_IN}_at_{k}": float(folded_in)}
+    _check_limits(findings, {**evaluation["model"]["metrics"], **ratio}, thresholds)
     ndcg = f"ndcg_at_{k}"
     own = float(evaluation["model"]["metrics"][ndcg])
 
@@ -250,9 +255,14 @@ def _check_limits(
         found = reported.get(metric)
         if found is None:
             findings.add(metric, None, limit, passed=False)
+            remedy = (
+                f"the lists are judged at another cut-off, or nobody could be folded in (folded_in of the ranking "
+                f"report says why): choose another split, or remove the threshold of {metric} from settings"
+                if metric.startswith(FOLDED_IN)
+                else f"give the training job a test channel, or remove the threshold of {metric} from settings"
+            )
             findings.faults.append(
-                f"{metric} was not reported, though {word} {limit:g} is required: give the training job "
-                f"a test channel, or remove the threshold of {metric} from settings"
+                f"{metric} was not reported, though {word} {limit:g} is required: {remedy}"
             )
         elif not math.isfinite(found):
             findings.add(metric, None, limit, passed=False)

@@ -89,6 +89,7 @@ class Status:
             "runs": [{**vars(run), "started": run.started.isoformat()} for run in self.runs],
             "champion": None if self.champion is None else vars(self.champion),
             "quality": run_summary.quality(self.champion_report) if self.champion_report else None,
+            "new_users": run_summary.new_users(self.champion_report) if self.champion_report else None,
             "endpoints": [each.to_document() for each in self.endpoints],
             "starter": self.starter.to_document(),
             "usd_of_runs": round(self.usd_of_runs, 4),
@@ -109,6 +110,9 @@ def _lines(status: Status) -> Iterator[str]:
         yield f"  serves     {status.champion.model_version}, for {_age(age)}"
         if status.champion_report:
             yield f"  quality    {run_summary.quality(status.champion_report)}"
+            told = run_summary.new_users(status.champion_report)
+            if told is not None:
+                yield f"  new users  {told}"
             published = status.champion_report["published"]
             yield f"  lists      {published['users']:,} users, {published['recommendations']:,} recommendations"
     else:

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from fmrec.reporting import page
-from fmrec.reporting.run_summary import endpoint_usd_per_month, ranking
+from fmrec.reporting.run_summary import endpoint_usd_per_month, folded_in, ranking
 
 OWN = "this run"
 
@@ -18,6 +18,7 @@ def render(report: Mapping[str, Any]) -> str:
     sections = [
         ("", page.tiles(_figures(report))),
         ("Quality", _ranking(report) + _checks(report)),
+        ("New users", _new_users(report)),
         ("What changed in the data", _drift(report)),
         ("Instances", _instances(report)),
         ("Time of the jobs", page.timeline(_jobs(report))),
@@ -67,6 +68,26 @@ def _ranking(report: Mapping[str, Any]) -> str:
     return drawn + page.note(
         f"{escape(found.metric)} over the whole catalogue, for {report['evaluation']['users']:,} users with "
         "held-out interactions that they liked."
+    )
+
+
+def _new_users(report: Mapping[str, Any]) -> str:
+    """The second table: users who are folded in, by how much is known of them."""
+    found = folded_in(report)
+    if found is None:
+        why = ((report.get("evaluation") or {}).get("folded_in") or {}).get("why")
+        return page.note(f"Not measured: {escape(why)}.") if why else ""
+    titles = {length: f"folded in from {length}" for length in found.by_interactions}
+    rows = [(titles[length], value) for length, value in found.by_interactions.items()]
+    rows.append(("what is popular", found.popularity))
+    if found.own_vectors is not None:
+        rows.append(("their own trained vectors", found.own_vectors))
+    table = page.table(
+        ("lists", found.metric), [(title, f"{value:.4f}") for title, value in rows], numbers=(found.metric,)
+    )
+    return table + page.note(
+        f"For {found.users:,} {found.who}, by how many of the interactions that they liked are known; λ "
+        f"{found.regularization:g}, c {found.negative_weight:g}."
     )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fmrec.artifacts.folding_in import Basis
+
 HOURS_A_MONTH = 730
 """365 x 24 / 12, as AWS's own pricing pages count."""
 ENDPOINTS = ("knn_endpoint", "fm_endpoint")
@@ -58,6 +60,60 @@ def ranking(report: Mapping[str, Any]) -> Ranking | None:
     )
 
 
+@dataclass(frozen=True)
+class FoldedIn:
+    """What users get who are folded in, next to popularity."""
+
+    metric: str
+    users: int
+    left_out: bool
+    """Whether training never saw them; else trained users stand in for them."""
+    by_interactions: dict[str, float]
+    """By how many interactions they are folded in from: ``all``, ``10``, …"""
+    popularity: float
+    own_vectors: float | None
+    regularization: float
+    negative_weight: float
+
+    @property
+    def who(self) -> str:
+        return "users left out of training" if self.left_out else "trained users in place of new ones"
+
+
+def folded_in(report: Mapping[str, Any]) -> FoldedIn | None:
+    """The evaluation's second table; None where nobody was folded in."""
+    evaluation = report.get("evaluation") or {}
+    found = evaluation.get("folded_in")
+    if not found or not found.get("users"):
+        return None
+    name = f"ndcg_at_{evaluation['k']}"
+    own = found.get("own_vectors")
+    return FoldedIn(
+        metric=f"NDCG@{evaluation['k']}",
+        users=int(found["users"]),
+        left_out=found["basis"] == Basis.LEFT_OUT,
+        by_interactions={
+            length: float(each["metrics"][name]) for length, each in found["by_interactions"].items()
+        },
+        popularity=float(found["popularity"]["metrics"][name]),
+        own_vectors=None if own is None else float(own["metrics"][name]),
+        regularization=float(found["regularization"]),
+        negative_weight=float(found["negative_weight"]),
+    )
+
+
+def new_users(report: Mapping[str, Any]) -> str | None:
+    """What new users get, in one line; None where it wasn't measured."""
+    found = folded_in(report)
+    if found is None:
+        return None
+    figures = found.by_interactions
+    return (
+        f"{found.metric} {figures['all']:.4f} folded in from all, {figures['5']:.4f} from 5, {figures['1']:.4f} "
+        f"from 1 of their interactions; popularity's {found.popularity:.4f} ({found.users:,} {found.who})"
+    )
+
+
 def quality(report: Mapping[str, Any]) -> str:
     """The quality in one line: ranking next to popularity and the champion, or the test metrics."""
     found = ranking(report)
@@ -95,6 +151,9 @@ def summary(report: Mapping[str, Any], report_uri: str, page_uri: str) -> list[s
 
 def _rows(report: Mapping[str, Any], report_uri: str, page_uri: str) -> Iterator[tuple[str, str]]:
     yield "quality", quality(report)
+    told = new_users(report)
+    if told is not None:
+        yield "new users", told
     yield "verdict", report["verdict"]["sentence"]
     published = report["published"]
     if published["users"]:

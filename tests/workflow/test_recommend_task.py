@@ -87,7 +87,17 @@ def test_a_model_that_beats_popularity_is_served_and_nothing_seen_is_in_its_list
     page = pipeline.cloud.client("s3").get_object(
         Bucket=pipeline.outputs["DataBucket"], Key=f"runs/{recommended.name}/report.html"
     )["Body"]
-    assert f"{ranking['model']['metrics']['ndcg_at_10']:.4f}" in page.read().decode()
+    shown = page.read().decode()
+    assert f"{ranking['model']['metrics']['ndcg_at_10']:.4f}" in shown
+    # Nobody was left out of training: half of the users chose λ and c, the others judge them.
+    folded_in = ranking["folded_in"]
+    stored = read(pipeline, f"embeddings/{recommended.name}/folding_in.json")
+    assert (folded_in["basis"], stored["basis"]) == ("trained", "trained")
+    assert folded_in["users"] + stored["users"] == USERS
+    assert folded_in["regularization"] == stored["regularization"]
+    assert folded_in["ndcg_ratio"] > 1
+    assert "trained users in place of new ones" in shown
+    assert f"{folded_in['by_interactions']['3']['metrics']['ndcg_at_10']:.4f}" in shown
     assert read(pipeline, "champion/model.json")["run"] == recommended.name
 
     seen: dict[str, list[str]] = {}

@@ -105,3 +105,23 @@ def test_absolute_thresholds_hold_too() -> None:
     assert not verdict.passed
     assert "recall_at_10 is 0.3000, at least 0.31 is required" in verdict.sentence
     assert [c.passed for c in verdict.checks] == [True, False, True]
+
+
+def test_folded_in_users_count_where_the_thresholds_ask_for_them() -> None:
+    document = evaluation() | {"folded_in": {"users": 400, "ndcg_ratio": 2.4}}
+    assert judge(document, {}).passed
+    kept = judge(document, {"folded_in_ndcg_ratio_at_10": {"minimum": 2}})
+    assert kept.passed
+    assert "folded_in_ndcg_ratio_at_10 2.4000 (at least 2)" in kept.sentence
+    refused = judge(document, {"folded_in_ndcg_ratio_at_10": 2.5})
+    assert not refused.passed
+    assert "folded_in_ndcg_ratio_at_10 is 2.4000, at least 2.5 is required" in refused.sentence
+    assert refused.metrics["folded_in_ndcg_ratio_at_10"] == 2.4
+
+
+@pytest.mark.parametrize("folded_in", [None, {"users": 0, "why": "nobody"}])
+def test_a_ratio_that_nobody_was_folded_in_for_is_no_success(folded_in: Any) -> None:
+    verdict = judge(evaluation() | {"folded_in": folded_in}, {"folded_in_ndcg_ratio_at_10": 1})
+    assert not verdict.passed
+    assert "folded_in_ndcg_ratio_at_10 was not reported, though at least 1 is required" in verdict.sentence
+    assert "nobody could be folded in (folded_in of the ranking report says why)" in verdict.sentence

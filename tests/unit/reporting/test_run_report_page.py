@@ -24,6 +24,19 @@ EVALUATION = {
     "champion": {"metrics": {"ndcg_at_10": 0.2875}},
 }
 
+FOLDED_IN = {
+    "basis": "left-out",
+    "users": 188,
+    "regularization": 4.0,
+    "negative_weight": 0.02,
+    "by_interactions": {
+        length: {"metrics": {"ndcg_at_10": value}}
+        for length, value in (("all", 0.2919), ("10", 0.2501), ("5", 0.2272), ("3", 0.21), ("1", 0.1609))
+    },
+    "popularity": {"metrics": {"ndcg_at_10": 0.1162}},
+    "ndcg_ratio": 2.51,
+}
+
 
 def report(**changes: Any) -> dict[str, Any]:
     chosen = {
@@ -192,3 +205,27 @@ def test_a_run_writes_its_page_next_to_its_report_and_fmrec_run_ends_with_it(tmp
     missing = verdict({"report": str(tmp_path / "none.json"), "verdict": {"sentence": "Good."}})
     assert missing[0] == "  Good."
     assert missing[1].startswith("  The report can't be read: ")
+
+
+def test_new_users_have_a_table_and_a_line_of_their_own() -> None:
+    found = report(evaluation=EVALUATION | {"folded_in": FOLDED_IN})
+    line = (
+        "NDCG@10 0.2919 folded in from all, 0.2272 from 5, 0.1609 from 1 of their interactions; popularity's 0.1162 "
+        "(188 users left out of training)"
+    )
+    assert run_summary.new_users(found) == line
+    assert f"  new users  {line}" in run_summary.summary(found, "j", "h")
+    shown = Text()
+    shown.feed(run_page.render(found))
+    for words in ("New users", "folded in from 3", "0.2100", "what is popular", "0.1162", "λ 4, c 0.02"):
+        assert words in shown.text
+    assert "their own trained vectors" not in shown.text
+    trained = FOLDED_IN | {"basis": "trained", "own_vectors": {"metrics": {"ndcg_at_10": 0.3001}}}
+    shown.feed(run_page.render(report(evaluation=EVALUATION | {"folded_in": trained})))
+    assert "their own trained vectors" in shown.text
+    assert "0.3001" in shown.text
+    assert "188 trained users in place of new ones" in shown.text
+    nobody = report(evaluation=EVALUATION | {"folded_in": {"users": 0, "why": "nobody has a history"}})
+    assert run_summary.new_users(nobody) is None
+    assert "Not measured: nobody has a history." in run_page.render(nobody)
+    assert "New users" not in run_page.render(report())
