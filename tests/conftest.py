@@ -1,6 +1,7 @@
 """What tests need, how they are spread over processes, and fixtures that several rooms' tests share."""
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,10 @@ import pytest
 from hypothesis import settings
 
 from demo.movielens import MovieLens, fetch
+
+# Tests run in as many processes as there are cores: more threads of OpenBLAS spend their time on waiting
+# for each other. Read when NumPy is first imported, here or in a program that a test starts.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 pytest_plugins = ["tests.fixtures.dynamodb", "tests.fixtures.model_registry", "tests.fixtures.small_runs"]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -31,7 +33,9 @@ NOT_IN_LAMBDA = (
 )
 
 RUNNER = """
-import importlib.abc, json, sys
+import importlib.abc, json, os, sys, traceback
+
+import boto3, numpy, pyarrow  # once for all invocations: each is a process forked from this one
 
 class Absent(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
@@ -42,18 +46,44 @@ class Context:
     function_name, memory_limit_in_mb, aws_request_id = "f", 512, "r"
     invoked_function_arn = "arn:aws:lambda:eu-west-1:000000000000:function:f"
 
-bundle, event, ABSENT = sys.argv[1], json.loads(sys.argv[2]), set(json.loads(sys.argv[3]))
+ABSENT = set(json.loads(sys.argv[1]))
+present = ABSENT & {name.partition(".")[0] for name in sys.modules}
+assert not present, present
 sys.meta_path.insert(0, Absent())
-sys.path.insert(0, bundle)
-import handler
-import fmrec
-assert fmrec.__file__.startswith(bundle), fmrec.__file__
-try:
-    answer = handler.handler(event, Context())
-except Exception as error:
-    answer = {"errorType": type(error).__name__, "errorMessage": str(error)}
-print(json.dumps(answer, allow_nan=False))
+
+def invoke(bundle, event, environment, folder):
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.path.insert(0, bundle)
+    import handler
+    import fmrec
+    assert fmrec.__file__.startswith(bundle), fmrec.__file__
+    try:
+        return handler.handler(event, Context())
+    except Exception as error:
+        return {"errorType": type(error).__name__, "errorMessage": str(error)}
+
+for line in sys.stdin:
+    request = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            answer = json.dumps(invoke(**request), allow_nan=False)
+            with open(os.path.join(request["folder"], "answer.json"), "w") as file:
+                file.write(answer)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(f"\\nexit {status}", flush=True)
 """
+"""Invokes the function of each line that it reads, in a process of its own."""
 
 
 @dataclass
@@ -134,40 +164,69 @@ def cloud() -> Iterator[tuple[SmallCloud, str]]:
 Invoke = Callable[..., dict[str, Any]]
 
 
+@functools.cache
+def staged(function: str) -> Path:
+    """The bundle of a function, staged once by each process of tests."""
+    return bundles.function_code(function)
+
+
+@pytest.fixture(scope="session")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[dict[str, Any]], str]]:
+    """Have a request run in a process that has only what a Lambda function has; return what it printed."""
+    # Bundles hold sources only; what Python makes of them is kept elsewhere.
+    bytecode = tmp_path_factory.mktemp("bytecode")
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", RUNNER, json.dumps(NOT_IN_LAMBDA)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={"PATH": os.environ["PATH"], "PYTHONPYCACHEPREFIX": str(bytecode), "OPENBLAS_NUM_THREADS": "1"},
+    ) as process:
+        requests, answers = process.stdin, process.stdout
+        assert requests is not None
+        assert answers is not None
+
+        def run(request: dict[str, Any]) -> str:
+            requests.write(json.dumps(request) + "\n")
+            requests.flush()
+            lines: list[str] = []
+            for line in answers:
+                if line.startswith("exit "):
+                    assert line == "exit 0\n", "".join(lines)
+                    return "".join(lines)
+                lines.append(line)
+            raise AssertionError("".join(lines))
+
+        yield run
+        requests.close()
+
+
 @pytest.fixture
-def invoke(cloud: tuple[SmallCloud, str], tmp_path: Path) -> Invoke:
+def invoke(cloud: tuple[SmallCloud, str], runtime: Callable[[dict[str, Any]], str], tmp_path: Path) -> Invoke:
     """Invoke a staged function in a process that has only what a Lambda function has."""
 
     def call(function: str, event: dict[str, Any], **environment: str) -> dict[str, Any]:
-        staged = bundles.function_code(function)
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-P",
-                "-B",
-                "-c",
-                RUNNER,
-                str(staged),
-                json.dumps(event),
-                json.dumps(NOT_IN_LAMBDA),
-            ],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-            env={
-                "PATH": os.environ["PATH"],
-                "AWS_ENDPOINT_URL": cloud[1],
-                "AWS_ACCESS_KEY_ID": "test",
-                "AWS_SECRET_ACCESS_KEY": "test",
-                "AWS_DEFAULT_REGION": "eu-west-1",
-                "AWS_CONFIG_FILE": os.devnull,
-                "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-                **environment,
-            },
-        )
-        assert done.returncode == 0, done.stderr
-        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        settings = {
+            "PATH": os.environ["PATH"],
+            "AWS_ENDPOINT_URL": cloud[1],
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            **environment,
+        }
+        with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
+            runtime(
+                {
+                    "bundle": str(staged(function)),
+                    "event": event,
+                    "environment": settings,
+                    "folder": folder,
+                }
+            )
+            answer: dict[str, Any] = json.loads(Path(folder, "answer.json").read_text())
         if "errorType" not in answer:
             required, optional = keys_of(ANSWERS[function])
             assert required <= set(answer) <= required | optional

@@ -72,11 +72,13 @@ def relative_errors(found: npt.NDArray[np.float32], exact: Doubles) -> Doubles:
     return np.asarray(np.linalg.norm(found - exact, axis=1) / np.linalg.norm(exact, axis=1), np.float64)
 
 
-@pytest.mark.parametrize(("items", "bound"), [(800, 1e-3), (20_000, 8e-3)])
-def test_vectors_are_near_the_exact_optimum_on_small_and_sampled_catalogues(items: int, bound: float) -> None:
+@pytest.mark.parametrize(("items", "users", "bound"), [(800, 30, 1e-3), (20_000, 12, 8e-3)])
+def test_vectors_are_near_the_exact_optimum_on_small_and_sampled_catalogues(
+    items: int, users: int, bound: float
+) -> None:
     vectors, offsets = catalogue(items, 24)
     fold_in = FoldIn(vectors, offsets, REGULARIZATION, WEIGHT)
-    lists = histories(items, 30)
+    lists = histories(items, users)
     exact = np.array([optimum(vectors, offsets, one) for one in lists])
     found = np.array([fold_in.user_vector(one) for one in lists])
     assert found.dtype == np.float32

@@ -1,5 +1,6 @@
 """A judged model becomes one version of its task's group."""
 
+import functools
 import json
 import re
 from dataclasses import replace
@@ -28,8 +29,14 @@ PROPERTY = re.compile(r"[\w\s.:/=+\-@]+")
 """The model's own pattern of metadata, ``[\\p{L}\\p{Z}\\p{N}_.:\\/=+\\-@]*``, in Python's words."""
 
 
+@functools.cache
+def sagemaker() -> Any:
+    """SageMaker's service model, of several megabytes."""
+    return botocore.session.get_session().get_service_model("sagemaker")
+
+
 def fits(shape_name: str, value: str) -> bool:
-    shape = botocore.session.get_session().get_service_model("sagemaker").shape_for(shape_name)
+    shape = sagemaker().shape_for(shape_name)
     return len(value) <= int(shape.metadata["max"]) and "\n" not in value
 
 
