@@ -19,6 +19,7 @@ from fmrec.artifacts import layout
 from stacks.access import Permission, grant, read_objects, use_key
 from stacks.functions import FunctionSettings, add_function, dependency_layer
 from stacks.log_groups import log_group
+from stacks.operations.api_watch import ApiWatch
 from stacks.settings import Api, Settings
 from stacks.storage import StorageStack
 
@@ -112,6 +113,14 @@ class ApiStack(Stack):
             ),
         )
         stage.node.add_dependency(role)
+        ApiWatch(
+            self,
+            "Watch",
+            http=http,
+            function=function,
+            topic=storage.topic,
+            dashboard=settings.watch.dashboard,
+        )
         for name, value, description in (
             ("ApiId", http.api_id, "The HTTP API; requests are signed for the service execute-api."),
             ("ApiUrl", http.api_endpoint, "Where it answers."),

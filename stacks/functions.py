@@ -96,6 +96,9 @@ def function_settings(
         "remove_departed_users": FunctionSettings(
             "Removes lists of users who are no longer in the data", timeout_seconds=900
         ),
+        "compare_lists": FunctionSettings(
+            "Compares the lists of a run with the champion's", memory_mb=data, timeout_seconds=900
+        ),
         "publish_popular": FunctionSettings(
             "Publishes what is popular, for users whom the model doesn't know",
             memory_mb=data,
@@ -224,6 +227,10 @@ class Functions(Construct):
             "remove_departed_users": [
                 use_key(key),
                 Permission(["dynamodb:Scan", "dynamodb:DeleteItem"], [table]),
+            ],
+            "compare_lists": [
+                *read_objects(storage, layout.ENCODED, layout.CHAMPION, layout.RECOMMENDATIONS),
+                use_key(key),
             ],
             "evaluate_ranking": [
                 *read_objects(storage, layout.ENCODED, layout.EMBEDDINGS, layout.CHAMPION),

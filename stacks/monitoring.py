@@ -113,6 +113,18 @@ class EndpointAlarms(Construct):
         ]
 
 
+def of_instances(metric: str, endpoint: str, period: Duration, label: str) -> cloudwatch.Metric:
+    """How far the instances of an endpoint are used: the highest percentage of a period."""
+    return cloudwatch.Metric(
+        namespace="/aws/sagemaker/Endpoints",
+        metric_name=metric,
+        dimensions_map={"EndpointName": endpoint, "VariantName": VARIANT},
+        statistic="Maximum",
+        period=period,
+        label=label,
+    )
+
+
 def of_endpoint(
     metric: str, endpoint: str, statistic: str, period: Duration, label: str | None = None
 ) -> cloudwatch.Metric:

@@ -18,6 +18,7 @@ LIMITS: dict[str, tuple[float, float | None, str]] = {
     "interactions_per_user": (0.0, None, "relative change of the interactions per user"),
     "popularity_psi": (0.0, None, "PSI of the items' popularity"),
     "label_psi": (0.0, None, "PSI of the labels"),
+    "time_gap": (0.0, None, "number of days by which the longest gap is longer"),
 }
 """What can be limited: lowest and highest limit, and what it measures."""
 WARN: dict[str, float] = {
@@ -30,6 +31,7 @@ WARN: dict[str, float] = {
     "interactions_per_user": 0.5,
     "popularity_psi": 0.25,
     "label_psi": 0.25,
+    "time_gap": 0,
 }
 """Warnings by default. Nothing stops a run by default: what is normal differs from shop to shop."""
 LEVELS = ("warn", "stop")

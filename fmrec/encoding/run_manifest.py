@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from fmrec.artifacts.manifest import Channel, Dropped, Manifest, Rows
 from fmrec.dataset import BinaryLabel, Dataset, ImplicitLabel
@@ -94,6 +97,34 @@ def manifest_of(
             "files": read.files,
             "negatives": {"train": tally.train.negatives, "test": tally.test.negatives},
             "repeated": {"train": tally.train.repeated},
+            **({"days": days_of(tally.days)} if tally.days else {}),
+            **({"values": dict(tally.values)} if tally.values else {}),
         }
         | details,
     )
+
+
+def days_of(counted: Mapping[str, int]) -> dict[str, Any]:
+    """Say of rows by day since 1970 when they begin and end, and the longest time without any.
+
+    Returns
+    -------
+    dict
+        ``first`` and ``last`` day, ``used``, how many days have rows, ``longest_gap``, how many days in a row
+        have none, and ``gap_after``, the day before those; empty if there are none.
+    """
+    days = np.sort(np.array(list(counted), np.int64))
+    gaps = np.diff(days) - 1
+    widest = int(np.argmax(gaps)) if len(gaps) else 0
+    longest = int(gaps[widest]) if len(gaps) else 0
+    return {
+        "first": _day(days[0]),
+        "last": _day(days[-1]),
+        "used": len(days),
+        "longest_gap": longest,
+        "gap_after": _day(days[widest]) if longest else "",
+    }
+
+
+def _day(since_1970: Any) -> str:
+    return (datetime.date(1970, 1, 1) + datetime.timedelta(days=int(since_1970))).isoformat()

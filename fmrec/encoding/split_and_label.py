@@ -23,6 +23,7 @@ from fmrec.dataset import (
     LeaveLastN,
     NoSplit,
     RandomSplit,
+    RegressionLabel,
     TimeCut,
 )
 from fmrec.dataset.hashing import hashes, units
@@ -224,7 +225,12 @@ class SplitAndLabel:
                         yield message
                     else:
                         rows.append(IndexedRows.from_bytes(message.payload))
-                split = split_rows(IndexedRows.concatenate(rows), self.dataset, tally)
+                bucket_rows = IndexedRows.concatenate(rows)
+                if self.dataset.interactions.timestamp is not None:
+                    tally.count_days(bucket_rows.time)
+                if isinstance(self.dataset.label, RegressionLabel):
+                    tally.count_values(bucket_rows.value)
+                split = split_rows(bucket_rows, self.dataset, tally)
                 seen.write(split.seen)
                 heldout.write(split.heldout)
                 if self.reports_seen_ids:

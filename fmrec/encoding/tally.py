@@ -1,4 +1,6 @@
-"""What stages count: rows by what became of them. Tallies of all tasks add up to the manifest's counts."""
+"""What stages count: rows by what became of them, by day and by value. Tallies of all tasks add up to the
+manifest's counts.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,15 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fmrec.artifacts.manifest import Dropped
+
+SECONDS_A_DAY = 86400
+DAYS = (-25567, 84005)
+"""1900 and 2200 as days since 1970: what is before or after counts as of the first or the last of them."""
+DIGITS = 2
 
 
 @dataclass
@@ -35,6 +45,10 @@ class Tally:
     train: ChannelTally = field(default_factory=ChannelTally)
     test: ChannelTally = field(default_factory=ChannelTally)
     dropped: Counter[str] = field(default_factory=Counter)
+    days: Counter[str] = field(default_factory=Counter)
+    """Rows by day since 1970."""
+    values: Counter[str] = field(default_factory=Counter)
+    """Rows by value, to two significant digits."""
 
     def channel(self, name: str) -> ChannelTally:
         return self.train if name == "train" else self.test
@@ -43,10 +57,28 @@ class Tally:
         self.train.add(other.train)
         self.test.add(other.test)
         self.dropped.update(other.dropped)
+        self.days.update(other.days)
+        self.values.update(other.values)
 
     def drop(self, reason: Dropped, rows: int) -> None:
         if rows:
             self.dropped[reason.value] += rows
+
+    def count_days(self, times: NDArray[np.float64]) -> None:
+        """Count rows by day; times are in seconds since 1970."""
+        if not len(times):
+            return
+        days = np.clip(np.floor_divide(times, SECONDS_A_DAY), *DAYS).astype(np.int64)
+        first = int(days.min())
+        counts = np.bincount(days - first)
+        for day in np.flatnonzero(counts).tolist():
+            self.days[str(first + day)] += int(counts[day])
+
+    def count_values(self, values: NDArray[np.float64]) -> None:
+        """Count rows by value, rounded so that the bins are few and the same in every run."""
+        found, counts = np.unique(values, return_counts=True)
+        for value, count in zip(found.tolist(), counts.tolist(), strict=True):
+            self.values[f"{value:.{DIGITS}g}"] += count
 
     @property
     def dropped_reasons(self) -> dict[str, int]:
@@ -54,9 +86,11 @@ class Tally:
 
     def to_json(self) -> bytes:
         found = {"train": asdict(self.train), "test": asdict(self.test), "dropped": self.dropped}
+        found |= {"days": self.days, "values": self.values}
         return json.dumps(found).encode()
 
     @classmethod
     def from_json(cls, data: bytes | memoryview) -> Tally:
         found: dict[str, Any] = json.loads(bytes(data))
-        return cls(ChannelTally(**found["train"]), ChannelTally(**found["test"]), Counter(found["dropped"]))
+        counters = (Counter(found[name]) for name in ("dropped", "days", "values"))
+        return cls(ChannelTally(**found["train"]), ChannelTally(**found["test"]), *counters)

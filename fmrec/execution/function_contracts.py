@@ -47,6 +47,7 @@ class CompareDataAnswer(TypedDict):
     sentence: str
     measures: dict[str, dict[str, float | None]]
     findings: list[Document]
+    limits: dict[str, dict[str, float | None]]
 
 
 class ChooseInstancesEvent(TypedDict):
@@ -201,6 +202,23 @@ class RemoveDepartedUsersAnswer(TypedDict):
     removed: int
 
 
+class CompareListsEvent(TypedDict):
+    lists_uri: str
+    manifest_uri: str
+    champion_uri: str
+
+
+class CompareListsAnswer(TypedDict):
+    before: str
+    users: int
+    sampled: bool
+    overlap: float | None
+    unchanged: float | None
+    coverage: float | None
+    coverage_before: float | None
+    sentence: str
+
+
 class SmokeTestEndpointEvent(TypedDict):
     endpoint_name: str
     manifest_uri: str
@@ -287,6 +305,7 @@ class ExplainFailureAnswer(TypedDict):
 EVENTS: dict[str, type] = {
     "check_input": CheckInputEvent,
     "compare_data": CompareDataEvent,
+    "compare_lists": CompareListsEvent,
     "choose_instances": ChooseInstancesEvent,
     "evaluate_ranking": EvaluateRankingEvent,
     "check_quality": CheckQualityEvent,
@@ -307,6 +326,7 @@ EVENTS: dict[str, type] = {
 ANSWERS: dict[str, type] = {
     "check_input": CheckInputAnswer,
     "compare_data": CompareDataAnswer,
+    "compare_lists": CompareListsAnswer,
     "choose_instances": ChooseInstancesAnswer,
     "evaluate_ranking": EvaluateRankingAnswer,
     "check_quality": CheckQualityAnswer,

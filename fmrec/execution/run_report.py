@@ -47,6 +47,7 @@ def page_uri(uri: str) -> str:
 def logged(report: Mapping[str, Any]) -> dict[str, Any]:
     """What the dashboard shows of a run: plain values in one line of the log."""
     found = run_summary.ranking(report)
+    changes = report["published"].get("changes") or {}
     findings = (report.get("drift") or {}).get("findings", [])
     return {
         "run": report["run"],
@@ -55,6 +56,7 @@ def logged(report: Mapping[str, Any]) -> dict[str, Any]:
         "quality": None if found is None else found.value,
         "popularity": None if found is None else found.popularity,
         "users": report["published"]["users"],
+        **{name: changes.get(name) for name in ("overlap", "unchanged", "coverage")},
         "usd": spent(report["chosen"], report["jobs"])["usd"],
         "findings": len(findings),
         "drift": "; ".join(finding["sentence"] for finding in findings),
@@ -162,8 +164,10 @@ def _publication(published: Mapping[str, Any]) -> list[str]:
         if removed
         else ""
     )
+    changes = published.get("changes")
     return [
-        f"Published {published['recommendations']:,} recommendations to the table {published['table']}.{gone}"
+        f"Published {published['recommendations']:,} recommendations to the table {published['table']}.{gone}",
+        *([changes["sentence"]] if changes else []),
     ]
 
 

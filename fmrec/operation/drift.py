@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from fmrec.deployment.drift_limits import LEVELS
 
-POPULARITY_BINS = 10
+POPULARITY_BINS = VALUE_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,12 @@ class Facts:
     picked: float | None
     """Share of positive labels among what users gave a label, without sampled negatives; None where labels
     are no yes and no."""
+    values: Mapping[str, int] = field(default_factory=dict)
+    """Rows by rating, to two significant digits; empty where labels are yes and no."""
+    longest_gap: int | None = None
+    """Days in a row without any interaction; None without timestamps."""
+    gap_after: str = ""
+    """The day before them."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,8 @@ class Comparison:
     measures: dict[str, dict[str, float | None]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     sentence: str = ""
+    limits: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    """What was compared with limits: measure → ``value``, ``warn`` and ``stop``, None where there is none."""
 
     @property
     def stopped(self) -> bool:
@@ -83,6 +91,7 @@ class Comparison:
             "sentence": self.sentence,
             "measures": self.measures,
             "findings": [vars(finding) for finding in self.findings],
+            "limits": self.limits,
         }
 
 
@@ -116,6 +125,21 @@ def popularity_psi(items: Counts) -> float:
     return psi([*histograms[0], 0.0], [*histograms[1], float(items.new_interactions)])
 
 
+def values_psi(before: Mapping[str, int], now: Mapping[str, int]) -> float:
+    """PSI of ratings over at most ten bins of neighbouring values, with equal shares of the champion's."""
+    values = np.array(sorted({float(value) for value in (*before, *now)}))
+    old, new = (
+        np.bincount(
+            np.searchsorted(values, [float(value) for value in counts]),
+            weights=list(counts.values()),
+            minlength=len(values),
+        )
+        for counts in (before, now)
+    )
+    bins = ((np.cumsum(old) - old) * VALUE_BINS // max(old.sum(), 1)).astype(np.int64).clip(0, VALUE_BINS - 1)
+    return psi(*(np.bincount(bins, weights=counts, minlength=VALUE_BINS).tolist() for counts in (old, new)))
+
+
 def compare(
     before: Facts,
     now: Facts,
@@ -140,6 +164,7 @@ def compare(
         "new_items": None if items is None else _share(items.new_ids, now.items),
         "popularity_psi": None if items is None else popularity_psi(items),
         "label_psi": _label_psi(before, now),
+        "time_gap": _longer_gap(before, now),
     }
     measures: dict[str, dict[str, float | None]] = {
         "rows": {"before": before.rows, "now": now.rows},
@@ -154,6 +179,7 @@ def compare(
             "now": _share(now.quarantined, now.rows),
         },
         "picked": {"before": before.picked, "now": now.picked},
+        "longest_gap_days": {"before": before.longest_gap, "now": now.longest_gap},
         **{
             name: {"before": None, "now": found[name]}
             for name in ("new_users", "new_items", "popularity_psi", "label_psi")
@@ -161,6 +187,9 @@ def compare(
     }
     comparison = Comparison(before.run, measures)
     for measure, value in found.items():
+        if value is not None:
+            limited = {level: rules[level].get(measure) for level in LEVELS}
+            comparison.limits[measure] = {"value": value, **limited}
         finding = None if value is None else _finding(measure, value, rules, before, now)
         if finding is not None:
             comparison.findings.append(finding)
@@ -199,14 +228,22 @@ def _words(measure: str, value: float, before: Facts, now: Facts) -> str:
             f"{_share(before.interactions, before.users):.2f}"
         ),
         "popularity_psi": f"which items are popular has changed: PSI {value:.3f}",
+        "time_gap": (
+            f"there are no interactions for {now.longest_gap} days after {now.gap_after}, where the longest gap in "
+            f"the champion's data was {before.longest_gap} days"
+        ),
         "label_psi": (
-            f"{now.picked or 0:.1%} of the labels are positive where {before.picked or 0:.1%} were: "
+            f"the ratings are distributed differently: PSI {value:.3f}"
+            if now.picked is None
+            else f"{now.picked:.1%} of the labels are positive where {before.picked or 0:.1%} were: "
             f"PSI {value:.3f}"
         ),
     }[measure]
 
 
 def _number(measure: str, limit: float) -> str:
+    if measure == "time_gap":
+        return f"{limit:g} more days"
     return f"{limit:g}" if measure.endswith("psi") else f"{limit:.1%}"
 
 
@@ -239,9 +276,17 @@ def _change(before: float, now: float) -> float:
 
 
 def _label_psi(before: Facts, now: Facts) -> float | None:
+    if before.values and now.values:
+        return values_psi(before.values, now.values)
     if before.picked is None or now.picked is None:
         return None
     return psi(
         [before.picked * before.rows, (1 - before.picked) * before.rows],
         [now.picked * now.rows, (1 - now.picked) * now.rows],
     )
+
+
+def _longer_gap(before: Facts, now: Facts) -> float | None:
+    if before.longest_gap is None or now.longest_gap is None:
+        return None
+    return float(max(0, now.longest_gap - before.longest_gap))

@@ -65,6 +65,7 @@ def compare_with_champion(
 def facts_of(manifest: Manifest) -> Facts:
     """What is compared of a manifest."""
     rows, label = manifest.rows, manifest.dataset.get("label", {})
+    days = manifest.details.get("days")
     picked = None
     if label.get("mode") == "binary":
         picked = manifest.train.positive_share
@@ -79,6 +80,9 @@ def facts_of(manifest: Manifest) -> Facts:
         items=manifest.items,
         interactions=rows.encoded,
         picked=picked,
+        values=manifest.details.get("values", {}),
+        longest_gap=None if days is None else int(days["longest_gap"]),
+        gap_after="" if days is None else str(days["gap_after"]),
     )
 
 

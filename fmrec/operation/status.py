@@ -115,6 +115,8 @@ def _lines(status: Status) -> Iterator[str]:
                 yield f"  new users  {told}"
             published = status.champion_report["published"]
             yield f"  lists      {published['users']:,} users, {published['recommendations']:,} recommendations"
+            if published.get("changes"):
+                yield f"  changes    {published['changes']['sentence']}"
     else:
         yield "  serves     nothing yet"
     yield (

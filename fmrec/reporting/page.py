@@ -17,6 +17,10 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums }
 .timeline div { display: grid; grid-template-columns: 22rem 1fr 4rem; gap: .6rem; align-items: center; font-size: .85rem }
 .timeline i { display: block; height: .8rem; background: var(--accent); border-radius: 2px; min-width: 2px } .timeline i.other { background: var(--other) }
 .timeline span:last-child { text-align: right; font-variant-numeric: tabular-nums }
+.limits div { display: grid; grid-template-columns: 14rem 1fr 6rem; gap: .6rem; align-items: center; font-size: .85rem }
+.limits span.scale { position: relative; background: var(--line); height: .8rem; border-radius: 2px } .limits i { display: block; height: .8rem; background: var(--other); border-radius: 2px }
+.limits i.warn { background: #946200 } .limits i.stop { background: #b42318 } .limits b { position: absolute; top: -.2rem; width: 2px; height: 1.2rem; background: #946200 } .limits b.stop { background: #b42318 }
+.limits span:last-child { text-align: right; font-variant-numeric: tabular-nums }
 .users { display: grid; grid-template-columns: repeat(auto-fit, minmax(17rem, 1fr)); gap: 1rem } .users section { border: 1px solid var(--line); border-radius: .5rem; padding: .8rem 1rem }
 .users h3 { margin: 0 0 .4rem; font-size: 1rem } .users h4 { margin: .8rem 0 .2rem; font-size: .8rem; color: var(--muted); font-weight: 600 } ol, ul { margin: 0; padding-left: 1.3rem; font-size: .88rem } li span { color: var(--muted) }
 svg { max-width: 100%; height: auto }
@@ -94,3 +98,28 @@ def bars(values: Mapping[str, float], highlight: str) -> str:
         for name, value in sorted(values.items(), key=lambda pair: -pair[1])
     )
     return f"<div class=timeline>{inner}</div>" if inner else ""
+
+
+def limited(rows: Iterable[tuple[str, float, str, Mapping[str, float | None]]]) -> str:
+    """Bars of values with a mark for each limit: (name, value, the value as text, limits by level).
+
+    Each bar has a scale of its own, which ends a quarter beyond the larger of its value and its limits; what
+    has passed a limit is drawn in that level's colour, the last one's that was passed. Values are not
+    negative.
+    """
+    inner = "".join(_limited(*row) for row in rows)
+    return f"<div class=limits>{inner}</div>" if inner else ""
+
+
+def _limited(name: str, value: float, text: str, limits: Mapping[str, float | None]) -> str:
+    known = {level: limit for level, limit in limits.items() if limit is not None}
+    scale = 1.25 * max(value, *known.values(), 0.0) or 1.0
+    passed = [level for level, limit in known.items() if value > limit]
+    marks = "".join(
+        f"<b class={level} style='left:{100 * limit / scale:.2f}%' title='{escape(level)}: {limit:g}'></b>"
+        for level, limit in known.items()
+    )
+    return (
+        f"<div><span>{escape(name)}</span><span class=scale><i class='{passed[-1] if passed else ''}' "
+        f"style='width:{100 * value / scale:.2f}%'></i>{marks}</span><span>{escape(text)}</span></div>"
+    )

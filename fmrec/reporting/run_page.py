@@ -7,6 +7,7 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
+from fmrec.deployment.drift_limits import LEVELS
 from fmrec.reporting import page
 from fmrec.reporting.run_summary import endpoint_usd_per_month, folded_in, ranking
 
@@ -113,9 +114,27 @@ def _drift(report: Mapping[str, Any]) -> str:
         (escape(name), _number(found["before"]), _number(found["now"]))
         for name, found in drift.get("measures", {}).items()
     ]
-    return page.table(("measure", "the champion's", "this run's"), rows, ("the champion's", "this run's")) + (
-        page.sentences(("warned", found["sentence"]) for found in drift.get("findings", []))
-        or page.note(escape(drift.get("sentence", "")))
+    drawn = page.limited(
+        (
+            name.replace("_", " "),
+            found["value"],
+            f"{found['value']:.4g}",
+            {level: found[level] for level in LEVELS},
+        )
+        for name, found in drift.get("limits", {}).items()
+    )
+    explained = (
+        page.note("Marks are the limits: the first warns, the second, in red, stops a run.") if drawn else ""
+    )
+    numbers = page.table(("measure", "the champion's", "this run's"), rows, ("the champion's", "this run's"))
+    return (
+        drawn
+        + explained
+        + numbers
+        + (
+            page.sentences(("warned", found["sentence"]) for found in drift.get("findings", []))
+            or page.note(escape(drift.get("sentence", "")))
+        )
     )
 
 
@@ -160,12 +179,13 @@ def _jobs(report: Mapping[str, Any]) -> list[tuple[str, float, float]]:
 
 def _serves(report: Mapping[str, Any]) -> str:
     package, endpoint = report.get("model_package") or {}, report["endpoint"]
-    decision = report.get("decision") or {}
+    decision, changes = report.get("decision") or {}, report["published"].get("changes") or {}
     lines = [
         f"Model {report.get('model_version', '')}"
         + (f", version {package['version']} of {package['group']}" if package else ""),
         f"Endpoint {endpoint['name']}: {endpoint['status']}"
         + (f". {endpoint['why']}" if endpoint.get("why") else ""),
+        *([changes["sentence"]] if changes.get("sentence") else []),
         *([decision["sentence"]] if decision.get("sentence") else []),
     ]
     return page.sentences(("", line) for line in lines)

@@ -158,6 +158,8 @@ def _rows(report: Mapping[str, Any], report_uri: str, page_uri: str) -> Iterator
     published = report["published"]
     if published["users"]:
         yield "served", f"{published['users']:,} users, {published['recommendations']:,} recommendations"
+    if published.get("changes"):
+        yield "lists", published["changes"]["sentence"]
     if report.get("decision"):
         yield "scores", report["decision"]["sentence"]
     endpoint = report["endpoint"]

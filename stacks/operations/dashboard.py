@@ -16,7 +16,7 @@ from aws_cdk import aws_stepfunctions as stepfunctions
 from constructs import Construct
 
 from fmrec.execution.run_report import LOGGED
-from stacks.monitoring import of_endpoint
+from stacks.monitoring import of_endpoint, of_instances
 
 HALF, WHOLE = 12, 24
 DAY, HOUR = Duration.days(1), Duration.hours(1)
@@ -80,7 +80,7 @@ class Dashboard(Construct):
                     of_runs(
                         "Last runs",
                         rows,
-                        "fields @timestamp, run, started_by, task, quality, users, usd, findings",
+                        "fields @timestamp, run, started_by, task, quality, users, usd, findings, unchanged",
                         "sort @timestamp desc",
                         "limit 20",
                     ),
@@ -91,6 +91,21 @@ class Dashboard(Construct):
                         "filter findings > 0",
                         "sort @timestamp desc",
                         "limit 20",
+                    ),
+                ],
+                [
+                    of_runs(
+                        "Lists next to the champion's (shares)",
+                        line,
+                        "stats max(overlap) as kept, max(unchanged) as same, max(coverage) as catalogue by bin(1d)",
+                    ),
+                    graph(
+                        "Use of the endpoints (%)",
+                        *(
+                            of_instances(f"{kind}Utilization", name, DAY, f"{name}: {kind}")
+                            for name in endpoints
+                            for kind in ("CPU", "Memory")
+                        ),
                     ),
                 ],
                 [

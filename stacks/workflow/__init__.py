@@ -1,7 +1,7 @@
 """The state machine, from raw interactions to published recommendations.
 
 `definition` is a pure function of the settings. Its fragments: `training` (check the input, encode,
-choose instances, train), `drift` (the champion's data), `ensemble` (several trainings for one index),
+choose instances, train), `drift` (the champion's data and lists), `ensemble` (several trainings, one index),
 `tuning` (hyperparameters by validation rows), `quality_gate` (ranking, thresholds, popularity, the champion),
 `registry` (SageMaker Model Registry, promotions), `retrieval` (embeddings, k-NN, batch transform, publish),
 `scoring` (held-out pairs, the decision threshold), `serving` and `smoke_tests` (the endpoint), `outcome`
@@ -45,7 +45,7 @@ SUBSTITUTIONS = (
         "RegisterModel",
     ),
     *("PublishRecommendations", "PublishPopular", "SmokeTestEndpoint", "ChooseThreshold", "SmokeTestScoring"),
-    *("AcquirePublishingLock", "RemoveDepartedUsers"),
+    *("AcquirePublishingLock", "RemoveDepartedUsers", "CompareLists"),
     *("WriteReport", "ExplainFailure"),
 )
 """What the stack has to fill in for ``${…}``."""
@@ -75,7 +75,8 @@ def definition(settings: Settings) -> dict[str, Any]:
             retrieval.index(settings, policy),
             retrieval.model(settings),
             retrieval.rank(settings),
-            retrieval.publish(settings, next_state=serving.WANTED),
+            retrieval.publish(settings, next_state=drift.COMPARE_LISTS),
+            drift.compare_lists(next_state=serving.WANTED),
             scoring.score(settings, next_state=serving.WANTED),
             serving.endpoint(settings, next_state=registry.BY_HAND),
             registry.approve(next_state=outcome.REPORT),

@@ -1,7 +1,7 @@
 """Is the data still the data? Before anything is trained, a run's encoding is compared with the champion's.
 
 What passes a limit is a warning in the run's report, or stops the run: then what serves goes on serving. A
-promotion trains nothing, so nothing is compared.
+promotion trains nothing, so nothing is compared. After the lists are published, they are compared too.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from stacks.workflow.state_builders import EXPLAIN, States, decide, invoke, json
 from stacks.workflow.training import COMPARE, DATA
 
 ALIKE = "Is the data like the champion's?"
+COMPARE_LISTS = "Compare the lists with the champion's"
 
 SERVED_BY_TASK = jsonata(
     f"{FOR_LISTS} ? {CHAMPION.removeprefix('{% ').removesuffix(' %}')} : "
@@ -53,3 +54,31 @@ def compare(*, next_state: str) -> States:
             otherwise=next_state,
         ),
     )
+
+
+def compare_lists(*, next_state: str) -> States:
+    """A remark of the report's: the lists are published already, so a run goes on without it."""
+    changes = "$merge([$published, {'changes': %s}])"
+    compare = invoke(
+        COMPARE_LISTS,
+        "${CompareLists}",
+        {
+            "lists_uri": jsonata("$recommendations_uri"),
+            "manifest_uri": jsonata("$manifest_uri"),
+            "champion_uri": CHAMPION,
+        },
+        assign={"published": jsonata(changes % "$states.result.Payload")},
+        next_state=next_state,
+    )
+    sentence = (
+        '"The lists could not be compared with the champion\'s: " '
+        "& $substring($string($states.errorOutput.Cause), 0, 300)"
+    )
+    compare[COMPARE_LISTS]["Catch"] = [
+        {
+            "ErrorEquals": ["States.ALL"],
+            "Assign": {"published": jsonata(changes % f"{{'sentence': {sentence}}}")},
+            "Next": next_state,
+        }
+    ]
+    return compare

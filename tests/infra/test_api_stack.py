@@ -36,6 +36,18 @@ def test_the_stage_is_throttled_and_logged_with_the_key(throw_away: Any) -> None
     assert all("KmsKeyId" in group["Properties"] for group in groups)
 
 
+def test_latency_and_errors_are_watched(throw_away: Any) -> None:
+    (alarm,) = throw_away.resources(STACK, "AWS::CloudWatch::Alarm").values()
+    properties = alarm["Properties"]
+    assert (properties["Namespace"], properties["MetricName"]) == ("AWS/ApiGateway", "5xx")
+    assert "docs/operations.md" in properties["AlarmDescription"]
+    assert len(properties["AlarmActions"]) == 1
+    (dashboard,) = throw_away.resources(STACK, "AWS::CloudWatch::Dashboard").values()
+    text = json.dumps(dashboard["Properties"]["DashboardBody"])
+    for name in ("Latency", "IntegrationLatency", "4xx", "5xx", "Count", "Throttles"):
+        assert f'\\"{name}\\"' in text, name
+
+
 def test_the_function_only_reads(throw_away: Any) -> None:
     actions = set()
     for policy in throw_away.resources(STACK, "AWS::IAM::Policy").values():

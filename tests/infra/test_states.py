@@ -11,6 +11,8 @@ from stacks.workflow import SUBSTITUTIONS, definition
 from stacks.workflow.state_builders import EXPLAIN, INTEGRATIONS, merge, retry
 
 FAILURE_PATH = {EXPLAIN, "Send the failure notification"}
+REMARKS = {"Compare the lists with the champion's"}
+"""What a run goes on without: what it serves is published already."""
 
 ACTIONS = {
     "InvokeFunction": {"lambda:InvokeFunction"},
@@ -122,7 +124,7 @@ def test_a_minute_of_throttling_is_outlasted_with_hardly_an_exception() -> None:
 def test_every_failure_goes_the_one_way(states: Any) -> None:
     for name, state in states.items():
         for catcher in state.get("Catch", []):
-            if "States.ALL" in catcher["ErrorEquals"] and name not in FAILURE_PATH:
+            if "States.ALL" in catcher["ErrorEquals"] and name not in FAILURE_PATH | REMARKS:
                 assert catcher["Next"] == EXPLAIN
                 assert catcher["Assign"]["failure"]["state"] == name
     assert [name for name, state in states.items() if state["Type"] == "Fail"] == ["The run failed"]

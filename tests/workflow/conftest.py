@@ -44,10 +44,14 @@ SMALL_INPUT: dict[str, Any] = {
 """A run that a laptop finishes in seconds: users like items of their own parity."""
 
 
-NEVER = ("-c", "fmrec.start.schedule=at(2099-01-01T00:00:00)")
-"""A schedule that a test lets come."""
 QUICKLY = ("-c", "fmrec.serving.update.bake_minutes=1")
 """Updates of endpoints are watched for three seconds."""
+QUIET_SECONDS = 3
+NEVER = (
+    *("-c", "fmrec.start.schedule=at(2099-01-01T00:00:00)"),
+    *("-c", f'fmrec.start.new_data={{"check_minutes": 1440, "quiet_minutes": {QUIET_SECONDS / 60}}}'),
+)
+"""A schedule, and a look at what is new, that a test lets come."""
 
 
 @dataclass

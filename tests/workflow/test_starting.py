@@ -1,10 +1,11 @@
-"""Runs that nobody starts: a schedule, and the end of a run for which another one waits."""
+"""Runs that nobody starts: by a schedule, by new data, by the end of a run for which another one waits."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,9 +13,11 @@ from typing import Any
 import pytest
 
 from fmrec.operation.start_step import KEY
+from tests.workflow.conftest import QUIET_SECONDS
 
 FILES = ("raw/interactions/starting-1.csv", "raw/interactions/starting-2.csv")
 ROWS = "user_id,item_id,rating,timestamp\n1,1,5,1\n"
+MORE = "1,2,5,2\n"
 
 
 def until(question: Callable[[], Any], seconds: float = 90, otherwise: Callable[[], str] = str) -> Any:
@@ -98,16 +101,25 @@ def starts(pipeline: Any) -> Iterator[Starts]:
         pipeline.cloud.client("s3").delete_object(Bucket=pipeline.outputs["DataBucket"], Key=key)
 
 
+def let_come(pipeline: Any, source: str, expression: str) -> str:
+    """Give the schedule that asks for a source another expression; return the one that it had."""
+    schedules = pipeline.cloud.client("scheduler")
+    for summary in schedules.list_schedules()["Schedules"]:
+        schedule = schedules.get_schedule(Name=summary["Name"])
+        if json.loads(schedule["Target"]["Input"])["source"] == source:
+            schedules.update_schedule(
+                Name=summary["Name"],
+                ScheduleExpression=expression,
+                FlexibleTimeWindow={"Mode": "OFF"},
+                Target=schedule["Target"],
+            )
+            return str(schedule["ScheduleExpression"])
+    raise AssertionError(f"no schedule asks for {source}")
+
+
 def test_a_schedule_starts_a_run_and_the_next_one_waits_for_its_end(pipeline: Any, starts: Starts) -> None:
-    stepfunctions, schedules = (pipeline.cloud.client(name) for name in ("stepfunctions", "scheduler"))
-    (summary,) = schedules.list_schedules()["Schedules"]
-    schedule = schedules.get_schedule(Name=summary["Name"])
-    schedules.update_schedule(
-        Name=summary["Name"],
-        ScheduleExpression=f"at({datetime.now(UTC):%Y-%m-%dT%H:%M:%S})",
-        FlexibleTimeWindow={"Mode": "OFF"},
-        Target=schedule["Target"],
-    )
+    stepfunctions = pipeline.cloud.client("stepfunctions")
+    let_come(pipeline, "schedule", f"at({datetime.now(UTC):%Y-%m-%dT%H:%M:%S})")
     ((first, first_arn),) = until(starts.runs, otherwise=starts.explain).items()
     assert first.startswith("schedule-")
     description = stepfunctions.describe_execution(executionArn=first_arn)
@@ -127,4 +139,41 @@ def test_a_schedule_starts_a_run_and_the_next_one_waits_for_its_end(pipeline: An
     skipped = starts.ask("new-data")
     assert skipped["started"] is False
     assert f"Nothing has changed since run {second} was started" in skipped["sentence"]
+    assert len(starts.runs()) == 2
+
+
+def test_new_objects_start_a_run_and_twice_as_many_start_one(pipeline: Any, starts: Starts) -> None:
+    usual = let_come(pipeline, "new-data", "rate(1 minute)")
+    try:
+        ((first, first_arn),) = until(starts.runs, otherwise=starts.explain).items()
+    finally:
+        let_come(pipeline, "new-data", usual)
+    assert first.startswith("new-data-")
+    starts.stop(first_arn)
+    until(lambda: not starts.under_way(), otherwise=starts.explain)
+
+    for key in FILES:
+        pipeline.upload(key, ROWS + MORE)
+    assert "waiting until nothing has been for" in starts.ask("new-data")["sentence"]
+    time.sleep(QUIET_SECONDS + 1.1)  # S3 tells seconds only
+    answers = [starts.ask("new-data") for _ in FILES]
+    assert [answer["started"] for answer in answers] == [True, False]
+    assert answers[0]["sentence"] == f"Started by new-data: 2 objects of {2 * len(ROWS + MORE)} bytes."
+    assert len(starts.runs()) == 2
+
+
+def test_two_triggers_at_once_give_one_run_after_the_other(pipeline: Any, starts: Starts) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(starts.ask, ["schedule", "schedule"]))
+    assert sorted(answer["started"] for answer in answers) == [False, True], starts.explain()
+    ((first, first_arn),) = starts.runs().items()
+    pipeline.upload(FILES[1], ROWS)
+    starts.stop(first_arn)
+    runs = until(lambda: len(found := starts.runs()) > 1 and found, otherwise=starts.explain)
+    (second,) = set(runs) - {first}
+    describe = pipeline.cloud.client("stepfunctions").describe_execution
+    before, after = (describe(executionArn=arn) for arn in (first_arn, runs[second]))
+    assert before["stopDate"] <= after["startDate"]
+    starts.stop(runs[second])
+    until(lambda: not starts.under_way(), otherwise=starts.explain)
     assert len(starts.runs()) == 2

@@ -132,6 +132,7 @@ def answers(endpoint: dict[str, Any], task_error: Any) -> dict[str, Any]:
         "Acquire the publishing lock": lambda a: {
             "Payload": {"acquired": True, "holder": a["Payload"]["execution_arn"], "champion_changed": False}
         },
+        "Compare the lists with the champion's": lambda a: {"Payload": {"sentence": "9 of 10 stayed."}},
         "Remove lists of departed users": lambda a: {"Payload": {"removed": 3}},
         "Check the quality": lambda a: {"Payload": {"passed": True, "sentence": "Good enough."}},
         "Register the model": lambda a: {

@@ -80,7 +80,8 @@ def test_the_dashboard_asks_for_what_runs_log_and_what_the_services_measure(thro
     asked = set(re.findall(r"(?:max|sum)\((\w+)\)", text))
     (listed,) = re.findall(r"fields @timestamp, (run, started_by[\w, ]+)", text)
     assert asked | set(listed.split(", ")) <= fields
-    assert asked == {"quality", "popularity", "usd"}
+    assert asked == {"quality", "popularity", "usd", "overlap", "unchanged", "coverage"}
+    assert "CPUUtilization" in text
 
 
 def test_every_alarm_says_what_to_do_and_reaches_the_topic(throw_away: Any) -> None:

@@ -23,7 +23,7 @@ from fmrec.operation.drift import Counts, Facts
 from tests.fixtures.manifests import manifest
 
 BEFORE = Facts(
-    run="monday", rows=1000, quarantined=10, users=100, items=50, interactions=900, picked=0.5
+    run="monday", rows=1000, quarantined=10, users=100, items=50, interactions=900, picked=0.5, longest_gap=1
 )  # fmt: skip
 SAME = replace(BEFORE, run="tuesday")
 HISTOGRAMS = st.lists(st.integers(0, 10_000), min_size=3, max_size=3)
@@ -75,6 +75,7 @@ def test_data_like_the_champions_is_not_remarked_on() -> None:
         ({"items": 30}, "fewer_items", "30 items where the champion's data had 50, 40.0% fewer"),
         ({"quarantined": 60}, "quarantined", "60 of 1,000 rows are in quarantine, 6.0%; the limit is 5.0%"),
         ({"interactions": 500}, "interactions_per_user", "5.00 interactions per user where the champion's data had 9.00"),
+        ({"longest_gap": 3, "gap_after": "2026-11-05"}, "time_gap", "no interactions for 3 days after 2026-11-05, where the longest gap in the champion's data was 1 days; the limit is 0 more days"),
         ({"picked": 0.9}, "label_psi", "90.0% of the labels are positive where 50.0% were: PSI 0.879; the limit is 0.25"),
     ],
 )  # fmt: skip
@@ -87,6 +88,33 @@ def test_each_limit_that_is_passed_is_a_warning_in_words(
     assert words in found.findings[0].sentence
     assert (found.findings[0].level, found.stopped) == ("warn", False)
     assert found.sentence.startswith("The data differs from that of run monday: ")
+
+
+def test_ratings_are_compared_by_their_distribution() -> None:
+    before = replace(BEFORE, picked=None, values={"1": 10, "2": 20, "3": 40, "4": 20, "5": 10})
+    same = replace(before, values={value: 7 * count for value, count in before.values.items()})
+    rules = drift_limits.limits()
+    assert drift.compare(before, same, rules).measures["label_psi"]["now"] == pytest.approx(0, abs=0.01)
+    moved = replace(before, values={"4": 30, "5": 70})
+    (finding,) = drift.compare(before, moved, rules).findings
+    assert finding.measure == "label_psi"
+    expected = drift.psi([10, 20, 40, 20, 10], [0, 0, 0, 30, 70])
+    assert finding.value == pytest.approx(expected)
+    assert finding.sentence.startswith(f"the ratings are distributed differently: PSI {expected:.3f}")
+    # Hundreds of values are ten bins, so that chance doesn't add up.
+    many = {str(value): 1 for value in range(1000)}
+    even = {str(value): 2 for value in range(0, 1000, 2)}
+    assert drift.values_psi(many, even) == pytest.approx(0, abs=1e-3)
+
+
+def test_what_is_compared_with_limits_is_listed_with_them() -> None:
+    found = drift.compare(BEFORE, replace(SAME, rows=700), drift_limits.limits({"stop": {"fewer_rows": 0.5}}))
+    assert found.limits["fewer_rows"] == {"value": pytest.approx(0.3), "warn": 0.2, "stop": 0.5}
+    assert found.limits["time_gap"] == {"value": 0.0, "warn": 0, "stop": None}
+    assert "new_users" not in found.limits
+    untimed = drift.compare(BEFORE, replace(SAME, longest_gap=None), drift_limits.limits())
+    assert "time_gap" not in untimed.limits
+    json.dumps(found.to_document(), allow_nan=False)
 
 
 def test_a_stop_limit_stops_and_says_how_to_go_on() -> None:
@@ -200,5 +228,17 @@ def test_picks_are_counted_for_each_kind_of_label() -> None:
         binary, dataset={"label": {"mode": "implicit"}}, dropped_reasons={Dropped.NOT_PICKED: 10}
     )
     assert drift_step.facts_of(implicit).picked == 30 / 40
-    rating = replace(binary, dataset={"label": {"mode": "rating"}})
-    assert drift_step.facts_of(rating).picked is None
+    days = {
+        "first": "2026-11-01",
+        "last": "2026-11-09",
+        "used": 7,
+        "longest_gap": 2,
+        "gap_after": "2026-11-03",
+    }
+    rating = replace(
+        binary, dataset={"label": {"mode": "regression"}}, details={"values": {"5": 3}, "days": days}
+    )
+    facts = drift_step.facts_of(rating)
+    assert (facts.picked, facts.values) == (None, {"5": 3})
+    assert (facts.longest_gap, facts.gap_after) == (2, "2026-11-03")
+    assert drift_step.facts_of(binary).longest_gap is None

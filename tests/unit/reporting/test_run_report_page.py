@@ -127,6 +127,27 @@ def test_the_page_shows_quality_cost_instances_and_refusals() -> None:
     assert "http" not in html
 
 
+def test_drift_is_drawn_next_to_its_limits() -> None:
+    drift = {
+        "measures": {"rows": {"before": 1000, "now": 700}},
+        "limits": {
+            "fewer_rows": {"value": 0.3, "warn": 0.2, "stop": 0.6},
+            "new_items": {"value": 0.1, "warn": 0.5, "stop": None},
+            "time_gap": {"value": 0.0, "warn": 0, "stop": None},
+        },
+        "findings": [{"sentence": "700 rows where the champion's data had 1,000"}],
+    }
+    html = run_page.render(report(drift=drift))
+    text = read(html)
+    for part in ("fewer rows", "0.3", "new items", "Marks are the limits", "700 rows where"):
+        assert part in text, part
+    # 0.6 is the larger of value and limits: the scale ends at 0.75.
+    assert "<i class='warn' style='width:40.00%'></i><b class=warn style='left:26.67%'" in html
+    assert "<b class=stop style='left:80.00%' title='stop: 0.6'></b>" in html
+    assert "<i class='' style='width:16.00%'></i><b class=warn style='left:80.00%'" in html
+    assert "Marks are the limits" not in read(run_page.render(report(drift={"sentence": "No champion."})))
+
+
 def test_simple_models_stand_next_to_the_model() -> None:
     simple = {"ease": {"metrics": {"ndcg_at_10": 0.3107}}, "item_knn": {"metrics": {"ndcg_at_10": 0.2239}}}
     text = read(run_page.render(report(evaluation={**EVALUATION, "simple_models": simple})))
