@@ -1,16 +1,20 @@
-"""CloudWatch: the metrics of Step Functions, so that alarms on failed executions really fire.
+"""CloudWatch: metrics of Step Functions and of every invocation of a function, so that alarms really fire.
 
-Source: AWS Step Functions developer guide, "Monitoring with CloudWatch metrics".
+The emulator counts invocations through Lambda's API, an asynchronous one before it has run, and those of
+EventBridge and Step Functions not at all. Sources: AWS Step Functions developer guide, "Monitoring with
+CloudWatch metrics"; AWS Lambda developer guide, "Types of metrics for Lambda functions".
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from localcloud.hooks.binding import find, replace
 
+_LAMBDA = "ministack.services.lambda_svc"
 _NAMESPACE = "AWS/States"
 _NAMES = {
     "RUNNING": "ExecutionsStarted",
@@ -22,8 +26,47 @@ _NAMES = {
 
 
 def install() -> None:
-    """Record a metric at every change of an execution's status, which the emulator reports to EventBridge."""
+    """Record metrics at every change of an execution's status, which the emulator reports to EventBridge,
+    and at the end of every invocation.
+    """
     replace("ministack.services.stepfunctions", "_emit_execution_status_event", ("execution",), _with_metrics)
+    replace(
+        _LAMBDA,
+        "_execute_function_dispatch",
+        ("func", "config", "event", "request_id", "started"),
+        _counting_invocations,
+    )
+    replace(
+        _LAMBDA,
+        "_emit_lambda_metrics",
+        ("function_name", "duration_ms", "error", "throttle"),
+        _throttles_only,
+    )
+
+
+def _counting_invocations(original: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    emit = find(_LAMBDA, "_emit_lambda_metrics", type(replace))
+    evaluate_alarms = find("ministack.services.cloudwatch", "_evaluate_all_alarms", type(replace))
+
+    def execute(func: Any, config: dict[str, Any], event: Any, request_id: str, started: float) -> Any:
+        begun = time.monotonic()
+        result = original(func, config, event, request_id, started)
+        milliseconds = (time.monotonic() - begun) * 1000
+        emit(config.get("FunctionName", ""), milliseconds, error=bool(result.get("error")), throttle=False)
+        evaluate_alarms()
+        return result
+
+    return execute
+
+
+def _throttles_only(original: Callable[..., None]) -> Callable[..., None]:
+    """What did not run is counted where it is refused; what runs, where it ends."""
+
+    def emit(function_name: str, duration_ms: float, error: bool, throttle: bool) -> None:
+        if throttle and not duration_ms:
+            original(function_name, duration_ms, error, throttle)
+
+    return emit
 
 
 def _with_metrics(original: Callable[..., None]) -> Callable[..., None]:

@@ -142,6 +142,34 @@ def test_a_schedule_starts_a_run_and_the_next_one_waits_for_its_end(pipeline: An
     assert len(starts.runs()) == 2
 
 
+def test_a_starting_function_that_fails_is_an_alarm(pipeline: Any, starts: Starts) -> None:
+    dynamodb, cloudwatch = (pipeline.cloud.client(name) for name in ("dynamodb", "cloudwatch"))
+    table, key = pipeline.outputs["LocksTable"], {"dataset": {"S": f"{KEY}default"}}
+    remembered = dynamodb.get_item(TableName=table, Key=key).get("Item")
+
+    def state() -> str:
+        alarms = cloudwatch.describe_alarms()["MetricAlarms"]
+        (alarm,) = (
+            each for each in alarms if "function that starts runs has failed" in each["AlarmDescription"]
+        )
+        return str(alarm["StateValue"])
+
+    assert state() != "ALARM"
+    dynamodb.put_item(
+        TableName=table, Item={**key, "memory": {"S": '{"version": "x"}'}, "version": {"N": "1"}}
+    )
+    try:
+        with pytest.raises(AssertionError, match="delete it"):
+            starts.ask("schedule")
+        until(lambda: state() == "ALARM", 30, starts.explain)
+    finally:
+        if remembered:
+            dynamodb.put_item(TableName=table, Item=remembered)
+        else:
+            dynamodb.delete_item(TableName=table, Key=key)
+    assert starts.runs() == {}
+
+
 def test_new_objects_start_a_run_and_twice_as_many_start_one(pipeline: Any, starts: Starts) -> None:
     usual = let_come(pipeline, "new-data", "rate(1 minute)")
     try:

@@ -6,6 +6,7 @@ import io
 import json
 import time
 import zipfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -145,8 +146,21 @@ def test_logging_and_print_reach_cloudwatch_logs(cloud: Any, invoke: Any) -> Non
 def test_a_function_that_eventbridge_invokes_is_run_again_when_it_fails(
     cloud: Any, invoke: Any, tmp_path: Path
 ) -> None:
-    """Three times in all, as Lambda's asynchronous invocations are."""
-    events, calls = cloud.client("events"), tmp_path / "calls"
+    """Three times in all, as Lambda's asynchronous invocations are, and an alarm sees that it failed."""
+    events, calls, cloudwatch = cloud.client("events"), tmp_path / "calls", cloud.client("cloudwatch")
+    errors: dict[str, Any] = {"Namespace": "AWS/Lambda", "MetricName": "Errors"}
+    for name in ("functions-fails-twice", "functions-import"):
+        cloudwatch.put_metric_alarm(
+            **errors,
+            AlarmName=name,
+            Dimensions=[{"Name": "FunctionName", "Value": name}],
+            Statistic="Sum",
+            Period=300,
+            EvaluationPeriods=1,
+            Threshold=1,
+            ComparisonOperator="GreaterThanOrEqualToThreshold",
+            TreatMissingData="notBreaching",
+        )
     events.put_rule(Name="functions", EventPattern=json.dumps({"source": ["test.functions"]}))
     function = cloud.client("lambda").get_function(FunctionName="functions-fails-twice")["Configuration"]
     events.put_targets(Rule="functions", Targets=[{"Id": "1", "Arn": function["FunctionArn"]}])
@@ -156,3 +170,25 @@ def test_a_function_that_eventbridge_invokes_is_run_again_when_it_fails(
     while not (calls.exists() and calls.read_text() == "ask\n" * 3):
         assert time.monotonic() < deadline, calls.exists() and calls.read_text()
         time.sleep(0.1)
+    while counted(cloudwatch, "Invocations") < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert counted(cloudwatch, "Errors") == 2
+    alarms = cloudwatch.describe_alarms(AlarmNames=["functions-fails-twice", "functions-import"])
+    states = {alarm["AlarmName"]: alarm["StateValue"] for alarm in alarms["MetricAlarms"]}
+    assert states["functions-fails-twice"] == "ALARM"
+    assert states["functions-import"] != "ALARM"
+
+
+def counted(cloudwatch: Any, metric: str) -> float:
+    now = datetime.now(UTC)
+    points = cloudwatch.get_metric_statistics(
+        Namespace="AWS/Lambda",
+        MetricName=metric,
+        Dimensions=[{"Name": "FunctionName", "Value": "functions-fails-twice"}],
+        StartTime=now - timedelta(hours=1),
+        EndTime=now + timedelta(minutes=1),
+        Period=7200,
+        Statistics=["Sum"],
+    )["Datapoints"]
+    return float(sum(point["Sum"] for point in points))
