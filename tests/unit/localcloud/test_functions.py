@@ -149,7 +149,7 @@ def test_a_function_that_eventbridge_invokes_is_run_again_when_it_fails(
     """Three times in all, as Lambda's asynchronous invocations are, and an alarm sees that it failed."""
     events, calls, cloudwatch = cloud.client("events"), tmp_path / "calls", cloud.client("cloudwatch")
     errors: dict[str, Any] = {"Namespace": "AWS/Lambda", "MetricName": "Errors"}
-    for name in ("functions-fails-twice", "functions-import"):
+    for name in ("functions-fails-twice", "another"):
         cloudwatch.put_metric_alarm(
             **errors,
             AlarmName=name,
@@ -174,10 +174,10 @@ def test_a_function_that_eventbridge_invokes_is_run_again_when_it_fails(
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert counted(cloudwatch, "Errors") == 2
-    alarms = cloudwatch.describe_alarms(AlarmNames=["functions-fails-twice", "functions-import"])
+    alarms = cloudwatch.describe_alarms(AlarmNames=["functions-fails-twice", "another"])
     states = {alarm["AlarmName"]: alarm["StateValue"] for alarm in alarms["MetricAlarms"]}
     assert states["functions-fails-twice"] == "ALARM"
-    assert states["functions-import"] != "ALARM"
+    assert states["another"] != "ALARM"
 
 
 def counted(cloudwatch: Any, metric: str) -> float:
