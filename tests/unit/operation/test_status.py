@@ -25,7 +25,7 @@ REPORT: dict[str, Any] = {
         "baselines": {"most_rated": {"metrics": {"ndcg_at_10": 0.1333}}},
         "champion": None,
     },
-    "published": {"users": 943, "recommendations": 9430},
+    "published": {"users": 943, "recommendations": 9430, "changes": {"sentence": "9 of 10 lists stayed."}},
     "spent": {"usd": 0.05},
     "started_by": "schedule",
 }
@@ -52,6 +52,7 @@ def test_the_terminal_shows_runs_what_serves_quality_age_and_cost() -> None:
         "serves     fmrec-monday-fm-1, for 3 days",
         "quality    NDCG@10 0.2988; popularity's 0.1333, there was no champion",
         "lists      943 users, 9,430 recommendations",
+        "changes    9 of 10 lists stayed.",
         "cost       0.05 USD for the SageMaker jobs of 30 days; endpoints 83.95 USD a month",
         "starter    Nothing has changed since run tuesday was started: skipped. (19:00)",
         "tuesday  SUCCEEDED  2026-11-27 19:30  1,800 s  schedule    0.0500  NDCG@10 0.2988",

@@ -173,6 +173,23 @@ def test_a_first_run_and_a_run_that_scores_pairs_have_pages_too() -> None:
     assert "users have recommendations" not in text
 
 
+def test_what_stayed_of_the_lists_is_said_everywhere() -> None:
+    changes = {
+        "sentence": "90.0% of 943 users have the same list.",
+        "overlap": 0.95,
+        "unchanged": 0.9,
+        "coverage": 0.4,
+    }
+    found = report(published={"users": 943, "recommendations": 9430, "table": "T", "changes": changes})
+    assert changes["sentence"] in read(run_page.render(found))
+    lines = run_summary.summary(found, "s3://b/runs/r-1/report.json", "s3://b/runs/r-1/report.html")
+    assert f"  lists      {changes['sentence']}" in lines
+    assert changes["sentence"] in run_report.message(found, "s3://b/runs/r-1/report.json")
+    shown = run_report.logged(found)
+    assert (shown["overlap"], shown["unchanged"], shown["coverage"]) == (0.95, 0.9, 0.4)
+    assert run_report.logged(report())["overlap"] is None
+
+
 def test_bars_are_drawn_to_the_largest_and_highlight_the_run() -> None:
     drawn = page.bars({"this run": 0.3, "popular": 0.15}, "this run")
     assert "<i style='width:100.00%'>" in drawn
