@@ -106,7 +106,7 @@ def let_come(pipeline: Any, source: str, expression: str) -> str:
     schedules = pipeline.cloud.client("scheduler")
     for summary in schedules.list_schedules()["Schedules"]:
         schedule = schedules.get_schedule(Name=summary["Name"])
-        if json.loads(schedule["Target"]["Input"])["source"] == source:
+        if json.loads(schedule["Target"].get("Input") or "{}").get("source") == source:
             schedules.update_schedule(
                 Name=summary["Name"],
                 ScheduleExpression=expression,
