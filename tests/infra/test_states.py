@@ -198,7 +198,10 @@ FUNCTIONS = {
         "s3:GetObject": {"encoded/*", "champion/*", "cache/account.json*"},
         "s3:PutObject": {"cache/account.json*"},
     },
-    "ExportEmbeddings": {"s3:GetObject": {"encoded/*", "models/*"}, "s3:PutObject": {"embeddings/*"}},
+    "ExportEmbeddings": {
+        "s3:GetObject": {"encoded/*", "models/*", "embeddings/*"},
+        "s3:PutObject": {"embeddings/*"},
+    },
     "PublishRecommendations": {
         "s3:GetObject": {"encoded/*", "embeddings/*", "neighbours/*", "rules/*"},
         "s3:PutObject": {"recommendations/*"},
