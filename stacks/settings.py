@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from fmrec.dataset import Dataset
 from fmrec.dataset.labels import check_predictor
+from fmrec.dataset.left_out import MAXIMUM_SHARE
 from fmrec.dataset.names import DEFAULT, infix
 from fmrec.deployment import drift_limits
 from fmrec.deployment.defaults import DATASET, SERVING, TASK, TASKS, TaskName, task_section
@@ -281,6 +282,8 @@ class Settings(Section):
     """Whether hyperparameters are tuned before a run trains, unless its input says otherwise."""
     ensemble: Annotated[int, Field(ge=1, le=execution_input.MAXIMUM_ENSEMBLE)] = 1
     """How many models a `recommend` run trains for one index, unless its input says otherwise."""
+    left_out_users: Annotated[float, Field(ge=0, le=MAXIMUM_SHARE)] = 0
+    """Share of the users whom a `recommend` run leaves out of training, to judge lists for new users by."""
     dataset: dict[str, Any] = DATASET
     """The data set document; its `label`, if it has one, holds for both tasks."""
     instances: Instances = Instances()

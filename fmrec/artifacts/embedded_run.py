@@ -19,7 +19,7 @@ from fmrec.artifacts.encoded_run import EncodedRun, folder_of, open_encoded
 from fmrec.artifacts.folding_in import FoldingIn, read_folding_in
 from fmrec.dataset.section import Section
 from fmrec.errors import FormatError, InputError
-from fmrec.recordio import decode
+from fmrec.recordio import decode, encode_dense
 from fmrec.storage import object_store
 
 Vectors = npt.NDArray[np.float32]
@@ -112,6 +112,24 @@ class Run(EncodedRun):
         if offsets.shape != (part.rows,):
             raise FormatError(f"{uri} has shape {offsets.shape}, expected ({part.rows},): one offset a user")
         return offsets
+
+    def replace_queries(self, part: QueryPart, queries: Vectors, offsets: npt.NDArray[np.float64]) -> None:
+        """Write other query vectors and offsets in place of a part's; the records are as long as they were.
+
+        Raises
+        ------
+        InputError
+            They are of another shape.
+        """
+        if queries.shape != (part.rows, self.dim) or offsets.shape != (part.rows,):
+            raise InputError(
+                f"{part.key} has {part.rows} queries of {self.dim} values: {queries.shape} and {offsets.shape} can't "
+                "stand in their place"
+            )
+        data = io.BytesIO()
+        np.save(data, offsets)
+        object_store.write_bytes(self._embedded(part.offsets_key), data.getvalue())
+        object_store.write_bytes(self._embedded(part.key), encode_dense(queries))
 
     def scores(
         self, products: npt.NDArray[np.floating[Any]], offsets: npt.NDArray[np.float64]

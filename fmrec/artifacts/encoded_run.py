@@ -10,12 +10,14 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from fmrec.artifacts import layout
 from fmrec.artifacts.feature_index import FeatureIndex
 from fmrec.artifacts.interactions import Interactions, from_pairs
 from fmrec.artifacts.manifest import Manifest
 from fmrec.artifacts.sorted_parquet import SortedParquet
+from fmrec.dataset.hashing import left_out
 from fmrec.errors import FormatError
 from fmrec.storage import object_store
 
@@ -47,6 +49,18 @@ class EncodedRun:
     def liked(self, first_user: int, end_user: int) -> Interactions:
         """What the users ``[first_user, end_user)`` interacted with in training and liked."""
         return self._pairs(self._seen, first_user, end_user, relevant_only=True)
+
+    def left_out(self, first_user: int, end_user: int) -> npt.NDArray[np.int64]:
+        """Which of the users ``[first_user, end_user)`` were left out of training: ordinals, ascending.
+
+        `seen` and `liked` hold what they interacted with all the same, but for what is held out.
+        """
+        share = self.manifest.left_out_share
+        if not share:
+            return np.zeros(0, np.int64)
+        users = np.arange(first_user, end_user)
+        seed = int(self.manifest.dataset["label"].get("seed") or 0)
+        return users[left_out(users + self.manifest.ranges["user"][0], share, seed)]
 
     @functools.cached_property
     def _heldout(self) -> SortedParquet:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
+from fmrec.dataset.left_out import share_left_out
 from fmrec.dataset.names import DEFAULT
 from fmrec.errors import FormatError
 
@@ -25,6 +26,7 @@ class Dropped(StrEnum):
     USER_BELOW_MINIMUM = "user below the minimum"
     ITEM_BELOW_MINIMUM = "item below the minimum"
     DUPLICATE = "duplicate of a later interaction"
+    USER_LEFT_OUT = "user left out of training"
     HELD_OUT_FOR_TEST = "held out for test"
     NOT_PICKED = "met, but not picked"
     USER_NOT_IN_TRAIN = "user met in test only"
@@ -114,6 +116,12 @@ class Manifest:
         return str(self.dataset.get("name", DEFAULT))
 
     @property
+    def left_out_share(self) -> float:
+        """The share of the users who were left out of training (`fmrec.dataset.left_out`)."""
+        wanted = self.dataset.get("label", {}).get("left_out_users") or 0
+        return share_left_out(float(wanted), self.users, self.items)
+
+    @property
     def first_item_column(self) -> int:
         return self.ranges["item"][0]
 
@@ -183,6 +191,12 @@ class Manifest:
             for name, value in values.items():
                 if not fits(value):
                     raise FormatError(f"manifest.json: {name} is {repr(value)[:80]}, expected {expected}")
+        label = self.dataset.get("label", {})
+        if isinstance(label, dict) and not _is_number(label.get("left_out_users") or 0):
+            raise FormatError(
+                f"manifest.json: dataset.label.left_out_users is {repr(label['left_out_users'])[:80]}, expected a "
+                "share of the users"
+            )
         for place, section, key in (
             ("dataset.label", self.dataset.get("label", {}), "mode"),
             ("details.side_features", self.details.get("side_features", {}), "user"),

@@ -23,3 +23,15 @@ def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.asarray(state ^ (state >> np.uint64(31)))
+
+
+LEFT_OUT_SALT = 5
+
+
+def left_out(users: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
+    """Whether each of the users, by feature id, is left out of training.
+
+    The encoding job and everybody who reads its files know who it is from the share alone, and the same users
+    stay out when interactions are added.
+    """
+    return units(hashes(seed + LEFT_OUT_SALT, users)) < share

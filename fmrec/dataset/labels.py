@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from fmrec.dataset.left_out import MAXIMUM_SHARE
 from fmrec.dataset.section import Section
 from fmrec.errors import SettingsError
 
@@ -53,6 +54,7 @@ class ImplicitLabel:
     positives for training so many times, each time with negatives of their own: the trainer reads
     the same file in every epoch, so more copies and fewer epochs stand in for negatives drawn anew.
     ``models`` writes all of that so many times, in parts of their own, for the models of an ensemble.
+    ``left_out_users`` is the share of the users who are left out of training (`fmrec.dataset.left_out`).
     """
 
     threshold: float | None = None
@@ -60,6 +62,7 @@ class ImplicitLabel:
     negatives_per_positive: int = 4
     copies: int = 1
     models: int = 1
+    left_out_users: float = 0.0
     sampling: str = "uniform"
     seed: int = 0
     mode = "implicit"
@@ -75,6 +78,7 @@ class ImplicitLabel:
             "seed": self.seed,
             # Only an execution's ensemble asks for several: documents of one model stay as they were.
             **({"models": self.models} if self.models > 1 else {}),
+            **({"left_out_users": self.left_out_users} if self.left_out_users else {}),
         }
 
 
@@ -95,6 +99,7 @@ def take_label(section: Section) -> Label:
             negatives_per_positive=section.integer("negatives_per_positive", 4, least=0, most=1000),
             copies=section.integer("copies", 1, least=1, most=100),
             models=section.integer("models", 1, least=1, most=MOST_MODELS),
+            left_out_users=section.number("left_out_users", 0.0, least=0, most=MAXIMUM_SHARE),
             sampling=section.choice("sampling", SAMPLING, "uniform"),
             seed=section.integer("seed", 0, least=0),
         )

@@ -26,7 +26,7 @@ TaskName = Literal["recommend", "predict-rating"]
 
 SETTINGS = (
     *("name", "task", "tasks", "tuning", "dataset", "instances", "serving", "glue", "functions", "retention"),
-    *("ensemble", "simple_models", "drift", "start", "watch", "notification_email"),
+    *("ensemble", "left_out_users", "simple_models", "drift", "start", "watch", "notification_email"),
     "api",
 )
 """The names of all settings (`stacks.settings.Settings`)."""

@@ -22,6 +22,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that everybody k
 from fmrec.artifacts.layout import MANIFEST
 from fmrec.artifacts.manifest import Dropped, Manifest
 from fmrec.dataset import Dataset, ImplicitLabel
+from fmrec.dataset.left_out import share_left_out
 from fmrec.encoding.attach_features import AttachFeatures
 from fmrec.encoding.encode_ids import EncodeIds, encode_ids, pack_code_tables
 from fmrec.encoding.facts_for_messages import DataFacts, count_events
@@ -289,8 +290,11 @@ class _Encoding:
         indexed = encode_ids(read.chunks, tables, to_ids, partitions)
         popularity = isinstance(dataset.label, ImplicitLabel) and dataset.label.sampling == "popularity"
         items = ItemRange(*self.ranges["item"], popularity)
+        first, end = self.ranges["user"]
+        wanted = dataset.label.left_out_users if isinstance(dataset.label, ImplicitLabel) else 0.0
+        share = share_left_out(wanted, end - first, items.count)
         stage = SplitAndLabel(
-            dataset, items, self.outputs["seen"], self.outputs["heldout"], route, reports_seen_ids
+            dataset, items, self.outputs["seen"], self.outputs["heldout"], route, reports_seen_ids, share
         )
         return run_stage(by_user.shuffle(indexed), stage)
 

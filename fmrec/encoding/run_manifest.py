@@ -41,6 +41,7 @@ def outcome_of(read: Ingested, summary: TaskSummary, events: dict[str, int]) -> 
         read=read.rows,
         train=tally.train.records,
         positives=sum(stored.positives for stored in summary.of("train")),
+        left_out=dropped[Dropped.USER_LEFT_OUT],
         held_out=tally.test.encoded + dropped[Dropped.HELD_OUT_FOR_TEST],
         not_picked=dropped[Dropped.NOT_PICKED],
         below_minimum=dropped[Dropped.USER_BELOW_MINIMUM] + dropped[Dropped.ITEM_BELOW_MINIMUM],

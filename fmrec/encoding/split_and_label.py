@@ -26,7 +26,7 @@ from fmrec.dataset import (
     RegressionLabel,
     TimeCut,
 )
-from fmrec.dataset.hashing import hashes, units
+from fmrec.dataset.hashing import hashes, left_out, units
 from fmrec.dataset.splits import Split, for_validation
 from fmrec.encoding.negatives import ItemRange, NegativeSampler
 from fmrec.encoding.pairs import Pairs, distinct_pairs, pack_ids
@@ -55,9 +55,11 @@ class SplitRows:
     heldout: Pairs
     both: Pairs
     """The pairs of train and test together."""
+    trained: Pairs
+    """What training has of ``seen``: all but the pairs of users left out of training."""
 
 
-def split_rows(rows: IndexedRows, dataset: Dataset, tally: Tally) -> SplitRows:
+def split_rows(rows: IndexedRows, dataset: Dataset, tally: Tally, left_out_share: float = 0.0) -> SplitRows:
     """Remove duplicates and hold rows out.
 
     Parameters
@@ -65,6 +67,8 @@ def split_rows(rows: IndexedRows, dataset: Dataset, tally: Tally) -> SplitRows:
     rows : IndexedRows
         Rows of whole users, in any order. Under implicit feedback ``value`` is the interaction's
         weight, 0 where an item was seen, but not picked.
+    left_out_share : float
+        Share of the users who are left out of training; what they interacted with is ``seen`` all the same.
     """
     rows = rows.take(in_order(rows.user, rows.row))
     rows = remove_duplicates(rows, dataset.duplicates, tally)
@@ -77,7 +81,13 @@ def split_rows(rows: IndexedRows, dataset: Dataset, tally: Tally) -> SplitRows:
     label = dataset.label
     seen, heldout = distinct_pairs(train, label), distinct_pairs(held_out, label)
     both = distinct_pairs(rows, label) if isinstance(label, ImplicitLabel) else seen
-    return SplitRows(train, held_out, seen, heldout, both)
+    trained = seen
+    if isinstance(label, ImplicitLabel) and left_out_share:
+        out = left_out(train.user, left_out_share, label.seed)
+        tally.drop(Dropped.USER_LEFT_OUT, int(out.sum()))
+        train = train.take(~out)
+        trained = distinct_pairs(train, label)
+    return SplitRows(train, held_out, seen, heldout, both, trained)
 
 
 def label_rows(
@@ -87,7 +97,7 @@ def label_rows(
     for channel, rows in (("train", split.train), ("test", split.test)):
         if isinstance(dataset.label, ImplicitLabel):
             # Train must not know what is held out, not even by its absence from the negatives.
-            known = split.seen if channel == "train" else split.both
+            known = split.trained if channel == "train" else split.both
             labelled = _label_implicit(rows, dataset.label, channel, known, items, tally)
         else:
             labelled = _label_explicit(rows, dataset.label, channel, tally)
@@ -203,6 +213,8 @@ class SplitAndLabel:
         Where pairs seen in train, and pairs held out, are stored: one part per partition.
     reports_seen_ids : bool
         Whether to say which users and items train has seen, too.
+    left_out_share : float
+        Share of the users who are left out of training.
     """
 
     dataset: Dataset
@@ -211,6 +223,7 @@ class SplitAndLabel:
     heldout: Output
     route: Route
     reports_seen_ids: bool
+    left_out_share: float = 0.0
 
     def __call__(self, messages: Iterable[Message], partition: int) -> Iterator[Message]:
         tally = Tally()
@@ -230,11 +243,11 @@ class SplitAndLabel:
                     tally.count_days(bucket_rows.time)
                 if isinstance(self.dataset.label, RegressionLabel):
                     tally.count_values(bucket_rows.value)
-                split = split_rows(bucket_rows, self.dataset, tally)
+                split = split_rows(bucket_rows, self.dataset, tally, self.left_out_share)
                 seen.write(split.seen)
                 heldout.write(split.heldout)
                 if self.reports_seen_ids:
-                    yield Message(Kind.SEEN_IDS, bucket, pack_ids(split.seen))
+                    yield Message(Kind.SEEN_IDS, bucket, pack_ids(split.trained))
                 for channel, labelled in label_rows(split, self.dataset, self.items, tally):
                     yield from self.route(labelled, KIND_OF_CHANNEL[channel])
             for stored in (*seen.finish(), *heldout.finish()):

@@ -55,6 +55,7 @@ class Outcome:
     not_picked: int
     below_minimum: int
     unknown: int
+    left_out: int = 0
     events: Mapping[str, int] = field(default_factory=dict)
     """How often each event occurs: those that ``event_weights`` names, and the most frequent."""
 
@@ -97,6 +98,7 @@ def check_training(dataset: Dataset, outcome: Outcome, facts: Facts) -> list[str
 def _no_training_rows(dataset: Dataset, outcome: Outcome, facts: Facts) -> str:
     where = {
         "held out for test": outcome.held_out,
+        "of users left out of training": outcome.left_out,
         "not picked": outcome.not_picked,
         "of rare users or items": outcome.below_minimum,
         "of users or items that are not in train": outcome.unknown,
@@ -113,6 +115,8 @@ def _no_training_rows(dataset: Dataset, outcome: Outcome, facts: Facts) -> str:
         if label.threshold is not None:
             return f"{start}label.threshold is {label.threshold:g}, and {_values(facts)}: lower the threshold"
         return f"{start}label.event_weights gives their events the weight 0 or a small chance: raise a weight"
+    if outcome.left_out:
+        return f"{start}label.left_out_users leaves so few users to train on: lower it"
     if outcome.held_out:
         return f"{start}{_split(dataset, facts)}; hold out less, or use another split.method"
     minimum = dataset.minimum_interactions

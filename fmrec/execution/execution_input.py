@@ -13,6 +13,7 @@ from typing import Any
 from fmrec.artifacts import layout
 from fmrec.dataset import Dataset
 from fmrec.dataset.labels import check_predictor
+from fmrec.dataset.left_out import MAXIMUM_SHARE
 from fmrec.dataset.names import check_name as check_dataset_name
 from fmrec.deployment import drift_limits, hyperparameters
 from fmrec.deployment.defaults import SERVING, TASKS
@@ -24,7 +25,7 @@ from fmrec.recommendations.rule_document import check_rules, check_segments
 
 KEYS = (
     *("task", "name", "dataset", "encoded", "hyperparameters", "serving", "tuning", "replace_catalogue"),
-    *("ensemble", "drift", "started_by"),
+    *("ensemble", "left_out_users", "drift", "started_by"),
 )
 RUN_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,39}")
 """SageMaker's job names begin with the run's, so it may have what they may have."""
@@ -48,7 +49,8 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any], bucket: DataBucke
         The execution's input.
     defaults
         The deployed ``task``, ``tasks`` (name → ``label``, ``hyperparameters``, ``thresholds``), ``dataset``,
-        ``serving``, ``tuning`` and ``ensemble``.
+        ``serving``, ``tuning``, ``ensemble`` and ``left_out_users`` (a share, which becomes part of the
+        ``label`` of ``dataset``).
     bucket
         Where the input may name documents, encodings and lists.
 
@@ -103,6 +105,11 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any], bucket: DataBucke
     }
     encoded = _encoded(given)
     if encoded is not None:
+        if given.get("left_out_users") is not None:
+            raise InputError(
+                "the execution input has both 'left_out_users' and 'encoded': who is left out of training is decided "
+                "when the data is encoded; leave out one of them"
+            )
         manifest = bucket.read_manifest(encoded)
         check_predictor(manifest.dataset["label"]["mode"], chosen["predictor_type"])
         dataset, dataset_name = None, manifest.dataset_name
@@ -117,6 +124,10 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any], bucket: DataBucke
         check_predictor(dataset["label"]["mode"], chosen["predictor_type"])
         if resolved["ensemble"] > 1:
             dataset = {**dataset, "label": _for_models(dataset["label"], resolved["ensemble"])}
+        dataset = {
+            **dataset,
+            "label": _leaving_out(given, defaults.get("left_out_users", 0), name, dataset["label"]),
+        }
         dataset_name = dataset["name"]
     return {**resolved, "dataset": dataset, "dataset_name": dataset_name, "encoded": encoded}
 
@@ -259,6 +270,39 @@ def _for_models(label: Mapping[str, Any], size: int) -> dict[str, Any]:
             "models differ by the negatives that are sampled for each; leave out 'ensemble'"
         )
     return {**label, "models": size}
+
+
+def check_left_out(found: Any, name: str) -> float:
+    """Return the share of users to leave out of training, or raise SettingsError; `name` is what it is
+    called.
+    """
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= MAXIMUM_SHARE:
+        raise SettingsError(
+            f"{name} is {found!r}: expected a number from 0 to {MAXIMUM_SHARE}, the share of the users who are left "
+            "out of training to judge lists for new users by"
+        )
+    return float(found)
+
+
+def _leaving_out(
+    given: Mapping[str, Any], deployed: float, task: str, label: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """The label with the share of users to leave out; only those who get lists can be folded in."""
+    found = given.get("left_out_users")
+    for_lists = task == "recommend" and label["mode"] == "implicit"
+    if found is None:
+        share = deployed if for_lists else 0
+    else:
+        share = check_left_out(found, "left_out_users")
+        if share and not for_lists:
+            raise InputError(
+                f"left_out_users is {found!r}, but the task is {task!r} and label.mode {label['mode']!r}: users are "
+                "folded into models of the task 'recommend' with the mode 'implicit' only; leave out 'left_out_users'"
+            )
+    if found is None and "left_out_users" in label:
+        return label
+    own = {key: value for key, value in label.items() if key != "left_out_users"}
+    return {**own, "left_out_users": share} if share else own
 
 
 def _check_models(label: Mapping[str, Any], size: int, encoded: str) -> None:

@@ -8,16 +8,17 @@ fewer users.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from fmrec.artifacts.embedded_run import Run, open_run
+from fmrec.artifacts.embedded_run import QueryPart, Run, open_run
 from fmrec.artifacts.folding_in import DEFAULTS, Basis, FoldingIn, write_folding_in
 from fmrec.artifacts.interactions import Interactions, concatenate
 from fmrec.dataset.hashing import hashes, units
-from fmrec.live.evaluation import MAXIMUM_USERS, choose_on
+from fmrec.live.evaluation import MAXIMUM_USERS, choose, choose_on
 from fmrec.live.live_model import open_fold_in
 
 MAXIMUM_SCORES = 50_000_000
@@ -26,20 +27,25 @@ MINIMUM_USERS = 20
 """With fewer, a choice says more about them than about the model."""
 HALF_SALT = 9
 
+Among = Callable[[QueryPart, Interactions, Interactions], npt.NDArray[np.int64]]
+"""Which users of a query part are meant, by their place in it, given what they liked and what is held out."""
 Ordinals = npt.NDArray[np.int64]
 NOTHING = Interactions(np.zeros(1, np.int64), np.zeros(0, np.int32))
 
 
 def choose_and_store(manifest_uri: str, embeddings_uri: str, *, seed: int = 0) -> FoldingIn:
-    """Choose λ and c for a run that is encoded and embedded, and write folding_in.json.
+    """Choose λ and c for a run that is encoded and embedded, write folding_in.json, and fold in who was left
+    out of training.
 
     Raises
     ------
     FormatError
         A file is not as docs/contracts.md says.
     """
-    found = choose_for(open_run(manifest_uri, embeddings_uri), seed=seed)
+    run = open_run(manifest_uri, embeddings_uri)
+    found = choose_for(run, seed=seed)
     write_folding_in(found, embeddings_uri)
+    fold_in_left_out(run, found)
     return found
 
 
@@ -50,6 +56,10 @@ def choose_for(run: Run, *, seed: int = 0) -> FoldingIn:
     if wanted < MINIMUM_USERS:
         return FoldingIn(why=f"there are {items:,} items: comparing lists over all of them takes too long")
     random = np.random.default_rng(seed)
+    if run.manifest.left_out_share:
+        out = users_left_out(run, wanted, random, minimum_liked=2)
+        if len(out) >= MINIMUM_USERS:
+            return choose(open_fold_in(run, DEFAULTS), out.liked, out.seen, seed=seed)
     found = trained_users(run, wanted, random, choosing=True)
     if len(found) < MINIMUM_USERS:
         return FoldingIn(
@@ -58,6 +68,28 @@ def choose_for(run: Run, *, seed: int = 0) -> FoldingIn:
         )
     fold_in = open_fold_in(run, DEFAULTS)
     return choose_on(fold_in, found.liked, found.seen, found.relevant, Basis.TRAINED, random)
+
+
+def fold_in_left_out(run: Run, folding_in: FoldingIn) -> int:
+    """Give users left out of training the query vectors that folding them in gives; return how many.
+
+    Training has left their vectors at random numbers. With these they get lists as everybody does, from k-NN,
+    the exact ranking and the endpoint. Who liked nothing gets zeros: the items' own weights rank.
+    """
+    if not run.manifest.left_out_share:
+        return 0
+    fold_in, folded = open_fold_in(run, folding_in), 0
+    for part in run.query_parts:
+        users = run.left_out(part.first_user, part.end_user) - part.first_user
+        if not len(users):
+            continue
+        queries, offsets = run.query_vectors(part).copy(), run.offsets(part).copy()
+        liked = run.liked(part.first_user, part.end_user).take(users)
+        queries[users, :-1] = fold_in.user_vectors(liked)
+        offsets[users] = float(run.bias or 0)
+        run.replace_queries(part, queries, offsets)
+        folded += len(users)
+    return folded
 
 
 def in_choosing_half(users: Ordinals) -> npt.NDArray[np.bool_]:
@@ -81,17 +113,44 @@ class Sample:
         return len(self.users)
 
 
-def trained_users(run: Run, wanted: int, random: np.random.Generator, *, choosing: bool) -> Sample:
-    """Return some users of one half who have a history and held-out interactions that they liked.
+NOBODY = Sample(np.zeros(0, np.int64), NOTHING, NOTHING, NOTHING)
 
-    Query parts are read in a random order until there are enough users, so that time doesn't grow with them.
+
+def trained_users(run: Run, wanted: int, random: np.random.Generator, *, choosing: bool) -> Sample:
+    """Return some users of one half who have a history and held-out interactions that they liked; none of
+    them was left out of training.
     """
-    found = Sample(np.zeros(0, np.int64), NOTHING, NOTHING, NOTHING)
+
+    def among(part: QueryPart, liked: Interactions, relevant: Interactions) -> Ordinals:
+        users = np.flatnonzero((relevant.counts() > 0) & (liked.counts() > 0))
+        users = users[in_choosing_half(part.first_user + users) == choosing]
+        out = run.left_out(part.first_user, part.end_user) - part.first_user
+        return np.setdiff1d(users, out, assume_unique=True)
+
+    return _drawn(run, wanted, random, among)
+
+
+def users_left_out(
+    run: Run, wanted: int, random: np.random.Generator, *, minimum_liked: int = 1, judged: bool = False
+) -> Sample:
+    """Return some users who were left out of training and liked at least so many items before what is held
+    out; with ``judged`` those who liked something held out.
+    """
+
+    def among(part: QueryPart, liked: Interactions, relevant: Interactions) -> Ordinals:
+        users = run.left_out(part.first_user, part.end_user) - part.first_user
+        return users[(liked.counts()[users] >= minimum_liked) & (relevant.counts()[users] >= int(judged))]
+
+    return _drawn(run, wanted, random, among)
+
+
+def _drawn(run: Run, wanted: int, random: np.random.Generator, among: Among) -> Sample:
+    """Read query parts in a random order until there are enough users: time doesn't grow with them."""
+    found = NOBODY
     for number in random.permutation(len(run.query_parts)).tolist():
         part = run.query_parts[number]
         liked, relevant = (read(part.first_user, part.end_user) for read in (run.liked, run.relevant))
-        users = np.flatnonzero((relevant.counts() > 0) & (liked.counts() > 0))
-        users = users[in_choosing_half(part.first_user + users) == choosing]
+        users = among(part, liked, relevant)
         missing = wanted - len(found)
         if len(users) > missing:
             users = np.sort(random.choice(users, missing, replace=False))

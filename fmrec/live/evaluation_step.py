@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from fmrec.artifacts.embedded_run import Run
 from fmrec.artifacts.folding_in import Basis
-from fmrec.live.choosing_step import Sample, trained_users
+from fmrec.live.choosing_step import NOBODY, Sample, trained_users, users_left_out
 from fmrec.live.evaluation import judge
 from fmrec.live.live_model import open_fold_in
 from fmrec.ranking.evaluation import Judge
@@ -46,8 +46,13 @@ def judge_folded_in(run: Run, met_by: npt.NDArray[np.int64], k: int, seed: int) 
     """
     random = np.random.default_rng(seed)
     wanted = max(1, min(MAXIMUM_USERS, MAXIMUM_SCORES // max(run.manifest.items, 1)))
-    found = trained_users(run, wanted, random, choosing=False)
-    basis = Basis.TRAINED
+    found = users_left_out(run, wanted, random, judged=True) if run.manifest.left_out_share else NOBODY
+    basis = Basis.LEFT_OUT if len(found) else Basis.TRAINED
+    if basis is Basis.LEFT_OUT:
+        # What is popular must not know what these users did.
+        met_by = met_by - np.bincount(found.seen.items, minlength=len(met_by))
+    else:
+        found = trained_users(run, wanted, random, choosing=False)
     folding_in = run.folding_in
     said: dict[str, Any] = {
         "basis": str(basis),

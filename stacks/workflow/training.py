@@ -97,6 +97,7 @@ def check_input(settings: Settings) -> States:
                 "serving": settings.serving.of_a_run,
                 "tuning": settings.tuning.model_dump() if settings.tuning else None,
                 "ensemble": settings.ensemble,
+                "left_out_users": settings.left_out_users,
             },
         },
         assign={

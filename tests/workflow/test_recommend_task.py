@@ -12,10 +12,13 @@ import json
 import random
 from typing import Any
 
+import numpy as np
 import pytest
 
+from fmrec.artifacts.embedded_run import open_run
 from fmrec.cli import main
 from fmrec.execution.state_machine import Execution
+from fmrec.live.live_model import open_live_model
 from fmrec.storage import s3_client
 
 USERS, ITEMS, RATED, HELD_OUT, WANTED = 150, 60, 12, 4, 5
@@ -64,13 +67,18 @@ def read(pipeline: Any, key: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def recommended(pipeline: Any, encoded_run: str) -> Execution:
-    """A run of the task that is good enough; ``encoded_run`` has been before."""
+def uploaded(pipeline: Any) -> None:
+    """The ratings, in the data bucket."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["user_id", "item_id", "rating", "timestamp"])
     writer.writerows((*row, 1_000_000 + at) for at, row in enumerate(ratings()))
     pipeline.upload("raw/groups/ratings.csv", text.getvalue())
+
+
+@pytest.fixture(scope="module")
+def recommended(pipeline: Any, encoded_run: str, uploaded: None) -> Execution:
+    """A run of the task that is good enough; ``encoded_run`` has been before."""
     run: Execution = pipeline.run(INPUT)
     assert run.status == "SUCCEEDED", run.cause
     return run
@@ -110,6 +118,50 @@ def test_a_model_that_beats_popularity_is_served_and_nothing_seen_is_in_its_list
         items = [entry["M"]["item_id"]["S"] for entry in served[user_id]["recommendations"]["L"]]
         assert len(items) == len(set(items)) == WANTED
         assert not set(items) & set(met[HELD_OUT:])
+
+
+def test_users_left_out_of_training_are_judged_and_get_lists_from_their_histories(
+    pipeline: Any, uploaded: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving = INPUT["serving"] | {"endpoint": False}
+    run = pipeline.run(INPUT | {"name": "left-out", "left_out_users": 0.3, "serving": serving})
+    assert run.status == "SUCCEEDED", run.cause
+
+    for name, value in pipeline.cloud.environment.items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    s3_client.forget_client()
+    bucket = pipeline.outputs["DataBucket"]
+    embedded = open_run(
+        f"s3://{bucket}/encoded/{run.name}/manifest.json",
+        f"s3://{bucket}/embeddings/{run.name}/embeddings.json",
+    )
+    out = embedded.left_out(0, USERS)
+    assert 25 < len(out) < 65
+    dropped = embedded.manifest.dropped_reasons["user left out of training"]
+    assert dropped == len(out) * (RATED - HELD_OUT)
+    ranking, stored = (
+        read(pipeline, key)
+        for key in (f"evaluations/{run.name}/ranking.json", f"embeddings/{run.name}/folding_in.json")
+    )
+    assert (ranking["folded_in"]["basis"], stored["basis"]) == ("left-out", "left-out")
+    assert 20 <= ranking["folded_in"]["users"] <= len(out)
+    assert ranking["folded_in"]["ndcg_ratio"] > 1
+    # Everybody has a list; of those left out it is the library's, from what they liked.
+    served = lists(pipeline)
+    model = open_live_model(embedded.manifest_uri, embedded.embeddings_uri, "1")
+    assert model.fold_in.regularization == stored["regularization"]
+    names = embedded.feature_index.names(0, USERS).to_pylist()
+    assert {f"/left-out/{name}" for name in names} <= set(served)
+    liked, seen = embedded.liked(0, USERS), embedded.seen(0, USERS)
+    for user in out.tolist():
+        entries = served[f"/left-out/{names[user]}"]["recommendations"]["L"]
+        expected = model.fold_in.scores(model.fold_in.user_vector(liked.of(user)))
+        expected[seen.of(user)] = -np.inf
+        found = [model.ordinal(entry["M"]["item_id"]["S"]) for entry in entries]
+        best = -np.sort(-expected)[:WANTED]
+        assert expected[found] == pytest.approx(best, abs=5e-2)
+    s3_client.forget_client()
 
 
 def test_drifted_data_stops_with_its_sentence_and_the_champion_serves_on(

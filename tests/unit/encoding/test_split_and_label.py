@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmrec.dataset import Dataset
+from fmrec.dataset.hashing import left_out
 from fmrec.encoding import split_and_label
 from fmrec.encoding.negatives import ItemRange
 from fmrec.encoding.pairs import Pairs, unpack_ids
@@ -360,3 +361,43 @@ def test_the_stage_stores_pairs_passes_reports_on_and_says_what_train_has_seen(t
     assert table.to_pydict() == {
         "user_column": [0, 1], "item_column": [101, 102], "value": [3, 1], "relevant": [False, False],
     }  # fmt: skip
+
+
+def test_users_left_out_are_not_trained_on_and_their_interactions_stay_known() -> None:
+    found = [
+        (user, 100 + place, 5 if place % 3 else 1, 10 * place) for user in range(60) for place in range(8)
+    ]
+    document = {
+        "label": {"mode": "implicit", "threshold": 4, "negatives_per_positive": 2, "seed": 3},
+        "split": {"method": "leave-last-n", "n": 2},
+    }
+    usual = decide(indexed(found), dataset(**document), ITEMS)
+    tally = Tally()
+    split = split_rows(indexed(found), dataset(**document), tally, 0.3)
+    out = np.flatnonzero(left_out(np.arange(60), 0.3, 3))
+    assert 8 < len(out) < 30
+    assert set(split.train.user.tolist()) == set(range(60)) - set(out.tolist())
+    assert tally.dropped["user left out of training"] == 6 * len(out)
+    # What they did is masked and judged as everybody's.
+    assert pairs_of(split.seen) == pairs_of(usual.seen)
+    assert pairs_of(split.heldout) == pairs_of(usual.heldout)
+    assert set(split.trained.user.tolist()) == set(split.train.user.tolist())
+    labelled = LabelledRows.concatenate(
+        [rows for channel, rows in label_rows(split, dataset(**document), ITEMS, tally) if channel == "train"]
+    )
+    assert not set(labelled.user.tolist()) & set(out.tolist())
+    kept = ~np.isin(usual.train.user, out)
+    assert (labelled.label == 1).sum() == (usual.train.label[kept] == 1).sum()
+    # All users' rows are either trained on, held out or dropped.
+    dropped = sum(tally.dropped.values())
+    assert tally.train.encoded + tally.test.encoded + dropped == len(found)
+
+
+def test_explicit_labels_leave_nobody_out() -> None:
+    found = [(user, 100 + place, 5, place) for user in range(30) for place in range(4)]
+    split = split_rows(indexed(found), dataset(split={"method": "none"}), Tally(), 0.5)
+    assert len(split.train) == len(found)
+
+
+def pairs_of(found: Pairs) -> list[tuple[int, int]]:
+    return list(zip(found.user.tolist(), found.item.tolist(), strict=True))

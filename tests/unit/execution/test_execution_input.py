@@ -335,3 +335,34 @@ def test_an_encoding_has_rows_for_as_many_models_as_it_was_made_for(resolve: Any
     assert [resolve(given | {"ensemble": size})["ensemble"] for size in (1, 2)] == [1, 2]
     with pytest.raises(FmrecError, match=r"ensemble is 3, but the run demo-0 encoded rows for 2 models"):
         resolve(given | {"ensemble": 3})
+
+
+def test_users_are_left_out_of_training_where_the_input_or_the_settings_say_so(
+    resolve: Any, folder: Path
+) -> None:
+    assert "left_out_users" not in resolve({"task": "recommend"})["dataset"]["label"]
+    wanted = {"task": "recommend", "left_out_users": 0.2}
+    assert resolve(wanted)["dataset"]["label"]["left_out_users"] == 0.2
+    assert resolve({**wanted, "ensemble": 2})["dataset"]["label"]["models"] == 2
+    bucket = DataBucket(str(folder))
+
+    def deployed(given: dict[str, Any]) -> Any:
+        found = execution_input.resolve("r", given, {**DEFAULTS, "left_out_users": 0.1}, bucket)
+        return found["dataset"]["label"].get("left_out_users")
+
+    assert deployed({"task": "recommend"}) == 0.1
+    assert deployed({"task": "recommend", "left_out_users": 0}) is None
+    assert deployed({"task": "predict-rating"}) is None
+
+
+@pytest.mark.parametrize("share", [-0.1, 0.6, "some", True, float("nan")])
+def test_a_share_of_users_that_nobody_can_leave_out_is_refused(resolve: Any, share: Any) -> None:
+    with pytest.raises(SettingsError, match=r"left_out_users is .*: expected a number from 0 to 0.5"):
+        resolve({"task": "recommend", "left_out_users": share})
+
+
+def test_users_are_left_out_of_models_that_make_lists_only(resolve: Any) -> None:
+    with pytest.raises(FmrecError, match="users are folded into models of the task 'recommend'"):
+        resolve({"task": "predict-rating", "left_out_users": 0.1})
+    with pytest.raises(FmrecError, match="both 'left_out_users' and 'encoded'"):
+        resolve({"task": "recommend", "left_out_users": 0.1, "encoded": "demo-0"})

@@ -10,13 +10,15 @@ from fmrec.artifacts import folding_in as stored
 from fmrec.artifacts.embedded_run import open_run
 from fmrec.artifacts.folding_in import Basis, FoldingIn, Trial
 from fmrec.artifacts.interactions import from_pairs
+from fmrec.dataset.hashing import left_out
+from fmrec.dataset.left_out import share_left_out
 from fmrec.errors import FormatError
 from fmrec.live import choosing_step, evaluation
 from fmrec.live.choosing_step import choose_and_store, in_choosing_half, trained_users
 from fmrec.live.evaluation import choose_on, judge
 from fmrec.live.evaluation_step import judge_folded_in
 from fmrec.live.live_model import open_fold_in, open_live_model
-from tests.fixtures.taste_runs import HISTORY, ITEMS, TasteRun, write_taste_run
+from tests.fixtures.taste_runs import BIAS, HISTORY, ITEMS, TasteRun, write_taste_run
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +157,39 @@ def test_the_table_of_trials_is_of_long_and_short_histories(run: TasteRun) -> No
     # With a million nothing is learned from a history.
     assert found.regularization == 1
     assert found.trials[0].ndcg_at_10_of_5 > found.trials[1].ndcg_at_10_of_5
+
+
+def test_users_left_out_choose_judge_and_get_lists_of_their_own(tmp_path: Path) -> None:
+    run = write_taste_run(tmp_path, 120, label={"left_out_users": 0.4, "seed": 2})
+    opened = open_run(run.manifest_uri, run.embeddings_uri)
+    out = np.flatnonzero(left_out(np.arange(120), 0.4, 2))
+    assert opened.left_out(0, 120).tolist() == out.tolist()
+    assert opened.left_out(40, 80).tolist() == [user for user in out.tolist() if 40 <= user < 80]
+    before = [opened.query_vectors(part) for part in opened.query_parts]
+
+    chosen = choose_and_store(run.manifest_uri, run.embeddings_uri)
+
+    assert (chosen.basis, chosen.users) == (Basis.LEFT_OUT, len(out))
+    fold_in = open_fold_in(opened, chosen)
+    for part, queries in zip(opened.query_parts, before, strict=True):
+        now, offsets = opened.query_vectors(part), opened.offsets(part)
+        for row, user in enumerate(range(part.first_user, part.end_user)):
+            if user in out:
+                assert now[row, :-1] == pytest.approx(fold_in.user_vector(run.liked[user]), abs=2e-2)
+                assert now[row, -1] == 1
+                assert offsets[row] == BIAS
+            else:
+                assert now[row].tolist() == queries[row].tolist()
+    met_by = np.bincount(run.liked.ravel(), minlength=ITEMS)
+    found = judge_folded_in(opened, met_by, 10, 0)
+    assert (found["basis"], found["users"]) == ("left-out", len(out))
+    assert "own_vectors" not in found
+    assert found["ndcg_ratio"] > 1.5
+    others = trained_users(opened, 200, np.random.default_rng(0), choosing=False).users
+    assert not set(others.tolist()) & set(out.tolist())
+
+
+def test_no_more_users_are_left_out_than_can_be_folded_in() -> None:
+    assert share_left_out(0.2, 1000, 500) == 0.2
+    assert share_left_out(0.2, 1_000_000, 500) == 0.02
+    assert share_left_out(0.2, 1_000_000, 1_000_000) == 0.002
