@@ -60,8 +60,6 @@ def measure_cold_users(
         "by_interactions": {length: ndcg[length] for length in LENGTHS},
         "p50_ms": float(np.percentile(milliseconds, 50)),
         "p95_ms": float(np.percentile(milliseconds, 95)),
-        "regularization": choice.regularization,
-        "negative_weight": choice.negative_weight,
     }
 
 

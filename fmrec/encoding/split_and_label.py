@@ -68,7 +68,8 @@ def split_rows(rows: IndexedRows, dataset: Dataset, tally: Tally, left_out_share
         Rows of whole users, in any order. Under implicit feedback ``value`` is the interaction's
         weight, 0 where an item was seen, but not picked.
     left_out_share : float
-        Share of the users who are left out of training; what they interacted with is ``seen`` all the same.
+        Share of the users whose rows are in neither channel; their pairs are in ``seen`` and ``heldout`` all
+        the same.
     """
     rows = rows.take(in_order(rows.user, rows.row))
     rows = remove_duplicates(rows, dataset.duplicates, tally)
@@ -83,9 +84,10 @@ def split_rows(rows: IndexedRows, dataset: Dataset, tally: Tally, left_out_share
     both = distinct_pairs(rows, label) if isinstance(label, ImplicitLabel) else seen
     trained = seen
     if isinstance(label, ImplicitLabel) and left_out_share:
-        out = left_out(train.user, left_out_share, label.seed)
-        tally.drop(Dropped.USER_LEFT_OUT, int(out.sum()))
-        train = train.take(~out)
+        # Neither channel has them: their vectors stay untrained, and would blur what SageMaker measures.
+        of_train, of_test = (left_out(side.user, left_out_share, label.seed) for side in (train, held_out))
+        tally.drop(Dropped.USER_LEFT_OUT, int(of_train.sum() + of_test.sum()))
+        train, held_out = train.take(~of_train), held_out.take(~of_test)
         trained = distinct_pairs(train, label)
     return SplitRows(train, held_out, seen, heldout, both, trained)
 

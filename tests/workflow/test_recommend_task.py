@@ -139,7 +139,7 @@ def test_users_left_out_of_training_are_judged_and_get_lists_from_their_historie
     out = embedded.left_out(0, USERS)
     assert 25 < len(out) < 65
     dropped = embedded.manifest.dropped_reasons["user left out of training"]
-    assert dropped == len(out) * (RATED - HELD_OUT)
+    assert dropped == len(out) * RATED
     ranking, stored = (
         read(pipeline, key)
         for key in (f"evaluations/{run.name}/ranking.json", f"embeddings/{run.name}/folding_in.json")
