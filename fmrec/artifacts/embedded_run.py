@@ -129,7 +129,7 @@ class Run(EncodedRun):
         data = io.BytesIO()
         np.save(data, offsets)
         object_store.write_bytes(self._embedded(part.offsets_key), data.getvalue())
-        object_store.write_bytes(self._embedded(part.key), encode_dense(queries))
+        object_store.write_bytes(self._embedded(part.key), encode_dense(queries).data)
 
     def scores(
         self, products: npt.NDArray[np.floating[Any]], offsets: npt.NDArray[np.float64]
