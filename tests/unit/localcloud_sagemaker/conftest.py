@@ -237,6 +237,17 @@ class Cloud:
         return endpoint
 
 
+@pytest.fixture(scope="module")
+def finished_jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """Three finished training jobs that differ in k and tags, for tests that only look for them."""
+    cloud = Cloud(tmp_path_factory.mktemp("finished"), None, stand_ins=False)
+    for name, k in (("small", "3"), ("large", "20"), ("other", "5")):
+        tags = [{"Key": "project", "Value": name}] if name != "other" else []
+        cloud.trained(name=name, HyperParameters={"k": k}, Tags=tags)
+    yield cloud
+    cloud.service.close()
+
+
 @pytest.fixture
 def make_cloud(tmp_path: pathlib.Path) -> Iterator[Callable[..., Cloud]]:
     """Start a service on the test's folder; a second call is the same service after a restart."""

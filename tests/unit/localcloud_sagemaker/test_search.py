@@ -9,15 +9,6 @@ import pytest
 from localcloud.faults import ServiceFault
 
 
-@pytest.fixture
-def jobs(cloud: Any) -> Any:
-    """Three finished training jobs that differ in k and tags."""
-    for name, k in (("small", "3"), ("large", "20"), ("other", "5")):
-        tags = [{"Key": "project", "Value": name}] if name != "other" else []
-        cloud.trained(name=name, HyperParameters={"k": k}, Tags=tags)
-    return cloud
-
-
 def found(cloud: Any, *filters: dict[str, Any], **parameters: Any) -> list[str]:
     expression = {"Filters": list(filters)} if filters else {}
     request: dict[str, Any] = {
@@ -31,8 +22,8 @@ def found(cloud: Any, *filters: dict[str, Any], **parameters: Any) -> list[str]:
     return [result["TrainingJob"]["TrainingJobName"] for result in answer["Results"]]
 
 
-def test_no_expression_finds_all(jobs: Any) -> None:
-    assert found(jobs) == ["large", "other", "small"]
+def test_no_expression_finds_all(finished_jobs: Any) -> None:
+    assert found(finished_jobs) == ["large", "other", "small"]
 
 
 @pytest.mark.parametrize(
@@ -59,18 +50,18 @@ def test_no_expression_finds_all(jobs: Any) -> None:
     ],
 )
 def test_a_filter_compares_as_its_operator_says(
-    jobs: Any, name: str, operator: str, value: str | None, expected: list[str]
+    finished_jobs: Any, name: str, operator: str, value: str | None, expected: list[str]
 ) -> None:
     entry = {"Name": name, "Operator": operator} | ({} if value is None else {"Value": value})
-    assert found(jobs, entry) == expected
+    assert found(finished_jobs, entry) == expected
 
 
-def test_expressions_nest_and_combine(jobs: Any) -> None:
+def test_expressions_nest_and_combine(finished_jobs: Any) -> None:
     small = {"Name": "TrainingJobName", "Operator": "Equals", "Value": "small"}
     large = {"Name": "TrainingJobName", "Operator": "Equals", "Value": "large"}
-    assert found(jobs, small, large) == []
+    assert found(finished_jobs, small, large) == []
     either = {"Filters": [small, large], "Operator": "Or"}
-    assert found(jobs, SearchExpression=either) == ["large", "small"]
+    assert found(finished_jobs, SearchExpression=either) == ["large", "small"]
     tagged = {
         "NestedPropertyName": "Tags",
         "Filters": [
@@ -78,13 +69,15 @@ def test_expressions_nest_and_combine(jobs: Any) -> None:
             {"Name": "Tags.Value", "Operator": "Equals", "Value": "large"},
         ],
     }
-    assert found(jobs, SearchExpression={"NestedFilters": [tagged], "SubExpressions": [either]}) == ["large"]
+    assert found(finished_jobs, SearchExpression={"NestedFilters": [tagged], "SubExpressions": [either]}) == [
+        "large"
+    ]
 
 
-def test_results_come_in_pages_in_their_order(jobs: Any) -> None:
-    first = jobs("Search", Resource="TrainingJob", SortBy="HyperParameters.k", MaxResults=2)
+def test_results_come_in_pages_in_their_order(finished_jobs: Any) -> None:
+    first = finished_jobs("Search", Resource="TrainingJob", SortBy="HyperParameters.k", MaxResults=2)
     assert first["TotalHits"]["Value"] == 3
-    second = jobs(
+    second = finished_jobs(
         "Search",
         Resource="TrainingJob",
         SortBy="HyperParameters.k",
