@@ -27,8 +27,10 @@ demo-up: setup ## The same, and leave the local cloud running
 demo-down: ## Stop the local cloud that demo-up left running
 	@$(PYTHON) -m demo --down
 
+# Environments to compare with are downloaded while the first tests run; a test that needs one waits for it.
 test: setup lint ## Every test: unit, infrastructure, workflow; lists the slowest
-	@$(PYTHON) -m pytest $(PARALLEL) $(ARGS)
+	@nice $(PYTHON) -m bench.oracles.environments 2>/dev/null & environments=$$!; \
+	trap "kill $$environments 2>/dev/null" EXIT; $(PYTHON) -m pytest $(PARALLEL) $(ARGS)
 
 test-fast: setup ## The tests that need neither Spark, nor a local cloud, nor an environment of their own
 	@$(PYTHON) -m pytest $(PARALLEL) -m "not spark and not cloud and not oracle and not fuzz" $(ARGS)

@@ -1,7 +1,8 @@
 """Environments with the packages of others that this project is held to, each by itself under build/oracles/.
 
-They are made when they are missing (PyPI only), and kept. Nothing of them is installed into .venv: MXNet
-needs a NumPy of its own, and SDK v2 brings half of PyPI if it is let.
+They are made when they are missing (PyPI and npm only), and kept. Nothing of them is installed into .venv:
+MXNet needs a NumPy of its own, and SDK v2 brings half of PyPI if it is let. ``python -m
+bench.oracles.environments`` makes all of them: downloading is waiting, so `make test` does it meanwhile.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = ROOT / "build" / "oracles"
+NODE_JUDGES = ROOT / "tests" / "infra" / "judges"
+"""The folder of package.json, which names what npm has."""
 
 # The serializer needs three of the SDK's some eighty dependencies.
 SDK_V2 = ("--no-deps", "sagemaker==2.257.7", "numpy==2.4.6", "scipy==1.17.1", "protobuf==7.36.2")
@@ -57,6 +60,25 @@ def mxnet_python() -> Path:
     """Return the interpreter that has MXNet 1.9.1, the last release."""
     runs_it = sys.version_info[:2] == (3, 11)
     return _python("mxnet-1.9.1", MXNET, sys.executable if runs_it else MXNET_PYTHON)
+
+
+def judges_from_npm() -> Path:
+    """Return node_modules with the judges that npm has; nothing else of npm's is run."""
+    folder = ENVIRONMENTS / "judges"
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = (NODE_JUDGES / "package-lock.json").read_text(encoding="utf-8")
+    stamp = folder / "stamp"
+    with (ENVIRONMENTS / "judges.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be making it
+        if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
+            for file in ("package.json", "package-lock.json"):
+                shutil.copy(NODE_JUDGES / file, folder / file)
+            command = ["npm", "ci", "--ignore-scripts", "--legacy-peer-deps", "--no-audit", "--no-fund"]
+            made = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            if made.returncode:
+                raise RuntimeError(f"the judges from npm can't be installed: {made.stderr.strip()}")
+            stamp.write_text(wanted, encoding="utf-8")
+    return folder / "node_modules"
 
 
 def _python(name: str, requirements: tuple[str, ...], python: str) -> Path:
@@ -128,3 +150,16 @@ class Oracle:
 
 def _as_array(value: Any) -> Any:
     return np.frombuffer(value, np.uint8) if isinstance(value, bytes) else np.asarray(value)
+
+
+def main() -> None:
+    """Make every environment, in the order in which tests need them, also if one of them can't be made."""
+    for make in (checkov_python, judges_from_npm, sdk_v2_python, mxnet_python, whole_sdk_v2_python, aws_cli):
+        try:
+            make()
+        except (RuntimeError, OSError) as error:
+            print(error, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import platform
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.oracles.environments import ENVIRONMENTS, checkov_python
+from bench.oracles.environments import checkov_python, judges_from_npm
 
-HERE = Path(__file__).parent
 STACKS = ("FmRecStorage", "FmRecPipeline")
 
 
@@ -31,21 +27,8 @@ def checkov() -> Path:
 
 @pytest.fixture(scope="session")
 def node_packages() -> Path:
-    """node_modules with what package.json names; nothing else of npm's is run."""
-    folder = ENVIRONMENTS / "judges"
-    folder.mkdir(parents=True, exist_ok=True)
-    wanted = (HERE / "package-lock.json").read_text(encoding="utf-8")
-    stamp = folder / "stamp"
-    with (ENVIRONMENTS / "judges.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be making it
-        if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(HERE / name, folder / name)
-            command = ["npm", "ci", "--ignore-scripts", "--legacy-peer-deps", "--no-audit", "--no-fund"]
-            made = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-            assert made.returncode == 0, made.stderr
-            stamp.write_text(wanted, encoding="utf-8")
-    return folder / "node_modules"
+    """node_modules with what package.json names."""
+    return judges_from_npm()
 
 
 @pytest.fixture(scope="session")
