@@ -192,11 +192,14 @@ class Manifest:
                 if not fits(value):
                     raise FormatError(f"manifest.json: {name} is {repr(value)[:80]}, expected {expected}")
         label = self.dataset.get("label", {})
-        if isinstance(label, dict) and not _is_number(label.get("left_out_users") or 0):
-            raise FormatError(
-                f"manifest.json: dataset.label.left_out_users is {repr(label['left_out_users'])[:80]}, expected a "
-                "share of the users"
-            )
+        for key, fits, expected in (
+            ("left_out_users", _is_number, "a share of the users"),
+            ("seed", _is_count, "a count"),
+        ):
+            if isinstance(label, dict) and not fits(label.get(key) or 0):
+                raise FormatError(
+                    f"manifest.json: dataset.label.{key} is {repr(label[key])[:80]}, expected {expected}"
+                )
         for place, section, key in (
             ("dataset.label", self.dataset.get("label", {}), "mode"),
             ("details.side_features", self.details.get("side_features", {}), "user"),

@@ -13,6 +13,7 @@ import pytest
 
 from fmrec import cli
 from fmrec.artifacts.embedded_run import open_run
+from fmrec.artifacts.folding_in import Basis, FoldingIn, Trial, read_folding_in
 from fmrec.dataset import Dataset
 from fmrec.deployment.defaults import DATASET, SERVING, TASK, TASKS
 from fmrec.errors import FmrecError
@@ -206,6 +207,17 @@ def test_embeddings(tmp_path: Path) -> None:
                 run.query_vectors(part)
 
     check(read, EMBEDDINGS)
+
+
+def test_how_users_are_folded_in(tmp_path: Path) -> None:
+    embeddings = str(tmp_path / "embeddings.json")
+    found = FoldingIn(4.0, 0.02, Basis.LEFT_OUT, 9, "", (Trial(4.0, 0.02, 0.3, 0.2),))
+
+    def read(text: str) -> None:
+        (tmp_path / "folding_in.json").write_text(text)
+        read_folding_in(embeddings)
+
+    check(read, found.to_document())
 
 
 def test_a_decision() -> None:

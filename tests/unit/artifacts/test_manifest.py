@@ -1,6 +1,8 @@
 import contextlib
 import json
 import re
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -109,3 +111,24 @@ def test_whatever_stands_in_a_manifest_only_a_format_error_leaves_its_reader(dat
 def test_what_is_no_manifest_is_refused(text: str | bytes) -> None:
     with pytest.raises(FormatError):
         Manifest.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ({"left_out_users": "some"}, "dataset.label.left_out_users is 'some', expected a share of the users"),
+        ({"left_out_users": 0.1, "seed": 0.5}, "dataset.label.seed is 0.5, expected a count"),
+    ],
+)
+def test_who_was_left_out_must_be_known(label: dict[str, Any], words: str) -> None:
+    document = manifest()
+    document = replace(document, dataset={"label": {"mode": "implicit", **label}})
+    with pytest.raises(FormatError, match=words):
+        Manifest.from_json(document.to_json())
+
+
+def test_the_share_of_users_left_out_is_what_was_asked_for() -> None:
+    document = manifest()
+    assert document.left_out_share == 0
+    left_out = replace(document, dataset={"label": {"mode": "implicit", "left_out_users": 0.25}})
+    assert Manifest.from_json(left_out.to_json()).left_out_share == 0.25
