@@ -1,4 +1,4 @@
-"""Who picked what, split into train, validation and test: films, reviews, and two sets made by chance.
+"""Who picked what, split into train, validation and test: films, reviews, and three sets made by chance.
 
 A validation split is cut from train; test rows are for the last figures only. Items and users are those of
 train, so what test holds of others is left out.
@@ -103,17 +103,22 @@ def _fetch(folder: Path) -> None:
 
 
 def sparse_shop(seed: int = 11) -> InteractionSet:
-    """A shop: 6,000 customers with about six purchases each of 5,000 products in 200 overlapping groups."""
+    """A shop: 6,000 customers with about six purchases each of 5,000 products, most of them in two or three
+    of 500 groups of products that go together; some are bought by everybody.
+    """
     chance = np.random.default_rng(seed)
-    users, items, groups = 6_000, 5_000, 200
-    group_of = chance.integers(0, groups, items)
-    appeal = (1 + np.arange(items)) ** -0.6
+    users, items, groups = 6_000, 5_000, 500
+    sizes = chance.pareto(1.5, groups) + 0.3
+    group_of = chance.choice(groups, items, p=sizes / sizes.sum())
+    appeal = (1 + np.arange(items)) ** -0.4
     appeal = appeal[chance.permutation(items)]
+    appeal_of_group = np.bincount(group_of, appeal, groups) ** 0.5
     counts = 3 + chance.geometric(0.3, users)
     found = []
     for user, count in enumerate(counts):
-        own = chance.integers(0, groups, 2)
-        weight = appeal * np.where(np.isin(group_of, own), 60.0, 1.0)
+        own = chance.choice(groups, 2 + user % 2, p=appeal_of_group / appeal_of_group.sum())
+        share = np.isin(group_of, own)
+        weight = appeal * np.where(share, 0.75 / appeal[share].sum(), 0.25 / appeal.sum()) * 1e3
         found.append(_picks(chance, user, weight, count))
     return _leave_some("sparse shop", users, items, np.concatenate(found), chance)
 
@@ -131,6 +136,21 @@ def listening(seed: int = 12) -> InteractionSet:
         for user, count in enumerate(counts)
     ]
     return _leave_some("listening", users, items, np.concatenate(found), chance)
+
+
+def viewing(seed: int = 13) -> InteractionSet:
+    """Viewers: 2,000 with 20 to 600 of 1,500 films each, after tastes more than after popularity."""
+    chance = np.random.default_rng(seed)
+    users, items, tastes = 2_000, 1_500, 16
+    appeal = (1 + np.arange(items)) ** -0.4
+    item_tastes = chance.dirichlet(np.full(tastes, 0.15), items)
+    user_tastes = chance.dirichlet(np.full(tastes, 0.25), users)
+    counts = np.clip(chance.lognormal(4.6, 0.7, users), 20, 600).astype(np.int64)
+    found = [
+        _picks(chance, user, appeal * (0.004 + user_tastes[user] @ item_tastes.T) ** 2.5, count)
+        for user, count in enumerate(counts)
+    ]
+    return _leave_some("viewing", users, items, np.concatenate(found), chance)
 
 
 def _picks(
@@ -156,4 +176,5 @@ SETS: dict[str, Callable[[], InteractionSet]] = {
     "epinions": epinions,
     "shop": sparse_shop,
     "listening": listening,
+    "viewing": viewing,
 }

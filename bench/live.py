@@ -39,11 +39,11 @@ from algorithms.factorization_machines.hyperparameters import SCHEMA
 from algorithms.factorization_machines.train import Trainer, available_threads
 from bench.choose_hyperparameters import Recommend
 from bench.movielens_split import ITEMS, USERS, MovieLensSplit
+from bench.opponents import deployed
 from bench.trials import BUILD, Trial
 from demo.rival_models import ALS_CONFIDENCE, ALS_FACTORS, ALS_ITERATIONS, ALS_REGULARIZATION
 from fmrec.artifacts.folding_in import NEGATIVE_WEIGHT, REGULARIZATION, Basis, FoldingIn
 from fmrec.artifacts.interactions import Interactions, from_pairs
-from fmrec.deployment.defaults import TASKS
 from fmrec.live import FoldIn
 from fmrec.live.choosing_step import in_choosing_half
 from fmrec.live.evaluation import choose, choose_on, judge
@@ -240,18 +240,19 @@ def _trained(
     """Users' and items' vectors and the items' offsets of a machine trained on some rows with the deployed
     defaults.
     """
-    defaults: dict[str, Any] = TASKS["recommend"]
-    label, given = defaults["label"], defaults["hyperparameters"]
-    data = {"negatives": label["negatives_per_positive"], "copies": label["copies"]}
+    liked = int(split.labels[rows].sum())
+    sampled, given = deployed(len(rows), liked, USERS, ITEMS)
+    epochs = int(given["epochs"])
+    data = {"negatives": sampled.negatives_per_positive, "copies": sampled.copies}
     task = Recommend(split)
-    encoded = task.rows(Trial({}, given["epochs"], data), rows, seed)
+    encoded = task.rows(Trial({}, epochs, data), rows, seed)
     settings = resolve(
         SCHEMA,
         {"predictor_type": "binary_classifier", **task.settings(Trial({}, 1, data), len(rows)), **given},
     )
     trainer = Trainer(settings, seed, available_threads())
     with Dataset([encoded], settings["feature_dim"], settings["mini_batch_size"], BUILD) as dataset:
-        for _ in range(given["epochs"]):
+        for _ in range(epochs):
             trainer.train_epoch(dataset)
     machine = trainer.machine()
     offsets = machine.bias + machine.linear[USERS:]

@@ -1,9 +1,10 @@
 """The deployed defaults against EASE, ALS, item-kNN and popularity, each tuned on the same validation split.
 
 The opponents' parameters are chosen on a fifth of what was picked in training; then each is fitted on all of
-train and judged on test once. The factorization machine has the deployed defaults, whatever the data
-(`fmrec.deployment.defaults`), and is fitted by the stand-in's own trainer in this process: positives, copies
-and negatives as the encoding makes them, though with other draws. ``--ensemble S`` averages S of them.
+train and judged on test once. The factorization machine has the deployed defaults
+(`fmrec.deployment.defaults`, and by the data's shape `fmrec.deployment.shape_rule`), and is fitted by the
+stand-in's own trainer in this process: positives, copies and negatives as the encoding makes them, though
+with other draws. ``--ensemble S`` averages S of them.
 ``--validation`` judges everything on the validation split and leaves test alone.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,9 @@ from algorithms.factorization_machines.mini_batches import Rows
 from algorithms.factorization_machines.train import Trainer, available_threads
 from bench.interaction_sets import SETS, InteractionSet
 from bench.movielens_split import two_hot
+from fmrec.deployment import shape_rule
 from fmrec.deployment.defaults import TASKS
+from fmrec.deployment.shape_rule import Sampling, Shape, sampling
 from fmrec.model.ensemble import Ensemble
 from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.ranking.evaluation import Judge
@@ -43,6 +47,8 @@ ALS_GRID = tuple(
     for factors in (64, 128)
     for regularization, confidence in ((1.0, 2.0), (10.0, 5.0), (30.0, 10.0), (60.0, 10.0), (60.0, 40.0))
 )
+
+SHOWN = ("num_factors", "epochs", "mini_batch_size", "factors_lr", "factors_wd")
 
 Rank = Callable[[InteractionSet], Top]
 
@@ -78,18 +84,26 @@ def compare(data: InteractionSet, seeds: list[int], ensemble: int, *, validation
         opponents[name] = scores[best] if validation else judged.ndcg(rankers(final, best)[best](final))
         print(f"  {name:<24}{opponents[name]:.4f}   {best} (validation {scores[best]:.4f})", flush=True)
     print(f"  {'popularity':<24}{judged.ndcg(popularity(final)):.4f}")
-    section = TASKS["recommend"]
+    sampled, hyperparameters = deployed(len(final.seen[0]), len(final.liked[0]), final.users, final.items)
+    print(
+        f"  by the data's shape: {sampled.copies} copies, {sampled.negatives_per_positive} negatives, "
+        + ", ".join(f"{name} {hyperparameters[name]}" for name in SHOWN)
+    )
     found = [
-        judged.ndcg(
-            factorization_machine(final, seed, ensemble, section["label"], section["hyperparameters"])
-        )
-        for seed in seeds
+        judged.ndcg(factorization_machine(final, seed, ensemble, sampled, hyperparameters)) for seed in seeds
     ]
     mean, best_opponent = float(np.mean(found)), max(opponents["EASE"], opponents["ALS"])
     good = mean >= TARGET * best_opponent
     print(f"  {f'FM x {ensemble}':<24}{mean:.4f}   " + " ".join(f"{value:.4f}" for value in found))
     print(f"  of the best of EASE and ALS: {mean / best_opponent:.3f}   {'reached' if good else 'MISSED'}")
     return good
+
+
+def deployed(interactions: int, picks: int, users: int, items: int) -> tuple[Sampling, dict[str, Any]]:
+    """What a deployment on its defaults trains with, on so many interactions."""
+    sampled = sampling(interactions)
+    by_shape = shape_rule.hyperparameters(Shape(picks, users, items, **asdict(sampled)))
+    return sampled, {**TASKS["recommend"]["hyperparameters"], **by_shape}
 
 
 class Judged:
@@ -157,11 +171,11 @@ def factorization_machine(
     data: InteractionSet,
     seed: int,
     ensemble: int,
-    label: Mapping[str, Any],
+    sampled: Sampling,
     hyperparameters: Mapping[str, Any],
 ) -> Top:
     """Train on implicit feedback with sampled negatives, and rank."""
-    machines = [fit(data, 1000 * seed + number, label, hyperparameters) for number in range(ensemble)]
+    machines = [fit(data, 1000 * seed + number, sampled, hyperparameters) for number in range(ensemble)]
     together = Ensemble(machines)
     queries, _ = together.parameters(0, data.users)
     vectors, constants = together.parameters(data.users, data.users + data.items)
@@ -171,7 +185,7 @@ def factorization_machine(
 
 
 def fit(
-    data: InteractionSet, seed: int, label: Mapping[str, Any], hyperparameters: Mapping[str, Any]
+    data: InteractionSet, seed: int, sampled: Sampling, hyperparameters: Mapping[str, Any]
 ) -> FactorizationMachine:
     generator = np.random.default_rng(seed)
     width = data.users + data.items
@@ -180,7 +194,7 @@ def fit(
     with (
         tempfile.TemporaryDirectory() as folder,
         Dataset(
-            [rows_of(data, generator, label["negatives_per_positive"], label["copies"])],
+            [rows_of(data, generator, sampled.negatives_per_positive, sampled.copies)],
             width,
             settings["mini_batch_size"],
             Path(folder),

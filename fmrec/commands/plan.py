@@ -6,12 +6,16 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
 from fmrec.artifacts.manifest import Manifest
 from fmrec.commands.plan_settings import PlanSettings, read_settings
+from fmrec.dataset.labels import Label
+from fmrec.deployment import shape_rule
 from fmrec.deployment.defaults import SERVING, TASK
+from fmrec.deployment.shape_rule import Sampling, Shape
 from fmrec.errors import InputError, SettingsError
 from fmrec.execution.execution_input import check_ensemble
 from fmrec.instances import text_tables
@@ -177,6 +181,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def _request(arguments: argparse.Namespace, *, sizes_required: bool) -> Request:
     path = arguments.settings
     settings = read_settings(None if path is None else _read(path), str(path), arguments.task)
+    sizes, sampled = _sizes(arguments, settings.label, required=sizes_required)
     hyperparameters: dict[str, Any] = dict(settings.hyperparameters)
     for name, value in (
         ("num_factors", arguments.factors),
@@ -185,6 +190,14 @@ def _request(arguments: argparse.Namespace, *, sizes_required: bool) -> Request:
     ):
         if value is not None:
             hyperparameters[name] = value
+    picks = sizes.rows if sizes.interactions is None else sizes.interactions
+    by_shape = shape_rule.choose(
+        hyperparameters,
+        Shape(max(1, picks), sizes.users, sizes.items, **asdict(sampled)),
+        settings.task,
+    )
+    if by_shape is not None:
+        hyperparameters |= by_shape["hyperparameters"]
     serving = dict(settings.serving)
     if arguments.recommendations is not None:
         serving["recommendations_per_user"] = arguments.recommendations
@@ -192,7 +205,7 @@ def _request(arguments: argparse.Namespace, *, sizes_required: bool) -> Request:
         serving["endpoint"] = False
     arguments.task = settings.task
     return Request(
-        _sizes(arguments, settings.rows_per_interaction, required=sizes_required),
+        sizes,
         hyperparameters,
         serving,
         _policy(arguments, settings.policy),
@@ -207,25 +220,30 @@ def _ensemble(arguments: argparse.Namespace, settings: PlanSettings) -> int:
     return check_ensemble(arguments.ensemble, "--ensemble")
 
 
-def _sizes(arguments: argparse.Namespace, rows_per_interaction: int, *, required: bool) -> Sizes:
+def _sizes(arguments: argparse.Namespace, label: Label, *, required: bool) -> tuple[Sizes, Sampling]:
+    """The data's sizes, and how negatives are or will be sampled."""
     given = {name: getattr(arguments, name) for name in ("rows", "users", "items")}
     missing = [f"--{name}" for name, value in given.items() if value is None]
     if arguments.manifest is not None:
         if len(missing) < len(given) or arguments.features is not None:
             raise InputError("--manifest has the sizes: leave --rows, --users, --items and --features out")
-        return Sizes.from_manifest(Manifest.from_json(_read(arguments.manifest)))
+        manifest = Manifest.from_json(_read(arguments.manifest))
+        shape = Shape.of(manifest)
+        return Sizes.from_manifest(manifest), Sampling(shape.negatives_per_positive, shape.copies)
     if len(missing) == len(given) and arguments.features is None and not required:
-        return Sizes.guess(**EXAMPLE_SIZES, rows_per_interaction=rows_per_interaction)
-    if missing:
+        given = dict(EXAMPLE_SIZES)
+    elif missing:
         raise InputError(
             f"{', '.join(missing)} missing: give --manifest FILE, or --rows, --users and --items"
         )
-    return Sizes.guess(
+    sampled = shape_rule.sampling_behind(label, given["rows"])
+    sizes = Sizes.guess(
         **given,
         feature_dim=arguments.features,
         nnz_per_row=arguments.nonzeros,
-        rows_per_interaction=rows_per_interaction,
+        rows_per_interaction=sampled.copies * (1 + sampled.negatives_per_positive),
     )
+    return sizes, sampled
 
 
 def _tuning(arguments: argparse.Namespace) -> dict[str, int]:

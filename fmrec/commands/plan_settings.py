@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fmrec.dataset import Dataset
-from fmrec.dataset.labels import ImplicitLabel
+from fmrec.dataset.labels import Label
 from fmrec.deployment.defaults import DATASET, SETTINGS, TASK, TASKS, TaskName, task_section
 from fmrec.errors import MALFORMED, SettingsError
 from fmrec.execution import execution_input, tuning
@@ -31,8 +31,8 @@ class PlanSettings:
     policy: dict[str, Any]
     tuning: dict[str, Any] | None
     """``maximum_jobs`` and ``parallel_jobs``; None for no tuning."""
-    rows_per_interaction: int
-    """Training rows that one interaction brings, its copies and sampled negatives."""
+    label: Label
+    """What an interaction says, which decides how many training rows it brings."""
     ensemble: int
     """Models that are trained for one index."""
 
@@ -108,7 +108,7 @@ def _resolve(settings: Mapping[str, Any], wanted: str | None) -> PlanSettings:
         execution_input.serving({"exclude_seen": name == TASK}, _own(settings, "serving")),
         dict(policy),
         tuned,
-        label.copies * (1 + label.negatives_per_positive) if isinstance(label, ImplicitLabel) else 1,
+        label,
         execution_input.check_ensemble(settings.get("ensemble", 1), "ensemble") if name == TASK else 1,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fmrec.dataset.left_out import MAXIMUM_SHARE
@@ -10,6 +10,9 @@ from fmrec.dataset.section import Section
 from fmrec.errors import SettingsError
 
 MOST_MODELS = 10
+AUTO = "auto"
+BY_SIZE = ("negatives_per_positive", "copies")
+"""What the encoding chooses from the counts of users, items and interactions, unless a document says it."""
 SAMPLING = ("uniform", "popularity")
 PREDICTOR_OF_LABEL = {
     "binary": "binary_classifier",
@@ -55,6 +58,7 @@ class ImplicitLabel:
     the same file in every epoch, so more copies and fewer epochs stand in for negatives drawn anew.
     ``models`` writes all of that so many times, in parts of their own, for the models of an ensemble.
     ``left_out_users`` is the share of the users who are left out of training (`fmrec.dataset.left_out`).
+    ``auto`` names what the encoding is to choose (`fmrec.deployment.shape_rule.sampling`).
     """
 
     threshold: float | None = None
@@ -65,15 +69,20 @@ class ImplicitLabel:
     left_out_users: float = 0.0
     sampling: str = "uniform"
     seed: int = 0
+    auto: frozenset[str] = frozenset()
     mode = "implicit"
+
+    def chosen(self, **values: int) -> ImplicitLabel:
+        """The label with what was chosen where nobody has."""
+        own: dict[str, Any] = {name: values[name] for name in self.auto}
+        return replace(self, auto=frozenset(), **own)
 
     def to_document(self) -> dict[str, Any]:
         return {
             "mode": self.mode,
             "threshold": self.threshold,
             "event_weights": dict(self.event_weights),
-            "negatives_per_positive": self.negatives_per_positive,
-            "copies": self.copies,
+            **{name: AUTO if name in self.auto else getattr(self, name) for name in BY_SIZE},
             "sampling": self.sampling,
             "seed": self.seed,
             # Only an execution's ensemble asks for several: documents of one model stay as they were.
@@ -96,8 +105,7 @@ def take_label(section: Section) -> Label:
         label = ImplicitLabel(
             threshold=section.number("threshold", None),
             event_weights=_event_weights(section),
-            negatives_per_positive=section.integer("negatives_per_positive", 4, least=0, most=1000),
-            copies=section.integer("copies", 1, least=1, most=100),
+            **_by_size(section),
             models=section.integer("models", 1, least=1, most=MOST_MODELS),
             left_out_users=section.number("left_out_users", 0.0, least=0, most=MAXIMUM_SHARE),
             sampling=section.choice("sampling", SAMPLING, "uniform"),
@@ -105,6 +113,18 @@ def take_label(section: Section) -> Label:
         )
     section.finish()
     return label
+
+
+def _by_size(section: Section) -> dict[str, Any]:
+    """How many negatives and copies; where a document says neither, the encoding chooses both."""
+    unsaid = not any(name in section for name in BY_SIZE)
+    auto = frozenset(name for name in BY_SIZE if section.take(name, AUTO if unsaid else None) == AUTO)
+    given: dict[str, Any] = {}
+    if "negatives_per_positive" not in auto:
+        given["negatives_per_positive"] = section.integer("negatives_per_positive", 4, least=0, most=1000)
+    if "copies" not in auto:
+        given["copies"] = section.integer("copies", 1, least=1, most=100)
+    return {**given, "auto": auto}
 
 
 def _event_weights(section: Section) -> dict[str, float]:

@@ -35,19 +35,13 @@ TASK: TaskName = "recommend"
 
 TASKS: dict[TaskName, dict[str, Any]] = {
     "recommend": {
-        "label": {"mode": "implicit", "threshold": 4, "negatives_per_positive": 8, "copies": 2},
+        # Negatives, copies and all other hyperparameters depend on the data (`fmrec.deployment.shape_rule`).
+        "label": {"mode": "implicit", "threshold": 4},
         "hyperparameters": {
-            "num_factors": 64,
             "predictor_type": "binary_classifier",
-            "epochs": 11,
-            "mini_batch_size": 1000,
             "bias_lr": 0.003,
             "bias_wd": 0.0,
-            "linear_lr": 0.003,
-            "factors_lr": 0.003,
             "factors_init_sigma": 0.01,
-            "linear_wd": 3e-5,
-            "factors_wd": 3e-5,
         },
         # The gate itself asks for more: to beat popularity, and not to lose against what serves now.
         "thresholds": {"ndcg_at_10": {"minimum": 0.02}},
@@ -74,8 +68,8 @@ TASKS: dict[TaskName, dict[str, Any]] = {
         },
     },
 }
-"""Hyperparameters were chosen on validation rows cut from MovieLens 100k's training rows, never on its
-test rows (bench/choose_hyperparameters.py)."""
+"""Those of predict-rating were chosen on validation rows cut from MovieLens 100k's training rows, never on
+its test rows (bench/choose_hyperparameters.py)."""
 
 SERVING: dict[str, Any] = {
     "recommendations_per_user": 10,
@@ -102,6 +96,11 @@ TUNING: dict[str, Any] = {
 """What a tuning section may say, and the defaults."""
 
 
+def required(task: str) -> tuple[str, ...]:
+    """Hyperparameters that settings and input must give: for lists, the data's shape gives the others."""
+    return ("predictor_type",) if task == TASK else hyperparameters.REQUIRED
+
+
 def task_section(name: TaskName, given: Any) -> Any:
     """A task's section with its defaults; those of a classifier suit no regressor.
 
@@ -121,7 +120,7 @@ def task_section(name: TaskName, given: Any) -> Any:
         **given,
         "label": given.get("label") or defaults["label"],
         "hyperparameters": hyperparameters.resolve(
-            defaults["hyperparameters"] if classifies else {"num_factors": 64}, own
+            defaults["hyperparameters"] if classifies else {"num_factors": 64}, own, required=required(name)
         ),
         "thresholds": given.get("thresholds") or (defaults["thresholds"] if classifies else {}),
     }

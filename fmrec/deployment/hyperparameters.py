@@ -87,7 +87,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
 REQUIRED = ("num_factors", "predictor_type")
 
 
-def resolve(*layers: Mapping[str, Any]) -> dict[str, str]:
+def resolve(*layers: Mapping[str, Any], required: tuple[str, ...] = REQUIRED) -> dict[str, str]:
     """Merge layers, later ones winning, and return them as the strings that the API takes.
 
     Parameters
@@ -95,6 +95,8 @@ def resolve(*layers: Mapping[str, Any]) -> dict[str, str]:
     layers
         Hyperparameter name → value; a number may be given as text, null takes a value of an earlier
         layer away.
+    required
+        What must be among them.
 
     Raises
     ------
@@ -111,7 +113,7 @@ def resolve(*layers: Mapping[str, Any]) -> dict[str, str]:
                 values.pop(name, None)
             else:
                 values[name] = _as_string(name, parameter, value)
-    for name in REQUIRED:
+    for name in required:
         if name not in values:
             raise SettingsError(
                 f"hyperparameters.{name} is missing: expected {HYPERPARAMETERS[name].expected}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
 from typing import Any
 
@@ -23,6 +23,7 @@ from fmrec.artifacts.layout import MANIFEST
 from fmrec.artifacts.manifest import Dropped, Manifest
 from fmrec.dataset import Dataset, ImplicitLabel
 from fmrec.dataset.left_out import share_left_out
+from fmrec.deployment.shape_rule import sampling
 from fmrec.encoding.attach_features import AttachFeatures
 from fmrec.encoding.encode_ids import EncodeIds, encode_ids, pack_code_tables
 from fmrec.encoding.facts_for_messages import DataFacts, count_events
@@ -152,6 +153,7 @@ class _Job:
         read = ingest(self.spark, self.dataset, self.raw_uri, quarantine_uri, self.keep, context)
         self.tell("indexing", read.rows)
         features, ranges = self._index(read)
+        self._choose_sampling(read.good_count)
         self.tell("encoding", read.rows)
         with RunOutputs(self.output_uri, OUTPUTS) as outputs:
             encoding = _Encoding(self, read, features, ranges, outputs.folders)
@@ -194,6 +196,13 @@ class _Job:
                     f"interactions: lower minimum_interactions.{side}"
                 )
         return features, ranges
+
+    def _choose_sampling(self, interactions: int) -> None:
+        """Choose how many negatives and copies are written, where the document leaves it open."""
+        label = self.dataset.label
+        if isinstance(label, ImplicitLabel) and label.auto:
+            chosen = label.chosen(**asdict(sampling(interactions)))
+            self.dataset = replace(self.dataset, label=chosen)
 
     def _frequent_ids(self, texts: DataFrame) -> DataFrame:
         """Return every id that occurs often enough, with how often."""

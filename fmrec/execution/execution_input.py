@@ -16,7 +16,7 @@ from fmrec.dataset.labels import check_predictor
 from fmrec.dataset.left_out import MAXIMUM_SHARE
 from fmrec.dataset.names import check_name as check_dataset_name
 from fmrec.deployment import drift_limits, hyperparameters
-from fmrec.deployment.defaults import SERVING, TASKS
+from fmrec.deployment.defaults import SERVING, TASKS, required
 from fmrec.errors import InputError, SettingsError
 from fmrec.execution import tuning
 from fmrec.execution.data_bucket import DataBucket
@@ -60,8 +60,9 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any], bucket: DataBucke
         ``run``, ``task``, ``thresholds`` (the task's; none for another kind of predictor than the task's),
         ``dataset_name``, ``dataset`` (a document with every default spelled out), ``encoded`` (the run whose
         encoding is to be used, then ``dataset`` is None; or None), ``hyperparameters`` (strings, as SageMaker
-        takes them), ``serving``, ``replace_catalogue``, ``promotion`` (None: that is
-        `fmrec.registry.promotion`'s), ``tuning`` (`fmrec.execution.tuning.resolve`'s, or None), ``ensemble``
+        takes them; for lists without those that `fmrec.deployment.shape_rule` chooses by the data),
+        ``serving``, ``replace_catalogue``, ``promotion`` (None: that is `fmrec.registry.promotion`'s),
+        ``tuning`` (`fmrec.execution.tuning.resolve`'s, or None), ``ensemble``
         (how many models are trained for one index), ``drift_limits``
         (`fmrec.deployment.drift_limits.limits`).
 
@@ -86,7 +87,7 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any], bucket: DataBucke
     task = defaults["tasks"][name]
     usual = task["hyperparameters"]
     changes = _of_kind(given, "hyperparameters", Mapping, "a JSON object of names and values", {})
-    chosen = hyperparameters.resolve(usual, changes)
+    chosen = hyperparameters.resolve(usual, changes, required=required(name))
     own = _of_kind(given, "serving", Mapping, "a JSON object", {})
     resolved = {
         "run": run,

@@ -68,6 +68,10 @@ class ChooseInstancesAnswer(TypedDict):
     cost: Document
     notes: list[str]
     neighbours: int
+    hyperparameters: dict[str, str]
+    """All that the training job takes but feature_dim."""
+    by_shape: Document | None
+    """Which of them the data's shape gave (`fmrec.deployment.shape_rule`); None where all were given."""
 
 
 class EvaluateRankingEvent(TypedDict):

@@ -50,7 +50,7 @@ def resolve(given: Any, chosen: Mapping[str, str]) -> dict[str, Any] | None:
     -------
     dict or None
         ``maximum_jobs``, ``parallel_jobs``, ``maximum_usd``, ``objective`` (``MetricName``, ``Type``),
-        ``ranges`` (as ``ParameterRanges``) and ``static`` (the hyperparameters that are not tuned).
+        ``ranges`` (as ``ParameterRanges``) and ``tuned`` (the hyperparameters that they are of).
 
     Raises
     ------
@@ -74,11 +74,7 @@ def resolve(given: Any, chosen: Mapping[str, str]) -> dict[str, Any] | None:
         "maximum_usd": _dollars(section["maximum_usd"]),
         "objective": _objective(section["objective"], chosen["predictor_type"]),
         "ranges": ranges,
-        "static": {
-            name: value
-            for name, value in chosen.items()
-            if name not in {entry["Name"] for entries in ranges.values() for entry in entries}
-        },
+        "tuned": [entry["Name"] for entries in ranges.values() for entry in entries],
     }
 
 

@@ -183,7 +183,6 @@ def _label(
             f"ratings go up to {value.maximum:g}: {threshold:g} and more is taken for a like. To predict ratings "
             f'instead of lists use {{"mode": "binary", "threshold": {threshold:g}}}'
         )
-    label["negatives_per_positive"] = 4
     suggestion.document["label"] = label
     suggestion.reasons["label"] = reason
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fmrec.artifacts.manifest import Manifest
-from fmrec.deployment.defaults import SERVING, TASK, TASKS, TUNING
+from fmrec.deployment.defaults import SERVING, TASKS, TUNING
 from fmrec.deployment.hyperparameters import HYPERPARAMETERS
 from fmrec.errors import SettingsError
 from fmrec.instances import memory
@@ -22,8 +22,8 @@ from fmrec.instances.quotas import Fleet
 from fmrec.instances.scaling import Scaling
 from fmrec.recommendations.neighbours import neighbours_to_ask
 
-DEFAULT_NUM_FACTORS: int = TASKS[TASK]["hyperparameters"]["num_factors"]
-"""Of a request that names none; a deployment's always does."""
+DEFAULT_NUM_FACTORS: int = TASKS["predict-rating"]["hyperparameters"]["num_factors"]
+"""Of a request that names none; a deployment's always does, or the data's shape."""
 DEFAULT_MINI_BATCH_SIZE, DEFAULT_EPOCHS = (
     int(HYPERPARAMETERS[name].default or 1) for name in ("mini_batch_size", "epochs")
 )

@@ -193,8 +193,16 @@ def _serves(report: Mapping[str, Any]) -> str:
 
 def _hyperparameters(report: Mapping[str, Any]) -> str:
     named = report.get("hyperparameters") or {}
+    origins = {
+        **dict.fromkeys((report.get("by_shape") or {}).get("hyperparameters", ()), "the data's shape"),
+        **dict.fromkeys((report.get("tuned") or {}).get("hyperparameters", ()), "tuning"),
+    }
     return page.table(
-        ("name", "value"), ((escape(name), escape(str(value))) for name, value in sorted(named.items()))
+        ("name", "value", "from"),
+        (
+            (escape(name), escape(str(value)), escape(origins.get(name, "settings or input")))
+            for name, value in sorted(named.items())
+        ),
     )
 
 

@@ -1,4 +1,6 @@
-"""Check whose data it is, and choose instances by its size, the account's quotas and prices."""
+"""Check whose data it is, and choose by its size: hyperparameters that nobody gave, and instances, by the
+account's quotas and prices.
+"""
 
 import json
 import os
@@ -8,6 +10,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from fmrec.artifacts import training_data
+from fmrec.deployment import shape_rule
 from fmrec.execution.function_contracts import ChooseInstancesEvent
 from fmrec.instances import account
 from fmrec.instances.plan import plan
@@ -21,16 +24,21 @@ clients = account.connect()
 
 @logger.inject_lambda_context
 def handler(event: ChooseInstancesEvent, context: LambdaContext) -> dict[str, Any]:
-    """Answer the plan: candidates and rejected types by step, the neighbours to ask for, and the cost."""
+    """Answer the plan, the hyperparameters that it is for, and which of them the data's shape gave."""
     manifest = training_data.read(event["manifest_uri"], event["hyperparameters"]["predictor_type"])
     if event["served_uri"] is not None:
         check_same(event["manifest_uri"], event["served_uri"])
     found, prices = account.observe(clients, cache_uri=os.environ["CACHE_URI"])
     for note in found.notes:
         logger.warning(note)
+    hyperparameters = event["hyperparameters"]
+    by_shape = shape_rule.choose(hyperparameters, shape_rule.Shape.of(manifest), event["task"])
+    if by_shape is not None:
+        hyperparameters = hyperparameters | by_shape["hyperparameters"]
+        logger.info("chose hyperparameters by the data's shape", extra=by_shape)
     chosen = plan(
         manifest,
-        event["hyperparameters"],
+        hyperparameters,
         event["serving"],
         policy,
         found,
@@ -43,4 +51,4 @@ def handler(event: ChooseInstancesEvent, context: LambdaContext) -> dict[str, An
             "chose instances",
             extra={"step": step, "candidates": [c["instance_type"] for c in choice["candidates"]]},
         )
-    return chosen
+    return chosen | {"hyperparameters": hyperparameters, "by_shape": by_shape}

@@ -52,7 +52,9 @@ REFUSAL_NUMBERS = (
 
 
 def choose(state: str, *, next_state: str, ensemble: Any = "{% $ensemble %}") -> States:
-    """Ask for a plan by what the account has now; `ensemble`: training jobs at the same time."""
+    """Ask for a plan by what the account has now, and for hyperparameters that nobody gave; `ensemble`:
+    training jobs at the same time.
+    """
     return invoke(
         state,
         "${ChooseInstances}",
@@ -68,6 +70,11 @@ def choose(state: str, *, next_state: str, ensemble: Any = "{% $ensemble %}") ->
             "plan": jsonata("$states.result.Payload"),
             "sizes": jsonata("$states.result.Payload.sizes"),
             "serving": jsonata("$merge([$serving, {'neighbours': $states.result.Payload.neighbours}])"),
+            "hyperparameters": jsonata("$states.result.Payload.hyperparameters"),
+            # Asked again, all of them are given.
+            "by_shape": jsonata(
+                "$type($states.result.Payload.by_shape) = 'object' ? $states.result.Payload.by_shape : $by_shape"
+            ),
         },
         next_state=next_state,
     )

@@ -81,6 +81,7 @@ def success() -> States:
             "model_package",
             "promotion",
             "tuned",
+            "by_shape",
             "drift",
         ),
         *("published", "decision", "endpoint"),

@@ -74,6 +74,7 @@ def begin(settings: Settings) -> States:
             "predictions_uri": jsonata(f"'{DATA}/{layout.PREDICTIONS}' & {run} & '/'"),
             "decision": None,
             "tuned": None,
+            "by_shape": None,
             "models": [],
             "model_uris": [],
             "drift": None,

@@ -165,7 +165,8 @@ def _tuning_job(name: str, policy: Policy) -> State:
                 "TrainingInputMode": policy.input_mode,
             },
             "StaticHyperParameters": jsonata(
-                "$merge([$tuning.static, {'feature_dim': $string($sizes.feature_dim)}])"
+                "$merge([$sift($hyperparameters, function($value, $name) { $not($name in $tuning.tuned) }), "
+                "{'feature_dim': $string($sizes.feature_dim)}])"
             ),
             "InputDataConfig": [
                 {

@@ -50,7 +50,7 @@ def test_a_dotted_name_overrides_one_setting_and_json_several() -> None:
     assert settings.glue.workers == 10
     assert settings.serving.endpoint is False
     assert settings.tasks["recommend"].hyperparameters["epochs"] == "3"
-    assert settings.tasks["recommend"].hyperparameters["num_factors"] == "64"
+    assert "num_factors" not in settings.tasks["recommend"].hyperparameters  # the data's shape gives it
     assert settings.tasks["predict-rating"].hyperparameters["epochs"] == "26"
     assert settings.prefix == "trial"
 
@@ -249,7 +249,7 @@ def test_settings_the_command_line_and_the_functions_have_one_source_of_each_def
         assert planned.serving == run["serving"]
         assert planned.policy == settings.instances.policy
         # What an empty request falls back on.
-        assert number({}, "num_factors", DEFAULT_NUM_FACTORS) == int(run["hyperparameters"]["num_factors"])
+        assert number({}, "num_factors", DEFAULT_NUM_FACTORS) == 64
         assert run["serving"]["recommendations_per_user"] == DEFAULT_RECOMMENDATIONS
         with pytest.raises(SystemExit):
             cli.main(["plan", "--help"])

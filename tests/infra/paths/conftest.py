@@ -38,6 +38,20 @@ def _candidates(*types: Any) -> Any:
     ]
 
 
+BY_SHAPE = {"num_factors": "64", "epochs": "4", "mini_batch_size": "1000", "factors_lr": "0.003"}
+"""What the data's shape is said to give."""
+
+
+def _choose(arguments: Any) -> Any:
+    """Answer with a plan, and with the hyperparameters that the data's shape gives where none were given."""
+    given = arguments["Payload"]["hyperparameters"]
+    chosen = {name: value for name, value in BY_SHAPE.items() if name not in given}
+    by_shape = {"shape": {"picks": 52_529}, "hyperparameters": chosen} if chosen else None
+    planned = _planned()
+    planned["Payload"] |= {"hyperparameters": {**given, **chosen}, "by_shape": by_shape}
+    return planned
+
+
 def _planned(**steps: Any) -> Any:
     """A plan in which every step has the same three candidates, unless told otherwise."""
     plan = {
@@ -61,6 +75,8 @@ def _planned(**steps: Any) -> Any:
             "neighbours": 10,
             "cost": {"total_usd": 0.12},
             "notes": [],
+            "hyperparameters": {"num_factors": "64", "epochs": "4"},
+            "by_shape": None,
         }
     }
 
@@ -123,7 +139,7 @@ def answers(endpoint: dict[str, Any], task_error: Any) -> dict[str, Any]:
         "Compare the data with the champion's": lambda a: {
             "Payload": {"stopped": False, "sentence": "Alike.", "before": "r", "measures": {}, "findings": []}
         },
-        "Choose instances": lambda a: _planned(),
+        "Choose instances": _choose,
         "Train the factorization machine": trained,
         "Train one model of the ensemble": trained,
         "Evaluate the ranking": lambda a: {
@@ -148,7 +164,7 @@ def answers(endpoint: dict[str, Any], task_error: Any) -> dict[str, Any]:
         },
         "Approve the promoted model": lambda a: {"ModelPackageArn": a["ModelPackageArn"]},
         "Encode the validation split": lambda a: {"JobName": a["JobName"], "Id": "jr_2", "ExecutionTime": 50},
-        "Choose instances for tuning": lambda a: _planned(),
+        "Choose instances for tuning": _choose,
         "Tune the hyperparameters": lambda a: {
             "HyperParameterTuningJobName": a["HyperParameterTuningJobName"],
             "HyperParameterTuningJobStatus": "Completed",

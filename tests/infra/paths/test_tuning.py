@@ -43,6 +43,8 @@ def test_the_best_hyperparameters_on_validation_rows_train_the_model(run: Any) -
     assert channels == [("train", f"{folder}/train/"), ("test", f"{folder}/test/")]
     assert "factors_lr" not in definition["StaticHyperParameters"]
     assert definition["StaticHyperParameters"]["feature_dim"] == "2625"
+    # What the data's shape gave is not chosen again for the training itself, and the tuned value wins.
+    assert definition["StaticHyperParameters"]["epochs"] == "4"
     config = tuned["HyperParameterTuningJobConfig"]
     assert config["HyperParameterTuningJobObjective"]["Type"] == "Minimize"
     assert config["ParameterRanges"]["ContinuousParameterRanges"][0]["Name"] == "factors_lr"
@@ -51,6 +53,8 @@ def test_the_best_hyperparameters_on_validation_rows_train_the_model(run: Any) -
     assert trained["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"].endswith("/run-1/train/")
     (report,) = (arguments["Payload"]["report"] for arguments in calls(started, "Write the run report"))
     assert report["hyperparameters"]["factors_lr"] == "0.0123"
+    assert trained["HyperParameters"]["epochs"] == report["hyperparameters"]["epochs"] == "4"
+    assert report["by_shape"]["hyperparameters"]["epochs"] == "4"
     assert report["tuned"]["hyperparameters"] == {"factors_lr": "0.0123"}
     assert (report["tuned"]["value"], report["tuned"]["jobs"]["Completed"]) == (0.53, 2)
     assert report["jobs"]["tuning_encoding"]["id"] == "jr_2"

@@ -258,9 +258,9 @@ def test_what_settings_leave_out_is_planned_as_deployed(
         return json.loads(capsys.readouterr().out)
 
     lists = planned("recommend", {})
-    assert "900,000 rows * 11 epochs" in lists["cost"]["run"]["items"]["fm_training"]["basis"]
-    # 900,000 rows are 50,000 interactions in two copies with eight negatives each: 56 for each user.
-    assert lists["neighbours"] == 10 + math.ceil(3 * 50_000 / 900)
+    assert "900,000 rows * 3 epochs" in lists["cost"]["run"]["items"]["fm_training"]["basis"]
+    # 900,000 rows are 12,500 interactions in eight copies with eight negatives each: 14 for each user.
+    assert lists["neighbours"] == 10 + math.ceil(3 * 12_500 / 900)
     assert planned("recommend", {"serving": {"exclude_seen": False}})["neighbours"] == 10
     assert planned("recommend", {"serving": {"neighbours": 500}})["neighbours"] == 500
     ratings = planned("predict-rating", {"tasks": {"predict-rating": {"hyperparameters": {"epochs": 5}}}})

@@ -125,10 +125,35 @@ def test_a_time_format_is_a_name_or_a_pattern_with_a_date(timestamp_format: str)
     assert Dataset.from_document(document).interactions.timestamp_format == timestamp_format
 
 
+@pytest.mark.parametrize(
+    ("said", "negatives", "copies", "auto"),
+    [
+        ({}, "auto", "auto", {"negatives_per_positive", "copies"}),
+        ({"negatives_per_positive": 3}, 3, 1, set()),
+        ({"copies": 2}, 4, 2, set()),
+        ({"negatives_per_positive": 3, "copies": "auto"}, 3, "auto", {"copies"}),
+    ],
+)
+def test_negatives_and_copies_are_left_to_the_encoding_where_a_document_says_neither(
+    said: dict[str, Any], negatives: object, copies: object, auto: set[str]
+) -> None:
+    label = Dataset.from_document({"label": {"mode": "implicit"} | said}).label
+    assert isinstance(label, ImplicitLabel)
+    assert label.auto == auto
+    document = label.to_document()
+    assert (document["negatives_per_positive"], document["copies"]) == (negatives, copies)
+    assert Dataset.from_document({"label": document}).label == label
+    chosen = label.chosen(negatives_per_positive=8, copies=6)
+    assert chosen.auto == frozenset()
+    assert chosen.copies == (6 if "copies" in auto else copies)
+
+
 def test_settings_arrive_where_they_belong() -> None:
     dataset = Dataset.from_document(EVERYTHING)
     assert dataset.label == ImplicitLabel(
-        event_weights={"view": 0.2, "buy": 3.0}, negatives_per_positive=8, sampling="uniform"
+        event_weights={"view": 0.2, "buy": 3.0},
+        negatives_per_positive=8,
+        sampling="uniform",
     )
     assert isinstance(dataset.split, TimeCut)
     assert dataset.split.seconds == 1748736000.0

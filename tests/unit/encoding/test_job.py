@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fmrec.artifacts.manifest import Manifest
+from fmrec.deployment.shape_rule import Sampling, Shape, sampling
 from fmrec.errors import InputError
 from fmrec.recordio import decode
 
@@ -219,6 +220,27 @@ def test_a_click_log_is_weighed_by_event_and_described_by_its_context(
         assert sum(first <= column < end for column in columns) == 1
         assert columns[price] == pytest.approx(weights[np.argmin(abs(weights - columns[price]))], rel=1e-5)
     assert manifest.nnz_per_row == 5.0
+
+
+def test_negatives_and_copies_that_nobody_chose_are_chosen_by_size_and_said_in_the_manifest(
+    encode_document: Encode, tmp_path: Path
+) -> None:
+    lines = [f"{user},{(user * 7 + at) % 50},5,{at}" for user in range(20) for at in range(5)]
+    (tmp_path / "rows.csv").write_text(HEADER + "\n".join(lines))
+    document = {"interactions": {"path": "rows.csv"}, "label": {"mode": "implicit"}, **ALL_TRAIN}
+    manifest = encode_document(document, tmp_path, tmp_path / "out")
+    assert sampling(100) == Sampling(8, 8)
+    label = manifest.dataset["label"]
+    assert (label["negatives_per_positive"], label["copies"]) == (8, 8)
+    assert manifest.train.rows == 100 * 8 * (1 + 8)
+    assert Shape.of(manifest) == Shape(100, 20, 48, 8, 8)
+    said = encode_document(manifest.dataset, tmp_path, tmp_path / "said")
+    names = [sorted(path.name for path in (tmp_path / out / "train").iterdir()) for out in ("out", "said")]
+    assert names[0] == names[1]
+    for name in names[0]:
+        parts = [(tmp_path / out / "train" / name).read_bytes() for out in ("out", "said")]
+        assert parts[0] == parts[1]
+    assert said.dataset == manifest.dataset
 
 
 @pytest.mark.parametrize(

@@ -35,9 +35,7 @@ def test_an_empty_section_tunes_the_defaults_by_cross_entropy() -> None:
     }
     names = [entry["Name"] for entry in resolved["ranges"]["ContinuousParameterRanges"]]
     assert names == list(TUNING["ranges"])
-    assert resolved["static"] == {
-        name: CLASSIFIER[name] for name in ("num_factors", "predictor_type", "epochs")
-    }
+    assert resolved["tuned"] == names
 
 
 def test_whole_numbers_and_others_go_into_their_own_ranges() -> None:
@@ -62,8 +60,7 @@ def test_whole_numbers_and_others_go_into_their_own_ranges() -> None:
     }
     assert resolved["objective"]["Type"] == "Maximize"
     assert resolved["parallel_jobs"] == 3
-    assert "epochs" not in resolved["static"]
-    assert resolved["static"]["factors_lr"] == "0.003"
+    assert resolved["tuned"] == ["epochs", "linear_wd"]
 
 
 @pytest.mark.parametrize(

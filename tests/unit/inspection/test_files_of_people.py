@@ -146,8 +146,8 @@ def database_dump(folder: Path) -> None:
 
 
 TIMED = {"split": {"method": "leave-last-n", "n": 1}}
-RATED = {"mode": "implicit", "threshold": 4, "negatives_per_positive": 4}
-PICKED = {"mode": "implicit", "negatives_per_positive": 4}
+RATED = {"mode": "implicit", "threshold": 4}
+PICKED = {"mode": "implicit"}
 MOVIES = {"user": "userId", "item": "movieId", "value": "rating", "timestamp": "timestamp"}
 FIELDS = ["user_id", "item_id", "rating", "timestamp"]
 EXPECTED: list[tuple[Write, dict[str, Any], Any]] = [

@@ -75,6 +75,8 @@ def test_encoding_by_the_document_gives_what_pandas_reads(
     raw.mkdir()
     found = look(layout, raw)
     assert found.document is not None
+    # Each pick once, whatever number of copies its size would bring.
+    found.document["label"] |= {"negatives_per_positive": 4, "copies": 1}
     manifest = encode(spark, Dataset.from_document(found.document), str(raw), str(output), "test")
 
     assert manifest.quarantine_reasons == layout.bad

@@ -90,6 +90,7 @@ def test_joined_orders_are_split_by_their_numbers(spark: SparkSession, tmp_path:
     assert document is not None
     document["interactions"]["columns"]["timestamp"] = "order_number"
     document["split"] = {"method": "leave-last-n", "n": 1}
+    document["label"] |= {"negatives_per_positive": 4, "copies": 1}
     encode(spark, Dataset.from_document(document), str(tmp_path), str(tmp_path / "out"), "test")
     joined = pd.read_csv(tmp_path / "interactions.csv", dtype=str)
     numbers = joined.order_number.astype(int)

@@ -63,6 +63,15 @@ def test_choose_instances_plans_with_what_it_can_read_and_keeps_what_it_read(
     )
 
     assert answer["sizes"]["feature_dim"] == 12
+    # What is given stays; the data's shape gives the rest.
+    assert answer["hyperparameters"]["num_factors"] == "3"
+    assert answer["hyperparameters"] == {
+        **answer["by_shape"]["hyperparameters"],
+        "num_factors": "3",
+        "predictor_type": "binary_classifier",
+    }
+    assert int(answer["hyperparameters"]["epochs"]) == 24
+    assert answer["by_shape"]["shape"]["users"] == 7
     # Two, and three times the 25 / 7 items of a mean history, of five that there are.
     assert answer["neighbours"] == 5
     candidates = answer["steps"]["fm_training"]["candidates"]

@@ -148,6 +148,16 @@ def test_drift_is_drawn_next_to_its_limits() -> None:
     assert "Marks are the limits" not in read(run_page.render(report(drift={"sentence": "No champion."})))
 
 
+def test_each_hyperparameter_says_where_it_comes_from() -> None:
+    chosen = {"hyperparameters": {"epochs": "3", "factors_wd": "2e-5", "num_factors": "8"}}
+    by_shape = {"shape": {"picks": 9}, "hyperparameters": {"epochs": "3", "factors_wd": "3e-5"}}
+    tuned = {"hyperparameters": {"factors_wd": "2e-5"}}
+    text = " ".join(read(run_page.render(report(**chosen, by_shape=by_shape, tuned=tuned))).split())
+
+    for row in ("epochs 3 the data's shape", "factors_wd 2e-5 tuning", "num_factors 8 settings or input"):
+        assert row in text, row
+
+
 def test_simple_models_stand_next_to_the_model() -> None:
     simple = {"ease": {"metrics": {"ndcg_at_10": 0.3107}}, "item_knn": {"metrics": {"ndcg_at_10": 0.2239}}}
     text = read(run_page.render(report(evaluation={**EVALUATION, "simple_models": simple})))

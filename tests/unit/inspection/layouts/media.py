@@ -13,7 +13,7 @@ from tests.unit.inspection.layouts.layout import Layout, epoch, generator, lines
 TIMED = {"method": "leave-last-n", "n": 1}
 DRAWN = {"method": "random", "share": 0.1}
 ARTISTS = ("betty blowtorch", "die Ärzte", 'guns n" roses', "sigur rós")
-PICKED = {"mode": "implicit", "negatives_per_positive": 4}
+PICKED = {"mode": "implicit"}
 
 
 def write_mind(folder: Path) -> None:
@@ -302,7 +302,7 @@ LAYOUTS = (
                 "fields": ["user_id", "game", "behavior", "hours", "unused"],
                 "columns": {"user": "user_id", "item": "game", "event": "behavior"},
             },
-            "label": {"mode": "implicit", "event_weights": {"purchase": 3.0, "play": 1.0}, "negatives_per_positive": 4},
+            "label": {"mode": "implicit", "event_weights": {"purchase": 3.0, "play": 1.0}},
             "split": DRAWN,
         },
         read_steam,
@@ -366,7 +366,7 @@ LAYOUTS = (
                 "path": "rating.csv", "columns": {"user": "user_id", "item": "anime_id", "value": "rating"},
                 "not_rated": ["-1"],
             },
-            "label": {"mode": "implicit", "threshold": 8, "negatives_per_positive": 4},
+            "label": {"mode": "implicit", "threshold": 8},
             "split": DRAWN,
         },
         read_anime,
@@ -409,7 +409,7 @@ LAYOUTS = (
                 "columns": {"user": "customer", "item": "product", "value": "rating", "timestamp": "time"},
                 "timestamp_format": "dd.MM.yyyy HH:mm",
             },
-            "label": {"mode": "implicit", "threshold": 4, "negatives_per_positive": 4},
+            "label": {"mode": "implicit", "threshold": 4},
             "split": TIMED,
         },
         read_utf16,

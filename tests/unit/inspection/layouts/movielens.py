@@ -155,7 +155,7 @@ def items_25m(folder: Path) -> pd.DataFrame:
 
 COLUMNS = {"user": "user_id", "item": "item_id", "value": "rating", "timestamp": "timestamp"}
 CSV_COLUMNS = {"user": "userId", "item": "movieId", "value": "rating", "timestamp": "timestamp"}
-LABEL = {"mode": "implicit", "threshold": 4, "negatives_per_positive": 4}
+LABEL = {"mode": "implicit", "threshold": 4}
 FIELDS = ["user_id", "item_id", "rating", "timestamp"]
 SPLIT = {"method": "leave-last-n", "n": 1}
 

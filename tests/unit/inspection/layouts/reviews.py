@@ -15,7 +15,7 @@ DRAWN = {"method": "random", "share": 0.1}
 
 
 def liked(threshold: int = 4) -> dict[str, object]:
-    return {"mode": "implicit", "threshold": threshold, "negatives_per_positive": 4}
+    return {"mode": "implicit", "threshold": threshold}
 
 
 def _isbn(item: int) -> str:

@@ -9,11 +9,11 @@ import pandas as pd
 from tests.unit.inspection.layouts.layout import Layout, epoch, generator, lines, ratings, utc
 
 TIMED = {"method": "leave-last-n", "n": 1}
-PICKED = {"mode": "implicit", "negatives_per_positive": 4}
+PICKED = {"mode": "implicit"}
 
 
 def weighed(**weights: float) -> dict[str, object]:
-    return {"mode": "implicit", "event_weights": weights, "negatives_per_positive": 4}
+    return {"mode": "implicit", "event_weights": weights}
 
 
 def write_retailrocket(folder: Path) -> None:
@@ -344,7 +344,7 @@ LAYOUTS = (
                 "timestamp_format": "M/d/yyyy H:mm",
                 "encoding": "latin-1",
             },
-            "label": {"mode": "implicit", "threshold": 1, "negatives_per_positive": 4},
+            "label": {"mode": "implicit", "threshold": 1},
             "split": TIMED,
             "quarantine": {"max_share": 0.12},
         },

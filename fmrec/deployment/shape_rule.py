@@ -1,0 +1,147 @@
+"""Defaults that depend on the data's shape: sampled negatives and copies, and SageMaker's hyperparameters.
+
+What suits dense ratings of films doesn't suit a shop with a few purchases per customer. The rule here fills
+in what neither the deployment's settings nor an execution's input say, from the counts of interactions, users
+and items alone, so that it costs nothing and always answers the same. docs/quality.md says what it was
+fitted on, and what it reaches on data that it wasn't fitted on.
+
+`sampling` is asked by the encoding, once it has counted; `hyperparameters` before the training, with what
+the encoding has written. Both are pure.
+
+The weight decay is what matters most. The optimizer adds it once for every mini-batch in which an id occurs,
+however often it occurs there, and a direction of the factors grows only where the data speaks louder for it
+than the decay. What is mere chance speaks as loudly as 1 / sqrt(picks per user) + 1 / sqrt(picks per item)
+(the spectral norm of a sparse random matrix, relative to its rows and columns), and less so among more
+negatives; so sparse data wants more decay, by a power of that sum that was fitted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fmrec.artifacts.manifest import Manifest
+from fmrec.dataset.labels import ImplicitLabel, Label
+from fmrec.deployment.defaults import TASK
+
+NEGATIVES = 8
+COPIES_RANGE = (2, 8)
+TRAINING_ROWS = 40_000_000
+"""What copies may make of the data; larger data has fewer of them, and more epochs instead."""
+
+PASSES = 24
+"""How often each pick is seen in training: copies × epochs."""
+MINI_BATCH_SIZE = 1000
+LEARNING_RATE = 0.003
+DECAY = 4.4e-5
+"""At `NEGATIVES` and `MINI_BATCH_SIZE`, for an id that occurs once in a mini-batch, and with 1 / sqrt(picks
+per user) + 1 / sqrt(picks per item) = 1."""
+DECAY_EXPONENT = 0.75
+DECAY_RANGE = (2e-5, 5e-5)
+"""Before mini-batches and negatives are reckoned with; outside, less or more did not help."""
+FACTORS = 64
+MANY_FACTORS = 128
+MANY_ITEMS = 4_500
+"""From where on `MANY_FACTORS` pay: tastes are more varied than in a small catalogue."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How negatives are sampled for implicit feedback."""
+
+    negatives_per_positive: int
+    copies: int
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the encoding wrote for training."""
+
+    picks: int
+    """Positives, counted once however many copies there are."""
+    users: int
+    items: int
+    negatives_per_positive: int
+    copies: int
+    """How often each pick is written, each time with negatives of its own."""
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Shape:
+        label = manifest.dataset.get("label", {})
+        implicit = label.get("mode") == ImplicitLabel.mode
+        negatives = int(label.get("negatives_per_positive", 0)) if implicit else 0
+        copies = int(label.get("copies", 1)) if implicit else 1
+        share = manifest.train.positive_share
+        written = manifest.train.rows * (1.0 if share is None or not implicit else share)
+        picks = round(written / (copies * int(label.get("models", 1))))
+        return cls(max(1, picks), max(1, manifest.users), max(1, manifest.items), negatives, copies)
+
+
+def sampling(interactions: int) -> Sampling:
+    """Negatives per positive, and copies, for so many interactions."""
+    least, most = COPIES_RANGE
+    copies = TRAINING_ROWS // (max(1, interactions) * (1 + NEGATIVES))
+    return Sampling(NEGATIVES, min(most, max(least, copies)))
+
+
+def sampling_behind(label: Label, rows: int) -> Sampling:
+    """How negatives were sampled, from how many rows were written."""
+    if not isinstance(label, ImplicitLabel):
+        return Sampling(0, 1)
+    least, most = COPIES_RANGE
+    found = label
+    for copies in range(most, least - 1, -1):
+        found = label.chosen(negatives_per_positive=NEGATIVES, copies=copies)
+        interactions = rows // (found.copies * (1 + found.negatives_per_positive))
+        if sampling(interactions).copies >= copies:
+            break
+    return Sampling(found.negatives_per_positive, found.copies)
+
+
+def hyperparameters(shape: Shape, mini_batch_size: int = MINI_BATCH_SIZE) -> dict[str, str]:
+    """All hyperparameters that the rule knows, as SageMaker takes them, for mini-batches of that size."""
+    decay = f"{weight_decay(shape, mini_batch_size):.2g}"
+    rate = f"{LEARNING_RATE:g}"
+    return {
+        "num_factors": str(FACTORS if shape.items < MANY_ITEMS else MANY_FACTORS),
+        "epochs": str(max(1, round(PASSES / shape.copies))),
+        "mini_batch_size": str(mini_batch_size),
+        "linear_lr": rate,
+        "factors_lr": rate,
+        "linear_wd": decay,
+        "factors_wd": decay,
+    }
+
+
+def weight_decay(shape: Shape, mini_batch_size: int = MINI_BATCH_SIZE) -> float:
+    """The decay of linear weights and factors."""
+    sparsity = math.sqrt(shape.users / shape.picks) + math.sqrt(shape.items / shape.picks)
+    together = (_at_once(mini_batch_size / shape.users) + _at_once(mini_batch_size / shape.items)) / 2
+    rows = MINI_BATCH_SIZE * (1 + NEGATIVES) / (mini_batch_size * (1 + shape.negatives_per_positive))
+    least, most = DECAY_RANGE
+    return min(most, max(least, DECAY * math.pow(sparsity, DECAY_EXPONENT))) * together * rows
+
+
+def _at_once(expected: float) -> float:
+    """How often an id occurs in a mini-batch where it occurs, if all are as frequent (Poisson)."""
+    return expected / -math.expm1(-expected)
+
+
+def choose(given: Mapping[str, Any], shape: Shape, task: str) -> dict[str, Any] | None:
+    """What the rule adds to the hyperparameters that are given.
+
+    Returns
+    -------
+    dict or None
+        ``shape`` and ``hyperparameters``, those that aren't given; None where there are none, and for other
+        tasks and predictors than those that the rule was fitted for.
+    """
+    if task != TASK or given.get("predictor_type") != "binary_classifier":
+        return None
+    written = shape.picks * (1 + shape.negatives_per_positive) * shape.copies
+    mini_batch_size = max(1, min(int(given.get("mini_batch_size", MINI_BATCH_SIZE)), written))
+    by_shape = hyperparameters(shape, mini_batch_size)
+    chosen = {name: value for name, value in by_shape.items() if name not in given}
+    return {"shape": asdict(shape), "hyperparameters": chosen} if chosen else None
