@@ -6,6 +6,7 @@ SDK, and become a CloudFormation mapping, so that one template serves every regi
 
 from __future__ import annotations
 
+import functools
 import json
 from importlib.metadata import files
 from typing import Any, Literal
@@ -26,6 +27,7 @@ ISOLATED_SUFFIXES = {"us-iso": "c2s.ic.gov", "us-isob": "sc2s.sgov.gov", "us-iso
 """Domains of the isolated regions' registries, by the region's first part."""
 
 
+@functools.cache
 def registry(algorithm: Algorithm) -> dict[str, str]:
     """Return the registry's account by region."""
     name = f"image_uri_config/{algorithm}.json"
