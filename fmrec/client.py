@@ -10,7 +10,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -55,6 +55,30 @@ class Interaction:
     item_id: str
     event: str | None = None
     value: float | None = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """One interaction that happened; with one user, an ``event_id`` counts once.
+
+    ``at`` is in ISO 8601 with an offset, by default now; ``event`` and ``value`` are required where the data
+    set has a column of them.
+    """
+
+    event_id: str
+    user_id: str
+    item_id: str
+    at: str | None = None
+    event: str | None = None
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What became of posted events: new ones, and those whose ids had been stored before."""
+
+    stored: int
+    duplicates: int
 
 
 History = Iterable[Interaction | str]
@@ -151,6 +175,13 @@ class Client:
         body |= {} if user_id is None else {"user_id": user_id}
         body |= {} if history is None else {"history": _documents(history)}
         return self._list("POST", "/rank", body=body)
+
+    def store(self, events: Iterable[Event]) -> Stored:
+        """Store events, up to 1,000; the user's next list knows them. Storing again counts none twice."""
+        documents = [
+            {name: value for name, value in asdict(event).items() if value is not None} for event in events
+        ]
+        return Stored(**self._ask("POST", "/events", {"events": documents}))
 
     def _list(
         self, method: str, path: str, query: dict[str, str] | None = None, body: Any = None

@@ -1,4 +1,4 @@
-"""The HTTP API over the champion: signed requests, a role that only reads, throttled and logged.
+"""The HTTP API over the champion: signed requests, a role per function, throttled and logged.
 
 An HTTP API and not a REST API: it has IAM authorization, access logs and throttling at a third of the price.
 Requests, which it doesn't validate, are validated by the function.
@@ -13,10 +13,12 @@ from aws_cdk import CfnOutput, Stack
 from aws_cdk import aws_apigatewayv2 as apigateway
 from aws_cdk import aws_apigatewayv2_authorizers as authorizers
 from aws_cdk import aws_apigatewayv2_integrations as integrations
+from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from fmrec.artifacts import layout
 from stacks.access import Permission, grant, read_objects, use_key
+from stacks.event_intake import EventIntake
 from stacks.functions import FunctionSettings, add_function, dependency_layer
 from stacks.log_groups import log_group
 from stacks.operations.api_watch import ApiWatch
@@ -31,6 +33,8 @@ ROUTES = (
     "POST /rank",
     "GET /popular",
 )
+EVENT_ROUTES = ("POST /events",)
+"""Where the API takes events."""
 LOGGED = {
     "requestId": "$context.requestId",
     "time": "$context.requestTime",
@@ -46,7 +50,7 @@ LOGGED = {
 
 
 class ApiStack(Stack):
-    """Everything of the API; nothing in it has a state."""
+    """Everything of the API; nothing in it has a state, events are in the storage."""
 
     def __init__(
         self,
@@ -67,11 +71,11 @@ class ApiStack(Stack):
                 "DATA_URI": f"s3://{storage.data.bucket_name}",
                 "TABLE": storage.table.table_name,
                 "DATASET": settings.dataset_name,
+                **({"EVENTS": storage.events.table_name} if storage.events else {}),
             },
         )
-        function, role = add_function(
-            self, FUNCTION, own, settings=settings, key=storage.key, layer=dependency_layer(self)
-        )
+        layer = dependency_layer(self)
+        function, role = add_function(self, FUNCTION, own, settings=settings, key=storage.key, layer=layer)
         grant(
             role,
             *read_objects(storage, layout.ENCODED, layout.EMBEDDINGS, layout.CHAMPION),
@@ -86,10 +90,19 @@ class ApiStack(Stack):
             create_default_stage=False,
             default_authorizer=authorizers.HttpIamAuthorizer(),
         )
-        integration = integrations.HttpLambdaIntegration("Answer", function)
-        for route in ROUTES:
-            method, path = route.split(" ")
-            http.add_routes(path=path, methods=[apigateway.HttpMethod(method)], integration=integration)
+        _route(http, "Answer", function, *ROUTES)
+        if api.events is not None and storage.events is not None:
+            grant(role, Permission(["dynamodb:Query"], [storage.events.table_arn]))
+            intake = EventIntake(
+                self,
+                "Events",
+                settings=settings,
+                events=api.events,
+                table=storage.events,
+                storage=storage,
+                layer=layer,
+            )
+            _route(http, "Store", intake.store, *EVENT_ROUTES)
         log = log_group(
             self,
             "AccessLog",
@@ -131,3 +144,11 @@ class ApiStack(Stack):
             ),
         ):
             CfnOutput(self, name, value=value, description=description)
+
+
+def _route(http: apigateway.HttpApi, name: str, function: lambda_.IFunction, *routes: str) -> None:
+    """Send these routes' requests to a function."""
+    integration = integrations.HttpLambdaIntegration(name, function)
+    for route in routes:
+        method, path = route.split(" ")
+        http.add_routes(path=path, methods=[apigateway.HttpMethod(method)], integration=integration)

@@ -23,6 +23,7 @@ from fmrec.dataset.names import DEFAULT, infix
 from fmrec.deployment import drift_limits
 from fmrec.deployment.defaults import DATASET, SERVING, TASK, TASKS, TaskName, task_section
 from fmrec.errors import FmrecError, SettingsError
+from fmrec.events.event_files import EventFiles
 from fmrec.execution import execution_input, quality_gate, tuning
 from fmrec.instances.policy import Policy
 from fmrec.operation.starting import Patience
@@ -236,6 +237,15 @@ class Functions(Section):
     """Query parts published at the same time."""
 
 
+class Events(Section):
+    """What the HTTP API stores of what users do, and lands in raw/."""
+
+    keep_days: Annotated[int, Field(ge=7, le=3650)] = 90
+    """How long an event counts for live lists; in raw/ it stays."""
+    land_within_seconds: Annotated[int, Field(ge=0, le=300)] = 60
+    """How long events are gathered for one file."""
+
+
 class Api(Section):
     """The HTTP API; its requests are signed (IAM)."""
 
@@ -245,6 +255,8 @@ class Api(Section):
     """Of all callers together; beyond it they get 429."""
     burst: Annotated[int, Field(ge=1, le=5000)] = 200
     """Requests at once that are let through beyond the rate."""
+    events: Events | None = None
+    """Whether it takes events: ``{}`` does on the defaults."""
 
 
 class Retention(Section):
@@ -333,7 +345,17 @@ class Settings(Section):
                         f"{', '.join(METRICS_OF_PREDICTOR[predictor_type])} and nothing else"
                     )
             quality_gate.check({}, task.thresholds)
+        if self.api is not None and self.api.events is not None:
+            try:
+                EventFiles.of(self.dataset)
+            except SettingsError as error:
+                raise SettingsError(f"api.events: {error}") from error
         return self
+
+    @property
+    def events(self) -> Events | None:
+        """What is stored of events, if the API takes any."""
+        return None if self.api is None else self.api.events
 
     @property
     def prefix(self) -> str:

@@ -14,6 +14,7 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 from fmrec.artifacts import layout
+from fmrec.events.event_table import ENTRY, USER
 from stacks.settings import Retention, Settings
 
 
@@ -66,6 +67,7 @@ class StorageStack(Stack):
                 reason="It holds who publishes now and what was started last, for each data set.",
             )
         )
+        self.events = None if settings.events is None else self._event_table(removal)
         self.topic = self._topic(settings)
         # The pipeline's own log groups: what CloudFormation names, and the workflow's.
         pipeline = f"{settings.name}Pipeline"
@@ -74,6 +76,23 @@ class StorageStack(Stack):
             api = f"{settings.name}Api"
             self._let_logs_encrypt(f"{api}-*", f"/aws/vendedlogs/apis/{api}-*")
         self._outputs(settings.dataset_name)
+
+    def _event_table(self, removal: RemovalPolicy) -> dynamodb.Table:
+        return dynamodb.Table(
+            self,
+            "Events",
+            partition_key=dynamodb.Attribute(name=USER, type=dynamodb.AttributeType.STRING),
+            sort_key=dynamodb.Attribute(name=ENTRY, type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
+            encryption_key=self.key,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            stream=dynamodb.StreamViewType.NEW_IMAGE,
+            time_to_live_attribute="expires",
+            removal_policy=removal,
+        )
 
     def _access_log_bucket(self, retention: Retention, removal: RemovalPolicy) -> s3.Bucket:
         bucket = s3.Bucket(

@@ -16,9 +16,11 @@ from fmrec.artifacts.encoded_run import EncodedRun
 from fmrec.artifacts.id_lookup import IdLookup
 from fmrec.dataset.names import DEFAULT
 from fmrec.errors import ServiceError
+from fmrec.events.event import Event
+from fmrec.events.event_table import EventTable, StoredEvents
 from fmrec.live.answers import Answer, Published
 from fmrec.live.live_model import LiveModel, live_model
-from fmrec.live.user_history import NOTHING, Event, EventWeights, Trained, UserHistory, merge_history
+from fmrec.live.user_history import NOTHING, EventWeights, Trained, UserHistory, merge_history
 from fmrec.recommendations.table import UserRecommendations, dynamodb_client, find
 from fmrec.recommendations.table_keys import popular_key, user_key
 from fmrec.registry import champion
@@ -26,8 +28,14 @@ from fmrec.registry import champion
 REFRESH_SECONDS = 30.0
 """How long another champion may go unnoticed."""
 
+CREATED_TO_THE_SECOND = 1.0
+"""A manifest's time is cut to the second."""
+
 KEY_BYTES = 2048
 """DynamoDB's limit for a partition key."""
+
+
+NO_EVENTS = StoredEvents()
 
 
 @dataclass(frozen=True)
@@ -39,14 +47,27 @@ class ServedModel:
     users: IdLookup
     weights: EventWeights
 
-    def history(self, user_id: str) -> UserHistory:
-        """What training knows of a user; empty for one that it doesn't know."""
-        user = self.users.find(user_id)
-        if user is None:
-            return merge_history(NOTHING, [], self.live.ordinal_of)
-        liked, seen = (read(user, user + 1).of(0) for read in (self.encoded.liked, self.encoded.seen))
-        trained = Trained(liked.astype(np.int64), seen.astype(np.int64), user)
-        return merge_history(trained, [], self.live.ordinal_of)
+    def history(self, user_id: str, stored: StoredEvents = NO_EVENTS) -> UserHistory:
+        """What training knows of a user, unless the user has been erased since, and events since then."""
+        user = None if self.forgets(stored) else self.users.find(user_id)
+        trained = NOTHING
+        if user is not None:
+            liked, seen = (read(user, user + 1).of(0) for read in (self.encoded.liked, self.encoded.seen))
+            trained = Trained(liked.astype(np.int64), seen.astype(np.int64), user)
+        erased_at = stored.erased_at
+        events = [event for event in stored.events if erased_at is None or event.at > erased_at]
+        return merge_history(trained, events, self.live.ordinal_of, self.weights)
+
+    def forgets(self, stored: StoredEvents) -> bool:
+        """Whether the user has been erased after the model's interactions were read."""
+        return stored.erased_at is not None and stored.erased_at >= self.read_at
+
+    @property
+    def read_at(self) -> float:
+        """When the model's interactions were read, or shortly before."""
+        manifest = self.encoded.manifest
+        created = datetime.fromisoformat(manifest.created).timestamp()
+        return created - manifest.seconds - CREATED_TO_THE_SECOND
 
     def session(self, events: Iterable[Event]) -> UserHistory:
         """The history of somebody of whom nothing but these events is known."""
@@ -62,6 +83,8 @@ class Champion:
         The data bucket's URI.
     table
         The recommendations' table.
+    events
+        The table of events, if the API takes any.
     """
 
     def __init__(
@@ -70,9 +93,11 @@ class Champion:
         table: str,
         dataset: str = DEFAULT,
         *,
+        events: EventTable | None = None,
         client: Any = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._events = events
         self._record_uri = champion.place(root, dataset)
         self._table, self._dataset = table, dataset
         self._client, self._clock = client, clock
@@ -104,6 +129,12 @@ class Champion:
                     self._model, self._record = _load(record), record
                 self._looked_at = now
             return self._model
+
+    def stored(self, user_id: str) -> StoredEvents:
+        """The user's events and erasure, as of now."""
+        if self._events is None or len(user_id.encode()) > KEY_BYTES // 2:
+            return NO_EVENTS
+        return self._events.of(user_id)
 
     def published(self, user_id: str) -> Published | None:
         """The user's own list in the table, if there is one."""

@@ -13,22 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fmrec.events.event import Event
+
 Ordinals = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Event:
-    """One interaction, as a caller posted it."""
-
-    event_id: str
-    user_id: str
-    item_id: str
-    at: float
-    """Seconds since 1970 in UTC."""
-    event: str | None = None
-    """Its kind (view, purchase), where the data set weighs kinds."""
-    value: float | None = None
-    """A rating or an amount, where the data set has a threshold."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +66,15 @@ class UserHistory:
     """Items of events that the model doesn't know, each once, in the order of the events."""
     duplicates: int = 0
     """Events whose id came before."""
+
+    @property
+    def adds_nothing(self) -> bool:
+        """Whether events say no more than training knows."""
+        return (
+            np.array_equal(self.ordinals, self.trained.liked)
+            and bool((self.weights == 1).all())
+            and np.array_equal(self.seen, np.union1d(self.trained.seen, self.trained.liked))
+        )
 
     @property
     def known(self) -> bool:

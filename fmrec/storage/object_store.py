@@ -178,7 +178,7 @@ def exists(uri: str) -> bool:
 
 
 def is_listed(uri: str) -> bool:
-    """Say whether there is an object, by its folder's list.
+    """Say whether there is an object, by a list of what begins like it.
 
     For roles that may list prefixes of a bucket but not the whole: S3 answers them "denied" where `exists`
     asks for an object that is missing.
@@ -188,7 +188,7 @@ def is_listed(uri: str) -> bool:
     ServiceError
         S3 refused or failed.
     """
-    return any(stored.uri == uri for stored in list_objects(uri.rsplit("/", 1)[0]))
+    return bool(_s3().is_listed(uri)) if _is_s3(uri) else exists(uri)
 
 
 def delete(uri: str) -> None:

@@ -34,6 +34,13 @@ def list_folder(uri: str) -> Iterator[tuple[str, int]]:
                     yield f"s3://{bucket}/{entry['Key']}", entry["Size"]
 
 
+def is_listed(uri: str) -> bool:
+    bucket, key = split_s3(uri)
+    with naming_object(uri):
+        page = s3_client().list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
+    return any(entry["Key"] == key for entry in page.get("Contents", []))
+
+
 def exists(uri: str) -> bool:
     bucket, key = split_s3(uri)
     try:

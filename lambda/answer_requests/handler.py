@@ -6,15 +6,20 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from fmrec.events.event_table import EventTable
 from fmrec.live.api import routes
+from fmrec.live.api.application import answer
 from fmrec.live.served_model import Champion
 
 logger = Logger(service="answer_requests")
-app = routes.build(Champion(os.environ["DATA_URI"], os.environ["TABLE"], os.environ["DATASET"]))
+events = EventTable(os.environ["EVENTS"], os.environ["DATASET"]) if os.environ.get("EVENTS") else None
+app = routes.build(
+    Champion(os.environ["DATA_URI"], os.environ["TABLE"], os.environ["DATASET"], events=events)
+)
 """Lives as long as the function's process, and with it the model that it has loaded."""
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request of API Gateway, payload format 2.0."""
-    return routes.answer(app, event, context)
+    return answer(app, event, context)

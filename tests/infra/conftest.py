@@ -77,7 +77,7 @@ def throw_away(tmp_path_factory: pytest.TempPathFactory) -> Synthesis:
         "fmrec.retention.removal": "destroy",
         "fmrec.notification_email": "someone@example.com",
         "fmrec.glue.flex": "true",
-        "fmrec.api": "{}",
+        "fmrec.api": '{"events": {}}',
         "fmrec.glue.worker_type": "G.2X",
         "fmrec.instances.request_quota_increases": "true",
         "fmrec.instances.last_resort.endpoint": "wait",

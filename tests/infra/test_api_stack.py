@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from stacks.api import ROUTES
+from stacks.api import EVENT_ROUTES, ROUTES
 
 STACK = "TrialApi"
 
@@ -15,13 +15,13 @@ def test_there_is_no_api_unless_a_setting_says_so(synthesis: Any) -> None:
 
 def test_every_route_is_signed_and_in_the_openapi_document(throw_away: Any) -> None:
     routes = [r["Properties"] for r in throw_away.resources(STACK, "AWS::ApiGatewayV2::Route").values()]
-    assert {route["RouteKey"] for route in routes} == set(ROUTES)
+    assert {route["RouteKey"] for route in routes} == {*ROUTES, *EVENT_ROUTES}
     assert {route["AuthorizationType"] for route in routes} == {"AWS_IAM"}
     document = json.loads((Path(__file__).resolve().parents[2] / "docs" / "openapi.json").read_text())
     documented = {
         f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods
     }
-    assert documented == set(ROUTES)
+    assert documented == {*ROUTES, *EVENT_ROUTES}
 
 
 def test_the_stage_is_throttled_and_logged_with_the_key(throw_away: Any) -> None:
@@ -32,14 +32,19 @@ def test_the_stage_is_throttled_and_logged_with_the_key(throw_away: Any) -> None
     assert {"requestId", "caller", "route", "status"} <= logged.keys()
     assert "path" not in json.dumps(logged).lower()
     groups = throw_away.resources(STACK, "AWS::Logs::LogGroup").values()
-    assert len(groups) == 2
+    assert len(groups) == 4
     assert all("KmsKeyId" in group["Properties"] for group in groups)
 
 
+def alarms_of(throw_away: Any) -> dict[str, Any]:
+    """The properties of each alarm by its metric."""
+    alarms = [each["Properties"] for each in throw_away.resources(STACK, "AWS::CloudWatch::Alarm").values()]
+    return {alarm["MetricName"]: alarm for alarm in alarms}
+
+
 def test_latency_and_errors_are_watched(throw_away: Any) -> None:
-    (alarm,) = throw_away.resources(STACK, "AWS::CloudWatch::Alarm").values()
-    properties = alarm["Properties"]
-    assert (properties["Namespace"], properties["MetricName"]) == ("AWS/ApiGateway", "5xx")
+    properties = alarms_of(throw_away)["5xx"]
+    assert properties["Namespace"] == "AWS/ApiGateway"
     assert "docs/operations.md" in properties["AlarmDescription"]
     assert len(properties["AlarmActions"]) == 1
     (dashboard,) = throw_away.resources(STACK, "AWS::CloudWatch::Dashboard").values()
@@ -48,15 +53,55 @@ def test_latency_and_errors_are_watched(throw_away: Any) -> None:
         assert f'\\"{name}\\"' in text, name
 
 
-def test_the_function_only_reads(throw_away: Any) -> None:
-    actions = set()
-    for policy in throw_away.resources(STACK, "AWS::IAM::Policy").values():
+def actions_of(throw_away: Any) -> dict[str, set[str]]:
+    """What each function may do, by the name of its role's policy."""
+    found: dict[str, set[str]] = {}
+    for name, policy in throw_away.resources(STACK, "AWS::IAM::Policy").items():
+        actions = found.setdefault(name.partition("RoleDefaultPolicy")[0], set())
         for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
             named = statement["Action"]
             actions |= {named} if isinstance(named, str) else set(named)
-    assert actions == {
-        *("logs:CreateLogStream", "logs:PutLogEvents"),
-        *("s3:GetObject", "s3:ListBucket"),
-        "kms:Decrypt",
-        "dynamodb:GetItem",
+    return found
+
+
+def test_each_function_may_do_its_own_and_no_more(throw_away: Any) -> None:
+    logs = {"logs:CreateLogStream", "logs:PutLogEvents"}
+    assert actions_of(throw_away) == {
+        "AnswerRequests": logs
+        | {"s3:GetObject", "s3:ListBucket", "kms:Decrypt", "dynamodb:GetItem", "dynamodb:Query"},
+        "EventsStoreEvents": logs | {"kms:Decrypt", "dynamodb:PutItem"},
+        "EventsLandEvents": logs
+        | {"s3:PutObject", "s3:AbortMultipartUpload", "s3:ListBucket", "kms:Decrypt", "kms:GenerateDataKey"}
+        | {"dynamodb:UpdateItem", "dynamodb:ListStreams"}
+        | {f"dynamodb:{call}" for call in ("DescribeStream", "GetRecords", "GetShardIterator")},
     }
+
+
+def test_events_land_next_to_the_interactions_and_nowhere_else(throw_away: Any) -> None:
+    (policy,) = (
+        found["Properties"]["PolicyDocument"]
+        for name, found in throw_away.resources(STACK, "AWS::IAM::Policy").items()
+        if name.startswith("EventsLandEvents")
+    )
+    (written,) = (each["Resource"] for each in policy["Statement"] if "s3:PutObject" in each["Action"])
+    found = sorted(json.dumps(arn).partition("/")[2].rstrip('"]}') for arn in written)
+    assert found == ["quarantine/events/*", "raw/interactions/events-*"]
+
+
+def test_the_table_of_events_is_durable_and_its_stream_is_read_from_the_beginning(throw_away: Any) -> None:
+    (table,) = (
+        found["Properties"]
+        for name, found in throw_away.resources("TrialStorage", "AWS::DynamoDB::Table").items()
+        if name.startswith("Events")
+    )
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires", "Enabled": True}
+    assert table["StreamSpecification"] == {"StreamViewType": "NEW_IMAGE"}
+    (mapping,) = throw_away.resources(STACK, "AWS::Lambda::EventSourceMapping").values()
+    found = mapping["Properties"]
+    assert (found["StartingPosition"], found["BatchSize"]) == ("TRIM_HORIZON", 1000)
+    assert found["MaximumBatchingWindowInSeconds"] == 60
+    # A batch is tried until it has landed: nothing limits attempts or age.
+    assert "MaximumRetryAttempts" not in found
+    assert "MaximumRecordAgeInSeconds" not in found
+    assert alarms_of(throw_away)["IteratorAge"]["Threshold"] == 3_600_000

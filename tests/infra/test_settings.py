@@ -257,3 +257,25 @@ def test_settings_the_command_line_and_the_functions_have_one_source_of_each_def
         assert f"as deployed, or {DEFAULT_RECOMMENDATIONS}" in text
         assert f"as in --settings, or {settings.task}" in text
     assert read_settings(None, "", None).task == settings.task
+
+
+@pytest.mark.parametrize(
+    ("interactions", "sentence"),
+    [
+        ({"path": "ratings.csv"}, "expected a folder below the raw prefix"),
+        ({"path": "2024/*/"}, "expected a folder below the raw prefix"),
+        ({"path": "a/", "timestamp_format": "dd.MM.yyyy", "timezone": "Europe/Vienna"}, "timezone"),
+        ({"path": "a/", "timestamp_format": "DDD yyyy"}, "'DDD'"),
+        (
+            {"path": "a/", "item_value_separator": "-", "columns": {"user": "u", "item": "i", "value": "i"}},
+            "a column of its own for each",
+        ),
+    ],
+)
+def test_events_are_refused_where_files_of_interactions_can_not_hold_them(
+    interactions: dict[str, Any], sentence: str
+) -> None:
+    document = {"interactions": interactions, "split": {"method": "none"}}
+    with pytest.raises(SettingsError, match=re.escape(sentence)):
+        from_context({"fmrec": {"api": {"events": {}}, "dataset": document}})
+    assert from_context({"fmrec": {"api": {}, "dataset": document}}).events is None

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import http.client
+import io
 import json
+import time
 import urllib.parse
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import botocore.session
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -17,10 +23,12 @@ from botocore.credentials import Credentials
 from demo import cloud as local
 from demo.cloud import REGION
 from fmrec.client import Client
+from fmrec.deployment.defaults import DATASET, TASKS
 from fmrec.errors import NotFoundError
 from fmrec.execution.state_machine import stack_outputs
 from fmrec.live.live_model import LiveModel, open_live_model
 from fmrec.registry import champion
+from tests.workflow.conftest import SMALL_ITEMS, SMALL_USERS, small_ratings
 
 Ask = Callable[..., tuple[int, Any]]
 
@@ -31,7 +39,7 @@ def outputs(pipeline: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     local.cdk(
         pipeline.cloud,
         *("deploy", "FmRecStorage", "FmRecApi", "--exclusively", "--require-approval", "never"),
-        *("--context", "fmrec.api={}", "--output", str(tmp_path_factory.mktemp("synthesis"))),
+        *("--context", 'fmrec.api={"events": {}}', "--output", str(tmp_path_factory.mktemp("synthesis"))),
         on_line=lambda _line: None,
     )
     found: dict[str, str] = pipeline.outputs | stack_outputs(
@@ -137,6 +145,96 @@ def test_the_client_signs_its_requests_and_gets_the_same_lists(
     assert client.recommendations("7", n=5).source == "batch"
     with pytest.raises(NotFoundError, match="item 'a b' is not in model"):
         client.similar("a b")
+
+
+def test_a_new_users_events_give_the_librarys_list_within_two_seconds_and_are_encoded_by_the_next_run(
+    ask: Ask, pipeline: Any, model: LiveModel
+) -> None:
+    """Nobody trained on knows the user; each event lands in raw/ once, however often it is posted."""
+    posted = [
+        {"event_id": f"e{item}", "user_id": "new, or so", "item_id": item, "value": 5}
+        for item in ("2", "4", "6")
+    ]
+    began = time.monotonic()
+    assert ask("POST", "/events", {"events": posted}) == (200, {"stored": 3, "duplicates": 0})
+    status, found = ask("GET", "/users/new%2C%20or%20so/recommendations?n=5")
+    assert time.monotonic() - began < 2
+    assert (status, found["source"]) == (200, "live")
+    expected = model.fold_in.recommend([model.ordinal(item) for item in ("2", "4", "6")], 5)
+    assert ids(found) == [model.item_ids[item] for item in expected.items]
+    assert ids(found) != ids(ask("GET", "/popular?n=5")[1])
+    assert ask("POST", "/events", {"events": posted}) == (200, {"stored": 0, "duplicates": 3})
+    assert ask("POST", "/events", posted[0] | {"event_id": "late", "at": "2001-01-01T00:00:00Z"})[0] == 200
+    status, problem = ask("POST", "/events", {"events": [posted[0], posted[1] | {"value": None}]})
+    assert (status, problem["detail"].partition(" is missing")[0]) == (422, "body.events.1.value")
+
+    rows = landed(pipeline, 4)
+    assert len(rows) == 4
+    assert {(row["user_id"], row["item_id"], row["rating"]) for row in rows} == {
+        ("new, or so", item, "5") for item in ("2", "4", "6")
+    }
+    assert "978307200" in {row["timestamp"] for row in rows}
+    manifest, held_out, train = encoded_interactions(pipeline)
+    assert manifest["rows"]["read"] == 4 + SMALL_USERS * SMALL_ITEMS // 2
+    assert manifest["rows"]["quarantined"] == 0
+    assert {item for user, item in held_out | train if user == "new, or so"} == {"2", "4", "6"}
+    assert sum(user == "new, or so" for user, _ in train) == 2
+
+
+def landed(pipeline: Any, expected: int) -> list[dict[str, str]]:
+    """The rows of all files of events in raw/, once there are so many."""
+    s3, bucket = pipeline.cloud.client("s3"), pipeline.outputs["DataBucket"]
+    deadline = time.monotonic() + 60
+    while True:
+        listed = s3.list_objects_v2(Bucket=bucket, Prefix="raw/interactions/events-").get("Contents", [])
+        texts = [s3.get_object(Bucket=bucket, Key=each["Key"])["Body"].read().decode() for each in listed]
+        rows = [row for text in texts for row in csv.DictReader(io.StringIO(text))]
+        if len(rows) >= expected or time.monotonic() > deadline:
+            return rows
+        time.sleep(0.2)
+
+
+def encoded_interactions(pipeline: Any) -> tuple[Any, set[tuple[str, str]], set[tuple[str, str]]]:
+    """Encode the deployed data set, with one interaction of each user held out: manifest, heldout, seen."""
+    glue, bucket = pipeline.cloud.client("glue"), pipeline.outputs["DataBucket"]
+    pipeline.upload("raw/interactions/ratings.csv", small_ratings())
+    run = f"events-{uuid.uuid4().hex[:8]}"
+    label = TASKS["recommend"]["label"]
+    document = DATASET | {"label": label, "split": {"method": "leave-last-n", "n": 1}}
+    job = pipeline.outputs["EncodingJobName"]
+    arguments = {
+        "--dataset": json.dumps(document),
+        "--raw": f"s3://{bucket}/raw/",
+        "--output": f"s3://{bucket}/encoded/{run}/",
+        "--run": run,
+    }
+    started = glue.start_job_run(JobName=job, Arguments=arguments)["JobRunId"]
+    state = "RUNNING"
+    while state not in {"SUCCEEDED", "FAILED", "ERROR", "TIMEOUT", "STOPPED"}:
+        time.sleep(0.3)
+        found = glue.get_job_run(JobName=job, RunId=started)["JobRun"]
+        state = found["JobRunState"]
+    assert state == "SUCCEEDED", found.get("ErrorMessage")
+    manifest = json.loads(
+        pipeline.cloud.client("s3")
+        .get_object(Bucket=bucket, Key=f"encoded/{run}/manifest.json")["Body"]
+        .read()
+    )
+    index = parquet(pipeline, f"encoded/{run}/feature_index/")
+    names = dict(zip(index["column"].to_pylist(), index["name"].to_pylist(), strict=True))
+    pairs = []
+    for folder in ("heldout", "seen"):
+        table = parquet(pipeline, f"encoded/{run}/{folder}/")
+        columns = (table[name].to_pylist() for name in ("user_column", "item_column"))
+        pairs.append({(names[user], names[item]) for user, item in zip(*columns, strict=True)})
+    return manifest, pairs[0], pairs[1]
+
+
+def parquet(pipeline: Any, prefix: str) -> pa.Table:
+    s3, bucket = pipeline.cloud.client("s3"), pipeline.outputs["DataBucket"]
+    listed = s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]
+    bodies = [s3.get_object(Bucket=bucket, Key=each["Key"])["Body"].read() for each in listed]
+    return pa.concat_tables([pq.read_table(io.BytesIO(body)) for body in bodies])
 
 
 def test_similar_items_and_ranks_agree_with_the_library(ask: Ask, model: LiveModel) -> None:

@@ -4,23 +4,23 @@
 
 import json
 from collections.abc import Iterable
-from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
-from aws_lambda_powertools import Logger
-from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
-from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 
-from fmrec.errors import FmrecError, FormatError, InputError, NotFoundError, ServiceError
+from fmrec.errors import InputError
+from fmrec.events.event import Event
+from fmrec.events.event_files import EventFiles
+from fmrec.events.event_table import EventTable
 from fmrec.live import answers
 from fmrec.live.answers import MAXIMUM_ITEMS, Request
-from fmrec.live.api.schemas import Interaction, ItemList, Problem, RankRequest, SessionRequest
+from fmrec.live.api import event_routes
+from fmrec.live.api.application import add_errors, succeeds
+from fmrec.live.api.schemas import Interaction, ItemList, RankRequest, SessionRequest
 from fmrec.live.served_model import Champion, ServedModel
-from fmrec.live.user_history import Event, UserHistory
+from fmrec.live.user_history import UserHistory
 
-MAXIMUM_BODY = 1 << 20
-PROBLEM = "application/problem+json"
 TITLE, VERSION = "Recommendations", "1"
 
 Count = Annotated[int, Query(ge=1, le=MAXIMUM_ITEMS, description="Length of the list")]
@@ -31,31 +31,21 @@ Reasons = Annotated[int, Query(ge=0, le=100, description="Items of the history t
 UserId = Annotated[str, Path(min_length=1, max_length=1024)]
 ItemId = Annotated[str, Path(min_length=1, max_length=1024)]
 
-logger = Logger(service="answer_requests")
-
-
-def problem(status: int, detail: str) -> Response[str]:
-    """An error's answer."""
-    title = HTTPStatus(status).phrase
-    body = Problem(type="about:blank", title=title, status=status, detail=detail)
-    return Response(status, PROBLEM, body.model_dump_json())
-
 
 def build(champion: Champion) -> APIGatewayHttpResolver:
-    """The application that answers API Gateway's events (payload format 2.0)."""
+    """The application that answers API Gateway's requests for lists (payload format 2.0)."""
     app = APIGatewayHttpResolver(enable_validation=True)
-    _add_errors(app)
-    failures: dict[int, Any] = {
-        status: {"description": HTTPStatus(status).phrase, "content": {PROBLEM: {"model": Problem}}}
-        for status in (422, 503)
-    }
-    missing: dict[int, Any] = failures | {
-        404: {"description": "Not Found", "content": {PROBLEM: {"model": Problem}}}
-    }
+    add_errors(app)
+    add_routes(app, champion)
+    return app
 
-    @app.get(
-        "/users/<user_id>/recommendations", summary="Items for a user, known or not", responses=_ok(failures)
-    )
+
+def add_routes(app: APIGatewayHttpResolver, champion: Champion) -> None:
+    """Add the routes that read."""
+    lists = succeeds(ItemList, 422, 503)
+    lists_of_an_item = succeeds(ItemList, 404, 422, 503)
+
+    @app.get("/users/<user_id>/recommendations", summary="Items for a user, known or not", responses=lists)
     def recommend(
         user_id: UserId,
         n: Count = 10,
@@ -75,26 +65,31 @@ def build(champion: Champion) -> APIGatewayHttpResolver:
             include_seen=include_seen,
             because=because,
         )
-        published = champion.published(user_id)
+        stored = champion.stored(user_id)
+        published = None if model.forgets(stored) else champion.published(user_id)
         if published is not None and request.plain and len(published.items) >= n:
-            # The list answers it: the user's interactions need not be read.
-            history = model.session([])
-            return ItemList.of(answers.recommend(model.live, history, request, published=published))
-        history = model.history(user_id)
+            # Without events the list answers it: the user's interactions need not be read.
+            history = model.history(user_id, stored) if stored.events else model.session([])
+            if history.adds_nothing:
+                return ItemList.of(
+                    answers.recommend(model.live, model.session([]), request, published=published)
+                )
+        else:
+            history = model.history(user_id, stored)
         return _recommended(champion, model, history, request, segment)
 
-    @app.post("/recommendations", summary="Items for a history in the body", responses=_ok(failures))
+    @app.post("/recommendations", summary="Items for a history in the body", responses=lists)
     def recommend_for_session(body: SessionRequest) -> ItemList:
         model = champion.model()
         history = model.session(_events(body.history))
         return _recommended(champion, model, history, body.request(), body.segment)
 
-    @app.get("/items/<item_id>/similar", summary="Items like this one", responses=_ok(missing))
+    @app.get("/items/<item_id>/similar", summary="Items like this one", responses=lists_of_an_item)
     def similar(item_id: ItemId, n: Count = 10, allow: Ids = None, deny: Ids = None) -> ItemList:
         request = Request(n, allow=None if allow is None else _ids(allow), deny=_ids(deny))
         return ItemList.of(answers.similar(champion.model().live, item_id, request))
 
-    @app.post("/rank", summary="Order the given items for a user or a history", responses=_ok(failures))
+    @app.post("/rank", summary="Order the given items for a user or a history", responses=lists)
     def rank(body: RankRequest) -> ItemList:
         if (body.user_id is None) == (body.history is None):
             raise InputError("expected either 'user_id' or 'history', and one of them only")
@@ -102,30 +97,20 @@ def build(champion: Champion) -> APIGatewayHttpResolver:
         history = (
             model.session(_events(body.history or []))
             if body.user_id is None
-            else model.history(body.user_id)
+            else model.history(body.user_id, champion.stored(body.user_id))
         )
         return ItemList.of(answers.rank(model.live, history, body.item_ids))
 
-    @app.get("/popular", summary="What most users have interacted with", responses=_ok(failures))
+    @app.get("/popular", summary="What most users have interacted with", responses=lists)
     def popular(n: Count = 10, allow: Ids = None, deny: Ids = None) -> ItemList:
         request = Request(n, allow=None if allow is None else _ids(allow), deny=_ids(deny))
         return ItemList.of(answers.popular(champion.model().live, request))
-
-    return app
-
-
-def answer(app: APIGatewayHttpResolver, event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Answer one request; a body that is too large is not parsed."""
-    if len(event.get("body") or "") > MAXIMUM_BODY:
-        detail = f"the body has more than {MAXIMUM_BODY} characters: send it in parts"
-        large = problem(413, detail)
-        return {"statusCode": 413, "headers": {"Content-Type": PROBLEM}, "body": large.body}
-    return app.resolve(event, context)
 
 
 def openapi_document() -> str:
     """The API's OpenAPI document, as committed in docs/openapi.json."""
     app = build(Champion("", ""))
+    event_routes.add_routes(app, EventTable(""), EventFiles.of({}), 1)
     text = app.get_openapi_json_schema(title=TITLE, version=VERSION, openapi_version="3.1.0")
     return json.dumps(json.loads(text), indent=2) + "\n"
 
@@ -147,45 +132,3 @@ def _events(history: Iterable[Interaction]) -> list[Event]:
 
 def _ids(text: str | None) -> frozenset[str]:
     return frozenset(part for part in (text or "").split(",") if part)
-
-
-def _ok(failures: dict[int, Any]) -> dict[int, Any]:
-    return {200: {"description": "OK", "content": {"application/json": {"model": ItemList}}}} | failures
-
-
-def _add_errors(app: APIGatewayHttpResolver) -> None:
-    def invalid(error: RequestValidationError) -> Response[str]:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "json_invalid":
-            return problem(400, f"the body is not JSON: {first.get('ctx', {}).get('error', first['msg'])}")
-        return problem(422, f"{where}: {first['msg']}")
-
-    def not_found(error: NotFoundError) -> Response[str]:
-        return problem(404, str(error))
-
-    def unreadable(error: FormatError) -> Response[str]:
-        logger.error("the model can't be read", exc_info=error)
-        return problem(503, "the model can't be read: see the function's log")
-
-    def refused(error: InputError) -> Response[str]:
-        return problem(422, str(error))
-
-    def unavailable(error: ServiceError) -> Response[str]:
-        return problem(503, str(error))
-
-    def failed(error: FmrecError) -> Response[str]:
-        logger.error("failed", exc_info=error)
-        return problem(500, "the request failed: see the function's log")
-
-    def no_route(_error: Exception) -> Response[str]:
-        return problem(404, "there is no such route: see the OpenAPI document")
-
-    # The closest class of an error counts.
-    app.exception_handler(RequestValidationError)(invalid)
-    app.exception_handler(NotFoundError)(not_found)
-    app.exception_handler(FormatError)(unreadable)
-    app.exception_handler(InputError)(refused)
-    app.exception_handler(ServiceError)(unavailable)
-    app.exception_handler(FmrecError)(failed)
-    app.not_found(no_route)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from fmrec.live.answers import MAXIMUM_ITEMS, Answers, Request, Source
 
 MAXIMUM_HISTORY = 10_000
 MAXIMUM_RANKED = 1000
+MAXIMUM_EVENTS = 1000
 
 ItemId = Annotated[str, Field(min_length=1, max_length=1024)]
 
@@ -62,6 +63,48 @@ class RankRequest(Body):
     item_ids: Annotated[list[ItemId], Field(min_length=1, max_length=MAXIMUM_RANKED)]
     user_id: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
     history: History | None = None
+
+
+class PostedEvent(Body):
+    """One interaction that happened."""
+
+    event_id: Annotated[str, Field(min_length=1, max_length=128)]
+    """Of the caller's choice: with one user, an id counts once."""
+    user_id: Annotated[str, Field(min_length=1, max_length=1024)]
+    item_id: ItemId
+    at: AwareDatetime | None = None
+    """When it happened, in ISO 8601 with an offset; by default now."""
+    event: str | None = None
+    """Its kind, where the data set has a column of kinds, and then required."""
+    value: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    """A rating or an amount, where the data set has a column of values, and then required."""
+
+
+def _one_or_several(schema: dict[str, Any]) -> None:
+    batch = {key: schema.pop(key) for key in ("type", "properties", "required", "additionalProperties")}
+    schema["anyOf"] = [batch, batch["properties"]["events"]["items"]]
+
+
+class EventsRequest(Body):
+    """Events to store: ``{"events": [...]}``, or one event."""
+
+    model_config = ConfigDict(json_schema_extra=_one_or_several)
+
+    events: Annotated[list[PostedEvent], Field(min_length=1, max_length=MAXIMUM_EVENTS)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one(cls, given: Any) -> Any:
+        return {"events": [given]} if isinstance(given, dict) and "events" not in given else given
+
+
+class EventsReceipt(BaseModel):
+    """What became of the events; all are stored now."""
+
+    stored: int
+    """Events that are new."""
+    duplicates: int
+    """Events whose ids had been stored for their users before; what was stored first counts."""
 
 
 class Because(BaseModel):

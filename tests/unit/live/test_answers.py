@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from fmrec.errors import InputError, NotFoundError
+from fmrec.events.event import Event
 from fmrec.live import FoldIn
 from fmrec.live.answers import Answer, Published, Request, Source, audience, popular, rank, recommend, similar
 from fmrec.live.live_model import Categories, LiveModel
-from fmrec.live.user_history import NOTHING, Event, Trained, UserHistory, merge_history
+from fmrec.live.user_history import NOTHING, Trained, UserHistory, merge_history
 
 ITEMS, TASTES = 80, 4
 

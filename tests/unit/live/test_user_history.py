@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fmrec.live.user_history import NOTHING, Event, EventWeights, Trained, merge_history
+from fmrec.events.event import Event
+from fmrec.live.user_history import NOTHING, EventWeights, Trained, merge_history
 
 ORDINAL_OF = {f"i{n}": n for n in range(10)}
 TRAINED = Trained(np.array([2, 5]), np.array([2, 5, 7]), user=3)

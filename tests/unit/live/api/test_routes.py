@@ -1,90 +1,20 @@
 """The API's routes on a small run, as API Gateway's events; the table is DynamoDB's emulator."""
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fmrec.artifacts.folding_in import NEGATIVE_WEIGHT, REGULARIZATION
-from fmrec.live import FoldIn
 from fmrec.live.api import routes
-from fmrec.live.served_model import Champion
-from fmrec.recommendations.table import Recommendation, UserRecommendations, Writer
 from fmrec.registry import champion as records
+from tests.fixtures.api_calls import Api, library, promote
 from tests.fixtures.small_runs import SmallRun
-
-BIAS = -1.5
-
-
-class Context:
-    function_name, memory_limit_in_mb, aws_request_id = "f", 512, "r"
-    invoked_function_arn = "arn:aws:lambda:eu-west-1:000000000000:function:f"
-
-
-class Api:
-    """The application, and the clock by which it looks for another champion."""
-
-    def __init__(self, root: Path, table: str, client: Any) -> None:
-        self.now = 0.0
-        champion = Champion(str(root), table, client=client, clock=lambda: self.now)
-        self.champion = champion
-        self.app = routes.build(champion)
-
-    def ask(
-        self, method: str, path: str, body: Any = None, query: dict[str, str] | None = None
-    ) -> tuple[int, str, Any]:
-        event = {
-            "version": "2.0",
-            "routeKey": f"{method} {path}",
-            "rawPath": path,
-            "rawQueryString": "",
-            "queryStringParameters": query,
-            "headers": {"content-type": "application/json"},
-            "requestContext": {
-                "http": {"method": method, "path": path},
-                "stage": "$default",
-                "requestId": "1",
-            },
-            "body": body if body is None or isinstance(body, str) else json.dumps(body),
-            "isBase64Encoded": False,
-        }
-        answer = routes.answer(self.app, event, Context())
-        headers = {**answer.get("headers", {})}
-        kind = next(value for name, value in headers.items() if name.lower() == "content-type")
-        return answer["statusCode"], kind, json.loads(answer["body"])
-
-
-def promote(run: SmallRun, version: str) -> None:
-    record = records.Champion("r1", "recommend", version, "", run.manifest_uri, run.embeddings_uri)
-    path = Path(records.place(str(run.folder)))
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(asdict(record)))
 
 
 @pytest.fixture
 def api(small_run: SmallRun, dynamodb: Any, table: str) -> Api:
-    run = small_run
-    path = Path(run.embeddings_uri)
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"bias": BIAS}))
-    promote(run, "m1")
-    published = UserRecommendations(
-        run.user_ids[0],
-        (Recommendation(run.item_ids[0], 0.5, 1), Recommendation(run.item_ids[1], 0.25, 2)),
-        "m1",
-        "r1",
-        "2026-01-01T00:00:00+00:00",
-    )
-    with Writer(table, dynamodb) as writer:
-        writer.write([published])
-    return Api(run.folder, table, dynamodb)
-
-
-def library(run: SmallRun) -> FoldIn:
-    offsets = run.item_vectors[:, -1] + np.float32(BIAS)
-    return FoldIn(run.item_vectors[:, :-1], offsets, REGULARIZATION, NEGATIVE_WEIGHT)
+    return Api.over(small_run, table, dynamodb)
 
 
 def test_a_session_gets_what_the_library_says_and_because_sums_to_the_score(
