@@ -81,6 +81,25 @@ class Stored:
     duplicates: int
 
 
+@dataclass(frozen=True)
+class Pending:
+    """What an erasure leaves of a user, and how it ends."""
+
+    where: str
+    what: str
+    ends: str
+
+
+@dataclass(frozen=True)
+class ErasureReceipt:
+    """What an erasure has removed, ``lists`` and ``events``, and what is left."""
+
+    user_id: str
+    erased_at: str
+    removed: dict[str, int]
+    pending: tuple[Pending, ...]
+
+
 History = Iterable[Interaction | str]
 
 
@@ -182,6 +201,12 @@ class Client:
             {name: value for name, value in asdict(event).items() if value is not None} for event in events
         ]
         return Stored(**self._ask("POST", "/events", {"events": documents}))
+
+    def erase(self, user_id: str) -> ErasureReceipt:
+        """Erase a user, known or not; erasing again erases what has come since."""
+        found = self._ask("DELETE", f"/users/{_part(user_id)}", None)
+        pending = tuple(Pending(**each) for each in found["pending"])
+        return ErasureReceipt(found["user_id"], found["erased_at"], found["removed"], pending)
 
     def _list(
         self, method: str, path: str, query: dict[str, str] | None = None, body: Any = None

@@ -18,7 +18,7 @@ from constructs import Construct
 
 from fmrec.artifacts import layout
 from stacks.access import Permission, grant, read_objects, use_key
-from stacks.event_intake import EventIntake
+from stacks.event_intake import EventIntake, add_eraser
 from stacks.functions import FunctionSettings, add_function, dependency_layer
 from stacks.log_groups import log_group
 from stacks.operations.api_watch import ApiWatch
@@ -34,6 +34,7 @@ ROUTES = (
     "GET /popular",
 )
 EVENT_ROUTES = ("POST /events",)
+ERASURE_ROUTES = ("DELETE /users/{user_id}",)
 """Where the API takes events."""
 LOGGED = {
     "requestId": "$context.requestId",
@@ -103,6 +104,8 @@ class ApiStack(Stack):
                 layer=layer,
             )
             _route(http, "Store", intake.store, *EVENT_ROUTES)
+            erase = add_eraser(self, settings, storage.events, storage, layer)
+            _route(http, "Erase", erase, *ERASURE_ROUTES)
         log = log_group(
             self,
             "AccessLog",

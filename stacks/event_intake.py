@@ -107,3 +107,42 @@ class EventIntake(Construct):
             storage.topic,
             threshold=LATE.to_milliseconds(),
         )
+
+
+def add_eraser(
+    scope: Construct,
+    settings: Settings,
+    table: dynamodb.Table,
+    storage: StorageStack,
+    layer: lambda_.ILayerVersion,
+) -> lambda_.Function:
+    """The function that erases a user: events, published list, and a note for the next encodings."""
+    retention = settings.retention
+    function, role = add_function(
+        scope,
+        "erase_user",
+        FunctionSettings(
+            "Erases a user: events, published list, and a note for the next encodings",
+            memory_mb=512,
+            timeout_seconds=29,
+            environment={
+                "DATA_URI": f"s3://{storage.data.bucket_name}",
+                "TABLE": storage.table.table_name,
+                "EVENTS": table.table_name,
+                "DATASET": settings.dataset_name,
+                "INTERMEDIATE_DAYS": str(retention.intermediate_days),
+                "NONCURRENT_DAYS": str(retention.noncurrent_days),
+            },
+        ),
+        settings=settings,
+        key=storage.key,
+        layer=layer,
+    )
+    grant(
+        role,
+        Permission(["dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem"], [table.table_arn]),
+        Permission(["dynamodb:DeleteItem"], [storage.table.table_arn]),
+        write_objects(storage, f"{layout.RAW}{layout.ERASURES}{settings.dataset_name}/"),
+        use_key(storage.key, write=True),
+    )
+    return function

@@ -12,7 +12,7 @@ DEFAULT_INTERACTIONS = RAW + "interactions/"
 EVENT_QUARANTINE = "quarantine/events/"
 """Events of the HTTP API that the data set's files can't hold any more, since its document has changed."""
 ERASURES = "erasures/"
-"""``erasures/<data set>/``: one file per user who is erased, by the HTTP API."""
+"""``raw/erasures/<data set>/``: one file per user who is erased, by the HTTP API."""
 
 RULES = "rules/"
 """Lists of item ids and CSV side files of business rules, as the user uploads them."""

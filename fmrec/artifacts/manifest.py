@@ -23,6 +23,7 @@ class Dropped(StrEnum):
     """Why a good row is not encoded, as the manifest's ``dropped_reasons`` say it."""
 
     NOT_RATED = "not rated"
+    ERASED = "user erased"
     USER_BELOW_MINIMUM = "user below the minimum"
     ITEM_BELOW_MINIMUM = "item below the minimum"
     DUPLICATE = "duplicate of a later interaction"

@@ -45,6 +45,7 @@ from fmrec.encoding.training_check import check_training
 from fmrec.encoding.unknown_ids import POLICIES
 from fmrec.encoding.write_records import WriteRecords
 from fmrec.errors import FmrecError, InputError
+from fmrec.events.erasure import read_erasures
 from fmrec.storage import object_store
 from fmrec.storage.part_files import SUFFIX, Output, WrittenPart
 
@@ -150,7 +151,10 @@ class _Job:
         object_store.delete(self._output(MANIFEST))  # its presence means "complete"
         self.tell("reading", None)
         quarantine_uri, context = self._output("quarantine/"), context_of(self.dataset)
-        read = ingest(self.spark, self.dataset, self.raw_uri, quarantine_uri, self.keep, context)
+        erasures = read_erasures(self.raw_uri, self.dataset.name)
+        read = ingest(
+            self.spark, self.dataset, self.raw_uri, quarantine_uri, self.keep, context, erasures=erasures
+        )
         self.tell("indexing", read.rows)
         features, ranges = self._index(read)
         self._choose_sampling(read.good_count)
@@ -159,6 +163,7 @@ class _Job:
             encoding = _Encoding(self, read, features, ranges, outputs.folders)
             summary, tables = encoding.run()
             summary.tally.drop(Dropped.NOT_RATED, read.not_rated)
+            summary.tally.drop(Dropped.ERASED, read.erased)
             details = self._checked(read, features, summary)
             if tables:
                 details["side_features"] = {side: f"{side}_features/" for side in tables}

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from stacks.api import EVENT_ROUTES, ROUTES
+from stacks.api import ERASURE_ROUTES, EVENT_ROUTES, ROUTES
+
+ALL_ROUTES = {*ROUTES, *EVENT_ROUTES, *ERASURE_ROUTES}
 
 STACK = "TrialApi"
 
@@ -15,13 +17,13 @@ def test_there_is_no_api_unless_a_setting_says_so(synthesis: Any) -> None:
 
 def test_every_route_is_signed_and_in_the_openapi_document(throw_away: Any) -> None:
     routes = [r["Properties"] for r in throw_away.resources(STACK, "AWS::ApiGatewayV2::Route").values()]
-    assert {route["RouteKey"] for route in routes} == {*ROUTES, *EVENT_ROUTES}
+    assert {route["RouteKey"] for route in routes} == ALL_ROUTES
     assert {route["AuthorizationType"] for route in routes} == {"AWS_IAM"}
     document = json.loads((Path(__file__).resolve().parents[2] / "docs" / "openapi.json").read_text())
     documented = {
         f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods
     }
-    assert documented == {*ROUTES, *EVENT_ROUTES}
+    assert documented == ALL_ROUTES
 
 
 def test_the_stage_is_throttled_and_logged_with_the_key(throw_away: Any) -> None:
@@ -32,7 +34,7 @@ def test_the_stage_is_throttled_and_logged_with_the_key(throw_away: Any) -> None
     assert {"requestId", "caller", "route", "status"} <= logged.keys()
     assert "path" not in json.dumps(logged).lower()
     groups = throw_away.resources(STACK, "AWS::Logs::LogGroup").values()
-    assert len(groups) == 4
+    assert len(groups) == 5
     assert all("KmsKeyId" in group["Properties"] for group in groups)
 
 
@@ -69,6 +71,9 @@ def test_each_function_may_do_its_own_and_no_more(throw_away: Any) -> None:
     assert actions_of(throw_away) == {
         "AnswerRequests": logs
         | {"s3:GetObject", "s3:ListBucket", "kms:Decrypt", "dynamodb:GetItem", "dynamodb:Query"},
+        "EraseUser": logs
+        | {"dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem", "s3:PutObject"}
+        | {"s3:AbortMultipartUpload", "kms:Decrypt", "kms:GenerateDataKey"},
         "EventsStoreEvents": logs | {"kms:Decrypt", "dynamodb:PutItem"},
         "EventsLandEvents": logs
         | {"s3:PutObject", "s3:AbortMultipartUpload", "s3:ListBucket", "kms:Decrypt", "kms:GenerateDataKey"}

@@ -20,6 +20,7 @@ from fmrec.encoding.ingest.chunks import (
     EVENTS,
     UNDECIDED,
     PieceCount,
+    as_checked,
     bad_rows,
     distinct_texts,
     odd_lines,
@@ -27,6 +28,7 @@ from fmrec.encoding.ingest.chunks import (
     to_chunks,
 )
 from fmrec.encoding.ingest.encodings import undecoded_reason
+from fmrec.encoding.ingest.erased_users import WithoutErased
 from fmrec.encoding.ingest.fast_csv import PlainLines
 from fmrec.encoding.ingest.source_rows import (
     FILE,
@@ -42,6 +44,7 @@ from fmrec.encoding.ingest.source_rows import (
     resolve,
 )
 from fmrec.encoding.ingest.validation import (
+    ERASED,
     GOOD,
     NO_ROW,
     NOT_RATED,
@@ -72,6 +75,7 @@ class Ingested:
 
     ``chunks`` has the rows as ``chunks.to_chunks`` packs them; ``rows`` counts them without headers
     and blank lines, ``bad`` those that can't be used by reason, ``not_rated`` those dropped for their values,
+    ``erased`` those dropped since their users are erased,
     ``files`` all by file; ``pieces`` are the files' pieces with what makes positions row and line numbers.
     """
 
@@ -79,6 +83,7 @@ class Ingested:
     rows: int
     bad: Counter[str]
     not_rated: int
+    erased: int
     files: dict[str, dict[str, int]]
     pieces: list[tuple[Piece, int, int]]
 
@@ -89,7 +94,7 @@ class Ingested:
 
     @property
     def good_count(self) -> int:
-        return self.rows - sum(self.bad.values()) - self.not_rated
+        return self.rows - sum(self.bad.values()) - self.not_rated - self.erased
 
     @property
     def numbers(self) -> RowNumbers:
@@ -113,6 +118,7 @@ class Context:
 
 
 NO_CONTEXT = Context({}, {}, {})
+NOBODY: Mapping[str, float] = {}
 
 
 def ingest(
@@ -122,8 +128,15 @@ def ingest(
     quarantine_uri: str,
     keep: Keep,
     context: Context = NO_CONTEXT,
+    *,
+    erasures: Mapping[str, float] = NOBODY,
 ) -> Ingested:
     """Read the interactions and write the bad ones to the quarantine.
+
+    Parameters
+    ----------
+    erasures
+        When each erased user was erased, in seconds since 1970: what happened before is dropped and counted.
 
     Raises
     ------
@@ -133,7 +146,7 @@ def ingest(
     interactions = dataset.interactions
     path = resolve(raw_uri, interactions.source.path)
     source = open_rows(spark, interactions.source, path, interactions.columns | dict(context.fields))
-    chunks, counts = _to_chunks(source, dataset, context, keep)
+    chunks, counts = _to_chunks(source, dataset, context, keep, erasures)
     problems = number_problems(dataset) if any(state > GOOD for _, _, state, _, _ in counts) else {}
     ingested = _count(spark, chunks, counts, source.files, problems)
     _write_quarantine(spark, ingested, problems, quarantine_uri)
@@ -143,7 +156,7 @@ def ingest(
 
 
 def _to_chunks(
-    source: Opened, dataset: Dataset, context: Context, keep: Keep
+    source: Opened, dataset: Dataset, context: Context, keep: Keep, erasures: Mapping[str, float]
 ) -> tuple[DataFrame, list[PieceCount]]:
     """Make chunks of all rows, as whole columns where that is possible, and count them."""
     texts = dict(enumerate(SIDES)) | {ordinal: f"_text_{ordinal}" for ordinal in context.texts}
@@ -170,14 +183,16 @@ def _to_chunks(
     roles = {side: side for side in SIDES} | {texts[at]: name for at, name in context.names.items()}
     roles |= dict.fromkeys(events.values(), "event")
     plain = PlainLines.of(source.layouts, dataset, roles)
+    take = WithoutErased.of(as_checked, erasures)
     if plain is None:
-        chunks = keep(to_chunks(checked(source.rows), texts))
+        chunks = keep(to_chunks(checked(source.rows), texts, take))
         return chunks, piece_counts(chunks)
-    chunks = keep(to_chunks(source.lines.select(LINE, FILE, START, POSITION), texts, plain))
+    lines = source.lines.select(LINE, FILE, START, POSITION)
+    chunks = keep(to_chunks(lines, texts, WithoutErased.of(plain, erasures)))
     counts = piece_counts(chunks)
     decided = [count for count in counts if count[2] != UNDECIDED]
     if len(decided) < len(counts):
-        rest = keep(to_chunks(checked(source.parse(odd_lines(chunks))), texts))
+        rest = keep(to_chunks(checked(source.parse(odd_lines(chunks))), texts, take))
         chunks, decided = chunks.unionAll(rest), decided + piece_counts(rest)
     return chunks, decided
 
@@ -228,7 +243,7 @@ def _count(
     pieces: dict[tuple[int, int], Piece] = {}
     files: dict[str, dict[str, int]] = {}
     bad: Counter[str] = Counter()
-    not_rated = 0
+    not_rated = erased = 0
     for file, start, state, first, count in found:
         path = paths[file]
         piece = pieces.get((file, start), Piece(path, start, first, 0))
@@ -236,12 +251,13 @@ def _count(
         counts = files.setdefault(path, {"read": 0, "quarantined": 0, "skipped": 0})
         counts["skipped" if state == NO_ROW else "read"] += count
         not_rated += count if state == NOT_RATED else 0
+        erased += count if state == ERASED else 0
         if state in problems:
             bad[problems[state].reason] += count
             counts["quarantined"] += count
     read = sum(file["read"] for file in files.values())
     numbered = number_pieces(list(pieces.values()))
-    return Ingested(chunks, read, bad, not_rated, dict(sorted(files.items())), numbered)
+    return Ingested(chunks, read, bad, not_rated, erased, dict(sorted(files.items())), numbered)
 
 
 def _check_usable(

@@ -19,8 +19,8 @@ from fmrec.encoding.ingest.source_rows import BROKEN, FILE, POSITION, RAW, SKIP,
 from fmrec.encoding.ingest.timestamps import seconds_of
 
 STATE = "_state"
-"""What the row is: ``GOOD``, ``NO_ROW``, ``NOT_RATED``, or the number of its problem."""
-GOOD, NO_ROW, NOT_RATED = 0, -1, -3
+"""What the row is: ``GOOD``, ``NO_ROW``, ``NOT_RATED``, ``ERASED``, or the number of its problem."""
+GOOD, NO_ROW, NOT_RATED, ERASED = 0, -1, -3, -4
 
 
 @dataclass(frozen=True)

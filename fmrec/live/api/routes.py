@@ -9,13 +9,15 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 
+from fmrec.dataset.names import DEFAULT
 from fmrec.errors import InputError
+from fmrec.events.erasure import Eraser
 from fmrec.events.event import Event
 from fmrec.events.event_files import EventFiles
 from fmrec.events.event_table import EventTable
 from fmrec.live import answers
 from fmrec.live.answers import MAXIMUM_ITEMS, Request
-from fmrec.live.api import event_routes
+from fmrec.live.api import erasure_routes, event_routes
 from fmrec.live.api.application import add_errors, succeeds
 from fmrec.live.api.schemas import Interaction, ItemList, RankRequest, SessionRequest
 from fmrec.live.served_model import Champion, ServedModel
@@ -110,7 +112,9 @@ def add_routes(app: APIGatewayHttpResolver, champion: Champion) -> None:
 def openapi_document() -> str:
     """The API's OpenAPI document, as committed in docs/openapi.json."""
     app = build(Champion("", ""))
-    event_routes.add_routes(app, EventTable(""), EventFiles.of({}), 1)
+    events = EventTable("")
+    event_routes.add_routes(app, events, EventFiles.of({}), 1)
+    erasure_routes.add_routes(app, Eraser("", "", events, DEFAULT), [])
     text = app.get_openapi_json_schema(title=TITLE, version=VERSION, openapi_version="3.1.0")
     return json.dumps(json.loads(text), indent=2) + "\n"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
@@ -105,6 +106,33 @@ class EventsReceipt(BaseModel):
     """Events that are new."""
     duplicates: int
     """Events whose ids had been stored for their users before; what was stored first counts."""
+
+
+class Removed(BaseModel):
+    """What is gone."""
+
+    lists: int
+    """Published lists of the user: one or none."""
+    events: int
+    """Stored events of the user."""
+
+
+class Pending(BaseModel):
+    """What is left of the user, and how it ends."""
+
+    where: str
+    what: str
+    ends: str
+
+
+class ErasureReceipt(BaseModel):
+    """What an erasure has removed, and what is left."""
+
+    user_id: str
+    erased_at: datetime
+    """Nothing that happened before counts any more."""
+    removed: Removed
+    pending: list[Pending]
 
 
 class Because(BaseModel):

@@ -276,3 +276,33 @@ def test_a_file_that_ends_too_early_is_named(encode_document: Encode, tmp_path: 
     (tmp_path / "rows.csv.gz").write_bytes(content[: len(content) // 2])
     with pytest.raises(InputError, match=r"rows\.csv\.gz can't be read"):
         encode_document({"interactions": {"path": "rows.csv.gz"}}, tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_interactions_of_erased_users_are_left_out_up_to_their_erasure_and_counted(
+    encode_document: Encode, tmp_path: Path, fast: bool
+) -> None:
+    """Both readings of lines: whole columns, and the JVM's, which reads times of other formats."""
+    raw = tmp_path / "raw"
+    (raw / "interactions").mkdir(parents=True)
+    times = ["1000", "2000", "3000"] if fast else [f"1970-01-01T00:{at}:00Z" for at in ("16", "33", "50")]
+    rows = [(user, item, time) for user in ("ann", "bob", "eve") for item, time in enumerate(times)]
+    lines = "".join(f"{user},{item},4,{time}\n" for user, item, time in rows)
+    (raw / "interactions/a.csv").write_text(HEADER + lines + "ann,,4,0\n")
+    for dataset, user, at in (("default", "ann", 2000), ("default", "eve", 1e10), ("other", "bob", 1e10)):
+        folder = raw / "erasures" / dataset
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{user}.json").write_text(json.dumps({"user_id": user, "erased_at": at}))
+    document = ALL_TRAIN | {
+        "interactions": {
+            "columns": {"user": "user_id", "item": "item_id", "value": "rating", "timestamp": "timestamp"},
+            "timestamp_format": "seconds" if fast else "iso8601",
+        },
+        "quarantine": {"max_share": 0.2},
+    }
+    manifest = encode_document(document, raw, tmp_path / "out")
+    assert manifest.dropped_reasons == {"user erased": 5}
+    assert (manifest.rows.read, manifest.rows.encoded, manifest.rows.quarantined) == (10, 4, 1)
+    index = pads.dataset(tmp_path / "out/feature_index").to_table().to_pylist()
+    counts = {row["name"]: row["interactions"] for row in index if row["namespace"] == "user"}
+    assert counts == {"ann": 1, "bob": 3}
