@@ -49,6 +49,15 @@ class ItemList:
 
 
 @dataclass(frozen=True)
+class LikelyUser:
+    """A user who may want an item; rank 1 is the likeliest."""
+
+    user_id: str
+    score: float
+    rank: int
+
+
+@dataclass(frozen=True)
 class Interaction:
     """One item of a history, with the kind of event and the value that the data set knows, if it does."""
 
@@ -179,6 +188,11 @@ class Client:
     ) -> ItemList:
         """Items like this one; raises NotFoundError for an item that the model doesn't know."""
         return self._list("GET", f"/items/{_part(item_id)}/similar", _lists(n, allow, deny))
+
+    def audience(self, item_id: str, *, n: int = 10) -> tuple[LikelyUser, ...]:
+        """Trained users who are likely to want an item; NotFoundError for one that the model doesn't know."""
+        found = self._ask("GET", f"/items/{_part(item_id)}/audience?{urlencode({'n': n})}", None)
+        return tuple(LikelyUser(**user) for user in found["users"])
 
     def popular(
         self, *, n: int = 10, allow: Sequence[str] | None = None, deny: Sequence[str] = ()

@@ -30,6 +30,7 @@ ROUTES = (
     "GET /users/{user_id}/recommendations",
     "POST /recommendations",
     "GET /items/{item_id}/similar",
+    "GET /items/{item_id}/audience",
     "POST /rank",
     "GET /popular",
 )
@@ -93,7 +94,7 @@ class ApiStack(Stack):
         )
         _route(http, "Answer", function, *ROUTES)
         if api.events is not None and storage.events is not None:
-            grant(role, Permission(["dynamodb:Query"], [storage.events.table_arn]))
+            grant(role, Permission(["dynamodb:Query", "dynamodb:BatchGetItem"], [storage.events.table_arn]))
             intake = EventIntake(
                 self,
                 "Events",

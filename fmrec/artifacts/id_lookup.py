@@ -9,7 +9,7 @@ each.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,11 @@ class IdLookup:
 
     def __len__(self) -> int:
         return len(self._ids)
+
+    def names(self, ordinals: Sequence[int]) -> list[str]:
+        """The ids of ordinals, in their order."""
+        found: list[str] = self._ids.take(pa.array(ordinals, pa.int64())).to_pylist()
+        return found
 
     def find(self, name: str) -> int | None:
         """The ordinal of an id; None if it is not there."""

@@ -23,6 +23,8 @@ EVENT_PREFIX, ERASED = "event#", "erased"
 WRITERS = 8
 MAXIMUM_READ = 10_000
 """Events of one user that count, the first by id; expired ones are deleted by the table itself."""
+KEYS_PER_READ = 100
+"""BatchGetItem takes no more."""
 DAY = 86_400
 
 Item = dict[str, Any]
@@ -86,6 +88,29 @@ class EventTable:
             else:
                 break
         return StoredEvents(tuple(events), erased_at)
+
+    def erasures(self, user_ids: Sequence[str]) -> dict[str, float]:
+        """When those of some users were erased who were.
+
+        Raises
+        ------
+        ServiceError
+            DynamoDB refused or failed.
+        """
+        keys = {user_key(self._dataset, user_id): user_id for user_id in user_ids}
+        found: dict[str, float] = {}
+        for start in range(0, len(keys), KEYS_PER_READ):
+            wanted = [
+                {USER: {"S": key}, ENTRY: {"S": ERASED}} for key in list(keys)[start : start + KEYS_PER_READ]
+            ]
+            request: Item = {self.table: {"Keys": wanted, "ConsistentRead": True}}
+            while request:
+                with naming_table(self.table):
+                    answer = self.client.batch_get_item(RequestItems=request)
+                for item in answer["Responses"].get(self.table, []):
+                    found[keys[item[USER]["S"]]] = int(item["at"]["N"]) / 1000
+                request = answer.get("UnprocessedKeys", {})
+        return found
 
     def erase(self, user_id: str) -> tuple[float, int]:
         """Note that a user is erased and delete the user's events: the time of erasure, and how many.

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
-from fmrec.artifacts.embedded_run import open_run
-from fmrec.artifacts.encoded_run import EncodedRun
+from fmrec.artifacts.embedded_run import Run, open_run
 from fmrec.artifacts.id_lookup import IdLookup
 from fmrec.dataset.names import DEFAULT
 from fmrec.errors import ServiceError
@@ -43,7 +42,7 @@ class ServedModel:
     """A model, and what training knew of its users."""
 
     live: LiveModel
-    encoded: EncodedRun
+    encoded: Run
     users: IdLookup
     weights: EventWeights
 
@@ -57,6 +56,10 @@ class ServedModel:
         erased_at = stored.erased_at
         events = [event for event in stored.events if erased_at is None or event.at > erased_at]
         return merge_history(trained, events, self.live.ordinal_of, self.weights)
+
+    def names(self, users: Sequence[int]) -> list[str]:
+        """Users' ids by ordinal."""
+        return self.users.names(users)
 
     def forgets(self, stored: StoredEvents) -> bool:
         """Whether the user has been erased after the model's interactions were read."""
@@ -135,6 +138,13 @@ class Champion:
         if self._events is None or len(user_id.encode()) > KEY_BYTES // 2:
             return NO_EVENTS
         return self._events.of(user_id)
+
+    def erased(self, user_ids: Sequence[str]) -> set[str]:
+        """Those of some users who have been erased since the champion's interactions were read."""
+        if self._events is None:
+            return set()
+        read_at = self.model().read_at
+        return {user_id for user_id, at in self._events.erasures(user_ids).items() if at >= read_at}
 
     def published(self, user_id: str) -> Published | None:
         """The user's own list in the table, if there is one."""

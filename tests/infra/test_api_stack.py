@@ -70,7 +70,8 @@ def test_each_function_may_do_its_own_and_no_more(throw_away: Any) -> None:
     logs = {"logs:CreateLogStream", "logs:PutLogEvents"}
     assert actions_of(throw_away) == {
         "AnswerRequests": logs
-        | {"s3:GetObject", "s3:ListBucket", "kms:Decrypt", "dynamodb:GetItem", "dynamodb:Query"},
+        | {"s3:GetObject", "s3:ListBucket", "kms:Decrypt", "dynamodb:GetItem"}
+        | {"dynamodb:Query", "dynamodb:BatchGetItem"},
         "EraseUser": logs
         | {"dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem", "s3:PutObject"}
         | {"s3:AbortMultipartUpload", "kms:Decrypt", "kms:GenerateDataKey"},

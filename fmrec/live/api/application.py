@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import quote, unquote
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+from aws_lambda_powertools.event_handler.openapi.params import Path
+from pydantic import BeforeValidator
 
 from fmrec.errors import FmrecError, FormatError, InputError, NotFoundError, ServiceError
 from fmrec.live.api.schemas import Problem
 
 MAXIMUM_BODY = 1 << 20
+
+PathId = Annotated[str, BeforeValidator(unquote), Path(min_length=1, max_length=1024)]
+"""An id of the path, which `answer` has percent-encoded."""
+
 PROBLEM = "application/problem+json"
 
 logger = Logger(service="api")
@@ -31,7 +38,18 @@ def answer(app: APIGatewayHttpResolver, event: dict[str, Any], context: Any) -> 
         detail = f"the body has more than {MAXIMUM_BODY} characters: send it in parts"
         large = problem(413, detail)
         return {"statusCode": 413, "headers": {"Content-Type": PROBLEM}, "body": large.body}
-    return app.resolve(event, context)
+    return app.resolve(_with_encoded_ids(event), context)
+
+
+def _with_encoded_ids(event: dict[str, Any]) -> dict[str, Any]:
+    """Put ids back into the path percent-encoded: the event handler's routes know few characters.
+
+    API Gateway decodes paths, all but ``%25``.
+    """
+    parameters, (_, _, route) = event.get("pathParameters") or {}, event["routeKey"].partition(" ")
+    for name, value in parameters.items():
+        route = route.replace(f"{{{name}}}", quote(value, safe="%"))
+    return {**event, "rawPath": route} if parameters else event
 
 
 def failures(*statuses: int) -> dict[int, Any]:

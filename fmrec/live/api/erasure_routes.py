@@ -5,18 +5,14 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
-from aws_lambda_powertools.event_handler.openapi.params import Path
 
 from fmrec.errors import InputError
 from fmrec.events.erasure import Eraser, Kept
 from fmrec.events.event_files import MAXIMUM_ID_BYTES
-from fmrec.live.api.application import add_errors, succeeds
+from fmrec.live.api.application import PathId, add_errors, succeeds
 from fmrec.live.api.schemas import ErasureReceipt, Pending, Removed
-
-UserId = Annotated[str, Path(min_length=1, max_length=1024)]
 
 
 def build(eraser: Eraser, kept: Sequence[Kept]) -> APIGatewayHttpResolver:
@@ -35,7 +31,7 @@ def add_routes(app: APIGatewayHttpResolver, eraser: Eraser, kept: Sequence[Kept]
         summary="Erase a user, known or not",
         responses=succeeds(ErasureReceipt, 422, 503),
     )
-    def erase(user_id: UserId) -> ErasureReceipt:
+    def erase(user_id: PathId) -> ErasureReceipt:
         if len(user_id.encode(errors="replace")) > MAXIMUM_ID_BYTES:
             raise InputError(
                 f"the user's id has more than {MAXIMUM_ID_BYTES} bytes: nobody is stored under it"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
-from aws_lambda_powertools.event_handler.openapi.params import Path, Query
+from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from fmrec.dataset.names import DEFAULT
 from fmrec.errors import InputError
@@ -18,8 +18,9 @@ from fmrec.events.event_table import EventTable
 from fmrec.live import answers
 from fmrec.live.answers import MAXIMUM_ITEMS, Request
 from fmrec.live.api import erasure_routes, event_routes
-from fmrec.live.api.application import add_errors, succeeds
-from fmrec.live.api.schemas import Interaction, ItemList, RankRequest, SessionRequest
+from fmrec.live.api.application import PathId, add_errors, succeeds
+from fmrec.live.api.schemas import Audience, Interaction, ItemList, LikelyUser, RankRequest, SessionRequest
+from fmrec.live.audience import likely_users
 from fmrec.live.served_model import Champion, ServedModel
 from fmrec.live.user_history import UserHistory
 
@@ -30,8 +31,6 @@ Ids = Annotated[str | None, Query(description="Item ids, separated by commas")]
 Diversity = Annotated[float, Query(ge=0, le=1, description="From 0, best first, to 1, unlike each other")]
 Flag = Annotated[bool, Query()]
 Reasons = Annotated[int, Query(ge=0, le=100, description="Items of the history that explain each item")]
-UserId = Annotated[str, Path(min_length=1, max_length=1024)]
-ItemId = Annotated[str, Path(min_length=1, max_length=1024)]
 
 
 def build(champion: Champion) -> APIGatewayHttpResolver:
@@ -49,7 +48,7 @@ def add_routes(app: APIGatewayHttpResolver, champion: Champion) -> None:
 
     @app.get("/users/<user_id>/recommendations", summary="Items for a user, known or not", responses=lists)
     def recommend(
-        user_id: UserId,
+        user_id: PathId,
         n: Count = 10,
         allow: Ids = None,
         deny: Ids = None,
@@ -87,9 +86,24 @@ def add_routes(app: APIGatewayHttpResolver, champion: Champion) -> None:
         return _recommended(champion, model, history, body.request(), body.segment)
 
     @app.get("/items/<item_id>/similar", summary="Items like this one", responses=lists_of_an_item)
-    def similar(item_id: ItemId, n: Count = 10, allow: Ids = None, deny: Ids = None) -> ItemList:
+    def similar(item_id: PathId, n: Count = 10, allow: Ids = None, deny: Ids = None) -> ItemList:
         request = Request(n, allow=None if allow is None else _ids(allow), deny=_ids(deny))
         return ItemList.of(answers.similar(champion.model().live, item_id, request))
+
+    @app.get(
+        "/items/<item_id>/audience",
+        summary="Users who are likely to want this item",
+        responses=succeeds(Audience, 404, 422, 503),
+    )
+    def item_audience(item_id: PathId, n: Count = 10) -> Audience:
+        model = champion.model()
+        found = likely_users(model.live, model.encoded, item_id, n, model.names, champion.erased)
+        users = [
+            LikelyUser(user_id=user, score=score, rank=rank) for rank, (user, score) in enumerate(found, 1)
+        ]
+        return Audience(
+            item_id=item_id, users=users, model_version=model.live.model_version, run=model.live.run
+        )
 
     @app.post("/rank", summary="Order the given items for a user or a history", responses=lists)
     def rank(body: RankRequest) -> ItemList:

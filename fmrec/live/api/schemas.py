@@ -185,6 +185,23 @@ class ItemList(BaseModel):
         )
 
 
+class LikelyUser(BaseModel):
+    """A user who may want an item; rank 1 is the likeliest."""
+
+    user_id: str
+    score: float
+    rank: int
+
+
+class Audience(BaseModel):
+    """Trained users who have not interacted with an item, by how likely they are to want it."""
+
+    item_id: str
+    users: list[LikelyUser]
+    model_version: str
+    run: str
+
+
 class Problem(BaseModel):
     """An error (RFC 9457)."""
 

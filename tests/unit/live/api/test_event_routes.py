@@ -5,8 +5,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from fmrec.events.event import Event
 from fmrec.events.event_files import EventFiles
 from fmrec.events.event_table import EventTable
 from fmrec.live.api import event_routes
@@ -140,3 +142,33 @@ def test_the_document_says_one_event_or_several() -> None:
     several, one = document["components"]["schemas"]["EventsRequest"]["anyOf"]
     assert several["properties"]["events"]["maxItems"] == 1000
     assert one == {"$ref": "#/components/schemas/PostedEvent"}
+
+
+def test_an_audience_is_the_trained_users_with_the_best_scores_who_have_not_seen_the_item(
+    api: Api, events: EventTable, small_run: SmallRun
+) -> None:
+    run, item = small_run, 5
+    scores = audience_scores(run, item)
+    unseen = [user for user in np.argsort(-scores, kind="stable") if item not in run.seen.of(int(user))]
+    _, _, found = api.ask("GET", f"/items/{run.item_ids[item]}/audience", query={"n": "6"})
+    assert [user["user_id"] for user in found["users"]] == [run.user_ids[user] for user in unseen[:6]]
+    assert [user["score"] for user in found["users"]] == pytest.approx(
+        [scores[user] for user in unseen[:6]], abs=1e-5
+    )
+    events.erase(run.user_ids[unseen[1]])
+    _, _, found = api.ask("GET", f"/items/{run.item_ids[item]}/audience", query={"n": "500"})
+    left = [run.user_ids[user] for at, user in enumerate(unseen) if at != 1]
+    assert [user["user_id"] for user in found["users"]] == left
+    assert api.ask("GET", "/items/unheard-of/audience")[0] == 404
+
+
+def audience_scores(run: SmallRun, item: int) -> Any:
+    vector, weight = run.item_vectors[item, :-1], run.item_vectors[item, -1]
+    return run.user_vectors[:, :-1] @ vector + weight + run.offsets
+
+
+@pytest.mark.parametrize("user", ["\N{GRINNING FACE}", '"', "50%25", "a b", "é?#&", "*x", "{user_id}"])
+def test_ids_of_any_characters_reach_the_routes(api: Api, events: EventTable, user: str) -> None:
+    """API Gateway decodes all but the percent sign itself."""
+    events.put([Event("1", user.replace("%25", "%"), api.champion.model().live.item_ids[3], 5.0)], 7)
+    assert api.ask("GET", f"/users/{user}/recommendations", query={"n": "2"})[2]["source"] == "live"
