@@ -70,6 +70,12 @@ def synthesis(tmp_path_factory: pytest.TempPathFactory) -> Synthesis:
 
 
 @pytest.fixture(scope="session")
+def with_api(tmp_path_factory: pytest.TempPathFactory) -> Synthesis:
+    """The app with the API, which takes events, and else on its defaults."""
+    return synthesise(tmp_path_factory.mktemp("with_api"), {"fmrec.api": '{"events": {}}'}, nag=False)
+
+
+@pytest.fixture(scope="session")
 def throw_away(tmp_path_factory: pytest.TempPathFactory) -> Synthesis:
     """The app with every setting that changes what is provisioned."""
     context = {

@@ -10,13 +10,13 @@ import pytest
 
 from bench.oracles.environments import checkov_python, judges_from_npm
 
-STACKS = ("FmRecStorage", "FmRecPipeline")
+STACKS = ("FmRecStorage", "FmRecPipeline", "FmRecApi")
 
 
 @pytest.fixture(scope="session")
-def templates(synthesis: Any) -> list[Path]:
-    """The templates of both stacks, on the defaults."""
-    return [synthesis.folder / f"{stack}.template.json" for stack in STACKS]
+def templates(with_api: Any) -> list[Path]:
+    """The templates of all stacks: the API takes events, all else is on the defaults."""
+    return [with_api.folder / f"{stack}.template.json" for stack in STACKS]
 
 
 @pytest.fixture(scope="session")

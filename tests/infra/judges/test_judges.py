@@ -21,8 +21,10 @@ from stacks.workflow import definition
 pytestmark = pytest.mark.oracle
 
 STARTER = r"StarterStartRun\w+"
-FUNCTIONS = rf"(Functions\w+|{STARTER})"
-LOG_GROUPS = r"((Functions|Starter)\w+Log\w+|WorkflowLog\w+)"
+ANSWERING = r"(AnswerRequests|EraseUser|EventsStoreEvents)\w+"
+LANDING = r"EventsLandEvents\w+"
+FUNCTIONS = rf"(Functions\w+|{STARTER}|{ANSWERING}|{LANDING})"
+LOG_GROUPS = r"((Functions|Starter|AnswerRequests|EraseUser|Events)\w*Log\w+|WorkflowLog\w+|AccessLog\w+)"
 ACCESS_LOGS, DATA, LOCKS = r"AccessLogs\w+", r"Data\w+", r"Locks\w+"
 
 Answers = dict[tuple[str, str], str]
@@ -50,6 +52,14 @@ CHECKOV: Answers = {
         "CKV_AWS_116",
         STARTER,
     ): "It is asked again at the next time, and an alarm says that it has failed: an old question is worth nothing.",
+    (
+        "CKV_AWS_116",
+        ANSWERING,
+    ): "API Gateway waits for the answer, and the caller gets the error.",
+    (
+        "CKV_AWS_116",
+        LANDING,
+    ): "The stream keeps its records until they have landed, and an alarm says when that takes an hour.",
     ("CKV_AWS_117", FUNCTIONS): NOBODYS_NETWORK,
     (
         "CKV_AWS_173",
