@@ -57,7 +57,7 @@ class EventIntake(Construct):
             self,
             "land_events",
             FunctionSettings(
-                "Writes stored events to raw/, in the data set's format",
+                f"Writes stored events to {layout.RAW}, in the data set's format",
                 memory_mb=1024,
                 timeout_seconds=300,
                 environment=environment | {"DATA_URI": f"s3://{storage.data.bucket_name}"},
@@ -102,7 +102,7 @@ class EventIntake(Construct):
             self,
             "Late",
             landing.metric("IteratorAge", statistic="Maximum", period=PERIOD),
-            f"Events have waited for {LATE.to_hours():g} hour to land in raw/: see the log of {Stack.of(self).stack_name}"
+            f"Events have waited for {LATE.to_hours():g} hour to land in {layout.RAW}: see the log of {Stack.of(self).stack_name}"
             "'s function land_events. After 24 hours they are in the table of events alone (docs/live.md).",
             storage.topic,
             threshold=LATE.to_milliseconds(),

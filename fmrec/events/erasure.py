@@ -35,18 +35,18 @@ def kept(intermediate_days: int, noncurrent_days: int) -> list[Kept]:
     """What an erasure leaves in a deployment with this retention (docs/settings.md)."""
     return [
         Kept(
-            "raw/",
+            layout.RAW,
             "the user's rows of interactions and attributes, and a note of the erasure, with the user's id",
             "when you delete or rewrite the files; encodings that begin from now on leave the user's interactions "
             "out",
         ),
         Kept(
-            "encoded/, embeddings/, neighbours/, scores/",
+            ", ".join(layout.INTERMEDIATE),
             "the user's rows in what earlier runs made, and in a run that is under way",
             f"when they are {intermediate_days} days old",
         ),
         Kept(
-            "models/, recommendations/, predictions/",
+            f"{layout.MODELS}, {layout.RECOMMENDATIONS}, {layout.PREDICTIONS}",
             "the user's factors, lists and pairs in what earlier runs published",
             "when you delete them; nothing serves them to this user any more",
         ),

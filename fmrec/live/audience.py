@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from fmrec.artifacts import layout
 from fmrec.artifacts.embedded_run import Run
 from fmrec.errors import InputError
 from fmrec.live.answers import audience
@@ -46,7 +47,7 @@ def likely_users(
     if run.manifest.users > MAXIMUM_USERS:
         raise InputError(
             f"the model has {run.manifest.users} users: an audience is found among up to {MAXIMUM_USERS}; for more "
-            "users read recommendations/ with Amazon Athena or the like"
+            f"users read {layout.RECOMMENDATIONS} with Amazon Athena or the like"
         )
     wanted = count + SPARE
     while True:
