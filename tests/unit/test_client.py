@@ -10,7 +10,7 @@ from typing import Any
 import botocore.session
 import pytest
 
-from fmrec.client import Client, Interaction
+from fmrec.client import Client, Event, Interaction, LikelyUser, Pending, Stored
 from fmrec.errors import InputError, NotFoundError, ServiceError, ThrottledError
 
 LIST = {
@@ -42,6 +42,9 @@ def server() -> Iterator[Server]:
             self._answer()
 
         def do_POST(self) -> None:
+            self._answer()
+
+        def do_DELETE(self) -> None:
             self._answer()
 
         def _answer(self) -> None:
@@ -123,3 +126,35 @@ def test_what_is_no_api_is_said(server: Server, client: Client) -> None:
     nowhere = Client("http://127.0.0.1:9", region="eu-west-1", session=client._session)
     with pytest.raises(ServiceError, match="can't be asked"):
         nowhere.popular()
+
+
+def test_events_are_posted_without_what_they_do_not_say(server: Server, client: Client) -> None:
+    server.text = json.dumps({"stored": 1, "duplicates": 1})
+    assert client.store(
+        [Event("1", "ann", "7", value=4.5), Event("1", "ann", "7", "2026-01-01T00:00:00Z")]
+    ) == (Stored(1, 1))
+    ((method, path, body, _),) = server.asked
+    assert (method, path) == ("POST", "/stage/events")
+    assert body == {
+        "events": [
+            {"event_id": "1", "user_id": "ann", "item_id": "7", "value": 4.5},
+            {"event_id": "1", "user_id": "ann", "item_id": "7", "at": "2026-01-01T00:00:00Z"},
+        ]
+    }
+
+
+def test_erasing_gives_a_typed_receipt(server: Server, client: Client) -> None:
+    pending = {"where": "w", "what": "x", "ends": "y"}
+    removed = {"lists": 1, "events": 2}
+    server.text = json.dumps(
+        {"user_id": "a/b", "erased_at": "2026-01-01T00:00:00Z", "removed": removed, "pending": [pending]}
+    )
+    receipt = client.erase("a b")
+    assert (receipt.removed, receipt.pending) == (removed, (Pending("w", "x", "y"),))
+    assert server.asked[0][:3] == ("DELETE", "/stage/users/a%20b", None)
+
+
+def test_an_audience_is_users_with_scores(server: Server, client: Client) -> None:
+    server.text = json.dumps({"item_id": "7", "users": [{"user_id": "u", "score": 0.5, "rank": 1}]})
+    assert client.audience("7", n=3) == (LikelyUser("u", 0.5, 1),)
+    assert server.asked[0][:2] == ("GET", "/stage/items/7/audience?n=3")

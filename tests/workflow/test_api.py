@@ -6,10 +6,13 @@ import csv
 import http.client
 import io
 import json
+import os
+import subprocess
 import time
 import urllib.parse
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import botocore.session
@@ -236,6 +239,32 @@ def parquet(pipeline: Any, prefix: str) -> pa.Table:
     listed = s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]
     bodies = [s3.get_object(Bucket=bucket, Key=each["Key"])["Body"].read() for each in listed]
     return pa.concat_tables([pq.read_table(io.BytesIO(body)) for body in bodies])
+
+
+def test_an_erased_user_is_unknown_at_once_and_the_javascript_example_brings_events_and_a_list(
+    ask: Ask, pipeline: Any, outputs: dict[str, str], caller: Credentials
+) -> None:
+    example = Path(__file__).resolve().parents[2] / "docs" / "examples" / "api.mjs"
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+        "API_URL": f"{pipeline.cloud.endpoint_url}/_aws/execute-api/{outputs['ApiId']}/$default",
+        "AWS_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": caller.access_key,
+        "AWS_SECRET_ACCESS_KEY": caller.secret_key,
+    }
+    command = ["node", str(example), "by JavaScript", "2", "4"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    stored, found = map(json.loads, done.stdout.splitlines())
+    assert (stored, found["source"]) == ({"stored": 2, "duplicates": 0}, "live")
+    assert {reason["item_id"] for item in found["items"] for reason in item["because"]} <= {"2", "4"}
+    status, receipt = ask("DELETE", "/users/by%20JavaScript")
+    assert (status, receipt["removed"]) == (200, {"lists": 0, "events": 2})
+    assert ask("GET", "/users/by%20JavaScript/recommendations")[1]["source"] == "cold-start"
+    bucket = pipeline.outputs["DataBucket"]
+    notes = pipeline.cloud.client("s3").list_objects_v2(Bucket=bucket, Prefix="raw/erasures/default/")
+    assert len(notes["Contents"]) == 1
+    pipeline.cloud.client("s3").delete_object(Bucket=bucket, Key=notes["Contents"][0]["Key"])
 
 
 def test_similar_items_and_ranks_agree_with_the_library(ask: Ask, model: LiveModel) -> None:
