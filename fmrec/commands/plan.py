@@ -91,7 +91,7 @@ def run_quotas(arguments: argparse.Namespace) -> int:
 def _planned(
     request: Request, account: Account, prices: Prices, arguments: argparse.Namespace
 ) -> dict[str, Any]:
-    return plan(
+    planned = plan(
         request.sizes,
         request.hyperparameters,
         request.serving,
@@ -103,6 +103,9 @@ def _planned(
         evaluation=arguments.evaluation,
         ensemble=request.ensemble,
     )
+    return planned | {
+        "hyperparameters": {name: str(value) for name, value in request.hyperparameters.items()}
+    }
 
 
 def _exit_code(document: Mapping[str, Any]) -> int:

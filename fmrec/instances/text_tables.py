@@ -27,9 +27,11 @@ _REASONS = {
 def plan_text(document: Mapping[str, Any], request: Request, *, show_all: bool = False) -> str:
     """Return a plan as text."""
     sizes = request.sizes
+    chosen = ", ".join(f"{name} {value}" for name, value in sorted(request.hyperparameters.items()))
     lines = [
         f"{sizes.rows:,} train rows, {sizes.users:,} users, {sizes.items:,} items, "
         f"{sizes.feature_dim:,} features, {request.num_factors} factors",
+        f"Hyperparameters: {chosen}",
         "",
     ]
     for name, step in document["steps"].items():

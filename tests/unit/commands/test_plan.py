@@ -258,6 +258,9 @@ def test_what_settings_leave_out_is_planned_as_deployed(
         return json.loads(capsys.readouterr().out)
 
     lists = planned("recommend", {})
+    # 12,500 picks, and the decay that so few of them per user and item want.
+    assert lists["hyperparameters"]["factors_wd"] == "4.6e-05"
+    assert planned("recommend", {}, "--epochs", "7")["hyperparameters"]["epochs"] == "7"
     assert "900,000 rows * 3 epochs" in lists["cost"]["run"]["items"]["fm_training"]["basis"]
     # 900,000 rows are 12,500 interactions in eight copies with eight negatives each: 14 for each user.
     assert lists["neighbours"] == 10 + math.ceil(3 * 12_500 / 900)
