@@ -14,6 +14,7 @@ from stacks.images import AlgorithmImages
 from stacks.monitoring import EndpointAlarms, RunAlarms
 from stacks.operations.budget import MonthlyBudget
 from stacks.operations.dashboard import Dashboard
+from stacks.operations.idle_guard import IdleGuard
 from stacks.operations.starter import Starter
 from stacks.sagemaker_role import SageMakerRole
 from stacks.settings import Settings
@@ -59,15 +60,33 @@ class PipelineStack(Stack):
             topic=storage.topic,
         )
         endpoints = EndpointAlarms(self, "EndpointAlarms", settings=settings, topic=storage.topic)
+        extra, extra_alarms = {}, []
+        if settings.serving.idle_hours is not None:
+            guard = IdleGuard(
+                self,
+                "IdleGuard",
+                settings=settings,
+                functions=functions,
+                state_machine=workflow.state_machine,
+                hours=settings.serving.idle_hours,
+                topic=storage.topic,
+            )
+            extra, extra_alarms = {"delete_idle_endpoints": guard.function}, guard.alarms
+            CfnOutput(
+                self,
+                "IdleGuardFunction",
+                value=guard.function.function_name,
+                description="The function that deletes endpoints which nobody calls.",
+            )
         if settings.watch.dashboard:
             Dashboard(
                 self,
                 "Watch",
                 state_machine=workflow.state_machine,
-                functions={**functions.functions, "start_run": starter.function},
+                functions={**functions.functions, "start_run": starter.function, **extra},
                 table=storage.table,
                 endpoints=settings.watched_endpoints,
-                alarms=[*alarms.alarms, *starter.alarms, *endpoints.alarms],
+                alarms=[*alarms.alarms, *starter.alarms, *endpoints.alarms, *extra_alarms],
             )
         if settings.watch.monthly_budget_usd is not None:
             MonthlyBudget(

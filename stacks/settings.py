@@ -64,6 +64,33 @@ class EndpointUpdate(Section):
     """Mean latency of a minute's calls beyond which the alarm fires."""
 
 
+class EndpointScaling(Section):
+    """How many instances an endpoint has, by its calls (Application Auto Scaling)."""
+
+    minimum_instances: Annotated[int, Field(ge=1, le=1000)] = 1
+    maximum_instances: Annotated[int, Field(ge=1, le=1000)] = 4
+    """A run lowers it to what quotas and the policy's price allow, and says so."""
+    invocations_per_instance: Annotated[float, Field(gt=0)] = 600
+    """Calls a minute that one instance should get."""
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """What the instance chooser counts."""
+        return {
+            "minimum_instances": self.minimum_instances,
+            "maximum_instances": self.maximum_instances,
+        }
+
+    @model_validator(mode="after")
+    def _in_order(self) -> EndpointScaling:
+        if self.minimum_instances > self.maximum_instances:
+            raise SettingsError(
+                f"serving.scaling has {self.minimum_instances} to {self.maximum_instances} instances: expected "
+                "minimum_instances up to maximum_instances"
+            )
+        return self
+
+
 class Serving(Section):
     """What becomes of the recommendations; an execution's input may say otherwise."""
 
@@ -82,11 +109,15 @@ class Serving(Section):
     endpoint: bool = SERVING["endpoint"]
     """Whether a run also creates or updates its task's endpoint: of k-NN, or of the FM model itself."""
     update: EndpointUpdate = EndpointUpdate()
+    scaling: EndpointScaling | None = None
+    """Whether the number of an endpoint's instances follows its calls; ``{}`` does with the defaults."""
+    idle_hours: Annotated[int, Field(ge=1, le=30 * 24)] | None = None
+    """Endpoints on instances that nobody has called for so long are deleted until the next run or request."""
 
     @property
     def of_a_run(self) -> dict[str, Any]:
         """Those that an execution's input may say otherwise."""
-        return self.model_dump(exclude={"update"})
+        return self.model_dump(exclude={"update", "scaling", "idle_hours"})
 
     @model_validator(mode="after")
     def _check(self) -> Serving:

@@ -12,13 +12,13 @@ from constructs import Construct
 
 from stacks.access import Permission, acknowledge, attach_volumes, grant, sagemaker_names, use_key
 from stacks.encoding import EncodingJob
+from stacks.endpoint_access import scale, see_alarms, stop_scaling
 from stacks.functions import Functions, pascal_case
 from stacks.images import AlgorithmImages
 from stacks.log_groups import log_group
 from stacks.settings import Settings
 from stacks.storage import StorageStack
 from stacks.workflow import SUBSTITUTIONS, definition
-from stacks.workflow.guardrails import alarm_names
 from stacks.workflow.state_builders import INTEGRATIONS
 
 LONGEST = Duration.days(14)
@@ -121,7 +121,9 @@ class PipelineStateMachine(Construct):
                 ("endpoint",), *(f"{call}Endpoint" for call in ("Create", "Update", "Describe", "Delete"))
             ),
             self._sagemaker((*jobs, "model", "endpoint", "endpoint-config"), "AddTags"),
-            *self._see_alarms(settings),
+            *see_alarms(self, settings),
+            *stop_scaling(self, settings.prefix),
+            *scale(self, settings),
             Permission(
                 ["iam:PassRole"],
                 [sagemaker_role.role_arn],
@@ -171,20 +173,6 @@ class PipelineStateMachine(Construct):
                 reason="Executions are named when they are started.",
             )
         )
-
-    def _see_alarms(self, settings: Settings) -> list[Permission]:
-        """SageMaker looks at the alarms of an update in the caller's name."""
-        arns = [
-            Stack.of(self).format_arn(
-                service="cloudwatch",
-                resource="alarm",
-                resource_name=name,
-                arn_format=ArnFormat.COLON_RESOURCE_NAME,
-            )
-            for endpoint in settings.watched_endpoints
-            for name in alarm_names(settings, endpoint)
-        ]
-        return [Permission(["cloudwatch:DescribeAlarms"], arns)] if arns else []
 
     def _sagemaker(self, kinds: tuple[str, ...], *calls: str) -> Permission:
         return sagemaker_names(self, self._prefix, kinds, [f"sagemaker:{call}" for call in calls])

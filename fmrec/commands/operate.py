@@ -12,7 +12,7 @@ from fmrec.commands.run import PIPELINE_STACK, STORAGE_STACK, add_dataset_argume
 from fmrec.execution.state_machine import stack_outputs
 from fmrec.instances.cache import Cache
 from fmrec.instances.catalogue import Prices, table_prices
-from fmrec.operation import endpoints, status
+from fmrec.operation import endpoints, revival, status
 from fmrec.operation.start_step import read_memory
 from fmrec.registry import champion
 
@@ -34,7 +34,13 @@ def add_status_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_endpoints_arguments(parser: argparse.ArgumentParser) -> None:
     _add_stacks(parser)
-    parser.add_argument("--stop", metavar="NAME", help="delete this endpoint; the next run makes it again")
+    change = parser.add_mutually_exclusive_group()
+    change.add_argument("--stop", metavar="NAME", help="delete this endpoint; the next run makes it again")
+    change.add_argument(
+        "--start",
+        metavar="NAME",
+        help="make a deleted endpoint again, of the model that serves, and wait for it",
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON array")
 
 
@@ -69,7 +75,7 @@ def run_status(arguments: argparse.Namespace) -> int:
 
 
 def run_endpoints(arguments: argparse.Namespace) -> int:
-    """Print the endpoints, or stop one; return 0."""
+    """Print the endpoints, or stop or start one; return 0."""
     import boto3
 
     session = boto3.Session()
@@ -77,6 +83,16 @@ def run_endpoints(arguments: argparse.Namespace) -> int:
     if arguments.stop:
         endpoints.stop(session.client("sagemaker"), deployed.prefix, arguments.stop)
         print(f"Deleting the endpoint {arguments.stop}; the next run that wants it makes it again.")
+        return 0
+    if arguments.start:
+        config = revival.start(
+            session.client("sagemaker"),
+            session.client("application-autoscaling"),
+            deployed.prefix,
+            deployed.bucket,
+            arguments.start,
+        )
+        print(f"The endpoint {arguments.start} is in service, with the configuration {config}.")
         return 0
     found = deployed.endpoints()
     if arguments.json:

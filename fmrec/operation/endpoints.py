@@ -48,7 +48,7 @@ def endpoints(
     """The endpoints of a deployment, by name: those whose names begin with its prefix and a hyphen."""
     now = now or datetime.now(UTC)
     return sorted(
-        (_endpoint(sagemaker, cloudwatch, name, prices, now) for name in _names(sagemaker, prefix)),
+        (_endpoint(sagemaker, cloudwatch, name, prices, now) for name in names_of(sagemaker, prefix)),
         key=lambda each: each.name,
     )
 
@@ -63,7 +63,7 @@ def stop(sagemaker: Any, prefix: str, name: str) -> None:
     InputError
         The deployment has no endpoint of that name.
     """
-    names = list(_names(sagemaker, prefix))
+    names = list(names_of(sagemaker, prefix))
     if name not in names:
         raise InputError(
             f"the deployment has no endpoint {name!r}: expected one of {', '.join(names) or 'none, as none runs'}"
@@ -71,7 +71,8 @@ def stop(sagemaker: Any, prefix: str, name: str) -> None:
     sagemaker.delete_endpoint(EndpointName=name)
 
 
-def _names(sagemaker: Any, prefix: str) -> Iterator[str]:
+def names_of(sagemaker: Any, prefix: str) -> Iterator[str]:
+    """The names of a deployment's endpoints: those that begin with its prefix and a hyphen."""
     for page in sagemaker.get_paginator("list_endpoints").paginate(NameContains=f"{prefix}-"):
         for found in page["Endpoints"]:
             if found["EndpointName"].startswith(f"{prefix}-"):
@@ -84,7 +85,7 @@ def _endpoint(sagemaker: Any, cloudwatch: Any, name: str, prices: Prices, now: d
     types = {variant["VariantName"]: variant.get("InstanceType") for variant in config["ProductionVariants"]}
     # None while the endpoint is being made.
     variants = described.get("ProductionVariants", [])
-    hours = _calls(cloudwatch, name, sorted(types), now)
+    hours = calls_by_period(cloudwatch, name, sorted(types), now - timedelta(days=DAYS), now)
     return Endpoint(
         name=name,
         status=described["EndpointStatus"],
@@ -118,8 +119,10 @@ def _usd(
     return round(total, 2)
 
 
-def _calls(cloudwatch: Any, name: str, variants: Sequence[str], now: datetime) -> dict[datetime, int]:
-    """Calls by the hour."""
+def calls_by_period(
+    cloudwatch: Any, name: str, variants: Sequence[str], since: datetime, until: datetime
+) -> dict[datetime, int]:
+    """Calls of an endpoint by the hour, where there were any."""
     hours: dict[datetime, int] = {}
     for variant in variants:
         answer = cloudwatch.get_metric_statistics(
@@ -129,8 +132,8 @@ def _calls(cloudwatch: Any, name: str, variants: Sequence[str], now: datetime) -
                 {"Name": "EndpointName", "Value": name},
                 {"Name": "VariantName", "Value": variant},
             ],
-            StartTime=now - timedelta(days=DAYS),
-            EndTime=now,
+            StartTime=since,
+            EndTime=until,
             Period=HOUR,
             Statistics=["Sum"],
         )

@@ -42,6 +42,7 @@ def install(cloud: Cloud) -> None:
         metrics,
         properties,
         s3,
+        schedules,
         stepfunctions,
     )
 
@@ -56,4 +57,5 @@ def install(cloud: Cloud) -> None:
     firehose.install()
     metrics.install()
     alarms.install()
+    schedules.install(cloud)
     stepfunctions.install(cloud)

@@ -18,6 +18,8 @@ _MODULE = "ministack.services.cloudwatch"
 _FUNCTION: type = type(replace)
 _NAMESPACE = "AWS/SageMaker"
 _EVALUATE_SECONDS = 1.0
+_STATE_SECONDS = 10
+"""How long a state lasts, also one that somebody has set, before it is evaluated anew; a minute on AWS."""
 _WITHOUT_DATA = {"notBreaching": "OK", "breaching": "ALARM"}
 
 
@@ -108,7 +110,7 @@ class EmulatorCloudWatch:
         return [name for name in alarms if known.get(name) is None]
 
     def in_alarm(self, alarms: Sequence[str]) -> list[str]:
-        """Those in ALARM; one that has been so for longer than its period is evaluated anew."""
+        """Those in ALARM; what has been in a state for some seconds is evaluated anew."""
         known = find(_MODULE, "_alarms", object)
         evaluate = find(_MODULE, "_evaluate_alarm", _FUNCTION)
         found = []
@@ -116,7 +118,7 @@ class EmulatorCloudWatch:
             alarm = known.get(name)
             if alarm is None:
                 continue
-            if alarm.get("StateUpdatedTimestamp", 0) + int(alarm.get("Period", 60)) < time.time():
+            if alarm.get("StateUpdatedTimestamp", 0) + _STATE_SECONDS < time.time():
                 evaluate(alarm)
             if alarm["StateValue"] == "ALARM":
                 found.append(name)

@@ -60,6 +60,8 @@ def _with_sagemaker_resources(original: Callable[..., str]) -> Callable[..., str
         region: str,
         account_id: str,
     ) -> str:
+        if service == "application-autoscaling":
+            return f"arn:aws:application-autoscaling:{region}:{account_id}:scalable-target/local"
         if service != "sagemaker":
             return original(service, method, path, headers, body, query_params, region, account_id)
         operation = headers.get("x-amz-target", "").rpartition(".")[2]

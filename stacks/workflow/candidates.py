@@ -61,7 +61,9 @@ def choose(state: str, *, next_state: str, ensemble: Any = "{% $ensemble %}") ->
         {
             "manifest_uri": jsonata("$manifest_uri"),
             "hyperparameters": jsonata("$hyperparameters"),
-            "serving": jsonata(f"$merge([$serving, {{'endpoint_names': {ENDPOINT_NAMES}}}])"),
+            "serving": jsonata(
+                f"$merge([$serving, {{'endpoint_names': {ENDPOINT_NAMES}, 'scaling': $scaling}}])"
+            ),
             "task": jsonata("$task"),
             "served_uri": jsonata(f"$replace_catalogue ? null : {SERVED}"),
             "ensemble": ensemble,

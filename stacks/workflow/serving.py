@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from stacks.settings import Settings
+from stacks.workflow.autoscaling import DEREGISTER, IN_SERVICE, deregister, instances, register, reported
 from stacks.workflow.candidates import NO_CAPACITY, Candidates
 from stacks.workflow.guardrails import deployment_config
 from stacks.workflow.smoke_tests import SMOKE_TEST, SMOKE_TEST_SCORING, smoke_test
@@ -95,7 +96,7 @@ def endpoint(settings: Settings, *, next_state: str) -> States:
         ENDPOINT.states(before=LOOK, attempt=CONFIGURE, exhausted=exhausted),
         _find(),
         _deploy(settings),
-        _follow(),
+        _follow(settings),
         _last_resort(settings, next_state=next_state),
         smoke_test(next_state=next_state),
     )
@@ -115,6 +116,7 @@ def _find() -> States:
                 "found_serverless": jsonata(
                     "$exists($states.result.ProductionVariants.CurrentServerlessConfig)"
                 ),
+                "found_instances": jsonata("$sum([$states.result.ProductionVariants.DesiredInstanceCount])"),
                 "polls": jsonata("$polls + 1"),
             },
             catches=(_catch_missing(LOOK),),
@@ -127,7 +129,7 @@ def _find() -> States:
             (
                 f"$contains($failure.error.Cause & '', {NOT_FOUND})",
                 ENDPOINT.next_candidate,
-                {"found": "Missing", "found_serverless": False},
+                {"found": "Missing", "found_serverless": False, "found_instances": 0},
             ),
             (
                 # A missing endpoint has the same error class, so that looking is repeated a few times only.
@@ -175,27 +177,34 @@ def _deploy(settings: Settings) -> States:
                     {
                         "VariantName": VARIANT,
                         "ModelName": jsonata("$model_name"),
-                        "InitialInstanceCount": jsonata("$candidate.instance_count"),
+                        "InitialInstanceCount": jsonata(instances(settings.serving.scaling)),
                         "InstanceType": jsonata("$candidate.instance_type"),
                         "InitialVariantWeight": 1,
                     }
                 ],
                 "Tags": tags(),
             },
-            assign={"config_name": config_name, "polls": 0},
+            assign={
+                "config_name": config_name,
+                "polls": 0,
+                "instances": jsonata(instances(settings.serving.scaling)),
+                "update_refused": False,
+            },
             next_state=EXISTS,
         ),
         decide(
             EXISTS,
             ("$found = 'Missing'", CREATE),
             ("$found_serverless or $candidate.instance_type = 'serverless'", UPDATE_PLAINLY),
-            otherwise=UPDATE,
+            otherwise=DEREGISTER,
         ),
+        deregister(VARIANT, NAME, next_state=UPDATE),
         _change(CREATE, "CreateEndpoint", {**arguments, "Tags": tags()}, next_state=WAIT),
         _change(
             UPDATE,
             "UpdateGuardedEndpoint",
             {**arguments, "DeploymentConfig": deployment_config(settings)},
+            catch_quota=_refused_update(settings),
             next_state=WAIT,
         ),
         _change(UPDATE_PLAINLY, "UpdateEndpoint", arguments, next_state=WAIT),
@@ -253,7 +262,7 @@ def _last_resort(settings: Settings, *, next_state: str) -> States:
                 ],
                 "Tags": tags(),
             },
-            assign={"config_name": config_name, "polls": 0},
+            assign={"config_name": config_name, "polls": 0, "instances": 0, "update_refused": False},
             next_state=EXISTS,
         ),
         ENDPOINT.none_left(),
@@ -267,6 +276,7 @@ def _change(
     *,
     next_state: str,
     assign: State | None = None,
+    catch_quota: State | None = None,
 ) -> States:
     return task(
         state,
@@ -274,7 +284,7 @@ def _change(
         arguments,
         retries=[retry(*SAGEMAKER_ERRORS, *SAGEMAKER_SDK_ERRORS)],
         timeout_seconds=300,
-        catches=(ENDPOINT.catch_quota(),),
+        catches=(catch_quota or ENDPOINT.catch_quota(),),
         log="endpoint",
         log_name=NAME,
         assign=assign,
@@ -282,8 +292,23 @@ def _change(
     )
 
 
-def _follow() -> States:
+def _refused_update(settings: Settings) -> State | None:
+    """Catcher of an update that a quota refuses: where the endpoint scales, it does so again before the next
+    candidate.
+    """
+    if settings.serving.scaling is None:
+        return None
+    caught = ENDPOINT.catch_quota()
+    serves = {"EndpointStatus": "InService", "EndpointConfigName": ""}
+    return caught | {
+        "Assign": caught["Assign"] | {"update_refused": True, "described": serves},
+        "Next": IN_SERVICE,
+    }
+
+
+def _follow(settings: Settings) -> States:
     """Poll until the new fleet serves, failed, or was rolled back."""
+    scaling = settings.serving.scaling
     serving = "$described.EndpointStatus = 'InService'"
     gone_on = ENDPOINT.go_on("$endpoint_error")
     moved = f"{serving} and $described.EndpointConfigName = $config_name"
@@ -292,7 +317,8 @@ def _follow() -> States:
         "endpoint": jsonata(
             "$merge([$endpoint, {'status': 'InService', 'why': $candidate.why, "
             "'instance_type': $candidate.instance_type, 'instance_count': "
-            "$candidate.instance_count, 'config': $config_name, 'model': $model_name}])"
+            "$instances, 'config': $config_name, 'model': $model_name}"
+            f"{reported(scaling, VARIANT)}])"
         ),
     }
     return merge(
@@ -317,10 +343,12 @@ def _follow() -> States:
             },
             log="endpoint",
             log_name=NAME,
-            next_state=SERVES,
+            next_state=IN_SERVICE if scaling else SERVES,
         ),
+        register(scaling, VARIANT, NAME, next_state=SERVES) if scaling else {},
         decide(
             SERVES,
+            ("$update_refused", ENDPOINT.next_candidate),
             (f"{moved} and $endpoint_step = 'knn_endpoint'", SMOKE_TEST, record),
             (moved, SMOKE_TEST_SCORING, record),
             (

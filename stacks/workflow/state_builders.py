@@ -35,6 +35,9 @@ INTEGRATIONS = {
     "CreateServerlessConfig": "aws-sdk:sagemaker:createEndpointConfig",
     "DescribeEndpoint": "aws-sdk:sagemaker:describeEndpoint",
     "DeleteEndpoint": "aws-sdk:sagemaker:deleteEndpoint",
+    "RegisterScalableTarget": "aws-sdk:applicationautoscaling:registerScalableTarget",
+    "PutScalingPolicy": "aws-sdk:applicationautoscaling:putScalingPolicy",
+    "DeregisterScalableTarget": "aws-sdk:applicationautoscaling:deregisterScalableTarget",
     "UpdateModelPackage": "aws-sdk:sagemaker:updateModelPackage",
     "PublishMessage": "sns:publish",
 }
@@ -54,6 +57,11 @@ SAGEMAKER_ERRORS = ("SageMaker.AmazonSageMakerException",)
 """The base class of the optimized integration: throttling, and what has no class of its own."""
 SAGEMAKER_SDK_ERRORS = ("SageMaker.SageMakerException", "SageMaker.ThrottlingException")
 """The same for calls through the AWS SDK integration."""
+SCALING_ERRORS = (
+    "ApplicationAutoScaling.ApplicationAutoScalingException",
+    "ApplicationAutoScaling.ConcurrentUpdateException",
+    "ApplicationAutoScaling.InternalServiceException",
+)
 SNS_ERRORS = ("SNS.AmazonSNSException", "SNS.ThrottledException", "SNS.InternalErrorException")
 
 

@@ -78,6 +78,7 @@ def begin(settings: Settings) -> States:
             "models": [],
             "model_uris": [],
             "drift": None,
+            "scaling": settings.serving.scaling.limits if settings.serving.scaling else None,
         },
         next_state=CHECK_INPUT,
     )

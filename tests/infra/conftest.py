@@ -89,6 +89,8 @@ def throw_away(tmp_path_factory: pytest.TempPathFactory) -> Synthesis:
         "fmrec.instances.last_resort.endpoint": "wait",
         "fmrec.instances.last_resort.training": "wait",
         "fmrec.instances.last_resort.transform": "wait",
+        "fmrec.serving.idle_hours": "12",
+        "fmrec.serving.scaling": '{"maximum_instances": 8}',
         "fmrec.watch.dashboard": "true",
         "fmrec.watch.monthly_budget_usd": "50",
         "fmrec.start.schedule": "cron(0 3 * * ? *)",
@@ -262,6 +264,7 @@ def _compiled(text: str) -> Any:
 SERVICES = {
     "sagemaker": "sagemaker",
     "aws-sdk:sagemaker": "sagemaker",
+    "aws-sdk:applicationautoscaling": "application-autoscaling",
     "glue": "glue",
     "sns": "sns",
     "lambda": "lambda",
@@ -303,7 +306,7 @@ def _check_values(place: str, shape: Any, value: Any) -> None:
         assert value in (shape.enum or [value]), f"{place} is {value!r}"
         assert len(value) <= shape.metadata.get("max", len(value)), f"{place} is too long: {value!r}"
         pattern = shape.metadata.get("pattern", "").replace(r"\p{L}", "a-zA-Z").replace(r"\p{Z}", r"\s")
-        pattern = pattern.replace(r"\p{N}", "0-9")
+        pattern = pattern.replace(r"\p{N}", "0-9").replace(r"\p{Print}", "[ -~]")
         if r"\u" in pattern:  # Glue's ranges of UTF-16 surrogates, which Python's re has no word for
             return
         assert not pattern or re.fullmatch(f"(?s:{pattern})", value), f"{place} is {value!r}, not {pattern}"

@@ -25,7 +25,14 @@ RESORTS: list[dict[str, Any]] = [
     {"endpoint": "batch-only"},
     {"endpoint": "fail"},
 ]
-OUTSIDE = {"answer_requests", "erase_user", "land_events", "start_run", "store_events"}
+OUTSIDE = {
+    "answer_requests",
+    "delete_idle_endpoints",
+    "erase_user",
+    "land_events",
+    "start_run",
+    "store_events",
+}
 """Functions that no state invokes."""
 WHOLE_ANSWER = re.compile(r"\{% \$states\.result\.Payload %\}")
 

@@ -49,10 +49,26 @@ ACTIONS = {
     "UpdateGuardedEndpoint": {"sagemaker:UpdateEndpoint", "cloudwatch:DescribeAlarms"},
     "DescribeEndpoint": {"sagemaker:DescribeEndpoint"},
     "DeleteEndpoint": {"sagemaker:DeleteEndpoint"},
+    "DeregisterScalableTarget": {
+        "application-autoscaling:DeregisterScalableTarget",
+        "cloudwatch:DescribeAlarms",
+        "cloudwatch:DeleteAlarms",
+    },
     "UpdateModelPackage": {"sagemaker:UpdateModelPackage"},
     "PublishMessage": {"sns:Publish", "kms:Decrypt", "kms:GenerateDataKey"},
 }
 """What the state machine's role needs for each integration (Step Functions developer guide)."""
+
+SCALING_ACTIONS = {
+    "RegisterScalableTarget": {
+        "application-autoscaling:RegisterScalableTarget",
+        "sagemaker:DescribeEndpointConfig",
+        "sagemaker:UpdateEndpointWeightsAndCapacities",
+        "iam:CreateServiceLinkedRole",
+    },
+    "PutScalingPolicy": {"application-autoscaling:PutScalingPolicy", "cloudwatch:PutMetricAlarm"},
+}
+"""The same where endpoints scale (SageMaker developer guide, "Auto scaling prerequisites")."""
 
 OBSERVED = {
     "logs:CreateLogDelivery",
@@ -82,7 +98,7 @@ def next_states(state: Any) -> Any:
         yield state["Default"]
 
 
-@pytest.fixture(scope="session", params=["defaults", "waiting", "batch-only", "fail"])
+@pytest.fixture(scope="session", params=["defaults", "waiting", "batch-only", "fail", "scaling"])
 def states(request: Any) -> Any:
     """The states under every set of last resorts."""
     resorts = {
@@ -90,8 +106,11 @@ def states(request: Any) -> Any:
         "waiting": {"training": "wait", "transform": "wait", "endpoint": "wait"},
         "batch-only": {"endpoint": "batch-only"},
         "fail": {"endpoint": "fail"},
+        "scaling": {"endpoint": "serverless"},
     }[request.param]
-    return definition(Settings.model_validate({"instances": {"last_resort": resorts}}))["States"]
+    scaling: dict[str, Any] = {"scaling": {}} if request.param == "scaling" else {}
+    settings = Settings.model_validate({"instances": {"last_resort": resorts}, "serving": scaling})
+    return definition(settings)["States"]
 
 
 def test_every_task_retries_and_catches_everything(tasks: Any, definition: Any) -> None:
@@ -165,7 +184,9 @@ def test_every_wait_is_bounded(states: Any) -> None:
 
 
 def test_placeholders_are_exactly_those_that_the_stack_fills_in() -> None:
-    serverless = Settings.model_validate({"instances": {"last_resort": {"endpoint": "serverless"}}})
+    serverless = Settings.model_validate(
+        {"instances": {"last_resort": {"endpoint": "serverless"}}, "serving": {"scaling": {}}}
+    )
     text = json.dumps(definition(serverless))
     used = {name for name in SUBSTITUTIONS if f"${{{name}}}" in text}
     assert used == set(SUBSTITUTIONS)
@@ -174,19 +195,29 @@ def test_placeholders_are_exactly_those_that_the_stack_fills_in() -> None:
     assert "${" not in text
 
 
-def test_the_role_has_every_action_that_the_machine_takes_and_no_other(synthesis: Any, tasks: Any) -> None:
-    used = {task["Resource"].strip("${}") for task in tasks.values()}
-    assert used | {"CreateServerlessConfig"} == set(INTEGRATIONS) == set(ACTIONS)
+def granted_to_the_machine(found: Any, stack: str) -> set[str]:
     (policy,) = (
         policy["Properties"]["PolicyDocument"]["Statement"]
-        for name, policy in synthesis.resources("FmRecPipeline", "AWS::IAM::Policy").items()
+        for name, policy in found.resources(stack, "AWS::IAM::Policy").items()
         if name.startswith("WorkflowRole")
     )
-    granted = set()
+    granted: set[str] = set()
     for statement in policy:
         actions = statement["Action"]
         granted |= set(actions if isinstance(actions, list) else [actions])
-    assert granted == set().union(*ACTIONS.values()) | OBSERVED
+    return granted
+
+
+def test_the_role_has_every_action_that_the_machine_takes_and_no_other(
+    synthesis: Any, throw_away: Any, tasks: Any
+) -> None:
+    used = {task["Resource"].strip("${}") for task in tasks.values()}
+    every = ACTIONS | SCALING_ACTIONS
+    assert used | {"CreateServerlessConfig"} | set(SCALING_ACTIONS) == set(INTEGRATIONS) == set(every)
+    by_default = set().union(*ACTIONS.values()) | OBSERVED
+    assert granted_to_the_machine(synthesis, "FmRecPipeline") == by_default
+    scaling = set().union(*SCALING_ACTIONS.values())
+    assert granted_to_the_machine(throw_away, "TrialPipeline") == by_default | scaling
 
 
 FUNCTIONS = {

@@ -44,14 +44,18 @@ SMALL_INPUT: dict[str, Any] = {
 """A run that a laptop finishes in seconds: users like items of their own parity."""
 
 
-QUICKLY = ("-c", "fmrec.serving.update.bake_minutes=1")
-"""Updates of endpoints are watched for three seconds."""
 QUIET_SECONDS = 3
 NEVER = (
     *("-c", "fmrec.start.schedule=at(2099-01-01T00:00:00)"),
     *("-c", f'fmrec.start.new_data={{"check_minutes": 1440, "quiet_minutes": {QUIET_SECONDS / 60}}}'),
 )
 """A schedule, and a look at what is new, that a test lets come."""
+ENDPOINTS = (
+    *("-c", "fmrec.serving.update.bake_minutes=1"),
+    *("-c", "fmrec.serving.idle_hours=720"),
+    *("-c", 'fmrec.serving.scaling={"maximum_instances": 2}'),
+)
+"""Updates are watched for three seconds, the idle guard is there for a test to ask, and endpoints scale."""
 
 
 @dataclass
@@ -114,7 +118,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
             "never",
             *output,
             *NEVER,
-            *QUICKLY,
+            *ENDPOINTS,
             on_line=lambda _line: None,
         )
         cloudformation = cloud.client("cloudformation")

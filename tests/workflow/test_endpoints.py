@@ -1,14 +1,18 @@
-"""Endpoints in service: an update that alarms roll back."""
+"""Endpoints in service: capacity that updates keep, alarms that roll back, and idle ones that go and come."""
 
 from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from fmrec.cli import main
 from fmrec.execution.state_machine import Execution
+from fmrec.operation import revival
+from fmrec.storage import s3_client
 
 NAME = "fmrec-knn"
 DIMENSIONS = [{"Name": "EndpointName", "Value": NAME}, {"Name": "VariantName", "Value": "AllTraffic"}]
@@ -24,6 +28,35 @@ def champion(pipeline: Any) -> Any:
 def described(pipeline: Any) -> dict[str, Any]:
     found: dict[str, Any] = pipeline.cloud.client("sagemaker").describe_endpoint(EndpointName=NAME)
     return found
+
+
+def scaling(pipeline: Any) -> list[tuple[str, int, int, float]]:
+    """(resource, minimum, maximum, target) of what Application Auto Scaling scales."""
+    client = pipeline.cloud.client("application-autoscaling")
+    policies = {
+        policy["ResourceId"]: policy["TargetTrackingScalingPolicyConfiguration"]["TargetValue"]
+        for policy in client.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+    }
+    return [
+        (
+            target["ResourceId"],
+            target["MinCapacity"],
+            target["MaxCapacity"],
+            policies[target["ResourceId"]],
+        )
+        for target in client.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+        if target["ResourceId"].startswith(f"endpoint/{NAME}/")
+    ]
+
+
+REGISTERED = [(f"endpoint/{NAME}/variant/AllTraffic", 1, 2, 600.0)]
+
+
+def answers(pipeline: Any) -> bool:
+    answer = pipeline.cloud.client("sagemaker-runtime").invoke_endpoint(
+        EndpointName=NAME, ContentType="text/csv", Body=b"0,0,0,0,0"
+    )
+    return bool(answer["ResponseMetadata"]["HTTPStatusCode"] == 200)
 
 
 def wait_for_status(pipeline: Any, status: str, seconds: float = 120) -> None:
@@ -53,13 +86,27 @@ def served(pipeline: Any, with_endpoint: dict[str, Any]) -> Execution:
 def test_a_bad_update_is_rolled_back_by_its_alarm_and_the_champion_serves_on(
     pipeline: Any, served: Execution, with_endpoint: dict[str, Any]
 ) -> None:
+    sagemaker = pipeline.cloud.client("sagemaker")
     before, serving = champion(pipeline), described(pipeline)["EndpointConfigName"]
     assert (before["run"], serving) == (served.name, f"fmrec-{served.name}-endpoint-1")
+    assert scaling(pipeline) == REGISTERED
+    sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName=NAME,
+        DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": 2}],
+    )
     arn = pipeline.start(with_endpoint)
     wait_for_status(pipeline, "Updating")
     pipeline.cloud.client("cloudwatch").put_metric_data(
         Namespace="AWS/SageMaker",
-        MetricData=[{"MetricName": "Invocation5XXErrors", "Dimensions": DIMENSIONS, "Value": 1}],
+        MetricData=[
+            {
+                "MetricName": "Invocation5XXErrors",
+                "Dimensions": DIMENSIONS,
+                "Value": 1,
+                # It is over for the alarm in ten seconds, so that no later update is rolled back.
+                "Timestamp": datetime.now(UTC) - timedelta(seconds=50),
+            }
+        ],
     )
     run = pipeline.wait(arn)
 
@@ -69,7 +116,63 @@ def test_a_bad_update_is_rolled_back_by_its_alarm_and_the_champion_serves_on(
     found = described(pipeline)
     assert (found["EndpointStatus"], found["EndpointConfigName"]) == ("InService", serving)
     assert champion(pipeline) == before
-    answer = pipeline.cloud.client("sagemaker-runtime").invoke_endpoint(
-        EndpointName=NAME, ContentType="text/csv", Body=b"0,0,0,0,0"
-    )
-    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
+    assert answers(pipeline)
+    # The new model was to start on as many instances as the old one had scaled to, which scales on.
+    refused = sagemaker.describe_endpoint_config(EndpointConfigName=f"fmrec-{run.name}-endpoint-1")
+    assert refused["ProductionVariants"][0]["InitialInstanceCount"] == 2
+    assert found["ProductionVariants"][0]["DesiredInstanceCount"] == 2
+    assert scaling(pipeline) == REGISTERED
+
+
+def test_an_idle_endpoint_goes_and_comes_back_on_request_and_by_the_next_run(
+    pipeline: Any,
+    served: Execution,
+    with_endpoint: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sagemaker = pipeline.cloud.client("sagemaker")
+    for name, value in pipeline.cloud.environment.items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    monkeypatch.setattr(revival, "POLL_SECONDS", 1)
+    s3_client.forget_client()
+    config = described(pipeline)["EndpointConfigName"]
+
+    def guard(hours: float) -> dict[str, str]:
+        """Sentences by endpoint; deleted endpoints are gone."""
+        answer = pipeline.cloud.client("lambda").invoke(
+            FunctionName=pipeline.outputs["IdleGuardFunction"], Payload=json.dumps({"idle_hours": hours})
+        )
+        document = json.loads(answer["Payload"].read())
+        assert "FunctionError" not in answer, document
+        while set(document["deleted"]) & {
+            each["EndpointName"] for each in sagemaker.list_endpoints()["Endpoints"]
+        }:
+            time.sleep(0.05)
+        return {sentence.partition(" ")[0]: sentence for sentence in document["sentences"]}
+
+    def idle() -> str:
+        time.sleep(2)
+        return guard(1.5 / 3600)[NAME]
+
+    assert answers(pipeline)
+    assert "less than 1 hours ago" in guard(1)[NAME]
+    assert answers(pipeline)
+    assert f"{NAME} is deleted: nobody has called it" in idle()
+    assert scaling(pipeline) == []
+
+    assert main(["endpoints", "--start", NAME]) == 0
+    assert f"{NAME} is in service, with the configuration {config}" in capsys.readouterr().out
+    assert (described(pipeline)["EndpointStatus"], answers(pipeline)) == ("InService", True)
+    assert described(pipeline)["EndpointConfigName"] == config
+    assert scaling(pipeline) == REGISTERED
+    tags = sagemaker.list_tags(ResourceArn=described(pipeline)["EndpointArn"])["Tags"]
+    assert {"Key": "fmrec:run", "Value": served.name} in tags
+
+    assert "is deleted" in idle()
+    run = pipeline.run(with_endpoint)
+    assert run.status == "SUCCEEDED", run.cause
+    assert described(pipeline)["EndpointConfigName"] == f"fmrec-{run.name}-endpoint-1"
+    assert scaling(pipeline) == REGISTERED
+    s3_client.forget_client()

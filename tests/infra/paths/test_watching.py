@@ -88,7 +88,8 @@ def test_every_alarm_says_what_to_do_and_reaches_the_topic(throw_away: Any) -> N
     alarms = throw_away.resources("TrialPipeline", "AWS::CloudWatch::Alarm").values()
     metrics = sorted(alarm["Properties"]["MetricName"] for alarm in alarms)
     assert metrics == [
-        "ApproximateNumberOfMessagesVisible", "Errors", "ExecutionsFailed", "ExecutionsTimedOut",
+        "ApproximateNumberOfMessagesVisible", "ApproximateNumberOfMessagesVisible", "Errors", "Errors",
+        "ExecutionsFailed", "ExecutionsTimedOut",
         "Invocation5XXErrors", "Invocation5XXErrors", "ModelLatency", "ModelLatency",
     ]  # fmt: skip
     for alarm in alarms:
