@@ -6,7 +6,7 @@ import difflib
 import math
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from fmrec.errors import InputError, SettingsError
 
@@ -102,8 +102,7 @@ class Section:
             for word, limit in (("at least", least), ("at most", most), ("above", above), ("below", below))
             if math.isfinite(limit)
         ]
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
-        if not fits or not (least <= value <= most and above < value < below):
+        if not is_number(value) or not (least <= value <= most and above < value < below):
             raise self.error(key, " ".join(["a number", " and ".join(limits)]).strip())
         return float(value)
 
@@ -123,6 +122,11 @@ class Section:
                 guess = difflib.get_close_matches(key, self._known, n=1)
                 hint = f"did you mean {guess[0]}?" if guess else f"expected {', '.join(sorted(self._known))}"
                 raise self._kind(f"{self.where(key)} is not a known setting here: {hint}")
+
+
+def is_number(value: Any) -> TypeGuard[int | float]:
+    """Whether a value of a JSON document is a number that a float64 can hold; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def shown(value: Any) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
+from fmrec.dataset.section import is_number, shown
 from fmrec.errors import SettingsError
 
 LIMITS: dict[str, tuple[float, float | None, str]] = {
@@ -66,8 +66,8 @@ def _limit(level: str, measure: str, value: Any) -> float:
     if measure not in LIMITS:
         raise SettingsError(f"drift.{level}.{measure} is unknown: expected one of {', '.join(LIMITS)}")
     low, high, meaning = LIMITS[measure]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise SettingsError(f"drift.{level}.{measure} is {value!r}: expected a number, the {meaning}")
+    if not is_number(value):
+        raise SettingsError(f"drift.{level}.{measure} is {shown(value)}: expected a number, the {meaning}")
     if value < low or (high is not None and value > high):
         upper = "" if high is None else f" to {high:g}"
         raise SettingsError(

@@ -26,6 +26,10 @@ def local_session(cores: str = "*", memory: str = "2g", scratch: str | None = No
             "Spark needs Java 17, and there is none on the PATH or in JAVA_HOME: install it, "
             "e.g. apt-get install openjdk-17-jre-headless or brew install openjdk@17"
         )
+    # In a POSIX locale Java passes over files whose names aren't ASCII.
+    names = [os.environ.get(name, "") for name in ("LC_ALL", "LC_CTYPE", "LANG")]
+    if "utf" not in next(filter(None, names), "").lower():
+        os.environ["LC_ALL"] = "C.UTF-8"
     # Spark starts workers of its own, which must find this interpreter and this package.
     os.environ["PYSPARK_PYTHON"] = sys.executable
     root = str(Path(__file__).resolve().parents[2])

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from fmrec.dataset.section import is_number, shown
 from fmrec.errors import SettingsError
 
 Direction = Literal["higher", "lower"]
@@ -319,6 +320,6 @@ def _limit(metric: str, threshold: Threshold | Mapping[str, float] | float) -> f
                 f"{side!r}, because {'more' if side == 'minimum' else 'less'} of {metric} is better"
             )
         threshold = given[side]
-    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not math.isfinite(threshold):
-        raise SettingsError(f"the threshold of {metric} is {threshold!r}, expected a finite number")
+    if not is_number(threshold):
+        raise SettingsError(f"the threshold of {metric} is {shown(threshold)}, expected a finite number")
     return float(threshold)

@@ -6,9 +6,7 @@ in the order of the records; blank lines mean nothing (``AssembleWith: Line`` ma
 
 from __future__ import annotations
 
-import io
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -16,12 +14,12 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.json
 
 from fmrec.artifacts.encoded_run import folder_of
 from fmrec.artifacts.manifest import Manifest
+from fmrec.artifacts.transform_output import read_objects, whole_lines
+from fmrec.dataset.section import is_number
 from fmrec.errors import FormatError
-from fmrec.recommendations.knn_output import whole_lines
 from fmrec.recordio import Rows, read_rows
 from fmrec.storage import object_store
 
@@ -158,13 +156,7 @@ class _Scores:
 
 def _parse(text: bytes, source: str, first_line: int) -> npt.NDArray[np.float64]:
     try:
-        table = pyarrow.json.read_json(
-            io.BytesIO(text),
-            read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=len(text) + 1),
-            parse_options=pyarrow.json.ParseOptions(
-                explicit_schema=_SCHEMA, unexpected_field_behavior="ignore"
-            ),
-        )
+        table = read_objects(text, _SCHEMA)
     except pa.ArrowInvalid as error:
         _refuse(text, source, first_line)
         raise FormatError(f"{source}, from line {first_line}: can't be read as scores: {error}") from error
@@ -188,7 +180,7 @@ def _refuse(text: bytes, source: str, first_line: int) -> None:
         except (ValueError, RecursionError) as error:
             raise FormatError(f"{source}, line {line}: not one JSON object: {error}") from error
         score = answer.get("score") if isinstance(answer, dict) else None
-        if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
+        if not is_number(score):
             raise FormatError(
                 f"{source}, line {line}: {row[:200]!r} has no finite 'score', as Factorization Machines "
                 "answers with Accept 'application/jsonlines'"

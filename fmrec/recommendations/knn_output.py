@@ -9,7 +9,6 @@ publishes the worst. Here the rows are sorted by what the numbers say, not by wh
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,8 +17,9 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.json
 
+from fmrec.artifacts.transform_output import read_objects, whole_lines
+from fmrec.dataset.section import is_number, shown
 from fmrec.errors import FormatError
 
 BLOCK_BYTES = 4 << 20
@@ -74,29 +74,9 @@ def in_order(items: npt.NDArray[np.int64], products: npt.NDArray[np.float64]) ->
     return Neighbours(np.take_along_axis(items, order, -1), np.take_along_axis(products, order, -1))
 
 
-def whole_lines(stream: BinaryIO, block_bytes: int) -> Iterator[bytes]:
-    """Yield a text in blocks of whole lines; the last line may go without an end."""
-    rest = b""
-    while chunk := stream.read(block_bytes):
-        end = chunk.rfind(b"\n") + 1
-        if end == 0:
-            rest += chunk
-            continue
-        yield rest + chunk[:end]
-        rest = chunk[end:]
-    if rest:
-        yield rest
-
-
 def _parse(text: bytes, source: str, first_line: int, items: int, length: int | None) -> Neighbours:
     try:
-        table = pyarrow.json.read_json(
-            io.BytesIO(text),
-            read_options=pyarrow.json.ReadOptions(use_threads=False),
-            parse_options=pyarrow.json.ParseOptions(
-                explicit_schema=_SCHEMA, unexpected_field_behavior="ignore"
-            ),
-        )
+        table = read_objects(text, _SCHEMA)
     except pa.ArrowInvalid as error:
         _refuse(text, source, first_line, items, length)
         raise FormatError(
@@ -159,15 +139,11 @@ def _refuse(text: bytes, source: str, first_line: int, items: int, expected: int
                 f"{where}: {len(labels)} labels and {len(distances)} distances, expected {expected} of each"
             )
         for label in labels:
-            if not _is_number(label) or label != int(label) or not 0 <= label < items:
+            if not is_number(label) or label != int(label) or not 0 <= label < items:
                 raise FormatError(
-                    f"{where}: label {label!r} is no item ordinal below {items}; are the k-NN model and "
+                    f"{where}: label {shown(label)} is no item ordinal below {items}; are the k-NN model and "
                     "the embeddings of the same run? (k must not be above the number of items either)"
                 )
         for distance in distances:
-            if not _is_number(distance):
-                raise FormatError(f"{where}: distance {distance!r} is not a finite number")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+            if not is_number(distance):
+                raise FormatError(f"{where}: distance {shown(distance)} is not a finite number")

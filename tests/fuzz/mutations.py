@@ -1,9 +1,12 @@
-"""Mutations of binary files: of bytes anywhere, and of protobuf messages inside frames that stay intact."""
+"""Mutations: of bytes anywhere, of protobuf messages inside frames that stay intact, and of JSON values."""
 
 from __future__ import annotations
 
+import copy
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +14,10 @@ from fmrec.recordio import wire
 
 TELLING = (0, 1, 2, 0x0A, 0x12, 0x1A, 0x22, 0x3A, 0x7F, 0x80, 0xFE, 0xFF)
 """Bytes that mean something: tags, small lengths, the ends of varints."""
+VALUES: tuple[Any, ...] = (
+    *(None, True, 0, -1, 1.5, 1e308, float("inf"), float("nan"), 10**400, 1 << 63, "", "x", "\0", "9" * 5000),
+    *([], [[]], {}, {"a": 1}, [[["x"]]]),
+)
 NUMBERS = (0, 1, 0x7F, 0x80, 0x3FFF, 1 << 29, (1 << 31) - 1, 1 << 31, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
 
 
@@ -59,6 +66,38 @@ def mutated_records(data: bytes, others: Sequence[bytes], generator: np.random.G
     if generator.random() < 0.3:
         records *= int(generator.integers(2, 40))
     return b"".join(wire.frame(record) for record in records)
+
+
+def mutated_json(data: bytes, others: Sequence[bytes], generator: np.random.Generator) -> bytes:
+    """Change values of some lines: to any of `VALUES`, to parts of other lines, or to nothing."""
+    lines = [json.loads(line) for line in data.splitlines()]
+    strangers = [json.loads(line) for other in others for line in other.splitlines()[:3]]
+    for _ in range(generator.integers(1, 5)):
+        at = int(generator.integers(0, len(lines)))
+        holders = list(_holders(lines[at]))
+        if generator.random() < 0.05 or not holders:
+            lines[at] = copy.deepcopy(VALUES[generator.integers(0, len(VALUES))])
+            continue
+        holder = holders[generator.integers(0, len(holders))]
+        keys = list(holder) if isinstance(holder, dict) else range(len(holder))
+        key = keys[int(generator.integers(0, len(keys)))]
+        kind = generator.random()
+        if kind < 0.2:
+            del holder[key]
+        elif kind < 0.4:
+            picked = list(_holders(strangers[generator.integers(0, len(strangers))]))
+            holder[key] = copy.deepcopy(picked[generator.integers(0, len(picked))]) if picked else None
+        else:
+            holder[key] = copy.deepcopy(VALUES[generator.integers(0, len(VALUES))])
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+def _holders(value: Any) -> Iterator[Any]:
+    """Yield every object and list of a JSON value that holds something."""
+    if isinstance(value, dict | list) and value:
+        yield value
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _holders(inner)
 
 
 def payloads(data: bytes) -> list[bytes]:

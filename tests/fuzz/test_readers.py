@@ -1,11 +1,12 @@
-"""Readers of binary files against mutated ones: they are read, or refused with the library's own errors.
+"""Readers against mutated files: they are read, or refused with the library's own errors.
 
-``FUZZ_SECONDS`` says for how long each reader is tried.
+``FUZZ_SECONDS`` says for how long the readers of each kind of file are tried.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import os
 import resource
 import tarfile
@@ -20,15 +21,20 @@ import pytest
 from scipy import sparse
 
 from fmrec import recordio
+from fmrec.artifacts.manifest import Manifest
+from fmrec.dataset import Dataset
 from fmrec.errors import FmrecError
 from fmrec.model import mxnet_params
 from fmrec.model.factorization_machine import FactorizationMachine
+from fmrec.predictions.heldout import read_scores
+from fmrec.recommendations.knn_output import read_neighbours
 from fmrec.recordio import compiled
-from tests.fuzz.mutations import cases, mutated, mutated_records
+from tests.fuzz.mutations import cases, mutated, mutated_json, mutated_records
+from tests.unit.test_documents import DATASET_DOCUMENT, MANIFEST
 
 pytestmark = pytest.mark.fuzz
 
-SECONDS = float(os.environ.get("FUZZ_SECONDS", "6"))
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "60"))
 SLOWEST = 5.0
 """Seconds that one small file may take, on a busy machine."""
 MEMORY = 1 << 30
@@ -90,14 +96,17 @@ READERS: dict[str, Callable[[bytes], Any]] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "setting"), [*((name, "0") for name in READERS), ("matrix", "1"), ("batches", "1")]
-)
+RECORDIO = [*((name, "0") for name in READERS), ("matrix", "1"), ("batches", "1")]
+
+
+@pytest.mark.parametrize(("name", "setting"), RECORDIO)
 def test_recordio(name: str, setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(compiled.SETTING, setting)
     if setting == "1":  # loaded before memory is bounded
         recordio.decode(records()[2])
-    fuzz(READERS[name], cases(records(), SECONDS, (mutated, mutated_records, mutated_records)))
+    fuzz(
+        READERS[name], cases(records(), SECONDS / len(RECORDIO), (mutated, mutated_records, mutated_records))
+    )
 
 
 def arrays() -> list[bytes]:
@@ -163,3 +172,45 @@ def test_model_artifacts() -> None:
                 model.predict(rows)
 
     fuzz(score, cases(models(), SECONDS, (mutated, remade, remade)))
+
+
+def text(*lines: Any) -> bytes:
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+ANSWERS = [
+    text(*({"labels": [4, 1, 0], "distances": [0.25, 0.5, 3], "predicted_label": 1} for _ in range(4))),
+    text({"labels": [2.0], "distances": [-1e30]}, {"labels": [0.0], "distances": [0]}),
+]
+
+
+def test_answers_of_nearest_neighbours() -> None:
+    def read(data: bytes) -> None:
+        for block in (1 << 20, 40):
+            list(read_neighbours(io.BytesIO(data), "answers", 5, block))
+
+    fuzz(read, cases(ANSWERS, SECONDS / 2, (mutated, mutated_json, mutated_json)))
+
+
+SCORES = [text(*({"score": score, "predicted_label": 1} for score in (0, 0.5, -2, 1e30)))]
+
+
+def test_scores() -> None:
+    def read(data: bytes) -> None:
+        list(read_scores(io.BytesIO(data), "scores"))
+
+    fuzz(read, cases(SCORES, SECONDS / 2, (mutated, mutated_json, mutated_json)))
+
+
+def test_manifests() -> None:
+    fuzz(Manifest.from_json, cases([text(MANIFEST)], SECONDS / 2, (mutated, mutated_json, mutated_json)))
+
+
+def test_data_sets() -> None:
+    def read(data: bytes) -> None:
+        dataset = Dataset.from_document(json.loads(data))
+        assert Dataset.from_document(dataset.to_document()) == dataset
+
+    others = {"label": {"mode": "implicit", "event_weights": {"view": 0.2}}, "unknown": "index", "seed": 3}
+    seeds = [text(DATASET_DOCUMENT), text(DATASET_DOCUMENT | others)]
+    fuzz(read, cases(seeds, SECONDS / 2, (mutated_json,)))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import bz2
+import os
 import re
 import zipfile
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -26,6 +29,7 @@ GZIP, ZIP, ZSTD, BZIP2, PARQUET = b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd
 _ENDINGS = {".gz": GZIP, ".bz2": BZIP2, ".zst": ZSTD}
 """Endings by which Spark decompresses, and how such files begin."""
 _OTHER_ENDINGS = (".deflate", ".snappy", ".lz4")
+_HIDDEN = ("_", ".")
 _READERS = 16
 
 
@@ -69,6 +73,8 @@ def list_files(spark: SparkSession, path: str) -> list[str]:
     InputError
         There is none, or Spark can't take the path.
     """
+    if any("\ud800" <= letter <= "\udfff" for letter in path):
+        raise InputError(f"{path!a} is not valid UTF-8, which Spark needs: rename the file or folder")
     try:
         found = sorted(spark.read.text(path).inputFiles())
     except AnalysisException as error:
@@ -77,9 +83,32 @@ def list_files(spark: SparkSession, path: str) -> list[str]:
         raise InputError(f"{path} can't be listed: {first_sentence(error)}") from error
     except Exception as error:  # Hadoop's own, for schemes and patterns that it doesn't know
         raise InputError(f"{path} can't be listed: {first_sentence(error)}") from error
+    _check_names(path, found)
     if not found:
         raise InputError(f"{path} is empty: expected rows")
     return found
+
+
+def _check_names(path: str, found: list[str]) -> None:
+    """Refuse local files whose names Java can't write: Spark passes over them without a word."""
+    if "://" in path and not path.startswith("file://"):
+        return
+    seen = {uri_of(name).rpartition("/")[2] for name in found}
+    for name in _local_names(object_store.local_path(path)):
+        if not name.isascii() and name not in seen:
+            raise InputError(
+                f"Spark can't see the file {name!a} of {path}, because its name is not valid UTF-8 or Java "
+                "was started without a UTF-8 locale: rename the file, or set LC_ALL=C.UTF-8"
+            )
+
+
+def _local_names(path: Path) -> Iterator[str]:
+    """Yield the names of a folder's files, or of a file; none for a pattern that names several."""
+    if path.is_file():
+        yield path.name
+    for _, folders, names in os.walk(path):
+        folders[:] = [name for name in folders if not name.startswith(_HIDDEN)]
+        yield from (name for name in names if not name.startswith(_HIDDEN))
 
 
 def open_heads(names: list[str], encoding: str) -> list[InputFile]:

@@ -89,6 +89,8 @@ GOOD = line([1.0, 2.0], [0.5, 0.6])
         (line([1.0, 2.0], [0.5, float("inf")]), "distance inf is not a finite number"),
         (line([1.0, 2.0], [0.5, "x"]), "distance 'x' is not a finite number"),
         (GOOD.rstrip() + GOOD, "line 4: not a JSON object"),
+        (f'{{"labels": [1, 2], "distances": [1, {10**400}]}}\n', "distance 10+… is not a finite number"),
+        ("null\n", "line 4: no lists 'labels' and 'distances'"),
     ],
 )
 @pytest.mark.parametrize("block_bytes", [60, 1 << 20])
@@ -96,3 +98,9 @@ def test_what_is_wrong_is_named_with_its_line(bad: Any, words: Any, block_bytes:
     with pytest.raises(FormatError, match=words) as error:
         read(GOOD + "\n" + GOOD + bad + GOOD, block_bytes=block_bytes)
     assert "part-00000.pbr.out, line 4" in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["null\n", "  null\nnull\n", "\n\tnull"])
+def test_nothing_but_nulls_is_refused(text: str) -> None:
+    with pytest.raises(FormatError, match=r"line [12]: no lists 'labels' and 'distances'"):
+        read(text)

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import json
+import os
 import re
 import zipfile
 from collections.abc import Callable
@@ -41,6 +42,18 @@ def test_each_file_is_read_by_its_own_header(take: Take, tmp_path: Path) -> None
     ]  # fmt: skip
     assert [row[2] for row in found.rows] == [5, 4, 3, 2, 1, 5, 5, 4, 5]
     assert (found.bad, found.ingested.rows) == ([], 9)
+
+
+def test_files_that_java_cannot_name_are_refused_and_not_passed_over(take: Take, tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "\u00e9t\u00e9.csv").write_text(TWO)
+    assert take(raw, interactions=PLAIN).pairs == [("1", "10"), ("2", "11")]
+    Path(os.fsdecode(bytes(raw) + b"/b\xff.csv")).write_text(TWO)
+    with pytest.raises(InputError, match=r"Spark can't see the file 'b\\udcff.csv' of .*rename the file"):
+        take(raw, interactions=PLAIN)
+    with pytest.raises(InputError, match=r"b\\udcff.csv' is not valid UTF-8, which Spark needs: rename"):
+        take(raw, interactions={"path": "b\udcff.csv"})
 
 
 def test_without_values_a_header_of_another_order_is_no_row(take: Take, tmp_path: Path) -> None:
