@@ -41,10 +41,12 @@ per user) + 1 / sqrt(picks per item) = 1."""
 DECAY_EXPONENT = 0.75
 DECAY_RANGE = (2e-5, 5e-5)
 """Before mini-batches and negatives are reckoned with; outside, less or more did not help."""
-FACTORS = 64
-MANY_FACTORS = 128
+FACTORS, MANY_FACTORS, MOST_FACTORS = 64, 128, 256
 MANY_ITEMS = 4_500
 """From where on `MANY_FACTORS` pay: tastes are more varied than in a small catalogue."""
+SPARSE = 0.7
+"""From where on `MOST_FACTORS` pay in a large catalogue: where each user has few picks, what goes with what
+differs from item to item."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def hyperparameters(shape: Shape, mini_batch_size: int = MINI_BATCH_SIZE) -> dic
     decay = f"{weight_decay(shape, mini_batch_size):.2g}"
     rate = f"{LEARNING_RATE:g}"
     return {
-        "num_factors": str(FACTORS if shape.items < MANY_ITEMS else MANY_FACTORS),
+        "num_factors": str(_factors(shape)),
         "epochs": str(max(1, round(PASSES / shape.copies))),
         "mini_batch_size": str(mini_batch_size),
         "linear_lr": rate,
@@ -115,13 +117,23 @@ def hyperparameters(shape: Shape, mini_batch_size: int = MINI_BATCH_SIZE) -> dic
     }
 
 
+def _factors(shape: Shape) -> int:
+    if shape.items < MANY_ITEMS:
+        return FACTORS
+    return MANY_FACTORS if _sparsity(shape) < SPARSE else MOST_FACTORS
+
+
+def _sparsity(shape: Shape) -> float:
+    """1 / sqrt(picks per user) + 1 / sqrt(picks per item)."""
+    return math.sqrt(shape.users / shape.picks) + math.sqrt(shape.items / shape.picks)
+
+
 def weight_decay(shape: Shape, mini_batch_size: int = MINI_BATCH_SIZE) -> float:
     """The decay of linear weights and factors."""
-    sparsity = math.sqrt(shape.users / shape.picks) + math.sqrt(shape.items / shape.picks)
     together = (_at_once(mini_batch_size / shape.users) + _at_once(mini_batch_size / shape.items)) / 2
     rows = MINI_BATCH_SIZE * (1 + NEGATIVES) / (mini_batch_size * (1 + shape.negatives_per_positive))
     least, most = DECAY_RANGE
-    return min(most, max(least, DECAY * math.pow(sparsity, DECAY_EXPONENT))) * together * rows
+    return min(most, max(least, DECAY * math.pow(_sparsity(shape), DECAY_EXPONENT))) * together * rows
 
 
 def _at_once(expected: float) -> float:

@@ -44,6 +44,12 @@ def test_each_shape_gets_what_was_measured_for_it() -> None:
     }
 
 
+def test_a_sparse_large_catalogue_gets_more_factors_than_a_dense_or_small_one() -> None:
+    assert by_shape(Shape(24_286, 6000, 5000, 8, 8))["num_factors"] == "256"
+    assert by_shape(REVIEWS)["num_factors"] == "128"
+    assert by_shape(Shape(11_933, 943, 1682, 8, 8))["num_factors"] == "64"
+
+
 def test_decay_falls_with_more_picks_per_id_and_keeps_up_with_mini_batches_and_negatives() -> None:
     decay = weight_decay(REVIEWS)
     assert weight_decay(Shape(60_000, 8485, 8442, 8, 8)) == pytest.approx(decay * (237_022 / 60_000) ** 0.375)
