@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import random
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -66,14 +67,18 @@ def read(pipeline: Any, key: str) -> Any:
     return json.loads(body.read())
 
 
-@pytest.fixture(scope="module")
-def uploaded(pipeline: Any) -> None:
-    """The ratings, in the data bucket."""
+def as_csv(rows: Iterable[tuple[Any, Any, int]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["user_id", "item_id", "rating", "timestamp"])
-    writer.writerows((*row, 1_000_000 + at) for at, row in enumerate(ratings()))
-    pipeline.upload("raw/groups/ratings.csv", text.getvalue())
+    writer.writerows((*row, 1_000_000 + at) for at, row in enumerate(rows))
+    return text.getvalue()
+
+
+@pytest.fixture(scope="module")
+def uploaded(pipeline: Any) -> None:
+    """The ratings, in the data bucket."""
+    pipeline.upload("raw/groups/ratings.csv", as_csv(ratings()))
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +182,22 @@ def test_drifted_data_stops_with_its_sentence_and_the_champion_serves_on(
     )
     assert f"{known} items where the champion's data had {had}" in str(run.cause)
     assert "What is served stays as it is." in str(run.cause)
+    assert "Train the factorization machine" not in [state.name for state in run.states]
+    assert (lists(pipeline), read(pipeline, "champion/model.json")) == before
+
+
+def test_another_catalogue_is_refused_before_it_is_paid_for_and_the_champion_serves_on(
+    pipeline: Any, recommended: Execution
+) -> None:
+    before = lists(pipeline), read(pipeline, "champion/model.json")
+    others = ((f"reader-{user}", f"book-{item}", rating) for user, item, rating in ratings())
+    pipeline.upload("raw/books/ratings.csv", as_csv(others))
+    dataset = INPUT["dataset"] | {"interactions": INTERACTIONS | {"path": "books/"}}
+    run = pipeline.run(INPUT | {"dataset": dataset})
+
+    assert (run.status, run.error) == ("FAILED", "InputError")
+    assert f"{recommended.name}" in str(run.cause)
+    assert '"replace_catalogue": true' in str(run.cause).replace("\\", "")
     assert "Train the factorization machine" not in [state.name for state in run.states]
     assert (lists(pipeline), read(pipeline, "champion/model.json")) == before
 
