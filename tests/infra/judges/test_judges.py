@@ -92,6 +92,11 @@ CONTROL_TOWER: Answers = {
         LOG_GROUPS,
     ): "They are encrypted with the deployment's key, which is another stack's: the "
     "rule doesn't know references to other stacks. test_templates.py checks the key.",
+    (
+        "CT.LAMBDA.PR.2",
+        r"Http\w+Permission\w+",
+    ): "API Gateway alone may invoke them, for one route of this API each: SourceArn names both, and with them the "
+    "account, but is put together from references, which the rule doesn't know.",
     ("CT.LAMBDA.PR.3", FUNCTIONS): NOBODYS_NETWORK,
 }
 
