@@ -14,20 +14,22 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from fmrec.dataset import Dataset
 from fmrec.dataset.labels import check_predictor
 from fmrec.dataset.left_out import MAXIMUM_SHARE
 from fmrec.dataset.names import DEFAULT, infix
 from fmrec.deployment import drift_limits
-from fmrec.deployment.defaults import DATASET, SERVING, TASK, TASKS, TaskName, task_section
+from fmrec.deployment.defaults import DATASET, TASK, TASKS, TaskName, task_section
 from fmrec.errors import FmrecError, SettingsError
 from fmrec.events.event_files import EventFiles
 from fmrec.execution import execution_input, quality_gate, tuning
 from fmrec.instances.policy import Policy
 from fmrec.operation.starting import Patience
 from fmrec.ranking.simple_models import MAXIMUM_ITEMS, MAXIMUM_SECONDS
+from stacks.section import Section
+from stacks.serving_settings import Serving
 
 CONTEXT_KEY = "fmrec"
 
@@ -45,84 +47,6 @@ LOCAL_DISKS = re.compile(r"ml\.([a-z]+\d+[a-z]*d[a-z]*|g\d+|p4|p5)[.e]")
 
 LastResort = Literal["fail", "wait"]
 EndpointLastResort = Literal["fail", "wait", "serverless", "batch-only"]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-class EndpointUpdate(Section):
-    """How an endpoint on instances changes to a new model: blue/green, watched by alarms."""
-
-    traffic: Literal["all-at-once", "canary", "linear"] = "all-at-once"
-    """How requests move to the new instances; in parts where there are at least two of them."""
-    step_percent: Annotated[int, Field(ge=10, le=50)] = 25
-    """A canary's share of the instances, or that of a linear step."""
-    bake_minutes: Annotated[int, Field(ge=1, le=60)] = 5
-    """How long the alarms are watched after each step, and before the old instances end."""
-    maximum_latency_ms: Annotated[float, Field(gt=0, le=60_000)] = 2000
-    """Mean latency of a minute's calls beyond which the alarm fires."""
-
-
-class EndpointScaling(Section):
-    """How many instances an endpoint has, by its calls (Application Auto Scaling)."""
-
-    minimum_instances: Annotated[int, Field(ge=1, le=1000)] = 1
-    maximum_instances: Annotated[int, Field(ge=1, le=1000)] = 4
-    """A run lowers it to what quotas and the policy's price allow, and says so."""
-    invocations_per_instance: Annotated[float, Field(gt=0)] = 600
-    """Calls a minute that one instance should get."""
-
-    @property
-    def limits(self) -> dict[str, int]:
-        """What the instance chooser counts."""
-        return {
-            "minimum_instances": self.minimum_instances,
-            "maximum_instances": self.maximum_instances,
-        }
-
-    @model_validator(mode="after")
-    def _in_order(self) -> EndpointScaling:
-        if self.minimum_instances > self.maximum_instances:
-            raise SettingsError(
-                f"serving.scaling has {self.minimum_instances} to {self.maximum_instances} instances: expected "
-                "minimum_instances up to maximum_instances"
-            )
-        return self
-
-
-class Serving(Section):
-    """What becomes of the recommendations; an execution's input may say otherwise."""
-
-    recommendations_per_user: int = SERVING["recommendations_per_user"]
-    neighbours: int | None = None
-    """What k-NN is asked for, for each user; by default as many as are recommended, and more where some
-    are left out."""
-    exclude_seen: bool | None = None
-    """Leave out what a user interacted with in training; by default `recommend` does,
-    `predict-rating` doesn't.
-    """
-    filters: dict[str, Any] = SERVING["filters"]
-    """Business rules, see `fmrec.recommendations.filters`."""
-    segments: str | None = SERVING["segments"]
-    """The ``s3://`` URI of users' segments, for lists of what is popular in each."""
-    endpoint: bool = SERVING["endpoint"]
-    """Whether a run also creates or updates its task's endpoint: of k-NN, or of the FM model itself."""
-    update: EndpointUpdate = EndpointUpdate()
-    scaling: EndpointScaling | None = None
-    """Whether the number of an endpoint's instances follows its calls; ``{}`` does with the defaults."""
-    idle_hours: Annotated[int, Field(ge=1, le=30 * 24)] | None = None
-    """Endpoints on instances that nobody has called for so long are deleted until the next run or request."""
-
-    @property
-    def of_a_run(self) -> dict[str, Any]:
-        """Those that an execution's input may say otherwise."""
-        return self.model_dump(exclude={"update", "scaling", "idle_hours"})
-
-    @model_validator(mode="after")
-    def _check(self) -> Serving:
-        execution_input.serving(self.of_a_run)
-        return self
 
 
 class Task(Section):
@@ -164,7 +88,7 @@ class LastResorts(Section):
 class Instances(Section):
     """Which SageMaker instances may be used; ``policy`` is `fmrec.instances.policy.Policy`."""
 
-    policy: dict[str, Any] = {}
+    policy: dict[str, Any] = Field(default_factory=dict)
     last_resort: LastResorts = LastResorts()
     maximum_training_hours: Annotated[int, Field(ge=1, le=120)] = 24
     request_quota_increases: bool = False
@@ -190,7 +114,7 @@ class Drift(Section):
 
     warn: dict[str, Any] | None = None
     """By default `fmrec.deployment.drift_limits.WARN`; an object stands in for all of them."""
-    stop: dict[str, Any] = {}
+    stop: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _check(self) -> Drift:
@@ -318,7 +242,7 @@ class Settings(Section):
     """Begins the stacks' names and, in lower case, the names of SageMaker's jobs, models and endpoint."""
     task: TaskName = TASK
     """What a run trains for, unless its input says otherwise."""
-    tasks: dict[TaskName, Task] = {}
+    tasks: dict[TaskName, Task] = Field(default_factory=dict)
     """Each task's label, hyperparameters and thresholds; what isn't given is as in
     `fmrec.deployment.defaults.TASKS`."""
     tuning: Tuning | None = None

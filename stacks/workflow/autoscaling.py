@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from stacks.settings import EndpointScaling
+from stacks.serving_settings import EndpointScaling
 from stacks.workflow.state_builders import SCALING_ERRORS, State, States, decide, jsonata, merge, retry, task
 
 DEREGISTER = "Deregister the endpoint from scaling"

@@ -12,12 +12,13 @@ from typing import Any
 
 from stacks.settings import Settings
 from stacks.workflow.autoscaling import DEREGISTER, IN_SERVICE, deregister, instances, register, reported
-from stacks.workflow.candidates import NO_CAPACITY, Candidates
+from stacks.workflow.candidates import NO_CAPACITY
+from stacks.workflow.endpoint_changes import ENDPOINT, NAME, VARIANT, change, failed
+from stacks.workflow.endpoint_last_resorts import SERVERLESS_QUESTION, WITHOUT, last_resort
 from stacks.workflow.guardrails import deployment_config
 from stacks.workflow.smoke_tests import SMOKE_TEST, SMOKE_TEST_SCORING, smoke_test
 from stacks.workflow.state_builders import (
     EXPLAIN,
-    SAGEMAKER_ERRORS,
     SAGEMAKER_SDK_ERRORS,
     State,
     States,
@@ -25,7 +26,6 @@ from stacks.workflow.state_builders import (
     failure,
     jsonata,
     merge,
-    remember,
     retry,
     task,
     wait,
@@ -47,9 +47,6 @@ UPDATE_PLAINLY = "Update the endpoint without guardrails"
 WAIT = "Wait for the endpoint"
 SEE = "Check the endpoint status"
 SERVES = "Does the endpoint serve this model?"
-SERVERLESS_QUESTION = "Can the endpoint be serverless?"
-SERVERLESS = "Configure a serverless endpoint"
-WITHOUT = "Continue without an endpoint"
 
 POLL_SECONDS = 20
 MAXIMUM_POLLS = 180
@@ -57,12 +54,6 @@ MAXIMUM_POLLS = 180
 DESCRIBE = "DescribeEndpoint"
 NOT_FOUND = "/Could not find endpoint/"
 THROTTLED = "/Rate exceeded|Throttling|TooManyRequests/"
-VARIANT = "AllTraffic"
-
-ENDPOINT = Candidates("$endpoint_step", "the endpoint")
-NAME = jsonata("$endpoint.name")
-SERVERLESS_NEED = f"{ENDPOINT.planned}.needs.serverless_memory_mb"
-"""`fmrec.instances.memory.serverless_memory_mb`, in the plan."""
 
 
 def endpoint_of(name: str, step: str) -> dict[str, Any]:
@@ -97,7 +88,7 @@ def endpoint(settings: Settings, *, next_state: str) -> States:
         _find(),
         _deploy(settings),
         _follow(settings),
-        _last_resort(settings, next_state=next_state),
+        last_resort(settings, attempt=EXISTS, next_state=next_state),
         smoke_test(next_state=next_state),
     )
 
@@ -167,7 +158,7 @@ def _deploy(settings: Settings) -> States:
     config_name = jsonata("$job_prefix & '-endpoint-' & $string($attempt)")
     arguments = {"EndpointName": NAME, "EndpointConfigName": jsonata("$config_name")}
     return merge(
-        _change(
+        change(
             CONFIGURE,
             "CreateEndpointConfig",
             {
@@ -199,96 +190,15 @@ def _deploy(settings: Settings) -> States:
             otherwise=DEREGISTER,
         ),
         deregister(VARIANT, NAME, next_state=UPDATE),
-        _change(CREATE, "CreateEndpoint", {**arguments, "Tags": tags()}, next_state=WAIT),
-        _change(
+        change(CREATE, "CreateEndpoint", {**arguments, "Tags": tags()}, next_state=WAIT),
+        change(
             UPDATE,
             "UpdateGuardedEndpoint",
             {**arguments, "DeploymentConfig": deployment_config(settings)},
             catch_quota=_refused_update(settings),
             next_state=WAIT,
         ),
-        _change(UPDATE_PLAINLY, "UpdateEndpoint", arguments, next_state=WAIT),
-    )
-
-
-def _last_resort(settings: Settings, *, next_state: str) -> States:
-    """When no instance is left: no endpoint, one without instances, waiting, or failure."""
-    resorts = settings.instances.last_resort
-    if resorts.endpoint == "batch-only":
-        why = "'no instance was left for it, and the setting is to go on without; what it served, it serves still'"
-        return remember(
-            WITHOUT,
-            {"endpoint": jsonata(f"$merge([$endpoint, {{'status': 'BatchOnly', 'why': {why}}}])")},
-            next_state=next_state,
-        )
-    if resorts.endpoint != "serverless":
-        return ENDPOINT.last_resort_states(resorts.endpoint, resorts.wait_minutes)
-    config_name = jsonata("$job_prefix & '-endpoint-serverless'")
-    return merge(
-        decide(
-            SERVERLESS_QUESTION,
-            (
-                # An endpoint on instances can't be turned into one without; the plan names no memory for a
-                # model that the largest serverless endpoint doesn't hold.
-                f"$not($serverless_tried) and ($found = 'Missing' or $found_serverless) "
-                f"and $type({SERVERLESS_NEED}) = 'number'",
-                SERVERLESS,
-                {
-                    "serverless_tried": True,
-                    "candidate": {
-                        "instance_type": "serverless",
-                        "instance_count": 0,
-                        "why": "no instance was left, and the setting is to go on without instances",
-                    },
-                    "serverless_mb": jsonata(f"$max([{resorts.serverless_memory_mb}, {SERVERLESS_NEED}])"),
-                },
-            ),
-            otherwise=ENDPOINT.give_up,
-        ),
-        _change(
-            SERVERLESS,
-            "CreateServerlessConfig",
-            {
-                "EndpointConfigName": config_name,
-                "ProductionVariants": [
-                    {
-                        "VariantName": VARIANT,
-                        "ModelName": jsonata("$model_name"),
-                        "ServerlessConfig": {
-                            "MemorySizeInMB": jsonata("$serverless_mb"),
-                            "MaxConcurrency": resorts.serverless_concurrency,
-                        },
-                    }
-                ],
-                "Tags": tags(),
-            },
-            assign={"config_name": config_name, "polls": 0, "instances": 0, "update_refused": False},
-            next_state=EXISTS,
-        ),
-        ENDPOINT.none_left(),
-    )
-
-
-def _change(
-    state: str,
-    integration: str,
-    arguments: State,
-    *,
-    next_state: str,
-    assign: State | None = None,
-    catch_quota: State | None = None,
-) -> States:
-    return task(
-        state,
-        integration,
-        arguments,
-        retries=[retry(*SAGEMAKER_ERRORS, *SAGEMAKER_SDK_ERRORS)],
-        timeout_seconds=300,
-        catches=(catch_quota or ENDPOINT.catch_quota(),),
-        log="endpoint",
-        log_name=NAME,
-        assign=assign,
-        next_state=next_state,
+        change(UPDATE_PLAINLY, "UpdateEndpoint", arguments, next_state=WAIT),
     )
 
 
@@ -378,31 +288,20 @@ def _catch_missing(state: str) -> State:
 
 
 def _stuck(state: str) -> State:
-    return {
-        "state": state,
-        "log": "endpoint",
-        "name": NAME,
-        "error": {
-            "Error": "EndpointBusyError",
-            "Cause": jsonata(
-                f"'the endpoint ' & $endpoint.name & ' has been ' & $found & ' for {MAXIMUM_POLLS * POLL_SECONDS // 60} minutes: "
-                "wait until it is InService, or delete it, and start the execution again'"
-            ),
-        },
-    }
+    minutes = MAXIMUM_POLLS * POLL_SECONDS // 60
+    return failed(
+        state,
+        "EndpointBusyError",
+        f"'the endpoint ' & $endpoint.name & ' has been ' & $found & ' for {minutes} minutes: wait until it is "
+        "InService, or delete it, and start the execution again'",
+    )
 
 
 def _not_serving() -> State:
-    return {
-        "state": SEE,
-        "log": "endpoint",
-        "name": NAME,
-        "error": {
-            "Error": "EndpointFailed",
-            "Cause": jsonata(
-                "'the endpoint ' & $endpoint.name & ' is ' & $described.EndpointStatus & ' with configuration ' & "
-                "$described.EndpointConfigName & ' instead of InService with ' & $config_name & ': ' & "
-                "$endpoint_error.Cause"
-            ),
-        },
-    }
+    return failed(
+        SEE,
+        "EndpointFailed",
+        "'the endpoint ' & $endpoint.name & ' is ' & $described.EndpointStatus & ' with configuration ' & "
+        "$described.EndpointConfigName & ' instead of InService with ' & $config_name & ': ' & "
+        "$endpoint_error.Cause",
+    )

@@ -1,0 +1,86 @@
+"""Settings of what becomes of a model: lists, and the endpoint with its updates, its scaling and its end."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from fmrec.deployment.defaults import SERVING
+from fmrec.errors import SettingsError
+from fmrec.execution import execution_input
+from stacks.section import Section
+
+
+class EndpointUpdate(Section):
+    """How an endpoint on instances changes to a new model: blue/green, watched by alarms."""
+
+    traffic: Literal["all-at-once", "canary", "linear"] = "all-at-once"
+    """How requests move to the new instances; in parts where there are at least two of them."""
+    step_percent: Annotated[int, Field(ge=10, le=50)] = 25
+    """A canary's share of the instances, or that of a linear step."""
+    bake_minutes: Annotated[int, Field(ge=1, le=60)] = 5
+    """How long the alarms are watched after each step, and before the old instances end."""
+    maximum_latency_ms: Annotated[float, Field(gt=0, le=60_000)] = 2000
+    """Mean latency of a minute's calls beyond which the alarm fires."""
+
+
+class EndpointScaling(Section):
+    """How many instances an endpoint has, by its calls (Application Auto Scaling)."""
+
+    minimum_instances: Annotated[int, Field(ge=1, le=1000)] = 1
+    maximum_instances: Annotated[int, Field(ge=1, le=1000)] = 4
+    """A run lowers it to what quotas and the policy's price allow, and says so."""
+    invocations_per_instance: Annotated[float, Field(gt=0)] = 600
+    """Calls a minute that one instance should get."""
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """What the instance chooser counts."""
+        return {
+            "minimum_instances": self.minimum_instances,
+            "maximum_instances": self.maximum_instances,
+        }
+
+    @model_validator(mode="after")
+    def _in_order(self) -> EndpointScaling:
+        if self.minimum_instances > self.maximum_instances:
+            raise SettingsError(
+                f"serving.scaling has {self.minimum_instances} to {self.maximum_instances} instances: expected "
+                "minimum_instances up to maximum_instances"
+            )
+        return self
+
+
+class Serving(Section):
+    """What becomes of the recommendations; an execution's input may say otherwise."""
+
+    recommendations_per_user: int = SERVING["recommendations_per_user"]
+    neighbours: int | None = None
+    """What k-NN is asked for, for each user; by default as many as are recommended, and more where some
+    are left out."""
+    exclude_seen: bool | None = None
+    """Leave out what a user interacted with in training; by default `recommend` does,
+    `predict-rating` doesn't.
+    """
+    filters: dict[str, Any] = SERVING["filters"]
+    """Business rules, see `fmrec.recommendations.filters`."""
+    segments: str | None = SERVING["segments"]
+    """The ``s3://`` URI of users' segments, for lists of what is popular in each."""
+    endpoint: bool = SERVING["endpoint"]
+    """Whether a run also creates or updates its task's endpoint: of k-NN, or of the FM model itself."""
+    update: EndpointUpdate = EndpointUpdate()
+    scaling: EndpointScaling | None = None
+    """Whether the number of an endpoint's instances follows its calls; ``{}`` does with the defaults."""
+    idle_hours: Annotated[int, Field(ge=1, le=30 * 24)] | None = None
+    """Endpoints on instances that nobody has called for so long are deleted until the next run or request."""
+
+    @property
+    def of_a_run(self) -> dict[str, Any]:
+        """Those that an execution's input may say otherwise."""
+        return self.model_dump(exclude={"update", "scaling", "idle_hours"})
+
+    @model_validator(mode="after")
+    def _check(self) -> Serving:
+        execution_input.serving(self.of_a_run)
+        return self
