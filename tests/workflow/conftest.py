@@ -8,7 +8,7 @@ import json
 import time
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,13 +88,16 @@ class Pipeline:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.loads(answer.read() or b"null")
 
-    def process(self, kind: str, within_seconds: float = 240) -> int:
-        """Wait until a process of this kind runs and return its pid."""
+    def processes(self, kind: str) -> set[int]:
+        """The pids of the processes of a kind."""
+        return {int(process["pid"]) for process in self.control("processes") if process["kind"] == kind}
+
+    def process(self, kind: str, other_than: Collection[int] = (), within_seconds: float = 240) -> int:
+        """Wait until a new process of this kind runs and return its pid."""
         deadline = time.monotonic() + within_seconds
         while time.monotonic() < deadline:
-            for process in self.control("processes"):
-                if process["kind"] == kind:
-                    return int(process["pid"])
+            if found := self.processes(kind).difference(other_than):
+                return found.pop()
             time.sleep(0.02)
         raise AssertionError(f"no {kind} process within {within_seconds} s")
 

@@ -24,8 +24,10 @@ def test_a_killed_process_is_named_and_the_next_run_succeeds(
         interrupted["hyperparameters"] = small_input["hyperparameters"] | {"epochs": 1_000_000}
     if kind != "endpoint":
         interrupted["serving"] = small_input["serving"] | {"endpoint": False}
+    # Endpoints of earlier runs go on serving while they are updated.
+    earlier = pipeline.processes(kind)
     arn = pipeline.start(interrupted)
-    os.kill(pipeline.process(kind), signal.SIGKILL)
+    os.kill(pipeline.process(kind, earlier), signal.SIGKILL)
 
     execution = pipeline.wait(arn)
 
