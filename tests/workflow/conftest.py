@@ -44,7 +44,7 @@ SMALL_INPUT: dict[str, Any] = {
 """A run that a laptop finishes in seconds: users like items of their own parity."""
 
 
-QUIET_SECONDS = 3
+QUIET_SECONDS = 15
 NEVER = (
     *("-c", "fmrec.start.schedule=at(2099-01-01T00:00:00)"),
     *("-c", f'fmrec.start.new_data={{"check_minutes": 1440, "quiet_minutes": {QUIET_SECONDS / 60}}}'),

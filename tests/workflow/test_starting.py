@@ -20,7 +20,7 @@ ROWS = "user_id,item_id,rating,timestamp\n1,1,5,1\n"
 MORE = "1,2,5,2\n"
 
 
-def until(question: Callable[[], Any], seconds: float = 90, otherwise: Callable[[], str] = str) -> Any:
+def until(question: Callable[[], Any], seconds: float = 180, otherwise: Callable[[], str] = str) -> Any:
     """What the question answers once that is true; ``otherwise`` says what stands in the way."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -161,7 +161,7 @@ def test_a_starting_function_that_fails_is_an_alarm(pipeline: Any, starts: Start
     try:
         with pytest.raises(AssertionError, match="delete it"):
             starts.ask("schedule")
-        until(lambda: state() == "ALARM", 30, starts.explain)
+        until(lambda: state() == "ALARM", otherwise=starts.explain)
     finally:
         if remembered:
             dynamodb.put_item(TableName=table, Item=remembered)
