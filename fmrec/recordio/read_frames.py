@@ -163,8 +163,11 @@ def _evenly_spaced(words: NDArray[np.uint32]) -> tuple[NDArray[np.int64], ...] |
     smallest = np.uint32(4 * (step - 2) - 3)
     if count < 2 or (magics != wire.MAGIC).any() or (lengths - smallest > 3).any():
         return None
-    if left > 1 and words[count * step] != wire.MAGIC:
-        return None
+    if left > 1:
+        at = count * step
+        # A smaller record may follow, and be the last one.
+        if words[at] != wire.MAGIC or 2 + (int(words[at + 1]) + 3) // 4 <= left:
+            return None
     heads = np.arange(0, count * step, step)
     return heads, lengths.astype(np.int64), heads + step
 

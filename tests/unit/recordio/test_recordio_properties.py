@@ -92,6 +92,21 @@ def test_dense_rows_come_back_as_they_were(
 
 
 @settings(deadline=None, max_examples=60)
+@given(st.integers(1, 30), st.lists(st.integers(1, 30), max_size=3), st.integers(1, 40))
+def test_a_last_record_may_be_smaller_or_larger_than_all_before_it(
+    width: int, widths: list[int], rows: int
+) -> None:
+    """Records of one size are found by their distance; what follows them is not part of another one."""
+    every = [width] * rows + widths
+    indptr = np.concatenate([[0], np.cumsum(every)])
+    keys = np.concatenate([np.arange(count) for count in every])
+    values = np.arange(indptr[-1], dtype=np.float32)
+    matrix, _ = recordio.decode(recordio.encode_csr(indptr, keys, values, 40).tobytes())
+    assert np.diff(matrix.indptr).tolist() == every
+    assert np.array_equal(matrix.data, values)
+
+
+@settings(deadline=None, max_examples=60)
 @given(matrices())
 def test_records_one_by_one_are_the_same_as_in_batches(case: tuple[Any, Any]) -> None:
     matrix, labels = case
