@@ -189,7 +189,7 @@ def test_answers_of_nearest_neighbours() -> None:
         for block in (1 << 20, 40):
             list(read_neighbours(io.BytesIO(data), "answers", 5, block))
 
-    fuzz(read, cases(ANSWERS, SECONDS / 2, (mutated, mutated_json, mutated_json)))
+    fuzz(read, cases(ANSWERS, SECONDS, (mutated, mutated_json, mutated_json)))
 
 
 SCORES = [text(*({"score": score, "predicted_label": 1} for score in (0, 0.5, -2, 1e30)))]
@@ -199,11 +199,11 @@ def test_scores() -> None:
     def read(data: bytes) -> None:
         list(read_scores(io.BytesIO(data), "scores"))
 
-    fuzz(read, cases(SCORES, SECONDS / 2, (mutated, mutated_json, mutated_json)))
+    fuzz(read, cases(SCORES, SECONDS, (mutated, mutated_json, mutated_json)))
 
 
 def test_manifests() -> None:
-    fuzz(Manifest.from_json, cases([text(MANIFEST)], SECONDS / 2, (mutated, mutated_json, mutated_json)))
+    fuzz(Manifest.from_json, cases([text(MANIFEST)], SECONDS, (mutated, mutated_json, mutated_json)))
 
 
 def test_data_sets() -> None:
@@ -213,4 +213,4 @@ def test_data_sets() -> None:
 
     others = {"label": {"mode": "implicit", "event_weights": {"view": 0.2}}, "unknown": "index", "seed": 3}
     seeds = [text(DATASET_DOCUMENT), text(DATASET_DOCUMENT | others)]
-    fuzz(read, cases(seeds, SECONDS / 2, (mutated_json,)))
+    fuzz(read, cases(seeds, SECONDS, (mutated_json,)))
