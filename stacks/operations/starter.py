@@ -11,13 +11,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from aws_cdk import Acknowledgment, Duration, Validations
+from aws_cdk import Duration
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_sns as sns
-from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as stepfunctions
 from constructs import Construct
 
@@ -27,13 +25,10 @@ from fmrec.operation.starting import NEW_DATA, SCHEDULE, Patience
 from stacks.access import Permission, grant, use_key
 from stacks.functions import Functions, FunctionSettings
 from stacks.monitoring import alarm
+from stacks.operations.schedules import RETRIES, Schedules
 from stacks.settings import Settings
 from stacks.state_machine import PipelineStateMachine
 from stacks.storage import StorageStack
-
-RETRIES = 3
-LATEST_SECONDS = 3600
-"""A question that could not be put for an hour is given up, and the next one comes."""
 
 
 class Starter(Construct):
@@ -86,69 +81,34 @@ class Starter(Construct):
                 topic,
             )
         ]
-        self.schedules: list[scheduler.CfnSchedule] = []
         if start.schedule or start.new_data:
             self._ask_by_time(settings, topic)
             self._ask_at_the_end_of_runs(state_machine)
 
     def _ask_by_time(self, settings: Settings, topic: sns.ITopic) -> None:
         start = settings.start
-        undelivered = sqs.Queue(
-            self,
-            "Undelivered",
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=True,
-            retention_period=Duration.days(14),
-        )
-        Validations.of(undelivered).acknowledge(
-            Acknowledgment(id="AwsSolutions-SQS3", reason="It is a dead-letter queue itself.")
-        )
-        role = iam.Role(self, "ScheduleRole", assumed_by=iam.ServicePrincipal("scheduler.amazonaws.com"))
-        grant(
-            role,
-            Permission(["lambda:InvokeFunction"], [self.function.function_arn]),
-            Permission(["sqs:SendMessage"], [undelivered.queue_arn]),
-        )
         asked = {}
         if start.schedule:
             asked[SCHEDULE] = start.schedule
         if start.new_data:
             minutes = start.new_data.check_minutes
             asked[NEW_DATA] = f"rate({minutes} minute{'' if minutes == 1 else 's'})"
-        for source, expression in asked.items():
-            schedule = scheduler.CfnSchedule(
-                self,
-                f"Ask-{source}",
-                description=f"Asks whether a run is due: {source}",
-                flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
-                schedule_expression=expression,
-                schedule_expression_timezone=start.time_zone,
-                target=scheduler.CfnSchedule.TargetProperty(
-                    arn=self.function.function_arn,
-                    role_arn=role.role_arn,
-                    input=json.dumps({"source": source}),
-                    dead_letter_config=scheduler.CfnSchedule.DeadLetterConfigProperty(
-                        arn=undelivered.queue_arn
-                    ),
-                    retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(
-                        maximum_event_age_in_seconds=LATEST_SECONDS, maximum_retry_attempts=RETRIES
-                    ),
-                ),
-            )
-            schedule.node.add_dependency(role)
-            self.schedules.append(schedule)
-        self.alarms.append(
-            alarm(
-                self,
-                "Missed",
-                undelivered.metric_approximate_number_of_messages_visible(
-                    period=Duration.minutes(5), statistic="Maximum"
-                ),
-                "A schedule could not reach the function that starts runs: look at the message in the queue "
-                "for the reason, then delete it (docs/operations.md).",
-                topic,
-            )
+        schedules = Schedules(
+            self,
+            self.function,
+            missed="A schedule could not reach the function that starts runs: look at the message in the queue "
+            "for the reason, then delete it (docs/operations.md).",
+            topic=topic,
         )
+        for source, expression in asked.items():
+            schedules.add(
+                f"Ask-{source}",
+                expression,
+                description=f"Asks whether a run is due: {source}",
+                payload=json.dumps({"source": source}),
+                time_zone=start.time_zone,
+            )
+        self.alarms.append(schedules.alarm)
 
     def _ask_at_the_end_of_runs(self, state_machine: stepfunctions.StateMachine) -> None:
         events.Rule(
