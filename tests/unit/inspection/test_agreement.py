@@ -13,10 +13,10 @@ from fmrec.dataset import Dataset
 from fmrec.inspection.agreement import disagreements
 from fmrec.inspection.inspection import inspect
 from fmrec.inspection.listing import list_files
-from tests.unit.inspection.layouts import media, movielens, reviews, shops
+from tests.unit.inspection.layouts import media, movielens
+from tests.unit.inspection.layouts.every import LAYOUTS
 from tests.unit.inspection.layouts.layout import Layout
 
-LAYOUTS = [*movielens.LAYOUTS, *reviews.LAYOUTS, *shops.LAYOUTS, *media.LAYOUTS]
 BY_NAME = {layout.name: layout for layout in LAYOUTS}
 
 

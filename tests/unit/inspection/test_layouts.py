@@ -15,7 +15,7 @@ from fmrec.dataset import Dataset
 from fmrec.encoding.job import encode
 from fmrec.inspection.findings_text import as_json, in_words
 from fmrec.inspection.inspection import Inspection, inspect
-from tests.unit.inspection.layouts import media, movielens, reviews, shops
+from tests.unit.inspection.layouts.every import LAYOUTS
 from tests.unit.inspection.layouts.layout import Layout
 from tests.unit.inspection.layouts.reference import (
     bounds,
@@ -28,7 +28,6 @@ from tests.unit.inspection.layouts.reference import (
 )
 from tests.unit.inspection.layouts.table import TITLE, table
 
-LAYOUTS = [*movielens.LAYOUTS, *reviews.LAYOUTS, *shops.LAYOUTS, *media.LAYOUTS]
 DESCRIBED = [layout for layout in LAYOUTS if layout.read is not None]
 ENCODED = [layout for layout in DESCRIBED if layout.encoded]
 NEED_A_RECIPE = [layout for layout in LAYOUTS if layout.read is None]

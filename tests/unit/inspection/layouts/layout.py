@@ -11,6 +11,9 @@ import numpy as np
 import pandas as pd
 
 Read = Callable[[Path], pd.DataFrame]
+TIMED = {"method": "leave-last-n", "n": 1}
+DRAWN = {"method": "random", "share": 0.1}
+PICKED = {"mode": "implicit"}
 
 
 @dataclass(frozen=True)
@@ -94,3 +97,8 @@ def utc(seconds: int, pattern: str) -> str:
 def epoch(times: Any) -> pd.Series:
     """Return times in seconds since 1970."""
     return (pd.to_datetime(times, utc=True) - pd.Timestamp(0, unit="s", tz="UTC")).dt.total_seconds()
+
+
+def liked(threshold: int = 4) -> dict[str, object]:
+    """The label of ratings from a threshold on."""
+    return {"mode": "implicit", "threshold": threshold}

@@ -6,10 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tests.unit.inspection.layouts.layout import Layout, epoch, generator, lines, ratings, utc
-
-TIMED = {"method": "leave-last-n", "n": 1}
-PICKED = {"mode": "implicit"}
+from tests.unit.inspection.layouts.layout import PICKED, TIMED, Layout, epoch, generator, lines, ratings, utc
 
 
 def weighed(**weights: float) -> dict[str, object]:
