@@ -73,9 +73,12 @@ class AutoScaling:
         return handler(parameters)
 
     def count(self, invocation: Invocation) -> None:
-        """Note a call, and scale out if a minute's calls are too many for the instances."""
+        """Note a call, and scale out if a minute's calls are too many for the instances.
+
+        While the endpoint is being updated nothing scales, as on AWS.
+        """
         resource = f"endpoint/{invocation.endpoint}/variant/{invocation.variant}"
-        policy = next((each for each in self._policies(resource)), None)
+        policy = next(iter(self._policies(resource)), None)
         if policy is None:
             return
         moment = time.monotonic()
@@ -89,9 +92,14 @@ class AutoScaling:
                 return
             wanted = math.ceil(len(calls) / policy["TargetTrackingScalingPolicyConfiguration"]["TargetValue"])
             target = self._platform.records.get(TARGET, resource)
-            if target is None or not self._scale(resource, max(wanted, self._desired(resource)), target):
+            if target is None:
                 return
-            self._scaled[resource] = moment
+            try:
+                scaled = self._scale(resource, wanted, target)
+            except ServiceFault:  # being updated, or gone meanwhile
+                return
+            if scaled:
+                self._scaled[resource] = moment
 
     def _register(self, parameters: dict[str, Any]) -> Record:
         resource = parameters["ResourceId"]
@@ -126,7 +134,7 @@ class AutoScaling:
             "ScalableTargetARN": arn,
         }
         self._platform.records.put(TARGET, resource, target)
-        self._scale(resource, self._desired(resource), target)
+        self._scale(resource, 0, target)
         return {"ScalableTargetARN": arn}
 
     def _deregister(self, parameters: dict[str, Any]) -> Record:
@@ -140,6 +148,9 @@ class AutoScaling:
         for policy in self._policies(resource):
             self._platform.records.delete(POLICY, f"{resource}/{policy['PolicyName']}")
         self._platform.records.delete(TARGET, resource)
+        with self._lock:
+            self._calls.pop(resource, None)
+            self._scaled.pop(resource, None)
 
     def _describe_targets(self, parameters: dict[str, Any]) -> Record:
         wanted = parameters.get("ResourceIds")
@@ -230,9 +241,17 @@ class AutoScaling:
         return int(variants[match[2]]["DesiredInstanceCount"])
 
     def _scale(self, resource: str, wanted: int, target: Record) -> bool:
-        """Set the instances to what is wanted within the target's limits; say whether that changed them."""
-        count = min(max(wanted, target["MinCapacity"]), target["MaxCapacity"])
-        if count == self._desired(resource):
+        """Set the instances to what is wanted, and no fewer than now, within the target's limits; say whether
+        that changed them.
+
+        Raises
+        ------
+        ServiceFault
+            ``ValidationException``: no such endpoint, variant or instances, or it isn't in service.
+        """
+        current = self._desired(resource)
+        count = min(max(wanted, current, target["MinCapacity"]), target["MaxCapacity"])
+        if count == current:
             return False
         _, endpoint, _, variant = resource.split("/")
         capacity = {"VariantName": variant, "DesiredInstanceCount": count}

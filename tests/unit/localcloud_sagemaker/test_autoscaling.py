@@ -17,6 +17,15 @@ OF = {
 }
 OWN = "ml.m5.large for endpoint usage"
 
+POLICY = {
+    "PolicyName": "calls",
+    "PolicyType": "TargetTrackingScaling",
+    "TargetTrackingScalingPolicyConfiguration": {
+        "TargetValue": 2.0,
+        "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
+    },
+}
+
 
 def variant(name: str = "AllTraffic", kind: str = "ml.m5.large", count: int = 1, weight: float = 1.0) -> Any:
     return {
@@ -95,24 +104,14 @@ def test_a_variant_scales_within_limits_quota_and_update_until_its_endpoint_goes
     refused("No variant x of endpoint endpoint", "RegisterScalableTarget", ResourceId=f"{RESOURCE[:-10]}x", **limits)  # fmt: skip
     refused("needs both", "RegisterScalableTarget", MinCapacity=1)
     refused("not greater than MaxCapacity", "RegisterScalableTarget", MinCapacity=3, MaxCapacity=2)
-    policy = {
-        "PolicyName": "calls",
-        "PolicyType": "TargetTrackingScaling",
-        "TargetTrackingScalingPolicyConfiguration": {
-            "TargetValue": 2.0,
-            "PredefinedMetricSpecification": {
-                "PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"
-            },
-        },
-    }
-    assert refused("No scalable target registered", "PutScalingPolicy", **policy) == "ObjectNotFoundException"
+    assert refused("No scalable target registered", "PutScalingPolicy", **POLICY) == "ObjectNotFoundException"
     assert refused("No scalable target found", "DeregisterScalableTarget") == "ObjectNotFoundException"
 
     # Registered: at least the minimum, more with more calls, never more than the maximum.
     scaling("RegisterScalableTarget", **limits)
     assert instances() == (2, 2)
     assert cloud.service.scales("endpoint")
-    scaling("PutScalingPolicy", **policy)
+    scaling("PutScalingPolicy", **POLICY)
     for _ in range(4):
         cloud.service.invoke_endpoint("endpoint", b"x", None, None)
     assert instances() == (2, 2)
@@ -145,3 +144,37 @@ def test_a_variant_scales_within_limits_quota_and_update_until_its_endpoint_goes
     cloud("DeleteEndpoint", EndpointName="endpoint")
     assert targets() == []
     assert scaling("DescribeScalingPolicies")["ScalingPolicies"] == []
+
+
+def test_a_scaled_endpoint_answers_during_an_update_and_scales_after_it(cloud: Any, call: Any) -> None:
+    def instances() -> int:
+        [found] = cloud("DescribeEndpoint", EndpointName="endpoint")["ProductionVariants"]
+        return int(found["DesiredInstanceCount"])
+
+    cloud.model()
+    cloud.config()
+    cloud.config("next")
+    cloud.endpoint()
+    for operation, parameters in (
+        ("RegisterScalableTarget", {"MinCapacity": 1, "MaxCapacity": 2}),
+        ("PutScalingPolicy", POLICY),
+    ):
+        call("application-autoscaling", cloud.service.scaling, operation, OF | parameters)
+    shift = {
+        "BlueGreenUpdatePolicy": {
+            "TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0},
+            "TerminationWaitInSeconds": 3600,
+        },
+        "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "errors"}]},
+    }
+    cloud.metrics.alarms["errors"] = False
+    cloud("UpdateEndpoint", EndpointName="endpoint", EndpointConfigName="next", DeploymentConfig=shift)
+    for _ in range(4):
+        cloud.service.invoke_endpoint("endpoint", b"x", None, None)
+    assert cloud("DescribeEndpoint", EndpointName="endpoint")["EndpointStatus"] == "Updating"
+    assert instances() == 1
+
+    cloud.metrics.alarms["errors"] = True  # ends the update
+    assert cloud.settled()["EndpointStatus"] == "InService"
+    cloud.service.invoke_endpoint("endpoint", b"x", None, None)
+    assert instances() == 2
