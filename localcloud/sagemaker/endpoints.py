@@ -119,13 +119,7 @@ class Endpoints:
                     "ValidationException", f'Cannot update in-progress endpoint "{record["EndpointArn"]}".'
                 )
             variants = changed(record["_plan"]["variants"], parameters["DesiredWeightsAndCapacities"])
-            held = _demands(record["_plan"]["variants"])
-            self._platform.limits.release((KIND, name))
-            try:
-                self._platform.limits.reserve((KIND, name), _demands(variants))
-            except ServiceFault:
-                self._platform.limits.hold((KIND, name), held)
-                raise
+            self._platform.limits.reserve((KIND, name), _demands(variants))
             self._platform.records.update(KIND, name, _plan=record["_plan"] | {"variants": variants})
             with self._lock:
                 self._fleets[name].resize(variants)

@@ -99,17 +99,17 @@ class Limits:
         self._held: dict[Holder, list[Demand]] = {}
 
     def reserve(self, holder: Holder, demands: Iterable[Demand]) -> None:
-        """Take what a resource needs, all of it or nothing.
+        """Take what a resource needs in place of what it has, all of it or nothing.
 
         Raises
         ------
         ServiceFault
-            ``ResourceLimitExceeded``, naming the first quota without room.
+            ``ResourceLimitExceeded``, naming the first quota without room; the resource keeps what it has.
         """
         wanted = list(demands)
         with self._lock:
             for demand in wanted:
-                self._refuse_without_room(demand)
+                self._refuse_without_room(demand, holder)
             self._held[holder] = wanted
 
     def check(self, demands: Iterable[Demand]) -> None:
@@ -141,17 +141,18 @@ class Limits:
         with self._lock:
             return self._in_use(quota)
 
-    def _in_use(self, quota: str) -> float:
+    def _in_use(self, quota: str, apart_from: Holder | None = None) -> float:
         return sum(
             demand.amount
-            for demands in self._held.values()
+            for holder, demands in self._held.items()
+            if holder != apart_from
             for demand in demands
             if demand.shared and demand.quota == quota
         )
 
-    def _refuse_without_room(self, demand: Demand) -> None:
+    def _refuse_without_room(self, demand: Demand, holder: Holder | None = None) -> None:
         limit = self._quotas.value(demand.quota)
-        used = self._in_use(demand.quota) if demand.shared else 0.0
+        used = self._in_use(demand.quota, holder) if demand.shared else 0.0
         if limit is None or used + demand.amount <= limit:
             return
         unit = demand.unit
