@@ -48,8 +48,8 @@ class InferenceService(Service, Protocol):
         content_type: str | None,
         accept: str | None,
         custom_attributes: str | None,
-    ) -> tuple[bytes, str]:
-        """Body and content type of the answer; raises ServiceFault."""
+    ) -> tuple[bytes, str, str]:
+        """Body and content type of the answer, and the variant that served; raises ServiceFault."""
 
 
 def json_service(name: str, service: Service) -> Handler:
@@ -112,7 +112,7 @@ def _answer_json(name: str, service: Service, operation: str, body: bytes) -> Re
 
 def _invoke(service: InferenceService, name: str, headers: dict[str, str], body: bytes) -> Response:
     try:
-        answer, content_type = service.invoke_endpoint(
+        answer, content_type, variant = service.invoke_endpoint(
             name,
             body,
             headers.get("content-type"),
@@ -124,12 +124,4 @@ def _invoke(service: InferenceService, name: str, headers: dict[str, str], body:
     except Exception as error:
         logger.exception("InvokeEndpoint %s failed", name)
         return fault_response(ServiceFault("InternalFailure", f"{type(error).__name__}: {error}", 500))
-    variant = only_variant(service, name)
-    named = {} if variant is None else {"x-Amzn-Invoked-Production-Variant": variant}
-    return 200, {"Content-Type": content_type, **named}, answer
-
-
-def only_variant(service: Service, endpoint: str) -> str | None:
-    """The production variant that answered, which isn't known if the endpoint has several."""
-    variants = service.call("DescribeEndpoint", {"EndpointName": endpoint}).get("ProductionVariants", [])
-    return str(variants[0]["VariantName"]) if len(variants) == 1 else None
+    return 200, {"Content-Type": content_type, "x-Amzn-Invoked-Production-Variant": variant}, answer

@@ -18,7 +18,7 @@ from typing import Any
 
 from localcloud import wire
 from localcloud.faults import ServiceFault
-from localcloud.gateway import InferenceService, Service, only_variant
+from localcloud.gateway import InferenceService, Service
 from localcloud.glue.runs import GlueRuns
 
 POLL_SECONDS = 0.1
@@ -202,7 +202,7 @@ class Integrations:
         if "EndpointName" not in request:
             raise TaskError("States.Runtime", "The field 'EndpointName' is required but was missing")
         try:
-            body, content_type = self._sagemaker.invoke_endpoint(
+            body, content_type, variant = self._sagemaker.invoke_endpoint(
                 request["EndpointName"],
                 _blob(request.get("Body", "")),
                 request.get("ContentType"),
@@ -213,9 +213,11 @@ class Integrations:
             raise _second_sdk_error(
                 "sagemaker-runtime", "InvokeEndpoint", "SageMakerRuntime", fault
             ) from fault
-        answer = {"Body": body.decode("utf-8"), "ContentType": content_type}
-        variant = only_variant(self._sagemaker, request["EndpointName"])
-        return answer if variant is None else answer | {"InvokedProductionVariant": variant}
+        return {
+            "Body": body.decode("utf-8"),
+            "ContentType": content_type,
+            "InvokedProductionVariant": variant,
+        }
 
     def _s3_call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """Through boto3 with the state machine's role, so that IAM and bucket policies count."""

@@ -201,8 +201,8 @@ class SageMaker:
         content_type: str | None,
         accept: str | None,
         custom_attributes: str | None = None,
-    ) -> tuple[bytes, str]:
-        """InvokeEndpoint: the answer's body and content type.
+    ) -> tuple[bytes, str, str]:
+        """InvokeEndpoint: the answer's body and content type, and the variant that served.
 
         Raises
         ------

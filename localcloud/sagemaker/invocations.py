@@ -55,8 +55,8 @@ class Invocations:
         content_type: str | None,
         accept: str | None,
         custom_attributes: str | None,
-    ) -> tuple[bytes, str]:
-        """The container's answer and its content type.
+    ) -> tuple[bytes, str, str]:
+        """The container's answer, its content type, and the variant that served.
 
         Raises
         ------
@@ -90,7 +90,7 @@ class Invocations:
                 self._counted(invocation)
         if answer.status >= http.client.BAD_REQUEST:
             raise self._fault(name, answer.status, answer.body.decode("utf-8", "replace"))
-        return answer.body, answer.content_type
+        return answer.body, answer.content_type, variant
 
     def _ask(self, name: str, container: Container, body: bytes, headers: dict[str, str]) -> Answer:
         try:

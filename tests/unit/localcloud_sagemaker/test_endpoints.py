@@ -15,10 +15,10 @@ from localcloud.sagemaker.invocations import ModelFault
 
 
 def ask(cloud: Any, body: bytes = b"hello", **headers: str) -> dict[str, Any]:
-    answer, content_type = cloud.service.invoke_endpoint(
+    answer, content_type, variant = cloud.service.invoke_endpoint(
         "endpoint", body, headers.get("content_type"), headers.get("accept"), headers.get("attributes")
     )
-    assert content_type == "application/json"
+    assert (content_type, variant) == ("application/json", "AllTraffic")
     document: dict[str, Any] = json.loads(answer)
     return document
 

@@ -115,7 +115,7 @@ def test_nearest_neighbours_answer_in_batch_and_at_an_endpoint_as_brute_force_do
     real.config()
     assert real.endpoint()["EndpointStatus"] == "InService"
     body = json.dumps({"instances": [{"features": queries[0].tolist()}]}).encode()
-    answer, _ = real.service.invoke_endpoint(
+    answer, _, _ = real.service.invoke_endpoint(
         "endpoint", body, "application/json", "application/json; verbose=true"
     )
     assert json.loads(answer)["predictions"][0]["labels"] == expected[0].tolist()
