@@ -16,6 +16,7 @@ from typing import Any
 from localcloud.faults import ServiceFault
 from localcloud.sagemaker.account import Account
 from localcloud.sagemaker.autoscaling import AutoScaling
+from localcloud.sagemaker.capacities import resource_id
 from localcloud.sagemaker.children import Children
 from localcloud.sagemaker.constraints import check_request
 from localcloud.sagemaker.endpoints import Endpoints
@@ -191,7 +192,7 @@ class SageMaker:
         answer = self._endpoints.delete(parameters)
         name = parameters["EndpointName"]
         for variant in self._endpoints.scaled(name):
-            self.scaling.forget(f"endpoint/{name}/variant/{variant}")
+            self.scaling.forget(resource_id(name, variant))
         return answer
 
     def invoke_endpoint(

@@ -11,22 +11,21 @@ from __future__ import annotations
 
 import collections
 import math
-import re
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 from localcloud.faults import ServiceFault
+from localcloud.sagemaker.capacities import TARGET, resource_id, resource_parts
 from localcloud.sagemaker.endpoints import Endpoints
 from localcloud.sagemaker.platform import Platform
 from localcloud.sagemaker.records import Record, now
 from localcloud.sagemaker.watching import Invocation
 
-TARGET, POLICY = "scalable-target", "scaling-policy"
+POLICY = "scaling-policy"
 NAMESPACE, DIMENSION = "sagemaker", "sagemaker:variant:DesiredInstanceCount"
 METRIC = "SageMakerVariantInvocationsPerInstance"
-_RESOURCE = re.compile(r"endpoint/([A-Za-z0-9-]{1,63})/variant/([A-Za-z0-9-]{1,63})")
 _MINUTE = 60.0
 _COOLDOWN_SECONDS = 300.0
 
@@ -77,7 +76,7 @@ class AutoScaling:
 
         While the endpoint is being updated nothing scales, as on AWS.
         """
-        resource = f"endpoint/{invocation.endpoint}/variant/{invocation.variant}"
+        resource = resource_id(invocation.endpoint, invocation.variant)
         policy = next(iter(self._policies(resource)), None)
         if policy is None:
             return
@@ -213,32 +212,33 @@ class AutoScaling:
             raise _not_found(f"No scalable target {state} for service namespace: {NAMESPACE}", resource)
         return target
 
-    def _desired(self, resource: str) -> int:
-        """How many instances the variant has.
+    def _desired(self, resource: str) -> tuple[str, str, int]:
+        """Endpoint, variant, and how many instances the variant has.
 
         Raises
         ------
         ServiceFault
             ``ValidationException``: no such endpoint, variant or instances, or it isn't in service.
         """
-        match = _RESOURCE.fullmatch(resource)
-        if match is None:
+        parts = resource_parts(resource)
+        if parts is None:
             raise ServiceFault(
                 "ValidationException", f"ResourceId {resource} isn't of the form endpoint/NAME/variant/NAME."
             )
-        endpoint = self._endpoints.describe({"EndpointName": match[1]})
+        name, variant = parts
+        endpoint = self._endpoints.describe({"EndpointName": name})
         variants = {each["VariantName"]: each for each in endpoint.get("ProductionVariants", [])}
-        if endpoint["EndpointStatus"] != "InService" or match[2] not in variants:
+        if endpoint["EndpointStatus"] != "InService" or variant not in variants:
             raise ServiceFault(
                 "ValidationException",
-                f"No variant {match[2]} of endpoint {match[1]} is in service: the endpoint is "
+                f"No variant {variant} of endpoint {name} is in service: the endpoint is "
                 f"{endpoint['EndpointStatus']}.",
             )
-        if "DesiredInstanceCount" not in variants[match[2]]:
+        if "DesiredInstanceCount" not in variants[variant]:
             raise ServiceFault(
-                "ValidationException", f"The variant {match[2]} of endpoint {match[1]} is serverless."
+                "ValidationException", f"The variant {variant} of endpoint {name} is serverless."
             )
-        return int(variants[match[2]]["DesiredInstanceCount"])
+        return name, variant, int(variants[variant]["DesiredInstanceCount"])
 
     def _scale(self, resource: str, wanted: int, target: Record) -> bool:
         """Set the instances to what is wanted, and no fewer than now, within the target's limits; say whether
@@ -249,11 +249,10 @@ class AutoScaling:
         ServiceFault
             ``ValidationException``: no such endpoint, variant or instances, or it isn't in service.
         """
-        current = self._desired(resource)
+        endpoint, variant, current = self._desired(resource)
         count = min(max(wanted, current, target["MinCapacity"]), target["MaxCapacity"])
         if count == current:
             return False
-        _, endpoint, _, variant = resource.split("/")
         capacity = {"VariantName": variant, "DesiredInstanceCount": count}
         try:
             self._endpoints.set_capacities(

@@ -7,13 +7,28 @@ UpdateEndpointWeightsAndCapacities; SageMaker developer guide, "Update endpoints
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from localcloud.faults import ServiceFault
 
 Variants = list[dict[str, Any]]
+TARGET = "scalable-target"
+"""Kind of the records of Application Auto Scaling's targets, whose keys are resource ids."""
 _KEPT = {"DesiredInstanceCount": "InitialInstanceCount", "DesiredWeight": "InitialVariantWeight"}
+_RESOURCE = re.compile(r"endpoint/([A-Za-z0-9-]{1,63})/variant/([A-Za-z0-9-]{1,63})")
+
+
+def resource_id(endpoint: str, variant: str) -> str:
+    """What Application Auto Scaling calls an endpoint's variant."""
+    return f"endpoint/{endpoint}/variant/{variant}"
+
+
+def resource_parts(resource: str) -> tuple[str, str] | None:
+    """Endpoint and variant of a resource id; None if it isn't of that form."""
+    match = _RESOURCE.fullmatch(resource)
+    return None if match is None else (match[1], match[2])
 
 
 def retained(old: Variants, new: Variants, parameters: Mapping[str, Any]) -> Variants:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from localcloud.faults import ServiceFault
-from localcloud.sagemaker.capacities import changed, check_scaled, retained
+from localcloud.sagemaker.capacities import TARGET, changed, check_scaled, resource_parts, retained
 from localcloud.sagemaker.children import ShutDownError
 from localcloud.sagemaker.container import Container
 from localcloud.sagemaker.deployments import Deployment, deployment, rolled_back
@@ -127,10 +127,8 @@ class Endpoints:
 
     def scaled(self, name: str) -> list[str]:
         """Variants that are scalable targets of Application Auto Scaling."""
-        resources = (
-            target["ResourceId"].split("/") for target in self._platform.records.every("scalable-target")
-        )
-        return [variant for _, endpoint, _, variant in resources if endpoint == name]
+        targets = (resource_parts(target["ResourceId"]) for target in self._platform.records.every(TARGET))
+        return [target[1] for target in targets if target is not None and target[0] == name]
 
     def describe(self, parameters: dict[str, Any]) -> Record:
         """The endpoint's state; while nothing runs yet, without variants."""
