@@ -15,12 +15,11 @@ from typing import Any
 
 from fmrec.dataset.names import DEFAULT
 from fmrec.events.event import Event
-from fmrec.recommendations.table import dynamodb_client, naming_table
+from fmrec.recommendations.table import WRITERS, naming_table
 from fmrec.recommendations.table_keys import split_key, user_key
 
 USER, ENTRY = "user_id", "entry"
 EVENT_PREFIX, ERASED = "event#", "erased"
-WRITERS = 8
 MAXIMUM_READ = 10_000
 """Events of one user that count, the first by id; expired ones are deleted by the table itself."""
 KEYS_PER_READ = 100
@@ -40,23 +39,23 @@ class StoredEvents:
 
 
 class EventTable:
-    """Reads and writes events of one data set. Safe to use from several threads."""
+    """Reads and writes events of one data set. Safe to use from several threads.
+
+    Parameters
+    ----------
+    client
+        `fmrec.recommendations.table.dynamodb_client`, made before threads share it.
+    """
 
     def __init__(
         self,
         table: str,
         dataset: str = DEFAULT,
         *,
-        client: Any = None,
+        client: Any,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.table, self._dataset, self._given, self.clock = table, dataset, client, clock
-
-    @property
-    def client(self) -> Any:
-        if self._given is None:
-            self._given = dynamodb_client()
-        return self._given
+        self.table, self._dataset, self.client, self.clock = table, dataset, client, clock
 
     def put(self, events: Sequence[Event], keep_days: int) -> list[bool]:
         """Store events; of each, whether it is new: an id of the same user that is stored already stays.

@@ -20,10 +20,8 @@ from typing import Any
 from fmrec.artifacts import layout
 from fmrec.events.event_files import PREFIX, EventFiles
 from fmrec.events.event_table import ENTRY, USER, Item, is_event, to_event
-from fmrec.recommendations.table import naming_table
+from fmrec.recommendations.table import WRITERS, naming_table
 from fmrec.storage import object_store
-
-CLAIMERS = 8
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class Landing:
         self, items: list[Item], name: str, uri_of: Callable[[str], str]
     ) -> tuple[list[Item], int, int]:
         """Claim what has not landed for a file; return it, and how many had landed or are gone."""
-        with ThreadPoolExecutor(CLAIMERS, thread_name_prefix="claims") as pool:
+        with ThreadPoolExecutor(WRITERS, thread_name_prefix="claims") as pool:
             holders = list(pool.map(partial(self._claim_one, name=name, instead_of=name), items))
             claimed = [item for item, holder in zip(items, holders, strict=True) if holder == name]
             erased = holders.count(None)

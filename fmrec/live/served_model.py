@@ -20,7 +20,7 @@ from fmrec.events.event_table import EventTable, StoredEvents
 from fmrec.live.answers import Answer, Published
 from fmrec.live.live_model import LiveModel, live_model
 from fmrec.live.user_history import NOTHING, EventWeights, Trained, UserHistory, merge_history
-from fmrec.recommendations.table import UserRecommendations, dynamodb_client, find
+from fmrec.recommendations.table import UserRecommendations, find
 from fmrec.recommendations.table_keys import popular_key, user_key
 from fmrec.registry import champion
 
@@ -97,7 +97,7 @@ class Champion:
         dataset: str = DEFAULT,
         *,
         events: EventTable | None = None,
-        client: Any = None,
+        client: Any,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._events = events
@@ -158,8 +158,6 @@ class Champion:
     def _list(self, key: str) -> Published | None:
         if len(key.encode()) > KEY_BYTES:
             return None  # the table can't have it, and DynamoDB would refuse the question
-        if self._client is None:
-            self._client = dynamodb_client()
         found = find(self._table, key, self._client)
         return None if found is None else _as_published(found)
 

@@ -10,11 +10,14 @@ from fmrec.events.event_table import EventTable
 from fmrec.live.api import routes
 from fmrec.live.api.application import answer
 from fmrec.live.served_model import Champion
+from fmrec.recommendations.table import dynamodb_client
 
 logger = Logger(service="answer_requests")
-events = EventTable(os.environ["EVENTS"], os.environ["DATASET"]) if os.environ.get("EVENTS") else None
+client = dynamodb_client()
+dataset = os.environ["DATASET"]
+events = EventTable(os.environ["EVENTS"], dataset, client=client) if os.environ.get("EVENTS") else None
 app = routes.build(
-    Champion(os.environ["DATA_URI"], os.environ["TABLE"], os.environ["DATASET"], events=events)
+    Champion(os.environ["DATA_URI"], os.environ["TABLE"], dataset, events=events, client=client)
 )
 """Lives as long as the function's process, and with it the model that it has loaded."""
 

@@ -10,13 +10,14 @@ from fmrec.events.erasure import Eraser, kept
 from fmrec.events.event_table import EventTable
 from fmrec.live.api import erasure_routes
 from fmrec.live.api.application import answer
+from fmrec.recommendations.table import dynamodb_client
 
 logger = Logger(service="erase_user")
 app = erasure_routes.build(
     Eraser(
         os.environ["DATA_URI"],
         os.environ["TABLE"],
-        EventTable(os.environ["EVENTS"], os.environ["DATASET"]),
+        EventTable(os.environ["EVENTS"], os.environ["DATASET"], client=dynamodb_client()),
         os.environ["DATASET"],
     ),
     kept(int(os.environ["INTERMEDIATE_DAYS"]), int(os.environ["NONCURRENT_DAYS"])),

@@ -11,10 +11,11 @@ from fmrec.events.event_files import EventFiles
 from fmrec.events.event_table import EventTable
 from fmrec.live.api import event_routes
 from fmrec.live.api.application import answer
+from fmrec.recommendations.table import dynamodb_client
 
 logger = Logger(service="store_events")
 app = event_routes.build(
-    EventTable(os.environ["EVENTS"], os.environ["DATASET"]),
+    EventTable(os.environ["EVENTS"], os.environ["DATASET"], client=dynamodb_client()),
     EventFiles.of(json.loads(os.environ["EVENT_FILES"])),
     int(os.environ["KEEP_DAYS"]),
 )

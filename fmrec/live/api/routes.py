@@ -125,8 +125,8 @@ def add_routes(app: APIGatewayHttpResolver, champion: Champion) -> None:
 
 def openapi_document() -> str:
     """The API's OpenAPI document, as committed in docs/openapi.json."""
-    app = build(Champion("", ""))
-    events = EventTable("")
+    app = build(Champion("", "", client=None))
+    events = EventTable("", client=None)
     event_routes.add_routes(app, events, EventFiles.of({}), 1)
     erasure_routes.add_routes(app, Eraser("", "", events, DEFAULT), [])
     text = app.get_openapi_json_schema(title=TITLE, version=VERSION, openapi_version="3.1.0")
