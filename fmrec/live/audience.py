@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -18,17 +17,10 @@ MAXIMUM_USERS = 1_000_000
 SPARE = 20
 """Users who are looked at in addition to those that are asked for, since some may be erased."""
 
-
-class Names(Protocol):
-    """Users' ids by ordinal."""
-
-    def __call__(self, users: Sequence[int]) -> list[str]: ...
-
-
-class Erased(Protocol):
-    """Those of some users who are erased since the model's interactions were read."""
-
-    def __call__(self, user_ids: Sequence[str]) -> Collection[str]: ...
+Names = Callable[[Sequence[int]], list[str]]
+"""Users' ids by ordinal."""
+Erased = Callable[[Sequence[str]], Collection[str]]
+"""Those of some users who are erased since the model's interactions were read."""
 
 
 def likely_users(

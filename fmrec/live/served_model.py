@@ -48,7 +48,7 @@ class ServedModel:
 
     def history(self, user_id: str, stored: StoredEvents = NO_EVENTS) -> UserHistory:
         """What training knows of a user, unless the user has been erased since, and events since then."""
-        user = None if self.forgets(stored) else self.users.find(user_id)
+        user = None if self.forgets(stored.erased_at) else self.users.find(user_id)
         trained = NOTHING
         if user is not None:
             liked, seen = (read(user, user + 1).of(0) for read in (self.encoded.liked, self.encoded.seen))
@@ -57,13 +57,9 @@ class ServedModel:
         events = [event for event in stored.events if erased_at is None or event.at > erased_at]
         return merge_history(trained, events, self.live.ordinal_of, self.weights)
 
-    def names(self, users: Sequence[int]) -> list[str]:
-        """Users' ids by ordinal."""
-        return self.users.names(users)
-
-    def forgets(self, stored: StoredEvents) -> bool:
-        """Whether the user has been erased after the model's interactions were read."""
-        return stored.erased_at is not None and stored.erased_at >= self.read_at
+    def forgets(self, erased_at: float | None) -> bool:
+        """Whether a user has been erased after the model's interactions were read."""
+        return erased_at is not None and erased_at >= self.read_at
 
     @property
     def read_at(self) -> float:
@@ -139,12 +135,11 @@ class Champion:
             return NO_EVENTS
         return self._events.of(user_id)
 
-    def erased(self, user_ids: Sequence[str]) -> set[str]:
-        """Those of some users who have been erased since the champion's interactions were read."""
+    def erased(self, model: ServedModel, user_ids: Sequence[str]) -> set[str]:
+        """Those of some users who have been erased since a model's interactions were read."""
         if self._events is None:
             return set()
-        read_at = self.model().read_at
-        return {user_id for user_id, at in self._events.erasures(user_ids).items() if at >= read_at}
+        return {user_id for user_id, at in self._events.erasures(user_ids).items() if model.forgets(at)}
 
     def published(self, user_id: str) -> Published | None:
         """The user's own list in the table, if there is one."""

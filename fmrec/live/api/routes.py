@@ -4,6 +4,7 @@
 
 import json
 from collections.abc import Iterable
+from functools import partial
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
@@ -67,7 +68,7 @@ def add_routes(app: APIGatewayHttpResolver, champion: Champion) -> None:
             because=because,
         )
         stored = champion.stored(user_id)
-        published = None if model.forgets(stored) else champion.published(user_id)
+        published = None if model.forgets(stored.erased_at) else champion.published(user_id)
         if published is not None and request.plain and len(published.items) >= n:
             # Without events the list answers it: the user's interactions need not be read.
             history = model.history(user_id, stored) if stored.events else model.session([])
@@ -97,7 +98,8 @@ def add_routes(app: APIGatewayHttpResolver, champion: Champion) -> None:
     )
     def item_audience(item_id: PathId, n: Count = 10) -> Audience:
         model = champion.model()
-        found = likely_users(model.live, model.encoded, item_id, n, model.names, champion.erased)
+        erased = partial(champion.erased, model)
+        found = likely_users(model.live, model.encoded, item_id, n, model.users.names, erased)
         users = [
             LikelyUser(user_id=user, score=score, rank=rank) for rank, (user, score) in enumerate(found, 1)
         ]

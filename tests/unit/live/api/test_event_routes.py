@@ -13,6 +13,7 @@ from fmrec.events.event_files import EventFiles
 from fmrec.events.event_table import EventTable
 from fmrec.live.api import event_routes
 from fmrec.live.api.application import answer
+from fmrec.registry import champion as records
 from tests.fixtures.api_calls import Api, Context, library, request
 from tests.fixtures.small_runs import SmallRun
 
@@ -160,6 +161,16 @@ def test_an_audience_is_the_trained_users_with_the_best_scores_who_have_not_seen
     left = [run.user_ids[user] for at, user in enumerate(unseen) if at != 1]
     assert [user["user_id"] for user in found["users"]] == left
     assert api.ask("GET", "/items/unheard-of/audience")[0] == 404
+
+
+def test_who_is_erased_is_said_of_the_model_that_answers_also_when_another_serves_meanwhile(
+    api: Api, events: EventTable, small_run: SmallRun
+) -> None:
+    model, (user, other) = api.champion.model(), small_run.user_ids[:2]
+    events.erase(user)
+    Path(records.place(str(small_run.folder))).unlink()
+    api.now += 31
+    assert api.champion.erased(model, [user, other]) == {user}
 
 
 def audience_scores(run: SmallRun, item: int) -> Any:
