@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from fmrec.deployment.defaults import SERVING
-from fmrec.errors import SettingsError
+from fmrec.deployment.defaults import SERVING, SERVING_OF_A_DEPLOYMENT
 from fmrec.execution import execution_input
+from fmrec.instances.scaling import LARGEST, SMALLEST, Scaling
 from stacks.section import Section
 
 
@@ -28,8 +28,8 @@ class EndpointUpdate(Section):
 class EndpointScaling(Section):
     """How many instances an endpoint has, by its calls (Application Auto Scaling)."""
 
-    minimum_instances: Annotated[int, Field(ge=1, le=1000)] = 1
-    maximum_instances: Annotated[int, Field(ge=1, le=1000)] = 4
+    minimum_instances: Annotated[int, Field(ge=SMALLEST, le=LARGEST)] = Scaling.minimum
+    maximum_instances: Annotated[int, Field(ge=SMALLEST, le=LARGEST)] = Scaling.maximum
     """A run lowers it to what quotas and the policy's price allow, and says so."""
     invocations_per_instance: Annotated[float, Field(gt=0)] = 600
     """Calls a minute that one instance should get."""
@@ -44,11 +44,7 @@ class EndpointScaling(Section):
 
     @model_validator(mode="after")
     def _in_order(self) -> EndpointScaling:
-        if self.minimum_instances > self.maximum_instances:
-            raise SettingsError(
-                f"serving.scaling has {self.minimum_instances} to {self.maximum_instances} instances: expected "
-                "minimum_instances up to maximum_instances"
-            )
+        Scaling.of({"scaling": self.limits})
         return self
 
 
@@ -78,7 +74,7 @@ class Serving(Section):
     @property
     def of_a_run(self) -> dict[str, Any]:
         """Those that an execution's input may say otherwise."""
-        return self.model_dump(exclude={"update", "scaling", "idle_hours"})
+        return self.model_dump(exclude=set(SERVING_OF_A_DEPLOYMENT))
 
     @model_validator(mode="after")
     def _check(self) -> Serving:

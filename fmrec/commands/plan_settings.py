@@ -13,10 +13,19 @@ from typing import Any
 
 from fmrec.dataset import Dataset
 from fmrec.dataset.labels import Label
-from fmrec.deployment.defaults import DATASET, SETTINGS, TASK, TASKS, TaskName, task_section
+from fmrec.deployment.defaults import (
+    DATASET,
+    SERVING_OF_A_DEPLOYMENT,
+    SETTINGS,
+    TASK,
+    TASKS,
+    TaskName,
+    task_section,
+)
 from fmrec.errors import MALFORMED, SettingsError
 from fmrec.execution import execution_input, tuning
 from fmrec.instances.policy import Policy
+from fmrec.instances.scaling import Scaling
 
 CONTEXT_KEY = "fmrec"
 
@@ -96,6 +105,13 @@ def _resolve(settings: Mapping[str, Any], wanted: str | None) -> PlanSettings:
         raise SettingsError(f"tasks.{name}.label is {_short(section['label'])}: expected a JSON object")
     label = Dataset.from_document(execution_input.labelled(dataset, section["label"])).label
     chosen = section["hyperparameters"]
+    own_serving = _own(settings, "serving")
+    serving = execution_input.serving(
+        {"exclude_seen": name == TASK},
+        {key: value for key, value in own_serving.items() if key not in SERVING_OF_A_DEPLOYMENT},
+    )
+    if Scaling.of(own_serving) is not None:
+        serving["scaling"] = own_serving["scaling"]
     policy = _own(instances, "policy", "instances.")
     Policy.from_mapping(policy)
     tuned = settings.get("tuning")
@@ -105,7 +121,7 @@ def _resolve(settings: Mapping[str, Any], wanted: str | None) -> PlanSettings:
     return PlanSettings(
         name,
         chosen,
-        execution_input.serving({"exclude_seen": name == TASK}, _own(settings, "serving")),
+        serving,
         dict(policy),
         tuned,
         label,

@@ -81,6 +81,9 @@ SERVING: dict[str, Any] = {
 }
 """What a person may say about serving, and the defaults (docs/settings.md)."""
 
+SERVING_OF_A_DEPLOYMENT = ("update", "scaling", "idle_hours")
+"""What only the settings say about serving, not an execution's input."""
+
 TUNING: dict[str, Any] = {
     "maximum_jobs": 10,
     "parallel_jobs": 1,

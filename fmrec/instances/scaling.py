@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fmrec.dataset.section import shown
 from fmrec.errors import SettingsError
 
 SMALLEST, LARGEST = 1, 1000
@@ -16,8 +17,8 @@ SMALLEST, LARGEST = 1, 1000
 class Scaling:
     """Between how many instances the calls decide."""
 
-    minimum: int
-    maximum: int
+    minimum: int = 1
+    maximum: int = 4
 
     @classmethod
     def of(cls, serving: Mapping[str, Any]) -> Scaling | None:
@@ -26,12 +27,19 @@ class Scaling:
         Raises
         ------
         SettingsError
-            The numbers are no integers in order.
+            It is no JSON object, or the numbers are no integers in order.
         """
         given = serving.get("scaling")
         if given is None:
             return None
-        found = cls(given["minimum_instances"], given["maximum_instances"])
+        if not isinstance(given, Mapping):
+            raise SettingsError(f"serving.scaling is {shown(given)}: expected a JSON object of settings")
+        defaults = {"minimum_instances": cls.minimum, "maximum_instances": cls.maximum}
+        limits = {key: given.get(key, default) for key, default in defaults.items()}
+        for key, value in limits.items():
+            if type(value) is not int:
+                raise SettingsError(f"serving.scaling.{key} is {shown(value)}: expected an integer")
+        found = cls(*limits.values())
         if not SMALLEST <= found.minimum <= found.maximum <= LARGEST:
             raise SettingsError(
                 f"serving.scaling has {found.minimum} to {found.maximum} instances: expected {SMALLEST} or more "

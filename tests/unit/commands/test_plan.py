@@ -268,6 +268,12 @@ def test_what_settings_leave_out_is_planned_as_deployed(
     assert planned("recommend", {"serving": {"neighbours": 500}})["neighbours"] == 500
     ratings = planned("predict-rating", {"tasks": {"predict-rating": {"hyperparameters": {"epochs": 5}}}})
     assert "900,000 rows * 5 epochs" in ratings["cost"]["run"]["items"]["fm_training"]["basis"]
+    scaled = planned(
+        "recommend", {"serving": {"scaling": {}, "idle_hours": 4, "update": {"bake_minutes": 2}}}
+    )
+    assert scaled["neighbours"] == lists["neighbours"]
+    endpoint = scaled["steps"]["knn_endpoint"]
+    assert {candidate["maximum_instances"] for candidate in endpoint["candidates"]} == {4}
     tuned = planned("recommend", {"tuning": {"maximum_jobs": 6, "parallel_jobs": 3}})
     assert tuned["steps"]["fm_tuning"]["needs"]["parallel_jobs"] == 3
 
@@ -287,6 +293,9 @@ def test_what_settings_leave_out_is_planned_as_deployed(
         ({"instances": {"policy": {"instance_counts": 1}}}, "instance_counts"),
         ({"serving": {"neighbours": "many"}}, "serving.neighbours is 'many'"),
         ({"serving": "no"}, "serving is 'no'"),
+        ({"serving": {"scaling": 4}}, "serving.scaling is 4: expected a JSON object"),
+        ({"serving": {"scaling": {"maximum_instances": "4"}}}, "serving.scaling.maximum_instances is '4'"),
+        ({"serving": {"scaling": {"maximum_instances": 0}}}, "serving.scaling has 1 to 0 instances"),
         ({"dataset": "raw"}, "dataset is 'raw'"),
         ({"dataset": {"interactions": 5}}, "interactions"),
         ({"tuning": {"maximum_jobs": 0}}, "maximum_jobs is 0"),
