@@ -124,14 +124,21 @@ def _choose(work: Workload, account: Account, prices: Prices, policy: Policy) ->
     An ensemble trains as many models at a time as quotas allow, and an endpoint that scales starts with fewer
     instances than it has now where there is no room for as many next to them.
     """
-    choice = choose(work, catalogue(), account.quotas, account.usage, prices, policy)
-    while work.step == "fm_training" and work.parallel_jobs > 1 and not choice.candidates:
-        work = replace(work, parallel_jobs=work.parallel_jobs - 1)
+    while True:
         choice = choose(work, catalogue(), account.quotas, account.usage, prices, policy)
-    while work.scaling is not None and work.instance_count > work.scaling.minimum and not choice.candidates:
-        work = replace(work, instance_count=work.instance_count - 1)
-        choice = choose(work, catalogue(), account.quotas, account.usage, prices, policy)
-    return work, choice
+        smaller = None if choice.candidates else _smaller(work)
+        if smaller is None:
+            return work, choice
+        work = smaller
+
+
+def _smaller(work: Workload) -> Workload | None:
+    """The same work by one model or instance fewer at a time, where a step may do with less."""
+    if work.step == "fm_training" and work.parallel_jobs > 1:
+        return replace(work, parallel_jobs=work.parallel_jobs - 1)
+    if work.scaling is not None and work.instance_count > work.scaling.minimum:
+        return replace(work, instance_count=work.instance_count - 1)
+    return None
 
 
 def _fleets(serving: Mapping[str, Any], account: Account) -> dict[str, Fleet]:
@@ -169,7 +176,7 @@ def needs(work: Workload) -> dict[str, Any]:
         "memory_gib": round(work.memory.gib_with(2 if work.memory.per_worker else 0), 2),
         "volume_size_gb": work.volume.size_gb if work.volume.settable else None,
         "disk_gb": work.volume.size_gb,
-        "inputs": dict(work.inputs),
+        "inputs": {**work.inputs, "instance_count": work.instance_count},
         "memory": work.memory.to_json(),
         "volume": work.volume.to_json(),
         "serverless_memory_mb": memory.serverless_memory_mb(work.memory) if work.call == "hosting" else None,

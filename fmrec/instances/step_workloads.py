@@ -78,7 +78,6 @@ def _fm_training(request: Request) -> Workload:
             "train_bytes": sizes.train_bytes,
             "train_parts": sizes.train_parts,
             "test_bytes": sizes.test_bytes,
-            "instance_count": count,
             "input_mode": policy.input_mode,
             "data_distribution": policy.data_distribution,
             "spot": policy.spot_training,
@@ -165,7 +164,6 @@ def _knn_training(request: Request) -> Workload:
             "dimension": dimension,
             "sample_size": sizes.items,
             "index_type": "faiss.Flat",
-            "instance_count": count,
             "spot": policy.spot_training,
         },
         spot=policy.spot_training,
@@ -209,7 +207,6 @@ def _knn_serving(
             "dimension": dimension,
             "neighbours": request.neighbours,
             "records_per_request": records,
-            "instance_count": count,
         },
         replaces=replaces,
         notes=notes,
@@ -246,7 +243,6 @@ def _fm_serving(
             "feature_dim": request.sizes.feature_dim,
             "num_factors": request.num_factors,
             "test_rows": request.sizes.test_rows,
-            "instance_count": count,
         },
         replaces=replaces,
         notes=notes,
@@ -276,9 +272,7 @@ def _scaled(work: Workload, request: Request) -> Workload:
         return work
     running = None if work.replaces is None else work.replaces.instance_count
     count = scaling.starting_at(work.instance_count, running)
-    return replace(
-        work, instance_count=count, scaling=scaling, inputs={**work.inputs, "instance_count": count}
-    )
+    return replace(work, instance_count=count, scaling=scaling)
 
 
 def _update_notes(replaces: Fleet | None) -> tuple[str, ...]:
@@ -341,7 +335,6 @@ def _evaluation(request: Request) -> Workload:
             "items": sizes.items,
             "dimension": dimension,
             "interactions": sizes.rows + sizes.test_rows,
-            "instance_count": count,
         },
     )
 

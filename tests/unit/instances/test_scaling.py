@@ -83,7 +83,9 @@ def test_what_runs_now_makes_room_for_scaling_but_not_for_the_update() -> None:
 
 def test_an_update_starts_with_fewer_where_the_old_instances_leave_no_room() -> None:
     account = Account({OWN: 5}, {OWN: 4}, {"shop-knn": Fleet("ml.m5.large", 4)})
-    (candidate,) = step(account)["candidates"]
+    endpoint = step(account)
+    (candidate,) = endpoint["candidates"]
+    assert endpoint["needs"]["instance_count"] == endpoint["needs"]["inputs"]["instance_count"] == 1
     assert (candidate["instance_count"], candidate["maximum_instances"]) == (1, 5)
     assert candidate["fewer_than_before"] is True
     assert "starts with 1, as the 4 that run leave no room for more" in candidate["why"]
