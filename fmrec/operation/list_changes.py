@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fmrec.artifacts.manifest import Manifest
+from fmrec.dataset.hashing import hashes, units
 from fmrec.registry import champion
 from fmrec.storage import object_store
 
@@ -26,7 +27,7 @@ SAMPLE_USERS = 100_000
 """Shares of so many users are known to a third of a percentage point (95 in 100)."""
 COLUMNS = ("user_id", "item_id", "rank")
 BATCH_ROWS = 131_072
-MULTIPLIER, MIX = np.uint64(0x100000001B3), np.uint64(0x9E3779B97F4A7C15)
+MULTIPLIER = np.uint64(0x100000001B3)
 
 
 @dataclass(frozen=True)
@@ -137,11 +138,11 @@ def _batches(folder_uri: str) -> Iterator[pa.RecordBatch]:
 
 def in_sample(ids: pa.Array, share: float) -> npt.NDArray[np.bool_]:
     """Say which ids are in a sample of the given share: the same ones whatever stands next to them."""
-    return hashed(ids) < np.uint64(share * float(2**64 - 2**12))
+    return units(hashed(ids)) < share
 
 
 def hashed(ids: pa.Array) -> npt.NDArray[np.uint64]:
-    """A 64-bit hash of each string: a polynomial in its bytes, mixed (the finalizer of SplitMix64)."""
+    """A 64-bit hash of each string: a polynomial in its bytes, mixed."""
     lengths = pc.binary_length(ids).to_numpy(zero_copy_only=False).astype(np.int64)
     if not len(lengths):
         return np.zeros(0, np.uint64)
@@ -154,10 +155,7 @@ def hashed(ids: pa.Array) -> npt.NDArray[np.uint64]:
     summed = np.concatenate(
         ([np.uint64(0)], np.cumsum((data.astype(np.uint64) + np.uint64(1)) * powers[place]))
     )
-    value = summed[starts + lengths] - summed[starts] + MIX
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        value = (value ^ (value >> np.uint64(shift))) * np.uint64(factor)
-    return np.asarray(value ^ (value >> np.uint64(31)))
+    return hashes(0, (summed[starts + lengths] - summed[starts]).view(np.int64))
 
 
 def _compared(now: pa.Table, before: pa.Table) -> tuple[int, float | None, float | None]:
