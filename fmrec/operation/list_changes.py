@@ -9,7 +9,7 @@ and the number of items.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -80,7 +80,7 @@ def compare_lists(
         return _without(
             coverage, "No model served this data set before, so there are no lists to compare with."
         )
-    before = serving.execution_arn.rpartition(":")[2] or serving.run
+    before = serving.execution
     folder = object_store.join(lists_uri.rstrip("/").rpartition("/")[0], before) + "/"
     if folder.rstrip("/") == lists_uri.rstrip("/"):
         return _without(coverage, "The champion's lists are this run's own.")
@@ -101,7 +101,7 @@ def compare_lists(
         coverage=coverage,
         coverage_before=None if items_before is None else _ratio(len(other.items), items_before),
     )
-    return Changes(**{**asdict(found), "sentence": _sentence(found)})
+    return replace(found, sentence=_sentence(found))
 
 
 @dataclass(frozen=True)

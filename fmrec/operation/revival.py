@@ -105,4 +105,4 @@ def _champion_run(prefix: str, bucket: str, name: str) -> tuple[str, str]:
     record = champion.recorded(champion.place(f"s3://{bucket}", dataset))
     if record is None:
         raise InputError(f"no model of the data set {dataset} serves yet: start a run with `fmrec run`")
-    return dataset, record.execution_arn.rpartition(":")[2] or record.run
+    return dataset, record.execution

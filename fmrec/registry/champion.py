@@ -44,6 +44,11 @@ class Champion:
         """What `fmrec.ranking.evaluation_step.evaluate` asks for."""
         return {"manifest_uri": self.manifest_uri, "embeddings_uri": self.embeddings_uri}
 
+    @property
+    def execution(self) -> str:
+        """Name of the execution that has made it serve; its run where that isn't recorded."""
+        return self.execution_arn.rpartition(":")[2] or self.run
+
 
 def place(root: str, dataset: str = DEFAULT) -> str:
     """Where a data set's champion is recorded under the data bucket's URI."""
@@ -75,8 +80,7 @@ def promote(champion: Champion, uri: str, *, previous: str | None = None) -> Cha
             same = serving.model_version == champion.model_version
             previous = serving.previous if same else serving.kept_at
     now = datetime.now(UTC)
-    execution = champion.execution_arn.rpartition(":")[2] or champion.run
-    name = f"{now:%Y%m%dT%H%M%SZ}-{execution}.json"
+    name = f"{now:%Y%m%dT%H%M%SZ}-{champion.execution}.json"
     new = replace(
         champion,
         since=now.isoformat(timespec="seconds"),
