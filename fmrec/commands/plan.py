@@ -15,7 +15,7 @@ from fmrec.commands.plan_settings import PlanSettings, read_settings
 from fmrec.dataset.labels import Label
 from fmrec.deployment import shape_rule
 from fmrec.deployment.defaults import SERVING, TASK
-from fmrec.deployment.shape_rule import Sampling, Shape
+from fmrec.deployment.shape_rule import Shape
 from fmrec.errors import InputError, SettingsError
 from fmrec.execution.execution_input import check_ensemble
 from fmrec.instances import text_tables
@@ -184,7 +184,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def _request(arguments: argparse.Namespace, *, sizes_required: bool) -> Request:
     path = arguments.settings
     settings = read_settings(None if path is None else _read(path), str(path), arguments.task)
-    sizes, sampled = _sizes(arguments, settings.label, required=sizes_required)
+    sizes, shape = _sizes(arguments, settings.label, required=sizes_required)
     hyperparameters: dict[str, Any] = dict(settings.hyperparameters)
     for name, value in (
         ("num_factors", arguments.factors),
@@ -193,12 +193,7 @@ def _request(arguments: argparse.Namespace, *, sizes_required: bool) -> Request:
     ):
         if value is not None:
             hyperparameters[name] = value
-    picks = sizes.rows if sizes.interactions is None else sizes.interactions
-    by_shape = shape_rule.choose(
-        hyperparameters,
-        Shape(max(1, picks), sizes.users, sizes.items, **asdict(sampled)),
-        settings.task,
-    )
+    by_shape = shape_rule.choose(hyperparameters, shape, settings.task)
     if by_shape is not None:
         hyperparameters |= by_shape["hyperparameters"]
     serving = dict(settings.serving)
@@ -223,16 +218,15 @@ def _ensemble(arguments: argparse.Namespace, settings: PlanSettings) -> int:
     return check_ensemble(arguments.ensemble, "--ensemble")
 
 
-def _sizes(arguments: argparse.Namespace, label: Label, *, required: bool) -> tuple[Sizes, Sampling]:
-    """The data's sizes, and how negatives are or will be sampled."""
+def _sizes(arguments: argparse.Namespace, label: Label, *, required: bool) -> tuple[Sizes, Shape]:
+    """The data's sizes, and its shape as the rule for hyperparameters sees it."""
     given = {name: getattr(arguments, name) for name in ("rows", "users", "items")}
     missing = [f"--{name}" for name, value in given.items() if value is None]
     if arguments.manifest is not None:
         if len(missing) < len(given) or arguments.features is not None:
             raise InputError("--manifest has the sizes: leave --rows, --users, --items and --features out")
         manifest = Manifest.from_json(_read(arguments.manifest))
-        shape = Shape.of(manifest)
-        return Sizes.from_manifest(manifest), Sampling(shape.negatives_per_positive, shape.copies)
+        return Sizes.from_manifest(manifest), Shape.of(manifest)
     if len(missing) == len(given) and arguments.features is None and not required:
         given = dict(EXAMPLE_SIZES)
     elif missing:
@@ -246,7 +240,8 @@ def _sizes(arguments: argparse.Namespace, label: Label, *, required: bool) -> tu
         nnz_per_row=arguments.nonzeros,
         rows_per_interaction=sampled.copies * (1 + sampled.negatives_per_positive),
     )
-    return sizes, sampled
+    picks = sizes.rows if sizes.interactions is None else sizes.interactions
+    return sizes, Shape(max(1, picks), sizes.users, sizes.items, **asdict(sampled))
 
 
 def _tuning(arguments: argparse.Namespace) -> dict[str, int]:
