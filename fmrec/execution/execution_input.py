@@ -15,6 +15,7 @@ from fmrec.dataset import Dataset
 from fmrec.dataset.labels import check_predictor
 from fmrec.dataset.left_out import MAXIMUM_SHARE
 from fmrec.dataset.names import check_name as check_dataset_name
+from fmrec.dataset.section import is_number, shown
 from fmrec.deployment import drift_limits, hyperparameters
 from fmrec.deployment.defaults import SERVING, TASKS, required
 from fmrec.errors import InputError, SettingsError
@@ -273,18 +274,6 @@ def _for_models(label: Mapping[str, Any], size: int) -> dict[str, Any]:
     return {**label, "models": size}
 
 
-def check_left_out(found: Any, name: str) -> float:
-    """Return the share of users to leave out of training, or raise SettingsError; `name` is what it is
-    called.
-    """
-    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= MAXIMUM_SHARE:
-        raise SettingsError(
-            f"{name} is {found!r}: expected a number from 0 to {MAXIMUM_SHARE}, the share of the users who are left "
-            "out of training to judge lists for new users by"
-        )
-    return float(found)
-
-
 def _leaving_out(
     given: Mapping[str, Any], deployed: float, task: str, label: Mapping[str, Any]
 ) -> Mapping[str, Any]:
@@ -292,16 +281,21 @@ def _leaving_out(
     found = given.get("left_out_users")
     for_lists = task == "recommend" and label["mode"] == "implicit"
     if found is None:
-        share = deployed if for_lists else 0
+        if "left_out_users" in label:
+            return label
+        share = deployed if for_lists else 0.0
+    elif not is_number(found) or not 0 <= found <= MAXIMUM_SHARE:
+        raise SettingsError(
+            f"left_out_users is {shown(found)}: expected a number from 0 to {MAXIMUM_SHARE}, the share of the users "
+            "who are left out of training to judge lists for new users by"
+        )
+    elif found and not for_lists:
+        raise InputError(
+            f"left_out_users is {found!r}, but the task is {task!r} and label.mode {label['mode']!r}: users are "
+            "folded into models of the task 'recommend' with the mode 'implicit' only; leave out 'left_out_users'"
+        )
     else:
-        share = check_left_out(found, "left_out_users")
-        if share and not for_lists:
-            raise InputError(
-                f"left_out_users is {found!r}, but the task is {task!r} and label.mode {label['mode']!r}: users are "
-                "folded into models of the task 'recommend' with the mode 'implicit' only; leave out 'left_out_users'"
-            )
-    if found is None and "left_out_users" in label:
-        return label
+        share = float(found)
     own = {key: value for key, value in label.items() if key != "left_out_users"}
     return {**own, "left_out_users": share} if share else own
 
