@@ -14,10 +14,9 @@ from constructs import Construct
 
 from stacks.settings import Settings
 from stacks.workflow.guardrails import alarm_names
+from stacks.workflow.names import VARIANT
 
 PERIOD, MINUTE = Duration.minutes(5), Duration.minutes(1)
-VARIANT = "AllTraffic"
-"""The one variant of the endpoints that the workflow makes."""
 
 
 def alarm(
@@ -115,22 +114,21 @@ class EndpointAlarms(Construct):
 
 def of_instances(metric: str, endpoint: str, period: Duration, label: str) -> cloudwatch.Metric:
     """How far the instances of an endpoint are used: the highest percentage of a period."""
-    return cloudwatch.Metric(
-        namespace="/aws/sagemaker/Endpoints",
-        metric_name=metric,
-        dimensions_map={"EndpointName": endpoint, "VariantName": VARIANT},
-        statistic="Maximum",
-        period=period,
-        label=label,
-    )
+    return of_endpoint(metric, endpoint, "Maximum", period, label, namespace="/aws/sagemaker/Endpoints")
 
 
 def of_endpoint(
-    metric: str, endpoint: str, statistic: str, period: Duration, label: str | None = None
+    metric: str,
+    endpoint: str,
+    statistic: str,
+    period: Duration,
+    label: str | None = None,
+    *,
+    namespace: str = "AWS/SageMaker",
 ) -> cloudwatch.Metric:
     """A metric that SageMaker keeps of an endpoint."""
     return cloudwatch.Metric(
-        namespace="AWS/SageMaker",
+        namespace=namespace,
         metric_name=metric,
         dimensions_map={"EndpointName": endpoint, "VariantName": VARIANT},
         statistic=statistic,

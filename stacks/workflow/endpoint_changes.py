@@ -13,7 +13,6 @@ from stacks.workflow.state_builders import (
     task,
 )
 
-VARIANT = "AllTraffic"
 ENDPOINT = Candidates("$endpoint_step", "the endpoint")
 NAME = jsonata("$endpoint.name")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from stacks.settings import Settings
-from stacks.workflow.endpoint_changes import ENDPOINT, VARIANT, change
+from stacks.workflow.endpoint_changes import ENDPOINT, change
+from stacks.workflow.names import VARIANT
 from stacks.workflow.state_builders import States, decide, jsonata, merge, remember
 from stacks.workflow.training import tags
 

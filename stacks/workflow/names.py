@@ -7,6 +7,8 @@ from fmrec.dataset.names import DEFAULT
 ENDPOINT_ENDS = {"knn_endpoint": "knn", "fm_endpoint": "fm"}
 """What the names of endpoints end with, by the plan's step."""
 
+VARIANT = "AllTraffic"
+"""The one variant of the endpoints that the workflow makes."""
 
 TAG = "fmrec:deployment"
 """Cost allocation tag of everything that a deployment makes; activated once in the billing console."""

@@ -13,9 +13,10 @@ from typing import Any
 from stacks.settings import Settings
 from stacks.workflow.autoscaling import DEREGISTER, IN_SERVICE, deregister, instances, register, reported
 from stacks.workflow.candidates import NO_CAPACITY
-from stacks.workflow.endpoint_changes import ENDPOINT, NAME, VARIANT, change, failed
+from stacks.workflow.endpoint_changes import ENDPOINT, NAME, change, failed
 from stacks.workflow.endpoint_last_resorts import SERVERLESS_QUESTION, WITHOUT, last_resort
 from stacks.workflow.guardrails import deployment_config
+from stacks.workflow.names import VARIANT
 from stacks.workflow.smoke_tests import SMOKE_TEST, SMOKE_TEST_SCORING, smoke_test
 from stacks.workflow.state_builders import (
     EXPLAIN,
