@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from aws_cdk import Duration
 from aws_cdk import aws_apigatewayv2 as apigateway
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
@@ -10,9 +9,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from stacks.monitoring import PERIOD, alarm
-
-HALF, WHOLE = 12, 24
-HOUR = Duration.hours(1)
+from stacks.operations.widgets import HOUR, WHOLE, graph
 
 
 class ApiWatch(Construct):
@@ -40,9 +37,6 @@ class ApiWatch(Construct):
         )
         if not dashboard:
             return
-
-        def graph(title: str, *metrics: cloudwatch.IMetric) -> cloudwatch.GraphWidget:
-            return cloudwatch.GraphWidget(title=title, left=list(metrics), width=HALF)
 
         cloudwatch.Dashboard(
             self,

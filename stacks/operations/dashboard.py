@@ -17,9 +17,9 @@ from constructs import Construct
 
 from fmrec.execution.run_report import LOGGED
 from stacks.monitoring import of_endpoint, of_instances
+from stacks.operations.widgets import HALF, HOUR, WHOLE, graph
 
-HALF, WHOLE = 12, 24
-DAY, HOUR = Duration.days(1), Duration.hours(1)
+DAY = Duration.days(1)
 
 
 class Dashboard(Construct):
@@ -38,9 +38,6 @@ class Dashboard(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         log_group = functions["write_report"].log_group.log_group_name
-
-        def graph(title: str, *metrics: cloudwatch.IMetric) -> cloudwatch.GraphWidget:
-            return cloudwatch.GraphWidget(title=title, left=list(metrics), width=HALF)
 
         def of_runs(
             title: str, view: cloudwatch.LogQueryVisualizationType, *lines: str
