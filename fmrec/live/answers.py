@@ -28,7 +28,7 @@ class Source(StrEnum):
     """What a list rests on."""
 
     BATCH = "batch"
-    """The list that the last run published, which is as fresh as the user's history."""
+    """The list that the last run published; events say no more than it knows."""
     LIVE = "live"
     """The history, folded in just now."""
     COLD_START = "cold-start"
@@ -109,8 +109,10 @@ class Published:
     items: tuple[Answer, ...]
     model_version: str
     run: str
-    generated_at: float
-    """Seconds since 1970 in UTC."""
+
+    def suffices(self, request: Request) -> bool:
+        """Whether it can answer a request, as far as the request is concerned."""
+        return request.plain and len(self.items) >= request.count
 
 
 def recommend(
@@ -123,8 +125,8 @@ def recommend(
 ) -> Answers:
     """A list for a user, known or not.
 
-    The published list is served if it is the model's own, long enough, at least as new as the newest event,
-    and the request is plain; else the history is folded in. Who has no history gets what is popular.
+    The published list is served if it suffices and events say no more than training knows; else the history
+    is folded in. Who has no history gets what is popular.
 
     Parameters
     ----------
@@ -133,8 +135,7 @@ def recommend(
     popular_list
         The table's list for cold-start users, or that of the user's segment.
     """
-    fresh = published is not None and (history.newest is None or history.newest <= published.generated_at)
-    if published is not None and fresh and request.plain and len(published.items) >= request.count:
+    if published is not None and published.suffices(request) and history.adds_nothing:
         return Answers(
             Source.BATCH,
             published.items[: request.count],
@@ -146,8 +147,7 @@ def recommend(
         return _folded_in(model, history, request)
     known = history.known or len(history.seen) > 0
     source = Source.POPULAR if known else Source.COLD_START
-    enough = popular_list is not None and len(popular_list.items) >= request.count
-    if popular_list is not None and enough and request.plain and not len(history.seen):
+    if popular_list is not None and popular_list.suffices(request) and not len(history.seen):
         return Answers(
             source,
             popular_list.items[: request.count],

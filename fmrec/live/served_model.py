@@ -167,5 +167,4 @@ def _load(record: champion.Champion) -> ServedModel:
 
 def _as_published(found: UserRecommendations) -> Published:
     items = tuple(Answer(r.item_id, r.score, r.rank) for r in found.recommendations)
-    generated = datetime.fromisoformat(found.generated_at).timestamp()
-    return Published(items, found.model_version, found.run, generated)
+    return Published(items, found.model_version, found.run)

@@ -60,8 +60,6 @@ class UserHistory:
     weights: npt.NDArray[np.float64]
     seen: Ordinals
     """All that the user has interacted with, ascending: never recommended unless asked for."""
-    newest: float | None = None
-    """Time of the newest event that names a known item; None without events."""
     unknown_items: tuple[str, ...] = ()
     """Items of events that the model doesn't know, each once, in the order of the events."""
     duplicates: int = 0
@@ -107,14 +105,12 @@ def merge_history(
     liked = dict.fromkeys(trained.liked.tolist(), 1.0)
     seen = set(trained.seen.tolist()) | set(liked)
     unknown: dict[str, None] = {}
-    newest: float | None = None
     for event in by_id.values():
         ordinal = ordinal_of.get(event.item_id)
         if ordinal is None:
             unknown.setdefault(event.item_id)
             continue
         seen.add(ordinal)
-        newest = event.at if newest is None else max(newest, event.at)
         weight = weigh.of(event)
         if weight > 0:
             liked[ordinal] = max(liked.get(ordinal, 0.0), weight)
@@ -124,7 +120,6 @@ def merge_history(
         ordinals,
         np.array([liked[ordinal] for ordinal in ordinals.tolist()], np.float64),
         np.array(sorted(seen), np.int64),
-        newest,
         tuple(unknown),
         len(given) - len(by_id),
     )

@@ -69,15 +69,11 @@ def add_routes(app: APIGatewayHttpResolver, champion: Champion) -> None:
         )
         stored = champion.stored(user_id)
         published = None if model.forgets(stored.erased_at) else champion.published(user_id)
-        if published is not None and request.plain and len(published.items) >= n:
-            # Without events the list answers it: the user's interactions need not be read.
-            history = model.history(user_id, stored) if stored.events else model.session([])
-            if history.adds_nothing:
-                return ItemList.of(
-                    answers.recommend(model.live, model.session([]), request, published=published)
-                )
-        else:
-            history = model.history(user_id, stored)
+        listed = published is not None and published.suffices(request)
+        # Without events the list answers it: the user's interactions need not be read.
+        history = model.session([]) if listed and not stored.events else model.history(user_id, stored)
+        if listed and history.adds_nothing:
+            return ItemList.of(answers.recommend(model.live, history, request, published=published))
         return _recommended(champion, model, history, request, segment)
 
     @app.post("/recommendations", summary="Items for a history in the body", responses=lists)

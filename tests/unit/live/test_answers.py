@@ -32,13 +32,13 @@ def model() -> LiveModel:
     )
 
 
-def after(model: LiveModel, *items: str, trained: Trained = NOTHING, at: float = 100) -> UserHistory:
-    events = [Event(f"e{n}", "u", item, at) for n, item in enumerate(items)]
+def after(model: LiveModel, *items: str, trained: Trained = NOTHING) -> UserHistory:
+    events = [Event(f"e{n}", "u", item, 100) for n, item in enumerate(items)]
     return merge_history(trained, events, model.ordinal_of)
 
 
-def stored(*items: str, at: float = 50) -> Published:
-    return Published(tuple(Answer(item, 1.0, n) for n, item in enumerate(items, 1)), "6", "run-0", at)
+def stored(*items: str) -> Published:
+    return Published(tuple(Answer(item, 1.0, n) for n, item in enumerate(items, 1)), "6", "run-0")
 
 
 def numbers(answers: tuple[Answer, ...]) -> list[int]:
@@ -59,12 +59,12 @@ def test_a_new_user_gets_what_the_library_says_of_three_events_and_not_what_is_p
     assert (found.model_version, found.run) == ("7", "run-1")
 
 
-def test_the_fresher_of_the_published_list_and_the_events_is_served(model: LiveModel) -> None:
+def test_the_published_list_is_served_until_an_event_says_something_new(model: LiveModel) -> None:
     trained = Trained(np.array([1, 5]), np.array([1, 5]), user=0)
     published = stored("i9", "i13")
-    old = recommend(model, after(model, "i2", trained=trained, at=49), Request(2), published=published)
+    old = recommend(model, after(model, "i1", trained=trained), Request(2), published=published)
     assert (old.source, numbers(old.items), old.model_version) == (Source.BATCH, [9, 13], "6")
-    new = recommend(model, after(model, "i2", trained=trained, at=51), Request(2), published=published)
+    new = recommend(model, after(model, "i2", trained=trained), Request(2), published=published)
     assert (new.source, new.model_version) == (Source.LIVE, "7")
     # A request that the published list can't answer is answered from the history.
     for request in (Request(3), Request(2, deny=frozenset({"i9"})), Request(2, because=1)):

@@ -24,7 +24,6 @@ def test_events_are_added_to_what_training_knows() -> None:
     assert found.ordinals.tolist() == [0, 2, 5, 9]
     assert found.weights.tolist() == [1, 1, 1, 1]
     assert found.seen.tolist() == [0, 2, 5, 7, 9]
-    assert found.newest == 30
     assert found.known
 
 
@@ -54,11 +53,11 @@ def test_what_is_below_the_threshold_or_of_a_kind_that_does_not_count_is_seen_bu
     assert found.seen.tolist() == [1]
 
 
-def test_items_that_the_model_does_not_know_are_named_once_and_make_nothing_fresh() -> None:
+def test_items_that_the_model_does_not_know_are_named_once_and_add_nothing() -> None:
     events = [event(1, "new", 50), event(2, "i1", 20), event(3, "new", 60), event(4, "newer", 10)]
     found = merge_history(NOTHING, events, ORDINAL_OF)
     assert found.unknown_items == ("newer", "new")
-    assert found.newest == 20
+    assert merge_history(TRAINED, [event(1, "new", 50)], ORDINAL_OF).adds_nothing
     assert not found.known
 
 
@@ -76,5 +75,4 @@ def test_repeated_late_and_shuffled_events_change_nothing(
     once, twice = (merge_history(TRAINED, given_, ORDINAL_OF) for given_ in (events, again))
     assert once.ordinals.tolist() == twice.ordinals.tolist()
     assert once.seen.tolist() == twice.seen.tolist()
-    assert once.newest == twice.newest
     assert twice.duplicates == len(events)

@@ -76,6 +76,9 @@ def test_a_known_users_published_list_is_served_until_an_event_says_something_ne
     path, ids = f"/users/{user}/recommendations", small_run.item_ids
     store.post(posted("1", user, ids[0]))  # which training knows as liked
     assert api.ask("GET", path, query={"n": "2"})[2]["source"] == "batch"
+    store.post(posted("unheard", user, "unheard-of"))
+    _, _, batch = api.ask("GET", path, query={"n": "2"})
+    assert (batch["source"], batch["ignored_items"]) == ("batch", ["unheard-of"])
     # All but the item 5 are seen. The event is late, and all the same the list doesn't know it.
     assert not {5} & set(run.seen.of(0).tolist())
     store.post(posted("2", user, ids[5], at="2020-01-01T00:00:00Z"))
