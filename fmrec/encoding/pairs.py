@@ -35,6 +35,10 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.user)
 
+    def take(self, chosen: NDArray[np.bool_]) -> Pairs:
+        """Return the chosen pairs, in the same order."""
+        return Pairs(self.user[chosen], self.item[chosen], self.relevant[chosen], self.value[chosen])
+
 
 def distinct_pairs(rows: IndexedRows, label: Label) -> Pairs:
     """Return what rows, sorted by user and row, say about each pair."""

@@ -88,7 +88,7 @@ def split_rows(rows: IndexedRows, dataset: Dataset, tally: Tally, left_out_share
         of_train, of_test = (left_out(side.user, left_out_share, label.seed) for side in (train, held_out))
         tally.drop(Dropped.USER_LEFT_OUT, int(of_train.sum() + of_test.sum()))
         train, held_out = train.take(~of_train), held_out.take(~of_test)
-        trained = distinct_pairs(train, label)
+        trained = seen.take(~left_out(seen.user, left_out_share, label.seed))
     return SplitRows(train, held_out, seen, heldout, both, trained)
 
 
