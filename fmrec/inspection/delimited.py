@@ -61,13 +61,15 @@ class Row:
 def detect_dialect(text: str) -> Dialect | None:
     """Find the dialect of a text that begins and ends with whole lines, or None if it is no table."""
     lines = [line for line in _lines(text)[:TRIED_LINES] if line.strip()]
-    for mark in COMMENTS:
+    if not lines:
+        return None
+    mark = next((mark for mark in COMMENTS if lines[0].startswith(mark)), None)
+    if mark is not None:
         rest = [line for line in lines if not line.startswith(mark)]
-        if lines and lines[0].startswith(mark) and rest:
-            found = _detect(rest)
-            if found and (lines[1].startswith(mark) or not _is_part(lines[0], rest, found)):
-                return replace(found, comment=mark, multiline=False)
-    return _detect(lines) if lines else None
+        found = _detect(rest) if rest else None
+        if found and (lines[1].startswith(mark) or not _is_part(lines[0], rest, found)):
+            return replace(found, comment=mark, multiline=False)
+    return _detect(lines)
 
 
 def _is_part(first: str, others: Sequence[str], dialect: Dialect) -> bool:
