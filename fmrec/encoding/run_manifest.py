@@ -112,7 +112,7 @@ def days_of(counted: Mapping[str, int]) -> dict[str, Any]:
     -------
     dict
         ``first`` and ``last`` day, ``used``, how many days have rows, ``longest_gap``, how many days in a row
-        have none, and ``gap_after``, the day before those; empty if there are none.
+        have none, and ``gap_after``, the day before those.
     """
     days = np.sort(np.array(list(counted), np.int64))
     gaps = np.diff(days) - 1
