@@ -6,6 +6,7 @@ Amazon CloudWatch user guide, "Using Amazon CloudWatch alarms" (evaluation, miss
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ _WITHOUT_DATA = {"notBreaching": "OK", "breaching": "ALARM"}
 def install() -> None:
     """Evaluate alarms by their dimensions."""
     replace(_MODULE, "_evaluate_alarm", ("alarm",), _by_dimensions)
+    find(_MODULE, "_evaluate_all_alarms", _FUNCTION)
 
 
 def _by_dimensions(original: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
@@ -84,12 +86,34 @@ def _changing() -> Callable[[dict[str, Any], str, str], None]:
     return change
 
 
-class EmulatorCloudWatch:
-    """The emulator's CloudWatch, as `localcloud.sagemaker.watching.CloudWatch`."""
+class _Pace:
+    """When all alarms were last evaluated."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._evaluated = 0.0
+        self._evaluated = -math.inf
+
+    def due(self, at_once: bool) -> bool:
+        """Whether to evaluate now, which the caller then does."""
+        with self._lock:
+            moment = time.monotonic()
+            due = at_once or moment - self._evaluated >= _EVALUATE_SECONDS
+            if due:
+                self._evaluated = moment
+        return due
+
+
+_pace = _Pace()
+
+
+def evaluate_all(at_once: bool) -> None:
+    """Evaluate all alarms, if not at once then at most once a second."""
+    if _pace.due(at_once):
+        find(_MODULE, "_evaluate_all_alarms", _FUNCTION)()
+
+
+class EmulatorCloudWatch:
+    """The emulator's CloudWatch, as `localcloud.sagemaker.watching.CloudWatch`."""
 
     def record(self, invocation: Invocation) -> None:
         """Keep the metrics; alarms are evaluated at once for an error, else once a second."""
@@ -97,12 +121,7 @@ class EmulatorCloudWatch:
         dimensions = {"EndpointName": invocation.endpoint, "VariantName": invocation.variant}
         for name, (value, unit) in invocation.metrics().items():
             put(_NAMESPACE, name, value, unit, dimensions)
-        with self._lock:
-            due = invocation.status >= 500 or time.monotonic() - self._evaluated >= _EVALUATE_SECONDS
-            if due:
-                self._evaluated = time.monotonic()
-        if due:
-            find(_MODULE, "_evaluate_all_alarms", _FUNCTION)()
+        evaluate_all(at_once=invocation.status >= 500)
 
     def missing(self, alarms: Sequence[str]) -> list[str]:
         """Those of the alarms that there are not."""

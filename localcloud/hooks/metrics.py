@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from localcloud.hooks import alarms
 from localcloud.hooks.binding import find, replace
 
 _LAMBDA = "ministack.services.lambda_svc"
@@ -46,14 +47,14 @@ def install() -> None:
 
 def _counting_invocations(original: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
     emit = find(_LAMBDA, "_emit_lambda_metrics", type(replace))
-    evaluate_alarms = find("ministack.services.cloudwatch", "_evaluate_all_alarms", type(replace))
 
     def execute(func: Any, config: dict[str, Any], event: Any, request_id: str, started: float) -> Any:
         begun = time.monotonic()
         result = original(func, config, event, request_id, started)
         milliseconds = (time.monotonic() - begun) * 1000
-        emit(config.get("FunctionName", ""), milliseconds, error=bool(result.get("error")), throttle=False)
-        evaluate_alarms()
+        error = bool(result.get("error"))
+        emit(config.get("FunctionName", ""), milliseconds, error=error, throttle=False)
+        alarms.evaluate_all(at_once=error)
         return result
 
     return execute
@@ -70,9 +71,7 @@ def _throttles_only(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def _with_metrics(original: Callable[..., None]) -> Callable[..., None]:
-    function = type(replace)
-    record = find("ministack.services.cloudwatch", "record_metric", function)
-    evaluate_alarms = find("ministack.services.cloudwatch", "_evaluate_all_alarms", function)
+    record = find("ministack.services.cloudwatch", "record_metric", type(replace))
 
     def emit(execution: dict[str, Any]) -> None:
         original(execution)
@@ -80,7 +79,7 @@ def _with_metrics(original: Callable[..., None]) -> Callable[..., None]:
         record(_NAMESPACE, _NAMES[execution["status"]], 1, "Count", dimensions)
         if execution.get("stopDate"):
             record(_NAMESPACE, "ExecutionTime", _milliseconds(execution), "Milliseconds", dimensions)
-        evaluate_alarms()
+        alarms.evaluate_all(at_once=True)
 
     return emit
 
