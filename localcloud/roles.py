@@ -7,9 +7,10 @@ role's name (Step Functions tasks) is checked here, by the same policies.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
-from localcloud.home import ACCOUNT
+from localcloud.home import ACCOUNT, Record
 
 
 def role_name(role: str) -> str:
@@ -47,6 +48,22 @@ def credentials(role: str, session: str) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": secret_key,
         "AWS_SESSION_TOKEN": token,
     }
+
+
+def client(service: str, keys: Mapping[str, str], record: Record) -> Any:
+    """boto3's client of a service of the local cloud, in the name of those whose `credentials` these are;
+    without any, in that of boto3's own.
+    """
+    import boto3
+
+    return boto3.session.Session().client(
+        service,
+        endpoint_url=record.endpoint_url,
+        region_name=record.region,
+        aws_access_key_id=keys.get("AWS_ACCESS_KEY_ID"),
+        aws_secret_access_key=keys.get("AWS_SECRET_ACCESS_KEY"),
+        aws_session_token=keys.get("AWS_SESSION_TOKEN"),
+    )
 
 
 def denial(role: str, session: str, action: str, resource: str | None, region: str) -> str | None:

@@ -231,16 +231,7 @@ class Driver:
 
     @functools.cached_property
     def _s3(self) -> Any:
-        import boto3
-
-        return boto3.session.Session().client(
-            "s3",
-            endpoint_url=self._record.endpoint_url,
-            region_name=self._record.region,
-            aws_access_key_id=self._credentials["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=self._credentials["AWS_SECRET_ACCESS_KEY"],
-            aws_session_token=self._credentials["AWS_SESSION_TOKEN"],
-        )
+        return roles.client("s3", self._credentials, self._record)
 
     def _mirror(self) -> Path:
         return self._folder / "s3"

@@ -69,18 +69,9 @@ def _bury(
     cloud: Cloud, target: dict[str, Any], schedule: dict[str, Any], queue: str, code: str, message: str
 ) -> None:
     """Send what could not be delivered to the dead-letter queue, in the role's name."""
-    import boto3
     import botocore.exceptions
 
-    session = roles.credentials(target.get("RoleArn", ""), _SESSION)
-    sqs = boto3.session.Session().client(
-        "sqs",
-        endpoint_url=cloud.record.endpoint_url,
-        region_name=cloud.record.region,
-        aws_access_key_id=session["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=session["AWS_SECRET_ACCESS_KEY"],
-        aws_session_token=session["AWS_SESSION_TOKEN"],
-    )
+    sqs = roles.client("sqs", roles.credentials(target.get("RoleArn", ""), _SESSION), cloud.record)
     name = queue.rpartition(":")[2]
     attributes = {
         "ERROR_CODE": code,

@@ -220,18 +220,9 @@ def _check_size(result: Any) -> None:
 
 
 def _s3_client(cloud: Cloud) -> Any:
-    import boto3
-
     attempt = _attempt.get()
-    session = roles.credentials(attempt.role, _session(attempt)) if attempt is not None else {}
-    return boto3.session.Session().client(
-        "s3",
-        endpoint_url=cloud.record.endpoint_url,
-        region_name=cloud.record.region,
-        aws_access_key_id=session.get("AWS_ACCESS_KEY_ID"),
-        aws_secret_access_key=session.get("AWS_SECRET_ACCESS_KEY"),
-        aws_session_token=session.get("AWS_SESSION_TOKEN"),
-    )
+    keys = roles.credentials(attempt.role, _session(attempt)) if attempt is not None else {}
+    return roles.client("s3", keys, cloud.record)
 
 
 def _ending_at_timeout(original: Callable[..., Any]) -> Callable[..., Any]:
