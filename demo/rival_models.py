@@ -58,7 +58,7 @@ class Arena:
     @classmethod
     def of(cls, run: EncodedRun) -> Arena:
         users = run.manifest.users
-        return cls(run.seen(0, users), run.liked(0, users), run.relevant(0, users), run.manifest.items)
+        return cls(*run.seen_and_liked(0, users), run.relevant(0, users), run.manifest.items)
 
     def metrics(self, users: Vectors, items: Vectors) -> dict[str, float]:
         """Judge the top `K` by inner product of (users, dim) and (items, dim)."""

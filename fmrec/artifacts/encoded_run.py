@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.compute as pc
 
 from fmrec.artifacts import layout
 from fmrec.artifacts.feature_index import FeatureIndex
@@ -20,6 +21,8 @@ from fmrec.artifacts.sorted_parquet import SortedParquet
 from fmrec.dataset.hashing import left_out
 from fmrec.errors import FormatError
 from fmrec.storage import object_store
+
+Ordinals = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,19 @@ class EncodedRun:
 
     def seen(self, first_user: int, end_user: int) -> Interactions:
         """What the users ``[first_user, end_user)`` interacted with in training."""
-        return self._pairs(self._seen, first_user, end_user, relevant_only=False)
+        users, items, _ = self._read(self._seen, first_user, end_user, relevance=False)
+        return from_pairs(users, items, end_user - first_user)
 
     def liked(self, first_user: int, end_user: int) -> Interactions:
         """What the users ``[first_user, end_user)`` interacted with in training and liked."""
-        return self._pairs(self._seen, first_user, end_user, relevant_only=True)
+        users, items, liked = self._read(self._seen, first_user, end_user)
+        return from_pairs(users[liked], items[liked], end_user - first_user)
+
+    def seen_and_liked(self, first_user: int, end_user: int) -> tuple[Interactions, Interactions]:
+        """`seen` and `liked` in one pass over the files."""
+        users, items, liked = self._read(self._seen, first_user, end_user)
+        count = end_user - first_user
+        return from_pairs(users, items, count), from_pairs(users[liked], items[liked], count)
 
     def left_out(self, first_user: int, end_user: int) -> npt.NDArray[np.int64]:
         """Which of the users ``[first_user, end_user)`` were left out of training: ordinals, ascending.
@@ -68,28 +79,33 @@ class EncodedRun:
 
     def relevant(self, first_user: int, end_user: int) -> Interactions:
         """The held-out items that the users ``[first_user, end_user)`` liked."""
-        return self._pairs(self._heldout, first_user, end_user, relevant_only=True)
+        users, items, liked = self._read(self._heldout, first_user, end_user)
+        return from_pairs(users[liked], items[liked], end_user - first_user)
 
-    def _pairs(
-        self, files: SortedParquet, first_user: int, end_user: int, *, relevant_only: bool
-    ) -> Interactions:
-        if relevant_only and "relevant" not in files.schema.names:
+    def _read(
+        self, files: SortedParquet, first_user: int, end_user: int, *, relevance: bool = True
+    ) -> tuple[Ordinals, Ordinals, npt.NDArray[np.bool_]]:
+        """The rows' users, counted from the first one, and items; with ``relevance`` which were liked."""
+        if relevance and "relevant" not in files.schema.names:
             raise FormatError(
                 f"{files.folder_uri} doesn't say who liked what: it has no column 'relevant'; encode the data again"
             )
         column = self.manifest.ranges["user"][0]
-        columns = ["user_column", "item_column", *(["relevant"] if relevant_only else [])]
+        columns = ["user_column", "item_column", *(["relevant"] if relevance else [])]
         users, items = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-        for _, batch in files.batches(column + first_user, column + end_user, columns):
-            rows = batch.filter(batch.column("relevant")) if relevant_only else batch
+        liked = [np.zeros(0, np.bool_)]
+        for _, rows in files.batches(column + first_user, column + end_user, columns):
             users.append(rows.column("user_column").to_numpy() - column - first_user)
             items.append(rows.column("item_column").to_numpy() - self.manifest.first_item_column)
-        pairs = from_pairs(np.concatenate(users), np.concatenate(items), end_user - first_user)
-        if int(pairs.items.max(initial=0)) >= self.manifest.items:
+            if relevance:
+                known = pc.fill_null(rows.column("relevant"), False)
+                liked.append(known.to_numpy(zero_copy_only=False))
+        found = np.concatenate(items)
+        if int(found.max(initial=0)) >= self.manifest.items:
             raise FormatError(
                 f"{files.folder_uri} names an item column outside {self.manifest.ranges['item']}"
             )
-        return pairs
+        return np.concatenate(users), found, np.concatenate(liked)
 
     def _encoded(self, key: str) -> str:
         return object_store.join(folder_of(self.manifest_uri), key)

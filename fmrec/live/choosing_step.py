@@ -149,12 +149,12 @@ def _drawn(run: Run, wanted: int, random: np.random.Generator, among: Among) -> 
     found = NOBODY
     for number in random.permutation(len(run.query_parts)).tolist():
         part = run.query_parts[number]
-        liked, relevant = (read(part.first_user, part.end_user) for read in (run.liked, run.relevant))
+        seen, liked = run.seen_and_liked(part.first_user, part.end_user)
+        relevant = run.relevant(part.first_user, part.end_user)
         users = among(part, liked, relevant)
         missing = wanted - len(found)
         if len(users) > missing:
             users = np.sort(random.choice(users, missing, replace=False))
-        seen = run.seen(part.first_user, part.end_user)
         found = Sample(
             np.concatenate([found.users, part.first_user + users]),
             concatenate([found.liked, liked.take(users)]),

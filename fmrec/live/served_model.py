@@ -51,8 +51,8 @@ class ServedModel:
         user = None if self.forgets(stored.erased_at) else self.users.find(user_id)
         trained = NOTHING
         if user is not None:
-            liked, seen = (read(user, user + 1).of(0) for read in (self.encoded.liked, self.encoded.seen))
-            trained = Trained(liked.astype(np.int64), seen.astype(np.int64), user)
+            seen, liked = self.encoded.seen_and_liked(user, user + 1)
+            trained = Trained(liked.of(0).astype(np.int64), seen.of(0).astype(np.int64), user)
         erased_at = stored.erased_at
         events = [event for event in stored.events if erased_at is None or event.at > erased_at]
         return merge_history(trained, events, self.live.ordinal_of, self.weights)

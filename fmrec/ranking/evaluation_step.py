@@ -147,8 +147,9 @@ def _count(run: Run) -> dict[str, npt.NDArray[np.int64]]:
     rated = np.zeros(run.manifest.items, np.int64)
     liked = np.zeros(run.manifest.items, np.int64)
     for part in run.query_parts:
-        rated += np.bincount(run.seen(part.first_user, part.end_user).items, minlength=len(rated))
-        liked += np.bincount(run.liked(part.first_user, part.end_user).items, minlength=len(liked))
+        seen, good = run.seen_and_liked(part.first_user, part.end_user)
+        rated += np.bincount(seen.items, minlength=len(rated))
+        liked += np.bincount(good.items, minlength=len(liked))
     return {"most_rated": rated, "most_liked": liked}
 
 

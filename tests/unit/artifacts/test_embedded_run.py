@@ -30,6 +30,10 @@ def test_seen_items_come_by_range_of_users(run: Any, small_run: Any, start: Any,
     assert [liked.of(user).tolist() for user in range(end - start)] == [
         [i for i in items if (i + user) % 2 == 0] for user, items in enumerate(expected, start)
     ]
+    both = run.seen_and_liked(start, end)
+    assert [[each.of(user).tolist() for user in range(end - start)] for each in both] == [
+        [each.of(user).tolist() for user in range(end - start)] for each in (found, liked)
+    ]
 
 
 def test_seen_items_outside_the_manifests_range_are_refused(run: Any, small_run: Any) -> None:
@@ -47,6 +51,8 @@ def test_seen_items_without_word_on_who_liked_them_are_refused_where_it_matters(
     assert run.seen(0, 23).of(0).tolist() == [2]
     with pytest.raises(FormatError, match="no column 'relevant'; encode the data again"):
         run.liked(0, 23)
+    with pytest.raises(FormatError, match="no column 'relevant'; encode the data again"):
+        run.seen_and_liked(0, 23)
 
 
 def test_a_run_encoded_without_heldout_is_refused(run: Any) -> None:
