@@ -12,11 +12,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from localcloud.hooks.binding import find, replace
+from localcloud.hooks.binding import FUNCTION, find, replace
 from localcloud.sagemaker.watching import Invocation
 
 _MODULE = "ministack.services.cloudwatch"
-_FUNCTION: type = type(replace)
 _NAMESPACE = "AWS/SageMaker"
 _EVALUATE_SECONDS = 1.0
 _STATE_SECONDS = 10
@@ -27,13 +26,13 @@ _WITHOUT_DATA = {"notBreaching": "OK", "breaching": "ALARM"}
 def install() -> None:
     """Evaluate alarms by their dimensions."""
     replace(_MODULE, "_evaluate_alarm", ("alarm",), _by_dimensions)
-    find(_MODULE, "_evaluate_all_alarms", _FUNCTION)
+    find(_MODULE, "_evaluate_all_alarms", FUNCTION)
 
 
 def _by_dimensions(original: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
     metrics = find(_MODULE, "_metrics", object)
-    key_of = find(_MODULE, "_dims_key", _FUNCTION)
-    read_dimensions = find(_MODULE, "_dims_from_list", _FUNCTION)
+    key_of = find(_MODULE, "_dims_key", FUNCTION)
+    read_dimensions = find(_MODULE, "_dims_from_list", FUNCTION)
     change = _changing()
 
     def evaluate(alarm: dict[str, Any]) -> None:
@@ -55,8 +54,8 @@ def _by_dimensions(original: Callable[[dict[str, Any]], None]) -> Callable[[dict
 
 def _judged(alarm: dict[str, Any], points: list[dict[str, Any]]) -> tuple[str, str]:
     """State and reason by the points of the alarm's time."""
-    statistics = find(_MODULE, "_calc_stats", _FUNCTION)
-    value_of = find(_MODULE, "_stat_value", _FUNCTION)
+    statistics = find(_MODULE, "_calc_stats", FUNCTION)
+    value_of = find(_MODULE, "_stat_value", FUNCTION)
     statistic = alarm.get("ExtendedStatistic") or alarm.get("Statistic", "Average")
     value = value_of(statistics(points), statistic, points)
     threshold, operator = float(alarm.get("Threshold", 0)), alarm.get("ComparisonOperator", "")
@@ -70,9 +69,9 @@ def _judged(alarm: dict[str, Any], points: list[dict[str, Any]]) -> tuple[str, s
 
 
 def _changing() -> Callable[[dict[str, Any], str, str], None]:
-    remember = find(_MODULE, "_record_history", _FUNCTION)
-    act = find(_MODULE, "_dispatch_alarm_actions", _FUNCTION)
-    tell_parents = find(_MODULE, "_evaluate_parent_alarms", _FUNCTION)
+    remember = find(_MODULE, "_record_history", FUNCTION)
+    act = find(_MODULE, "_dispatch_alarm_actions", FUNCTION)
+    tell_parents = find(_MODULE, "_evaluate_parent_alarms", FUNCTION)
 
     def change(alarm: dict[str, Any], state: str, reason: str) -> None:
         before = alarm["StateValue"]
@@ -109,7 +108,7 @@ _pace = _Pace()
 def evaluate_all(at_once: bool) -> None:
     """Evaluate all alarms, if not at once then at most once a second."""
     if _pace.due(at_once):
-        find(_MODULE, "_evaluate_all_alarms", _FUNCTION)()
+        find(_MODULE, "_evaluate_all_alarms", FUNCTION)()
 
 
 class EmulatorCloudWatch:
@@ -117,7 +116,7 @@ class EmulatorCloudWatch:
 
     def record(self, invocation: Invocation) -> None:
         """Keep the metrics; alarms are evaluated at once for an error, else once a second."""
-        put = find(_MODULE, "record_metric", _FUNCTION)
+        put = find(_MODULE, "record_metric", FUNCTION)
         dimensions = {"EndpointName": invocation.endpoint, "VariantName": invocation.variant}
         for name, (value, unit) in invocation.metrics().items():
             put(_NAMESPACE, name, value, unit, dimensions)
@@ -131,7 +130,7 @@ class EmulatorCloudWatch:
     def in_alarm(self, alarms: Sequence[str]) -> list[str]:
         """Those in ALARM; what has been in a state for some seconds is evaluated anew."""
         known = find(_MODULE, "_alarms", object)
-        evaluate = find(_MODULE, "_evaluate_alarm", _FUNCTION)
+        evaluate = find(_MODULE, "_evaluate_alarm", FUNCTION)
         found = []
         for name in alarms:
             alarm = known.get(name)

@@ -10,12 +10,15 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import inspect
+import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from localcloud.home import LocalCloudError
 
 EMULATOR_VERSION = "1.5.33"
+FUNCTION: type = types.FunctionType
+"""The kind, for `find`, of what is called."""
 
 
 class HookError(LocalCloudError):
@@ -67,7 +70,7 @@ def replace(
     HookError
         There is no such function, or it takes other parameters.
     """
-    original = find(module, name, type(replace))
+    original = find(module, name, FUNCTION)
     found = list(inspect.signature(original).parameters)
     if found != list(parameters):
         raise HookError(

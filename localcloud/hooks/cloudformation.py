@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from localcloud import wire
 from localcloud.faults import ServiceFault
 from localcloud.home import ACCESS_KEY
-from localcloud.hooks.binding import HookError, find, replace
+from localcloud.hooks.binding import FUNCTION, HookError, find, replace
 
 if TYPE_CHECKING:
     from localcloud.cloud import Cloud
 
 _MODULE = "ministack.services.cloudformation.provisioners"
-_FUNCTION: type = type(replace)
 
 Properties = dict[str, Any]
 Created = tuple[str, dict[str, Any]]
@@ -69,7 +68,7 @@ _SAGEMAKER_TYPES = {
 def install(cloud: Cloud) -> None:
     """Register the types."""
     handlers = find(_MODULE, "_RESOURCE_HANDLERS", dict)
-    physical_name = find(_MODULE, "_physical_name", _FUNCTION)
+    physical_name = find(_MODULE, "_physical_name", FUNCTION)
     for resource_type in RECORDED:
         _register(handlers, resource_type, _recorded(physical_name))
     for kind, about in _SAGEMAKER_TYPES.items():
@@ -157,8 +156,8 @@ def _typed_scalar(kind: str, text: str) -> Any:
 
 
 def _security_configuration(physical_name: Callable[..., str]) -> dict[str, Any]:
-    make = find("ministack.services.glue", "_create_security_configuration", _FUNCTION)
-    drop = find("ministack.services.glue", "_delete_security_configuration", _FUNCTION)
+    make = find("ministack.services.glue", "_create_security_configuration", FUNCTION)
+    drop = find("ministack.services.glue", "_delete_security_configuration", FUNCTION)
 
     def create(logical_id: str, props: Properties, stack_name: str) -> Created:
         name = props.get("Name") or physical_name(stack_name, logical_id, max_len=255)
@@ -215,7 +214,7 @@ def _empty(cloud: Cloud, bucket: str) -> None:
 def _delete_if_empty(original: Callable[[str, Properties], None]) -> Callable[[str, Properties], None]:
     """A bucket that holds objects can't be deleted; an empty one leaves no folder behind."""
     buckets = find("ministack.services.s3", "_buckets", object)
-    delete = find("ministack.services.s3", "_delete_bucket", _FUNCTION)
+    delete = find("ministack.services.s3", "_delete_bucket", FUNCTION)
 
     def handle(physical_id: str, props: Properties) -> None:
         if physical_id in buckets:

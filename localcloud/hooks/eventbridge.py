@@ -14,10 +14,9 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from localcloud.hooks.binding import find, replace
+from localcloud.hooks.binding import FUNCTION, find, replace
 
 _LAMBDA = "ministack.services.lambda_svc"
-_FUNCTION: type = type(replace)
 logger = logging.getLogger("eventbridge")
 
 
@@ -27,9 +26,9 @@ def install() -> None:
 
 
 def _asynchronously(_original: Callable[..., None]) -> Callable[..., None]:
-    find_function = find(_LAMBDA, "_get_func_record_for_ref", _FUNCTION)
-    record_of = find(_LAMBDA, "_execution_record_for_config", _FUNCTION)
-    invoke = find(_LAMBDA, "invoke_async_with_retry", _FUNCTION)
+    find_function = find(_LAMBDA, "_get_func_record_for_ref", FUNCTION)
+    record_of = find(_LAMBDA, "_execution_record_for_config", FUNCTION)
+    invoke = find(_LAMBDA, "invoke_async_with_retry", FUNCTION)
 
     def dispatch(arn: str, payload: str) -> None:
         function, config, name = find_function(arn)

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from localcloud.hooks.binding import find, replace
+from localcloud.hooks.binding import FUNCTION, find, replace
 
 _MODULE = "ministack.services.firehose"
 _BUFFER_SECONDS = 0.5
@@ -26,8 +26,8 @@ def install() -> None:
 
 
 def _buffered(original: Callable[..., None]) -> Callable[..., None]:
-    process = find(_MODULE, "_apply_lambda_processors", type(replace))
-    deliver = find(_MODULE, "_deliver_to_s3", type(replace))
+    process = find(_MODULE, "_apply_lambda_processors", FUNCTION)
+    deliver = find(_MODULE, "_deliver_to_s3", FUNCTION)
     buffers: dict[tuple[str, str], Records] = {}
     lock = threading.Lock()
 

@@ -8,7 +8,7 @@ from typing import Any
 from localcloud import wire
 from localcloud.faults import ServiceFault
 from localcloud.glue.runs import GlueRuns
-from localcloud.hooks.binding import find, replace
+from localcloud.hooks.binding import FUNCTION, find, replace
 
 _MODULE = "ministack.services.glue"
 _KEPT = ("ExecutionProperty", "ExecutionClass", "JobRunQueuingEnabled")
@@ -16,8 +16,8 @@ _KEPT = ("ExecutionProperty", "ExecutionClass", "JobRunQueuingEnabled")
 
 def install(runs: GlueRuns) -> None:
     """Put real runs in the place of the emulator's."""
-    json_response = find(_MODULE, "json_response", type(replace))
-    error_response = find(_MODULE, "error_response_json", type(replace))
+    json_response = find(_MODULE, "json_response", FUNCTION)
+    error_response = find(_MODULE, "error_response_json", FUNCTION)
     find(_MODULE, "_job_runs", object)
 
     def answering(operation: str, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[..., Any]:
@@ -63,7 +63,7 @@ def _keeping(
 
 
 def _newest_first(original: Callable[..., Any]) -> Callable[..., Any]:
-    json_response = find(_MODULE, "json_response", type(replace))
+    json_response = find(_MODULE, "json_response", FUNCTION)
     runs = find(_MODULE, "_job_runs", object)
 
     def get_job_runs(data: dict[str, Any]) -> Any:

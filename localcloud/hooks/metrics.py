@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from localcloud.hooks import alarms
-from localcloud.hooks.binding import find, replace
+from localcloud.hooks.binding import FUNCTION, find, replace
 
 _LAMBDA = "ministack.services.lambda_svc"
 _NAMESPACE = "AWS/States"
@@ -46,7 +46,7 @@ def install() -> None:
 
 
 def _counting_invocations(original: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    emit = find(_LAMBDA, "_emit_lambda_metrics", type(replace))
+    emit = find(_LAMBDA, "_emit_lambda_metrics", FUNCTION)
 
     def execute(func: Any, config: dict[str, Any], event: Any, request_id: str, started: float) -> Any:
         begun = time.monotonic()
@@ -71,7 +71,7 @@ def _throttles_only(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def _with_metrics(original: Callable[..., None]) -> Callable[..., None]:
-    record = find("ministack.services.cloudwatch", "record_metric", type(replace))
+    record = find("ministack.services.cloudwatch", "record_metric", FUNCTION)
 
     def emit(execution: dict[str, Any]) -> None:
         original(execution)

@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.home import Home
-from localcloud.hooks.binding import find, replace
+from localcloud.hooks.binding import FUNCTION, find
 
-_FUNCTION: type = type(replace)
 _SHARE = 20
 """A service is looked at again when this many times the time that it took has passed."""
 _SWEEP_SECONDS = 1.0
@@ -47,9 +46,9 @@ class StateSaver:
 
     def __init__(self, home: Home) -> None:
         self._marker = home.unsaved_marker
-        self._getters = find("ministack.app", "_build_persistence_save_dict", _FUNCTION)
-        self._save = find("ministack.core.persistence", "save_state", _FUNCTION)
-        self._as_json = find("ministack.core.persistence", "_json_default", _FUNCTION)
+        self._getters = find("ministack.app", "_build_persistence_save_dict", FUNCTION)
+        self._save = find("ministack.core.persistence", "save_state", FUNCTION)
+        self._as_json = find("ministack.core.persistence", "_json_default", FUNCTION)
         self._watched: dict[str, _Watched] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()

@@ -10,10 +10,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from localcloud.hooks.binding import HookError, find, replace
+from localcloud.hooks.binding import FUNCTION, HookError, find
 
 _PROVISIONERS = "ministack.services.cloudformation.provisioners"
-_FUNCTION: type = type(replace)
 
 Properties = dict[str, Any]
 Created = tuple[str, dict[str, Any]]
@@ -28,7 +27,7 @@ def install() -> None:
         raise HookError(
             "the emulator knows AWS::Budgets::Budget now; drop it from localcloud/hooks/properties.py"
         )
-    handlers["AWS::Budgets::Budget"] = _budget(find(_PROVISIONERS, "_physical_name", _FUNCTION))
+    handlers["AWS::Budgets::Budget"] = _budget(find(_PROVISIONERS, "_physical_name", FUNCTION))
 
 
 def _after(
@@ -57,8 +56,8 @@ def _after(
 
 def _table_settings() -> Callable[[str, Properties, Properties], None]:
     module = "ministack.services.dynamodb"
-    set_ttl = find(module, "_update_ttl", _FUNCTION)
-    set_recovery = find(module, "_update_continuous_backups", _FUNCTION)
+    set_ttl = find(module, "_update_ttl", FUNCTION)
+    set_recovery = find(module, "_update_continuous_backups", FUNCTION)
 
     def settle(name: str, old: Properties, new: Properties) -> None:
         before, after = old.get("TimeToLiveSpecification"), new.get("TimeToLiveSpecification")
@@ -94,7 +93,7 @@ def _cors() -> Callable[[str, Properties, Properties], None]:
 
 def _budget(physical_name: Callable[..., str]) -> dict[str, Any]:
     module = "ministack.services.budgets"
-    make, drop = find(module, "_create_budget", _FUNCTION), find(module, "_delete_budget", _FUNCTION)
+    make, drop = find(module, "_create_budget", FUNCTION), find(module, "_delete_budget", FUNCTION)
 
     def create(logical_id: str, props: Properties, stack_name: str) -> Created:
         budget = dict(props.get("Budget") or {})

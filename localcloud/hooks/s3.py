@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from localcloud.hooks.binding import find, replace
+from localcloud.hooks.binding import FUNCTION, find, replace
 
 _MODULE = "ministack.services.s3"
 _ranged: contextvars.ContextVar[bool] = contextvars.ContextVar("localcloud_ranged", default=False)
@@ -33,10 +33,9 @@ def install() -> None:
 def _without_anonymous(original: Callable[..., Any]) -> Callable[..., Any]:
     """Judge a request to S3 that no key has signed by the bucket's policy; the emulator lets it pass."""
     module = "ministack.core.iam_evaluator"
-    function = type(replace)
     make_context, make_error = find(module, "EvalContext", type), find(module, "AuthError", type)
-    policy_of = find(module, "_resource_policy", function)
-    evaluate = find(module, "evaluate_resource_policy", function)
+    policy_of = find(module, "_resource_policy", FUNCTION)
+    evaluate = find(module, "evaluate_resource_policy", FUNCTION)
 
     def enforce(
         access_key_id: str,
@@ -80,7 +79,7 @@ def _note_range(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _mapped(original: Callable[..., Any]) -> Callable[..., Any]:
-    path_of = find(_MODULE, "_object_disk_path", type(replace))
+    path_of = find(_MODULE, "_object_disk_path", FUNCTION)
 
     def read_body(bucket_name: str, key: str, obj: dict[str, Any]) -> Any:
         if not _ranged.get() or obj.get("body") is not None or not obj.get("size"):

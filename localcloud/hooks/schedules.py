@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from localcloud import roles
-from localcloud.hooks.binding import find, replace
+from localcloud.hooks.binding import FUNCTION, find, replace
 
 if TYPE_CHECKING:
     from localcloud.cloud import Cloud
@@ -23,7 +23,6 @@ logger = logging.getLogger("localcloud.schedules")
 _EVENTS, _LAMBDA, _CLOUDWATCH = (
     f"ministack.services.{name}" for name in ("eventbridge", "lambda_svc", "cloudwatch")
 )
-_FUNCTION: type = type(replace)
 _SOURCE, _SESSION = "aws.scheduler", "scheduler"
 _ACTIONS = {"lambda": "lambda:InvokeFunction", "states": "states:StartExecution", "sqs": "sqs:SendMessage"}
 
@@ -59,7 +58,7 @@ def _refusal(target: dict[str, Any], region: str) -> tuple[str, str] | None:
     if service in _ACTIONS and (denial := roles.denial(role, _SESSION, _ACTIONS[service], arn, region)):
         return "AccessDeniedException", denial
     if service == "lambda":
-        function, _, name = find(_LAMBDA, "_get_func_record_for_ref", _FUNCTION)(arn)
+        function, _, name = find(_LAMBDA, "_get_func_record_for_ref", FUNCTION)(arn)
         if function is None:
             return "ResourceNotFoundException", f"Function not found: {name}"
     return None
@@ -93,6 +92,6 @@ def _bury(
     except botocore.exceptions.ClientError:
         logger.exception("the dead-letter queue %s takes nothing", queue)
         return
-    record = find(_CLOUDWATCH, "record_metric", _FUNCTION)
+    record = find(_CLOUDWATCH, "record_metric", FUNCTION)
     record("AWS/SQS", "ApproximateNumberOfMessagesVisible", 1, "Count", {"QueueName": name})
-    find(_CLOUDWATCH, "_evaluate_all_alarms", _FUNCTION)()
+    find(_CLOUDWATCH, "_evaluate_all_alarms", FUNCTION)()

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from localcloud import permissions, roles
-from localcloud.hooks.binding import find, replace
+from localcloud.hooks.binding import FUNCTION, find, replace
 from localcloud.integrations import Integrations, Task, TaskError
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ _MODULE = "ministack.services.stepfunctions"
 _LARGEST_PAYLOAD = 256 * 1024
 _RUNNING = "RUNNING"
 _FINAL_ERRORS = ("States.Runtime", "States.DataLimitExceeded")
-_FUNCTION: type = type(replace)
 
 
 _LATEST_EVENTS = 20
@@ -97,7 +96,7 @@ def install(cloud: Cloud) -> None:
 def abort_executions() -> None:
     """Stop every running execution, in all accounts and regions; they don't survive the server."""
     executions = find(_MODULE, "_executions", object)
-    now = find(_MODULE, "now_iso", _FUNCTION)
+    now = find(_MODULE, "now_iso", FUNCTION)
     for execution in list(executions._data.values()):
         if execution["status"] == _RUNNING:
             execution |= {"status": "ABORTED", "stopDate": now(), "cause": "the local cloud was stopped"}
@@ -110,7 +109,7 @@ def _error(name: str, cause: str) -> Exception:
 
 def _in_attempt(original: Callable[..., Any]) -> Callable[..., Any]:
     machines = find(_MODULE, "_state_machines", object)
-    evaluate = find(_MODULE, "_apply_jsonata_template", _FUNCTION)
+    evaluate = find(_MODULE, "_apply_jsonata_template", FUNCTION)
 
     def execute_task(
         state_def: dict[str, Any], raw_input: Any, execution: dict[str, Any], ctx: dict[str, Any]
@@ -229,7 +228,7 @@ def _ending_at_timeout(original: Callable[..., Any]) -> Callable[..., Any]:
     """Run a task for at most ``timeout`` seconds, and tell it to stop then."""
 
     def invoke_resource_with_timeout(resource: str, input_data: Any, timeout: float) -> Any:
-        invoke = find(_MODULE, "_invoke_resource", _FUNCTION)
+        invoke = find(_MODULE, "_invoke_resource", FUNCTION)
         attempt = _attempt.get()
         pool = ThreadPoolExecutor(max_workers=1)
         future = pool.submit(contextvars.copy_context().run, invoke, resource, input_data)
@@ -245,11 +244,11 @@ def _ending_at_timeout(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _jsonata_parallel(original: Callable[..., Any]) -> Callable[..., Any]:
-    language = find(_MODULE, "_state_query_language", _FUNCTION)
-    arguments = find(_MODULE, "_apply_jsonata_arguments", _FUNCTION)
-    output = find(_MODULE, "_apply_jsonata_output", _FUNCTION)
-    assign = find(_MODULE, "_apply_state_assign", _FUNCTION)
-    next_or_end = find(_MODULE, "_next_or_end", _FUNCTION)
+    language = find(_MODULE, "_state_query_language", FUNCTION)
+    arguments = find(_MODULE, "_apply_jsonata_arguments", FUNCTION)
+    output = find(_MODULE, "_apply_jsonata_output", FUNCTION)
+    assign = find(_MODULE, "_apply_state_assign", FUNCTION)
+    next_or_end = find(_MODULE, "_next_or_end", FUNCTION)
 
     def run_parallel_branches(
         state_def: dict[str, Any], raw_input: Any, execution: dict[str, Any], ctx: dict[str, Any]
@@ -266,8 +265,8 @@ def _jsonata_parallel(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _jsonata_succeed(original: Callable[..., Any]) -> Callable[..., Any]:
-    language = find(_MODULE, "_state_query_language", _FUNCTION)
-    output = find(_MODULE, "_apply_jsonata_output", _FUNCTION)
+    language = find(_MODULE, "_state_query_language", FUNCTION)
+    output = find(_MODULE, "_apply_jsonata_output", FUNCTION)
 
     def apply_output_path(state_def: dict[str, Any], data: Any, ctx: dict[str, Any] | None = None) -> Any:
         if state_def["Type"] == "Succeed" and language(state_def, ctx) == "JSONata":
@@ -310,9 +309,9 @@ def _only_if_running(original: Callable[..., None]) -> Callable[..., None]:
 def _with_machine_timeout(original: Callable[..., None]) -> Callable[..., None]:
     executions = find(_MODULE, "_executions", object)
     machines = find(_MODULE, "_state_machines", object)
-    now = find(_MODULE, "now_iso", _FUNCTION)
-    add_event = find(_MODULE, "_add_event", _FUNCTION)
-    tell = find(_MODULE, "_emit_execution_status_event", _FUNCTION)
+    now = find(_MODULE, "now_iso", FUNCTION)
+    add_event = find(_MODULE, "_add_event", FUNCTION)
+    tell = find(_MODULE, "_emit_execution_status_event", FUNCTION)
 
     def time_out(execution: dict[str, Any]) -> None:
         if execution["status"] == _RUNNING:
