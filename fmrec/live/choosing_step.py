@@ -8,6 +8,7 @@ fewer users.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from fmrec.artifacts.folding_in import DEFAULTS, Basis, FoldingIn, write_folding
 from fmrec.artifacts.interactions import Interactions, concatenate
 from fmrec.dataset.hashing import hashes, units
 from fmrec.live.evaluation import MAXIMUM_USERS, choose, choose_on
+from fmrec.live.fold_in import FoldIn
 from fmrec.live.live_model import open_fold_in
 
 MAXIMUM_SCORES = 50_000_000
@@ -43,53 +45,50 @@ def choose_and_store(manifest_uri: str, embeddings_uri: str, *, seed: int = 0) -
         A file is not as docs/contracts.md says.
     """
     run = open_run(manifest_uri, embeddings_uri)
-    found = choose_for(run, seed=seed)
+    fold_in = functools.cache(lambda: open_fold_in(run, DEFAULTS))
+    found = choose_for(run, fold_in, seed=seed)
     write_folding_in(found, embeddings_uri)
-    fold_in_left_out(run, found)
+    fold_in_left_out(run, found, fold_in)
     return found
 
 
-def choose_for(run: Run, *, seed: int = 0) -> FoldingIn:
+def choose_for(run: Run, fold_in: Callable[[], FoldIn], *, seed: int = 0) -> FoldingIn:
     """Choose λ and c; the defaults, and why, where there are too few users or too many items."""
     items = run.manifest.items
     wanted = min(MAXIMUM_USERS, MAXIMUM_SCORES // max(items, 1))
     if wanted < MINIMUM_USERS:
         return FoldingIn(why=f"there are {items:,} items: comparing lists over all of them takes too long")
     random = np.random.default_rng(seed)
-    if run.manifest.left_out_share:
-        out = users_left_out(run, wanted, random, minimum_liked=2)
-        if len(out) >= MINIMUM_USERS:
-            return choose(open_fold_in(run, DEFAULTS), out.liked, out.seen, seed=seed)
+    out = users_left_out(run, wanted, random, minimum_liked=2)
+    if len(out) >= MINIMUM_USERS:
+        return choose(fold_in(), out.liked, out.seen, seed=seed)
     found = trained_users(run, wanted, random, choosing=True)
     if len(found) < MINIMUM_USERS:
         return FoldingIn(
             why=f"{len(found)} users have both a history and held-out interactions that they liked: expected "
             f"at least {MINIMUM_USERS} to choose on"
         )
-    fold_in = open_fold_in(run, DEFAULTS)
-    return choose_on(fold_in, found.liked, found.seen, found.relevant, Basis.TRAINED, random)
+    return choose_on(fold_in(), found.liked, found.seen, found.relevant, Basis.TRAINED, random)
 
 
-def fold_in_left_out(run: Run, folding_in: FoldingIn) -> int:
-    """Give users left out of training the query vectors that folding them in gives; return how many.
+def fold_in_left_out(run: Run, folding_in: FoldingIn, fold_in: Callable[[], FoldIn]) -> None:
+    """Give users left out of training the query vectors that folding them in gives.
 
     Training has left their vectors at random numbers. With these they get lists as everybody does, from k-NN,
     the exact ranking and the endpoint. Who liked nothing gets zeros: the items' own weights rank.
     """
     if not run.manifest.left_out_share:
-        return 0
-    fold_in, folded = open_fold_in(run, folding_in), 0
+        return
+    chosen = fold_in().with_parameters(folding_in.regularization, folding_in.negative_weight)
     for part in run.query_parts:
         users = run.left_out(part.first_user, part.end_user) - part.first_user
         if not len(users):
             continue
         queries, offsets = run.query_vectors(part).copy(), run.offsets(part).copy()
         liked = run.liked(part.first_user, part.end_user).take(users)
-        queries[users, :-1] = fold_in.user_vectors(liked)
+        queries[users, :-1] = chosen.user_vectors(liked)
         offsets[users] = float(run.bias or 0)
         run.replace_queries(part, queries, offsets)
-        folded += len(users)
-    return folded
 
 
 def in_choosing_half(users: Ordinals) -> npt.NDArray[np.bool_]:
@@ -136,6 +135,8 @@ def users_left_out(
     """Return some users who were left out of training and liked at least so many items before what is held
     out; with ``judged`` those who liked something held out.
     """
+    if not run.manifest.left_out_share:
+        return NOBODY
 
     def among(part: QueryPart, liked: Interactions, relevant: Interactions) -> Ordinals:
         users = run.left_out(part.first_user, part.end_user) - part.first_user

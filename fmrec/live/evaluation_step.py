@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from fmrec.artifacts.embedded_run import Run
 from fmrec.artifacts.folding_in import Basis
-from fmrec.live.choosing_step import NOBODY, Sample, trained_users, users_left_out
+from fmrec.live.choosing_step import Sample, trained_users, users_left_out
 from fmrec.live.evaluation import judge
 from fmrec.live.live_model import open_fold_in
 from fmrec.ranking.evaluation import Judge
@@ -46,7 +46,7 @@ def judge_folded_in(run: Run, met_by: npt.NDArray[np.int64], k: int, seed: int) 
     """
     random = np.random.default_rng(seed)
     wanted = max(1, min(MAXIMUM_USERS, MAXIMUM_SCORES // max(run.manifest.items, 1)))
-    found = users_left_out(run, wanted, random, judged=True) if run.manifest.left_out_share else NOBODY
+    found = users_left_out(run, wanted, random, judged=True)
     basis = Basis.LEFT_OUT if len(found) else Basis.TRAINED
     if basis is Basis.LEFT_OUT:
         # What is popular must not know what these users did.
