@@ -90,6 +90,15 @@ class Run(EncodedRun):
             raise FormatError(f"{uri} has {len(rows)} queries, {self.embeddings_uri} says {part.rows}")
         return rows
 
+    def queries_of(self, users: npt.NDArray[np.int64]) -> Vectors:
+        """``[V_u, 1]`` of users in any order, float32 (users, dim); zeros for -1, who is nobody."""
+        found = np.zeros((len(users), self.dim), np.float32)
+        for part in self.query_parts:
+            here = (users >= part.first_user) & (users < part.end_user)
+            if here.any():
+                found[here] = self.query_vectors(part)[users[here] - part.first_user]
+        return found
+
     def query_record(self, user: int) -> bytes:
         """The recordIO-protobuf record of one user's query vector, as the batch transform got it."""
         part = next((p for p in self.query_parts if p.first_user <= user < p.end_user), None)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fmrec.artifacts.embedded_run import Run
+from fmrec.artifacts.embedded_run import Run, Vectors
 from fmrec.artifacts.folding_in import Basis
 from fmrec.live.choosing_step import Sample, trained_users, users_left_out
 from fmrec.live.evaluation import judge
@@ -25,11 +25,15 @@ MAXIMUM_USERS, MAXIMUM_SCORES = 2_000, 200_000_000
 """Users who are judged; fewer where users × items is more than that, so that it takes about a minute."""
 
 
-def judge_folded_in(run: Run, met_by: npt.NDArray[np.int64], k: int, seed: int) -> dict[str, Any]:
+def judge_folded_in(
+    run: Run, items: Vectors, met_by: npt.NDArray[np.int64], k: int, seed: int
+) -> dict[str, Any]:
     """Judge lists of users who are folded in with the model's λ and c.
 
     Parameters
     ----------
+    items
+        The run's item vectors.
     met_by
         (items,) how many users have interacted with each item in training.
     k
@@ -66,7 +70,7 @@ def judge_folded_in(run: Run, met_by: npt.NDArray[np.int64], k: int, seed: int) 
     if run.bias is None:
         return said | {"users": 0, "why": "the embeddings have no 'bias': an earlier version exported them"}
     report = judge(
-        open_fold_in(run, folding_in), found.liked, found.seen, found.relevant, met_by, run.manifest.users,
+        open_fold_in(run, folding_in, items), found.liked, found.seen, found.relevant, met_by, run.manifest.users,
         k=k, seed=seed,
     )  # fmt: skip
     name = f"ndcg_at_{k}"
@@ -79,7 +83,7 @@ def judge_folded_in(run: Run, met_by: npt.NDArray[np.int64], k: int, seed: int) 
         "comparison": report["comparison"],
     }
     if basis is Basis.TRAINED:
-        said["own_vectors"] = _short(_own_vectors(run, found, met_by, k))
+        said["own_vectors"] = _short(_own_vectors(run, items, found, met_by, k))
     return said
 
 
@@ -87,15 +91,12 @@ SMALLEST_NDCG = 1e-6
 """Stands in for a popularity's of 0 in a ratio."""
 
 
-def _own_vectors(run: Run, found: Sample, met_by: npt.NDArray[np.int64], k: int) -> dict[str, Any]:
+def _own_vectors(
+    run: Run, items: Vectors, found: Sample, met_by: npt.NDArray[np.int64], k: int
+) -> dict[str, Any]:
     """Judge the same users by the vectors that training gave them."""
-    queries = np.zeros((len(found), run.dim), np.float32)
-    for part in run.query_parts:
-        here = (found.users >= part.first_user) & (found.users < part.end_user)
-        if here.any():
-            queries[here] = run.query_vectors(part)[found.users[here] - part.first_user]
     own = Judge(k, met_by, run.manifest.users)
-    own.add(top_k(queries, run.item_vectors(), k, found.seen), found.relevant, found.seen.counts())
+    own.add(top_k(run.queries_of(found.users), items, k, found.seen), found.relevant, found.seen.counts())
     return own.report()
 
 

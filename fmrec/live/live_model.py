@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from fmrec.artifacts.embedded_run import Run, open_run
+from fmrec.artifacts.embedded_run import Run, Vectors, open_run
 from fmrec.artifacts.folding_in import FoldingIn
 from fmrec.artifacts.interactions import Interactions, from_pairs
 from fmrec.errors import FormatError, NotFoundError
@@ -123,8 +123,13 @@ def live_model(
     return replace(model, categories=Categories.from_mapping(categories, model.ordinal_of))
 
 
-def open_fold_in(run: Run, folding_in: FoldingIn) -> FoldIn:
+def open_fold_in(run: Run, folding_in: FoldingIn, vectors: Vectors | None = None) -> FoldIn:
     """What folds users into a run's items.
+
+    Parameters
+    ----------
+    vectors
+        The run's item vectors, where they have been read.
 
     Raises
     ------
@@ -135,7 +140,7 @@ def open_fold_in(run: Run, folding_in: FoldingIn) -> FoldIn:
         raise FormatError(
             f"{run.embeddings_uri} has no 'bias': it was exported by an earlier version; export it again"
         )
-    vectors = run.item_vectors()
+    vectors = run.item_vectors() if vectors is None else vectors
     return FoldIn(
         vectors[:, :-1],
         vectors[:, -1] + np.float32(run.bias),

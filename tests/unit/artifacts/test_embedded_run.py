@@ -18,6 +18,9 @@ def run(small_run: Any) -> Any:
 def test_vectors_come_by_ordinal(run: Any, small_run: Any) -> None:
     assert np.array_equal(run.item_vectors(), small_run.item_vectors)
     assert np.array_equal(run.query_vectors(run.query_parts[1]), small_run.user_vectors[14:])
+    assert np.array_equal(
+        run.queries_of(np.array([20, 3, -1])), [*small_run.user_vectors[[20, 3]], np.zeros(run.dim)]
+    )
     assert np.array_equal(run.offsets(run.query_parts[0]), small_run.offsets[:14])
 
 

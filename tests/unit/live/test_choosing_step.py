@@ -121,7 +121,7 @@ def test_users_are_drawn_from_parts_until_there_are_enough(run: TasteRun) -> Non
 def test_the_second_table_is_of_users_on_whom_nothing_was_chosen(run: TasteRun, chosen: FoldingIn) -> None:
     opened = open_run(run.manifest_uri, run.embeddings_uri)
     met_by = np.bincount(run.liked.ravel(), minlength=ITEMS)
-    found = judge_folded_in(opened, met_by, 10, 0)
+    found = judge_folded_in(opened, opened.item_vectors(), met_by, 10, 0)
     assert found["basis"] == "trained"
     assert found["users"] == 90 - chosen.users
     assert found["chosen_on"] == chosen.users
@@ -139,7 +139,8 @@ def test_the_second_table_is_of_users_on_whom_nothing_was_chosen(run: TasteRun, 
 def test_nobody_to_judge_is_said(tmp_path: Path) -> None:
     run = write_taste_run(tmp_path, 1)
     chooses = bool(in_choosing_half(np.array([0]))[0])
-    found = judge_folded_in(open_run(run.manifest_uri, run.embeddings_uri), np.ones(ITEMS, np.int64), 10, 0)
+    opened = open_run(run.manifest_uri, run.embeddings_uri)
+    found = judge_folded_in(opened, opened.item_vectors(), np.ones(ITEMS, np.int64), 10, 0)
     assert found["users"] == (0 if chooses else 1)
     assert ("why" in found) == chooses
 
@@ -181,7 +182,7 @@ def test_users_left_out_choose_judge_and_get_lists_of_their_own(tmp_path: Path) 
             else:
                 assert now[row].tolist() == queries[row].tolist()
     met_by = np.bincount(run.liked.ravel(), minlength=ITEMS)
-    found = judge_folded_in(opened, met_by, 10, 0)
+    found = judge_folded_in(opened, opened.item_vectors(), met_by, 10, 0)
     assert (found["basis"], found["users"]) == ("left-out", len(out))
     assert "own_vectors" not in found
     assert found["ndcg_ratio"] > 1.5
