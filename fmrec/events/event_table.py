@@ -81,7 +81,7 @@ class EventTable:
         erased_at: float | None = None
         for item in self._items(user_id):
             if item[ENTRY]["S"] == ERASED:
-                erased_at = int(item["at"]["N"]) / 1000
+                erased_at = _seconds(item)
             elif len(events) < MAXIMUM_READ:
                 events.append(to_event(item))
             else:
@@ -107,7 +107,7 @@ class EventTable:
                 with naming_table(self.table):
                     answer = self.client.batch_get_item(RequestItems=request)
                 for item in answer["Responses"].get(self.table, []):
-                    found[keys[item[USER]["S"]]] = int(item["at"]["N"]) / 1000
+                    found[keys[item[USER]["S"]]] = _seconds(item)
                 request = answer.get("UnprocessedKeys", {})
         return found
 
@@ -121,8 +121,8 @@ class EventTable:
         ServiceError
             DynamoDB refused or failed; erase again.
         """
-        found = [item for item in self._items(user_id) if item[ENTRY]["S"] != ERASED]
-        at = max([self.clock(), *(int(item["at"]["N"]) / 1000 for item in found)])
+        found = [item for item in self._items(user_id) if is_event(item)]
+        at = max([self.clock(), *map(_seconds, found)])
         milliseconds = int(at * 1000) + 1
         key = {USER: {"S": user_key(self._dataset, user_id)}}
         with naming_table(self.table):
@@ -130,7 +130,7 @@ class EventTable:
                 TableName=self.table, Item=key | {ENTRY: {"S": ERASED}, "at": {"N": str(milliseconds)}}
             )
             # What was stored between: it is from before the erasure, too.
-            found = [item for item in self._items(user_id) if item[ENTRY]["S"] != ERASED]
+            found = [item for item in self._items(user_id) if is_event(item)]
             with ThreadPoolExecutor(WRITERS, thread_name_prefix="events") as pool:
                 list(pool.map(self._delete, found))
         return milliseconds / 1000, len(found)
@@ -186,10 +186,14 @@ def to_event(item: Item) -> Event:
         item[ENTRY]["S"].removeprefix(EVENT_PREFIX),
         split_key(item[USER]["S"])[1],
         item["item_id"]["S"],
-        int(item["at"]["N"]) / 1000,
+        _seconds(item),
         item["event"]["S"] if "event" in item else None,
         float(item["value"]["S"]) if "value" in item else None,
     )
+
+
+def _seconds(item: Item) -> float:
+    return int(item["at"]["N"]) / 1000
 
 
 def is_event(item: Item) -> bool:
