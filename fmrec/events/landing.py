@@ -58,17 +58,20 @@ class Landing:
             Something can't be read or written. The same records again land what is left.
         """
         images = [record["dynamodb"]["NewImage"] for record in records if record["eventName"] == "INSERT"]
-        items = {(item[USER]["S"], item[ENTRY]["S"]): item for item in images if is_event(item)}
+        items = {_key(item): item for item in images if is_event(item)}
         if not items:
             return Landed()
         name = _name(list(items))
-        events = [(item, self._files.problem(to_event(item))) for item in items.values()]
-        fitting = [item for item, problem in events if problem is None]
-        others = [item for item, problem in events if problem is not None]
+        problems = {key: self._files.problem(to_event(item)) for key, item in items.items()}
+        fitting = [item for key, item in items.items() if problems[key] is None]
+        others = [item for key, item in items.items() if problems[key] is not None]
         good, *good_counts = self._claim(fitting, name, self._uri)
         bad, *bad_counts = self._claim(others, name, self._quarantine_uri)
         if bad:
-            lines = [json.dumps({"reason": self._reason(item), "event": item}) for item in bad]
+            reasons = [" ".join(problems[_key(item)] or ()) for item in bad]
+            lines = [
+                json.dumps({"reason": why, "event": item}) for why, item in zip(reasons, bad, strict=True)
+            ]
             object_store.write_bytes(self._quarantine_uri(name), ("\n".join(lines) + "\n").encode())
         if good:
             object_store.write_bytes(self._uri(name), self._files.render(to_event(item) for item in good))
@@ -118,14 +121,15 @@ class Landing:
                 return str(found["landed"]["S"]) if "landed" in found else None
         return name
 
-    def _reason(self, item: Item) -> str:
-        return " ".join(self._files.problem(to_event(item)) or ())
-
     def _uri(self, name: str) -> str:
         return object_store.join(self._root, layout.RAW, self._files.folder, name + self._files.suffix)
 
     def _quarantine_uri(self, name: str) -> str:
         return object_store.join(self._root, layout.EVENT_QUARANTINE, f"{name}.jsonl")
+
+
+def _key(item: Item) -> tuple[str, str]:
+    return item[USER]["S"], item[ENTRY]["S"]
 
 
 def _name(keys: list[tuple[str, str]]) -> str:
