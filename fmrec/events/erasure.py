@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from fmrec.artifacts import layout
+from fmrec.dataset.section import is_number
 from fmrec.errors import FormatError
 from fmrec.events.event_table import EventTable
 from fmrec.recommendations.table import naming_table
@@ -133,7 +134,7 @@ def read_erasures(raw_uri: str, dataset: str) -> Mapping[str, float]:
 def _read(uri: str) -> tuple[str, float]:
     found = object_store.read_json_object(uri)
     user_id, at = found.get("user_id"), found.get("erased_at")
-    if not isinstance(user_id, str) or not isinstance(at, int | float) or isinstance(at, bool):
+    if not isinstance(user_id, str) or not is_number(at):
         raise FormatError(
             f"{uri} is no note of an erased user: expected 'user_id', a text, and 'erased_at', seconds since 1970"
         )

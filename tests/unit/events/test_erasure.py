@@ -38,7 +38,15 @@ def test_events_and_list_go_and_a_note_stays(
     assert again.at > erased.at
 
 
-@pytest.mark.parametrize("note", [{"user_id": 7, "erased_at": 1}, {"user_id": "a", "erased_at": "now"}, {}])
+@pytest.mark.parametrize(
+    "note",
+    [
+        {"user_id": 7, "erased_at": 1},
+        {"user_id": "a", "erased_at": "now"},
+        {"user_id": "a", "erased_at": float("nan")},
+        {},
+    ],
+)
 def test_what_is_no_note_is_named(tmp_path: Path, note: Any) -> None:
     folder = tmp_path / "raw/erasures/default"
     folder.mkdir(parents=True)
