@@ -10,6 +10,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from fmrec.artifacts import layout
+from fmrec.events.erasure import erasures_uri
 from fmrec.events.event_files import PREFIX, EventFiles
 from stacks.access import Permission, grant, use_key, without_resource, write_objects
 from stacks.functions import FunctionSettings, add_function
@@ -142,7 +143,7 @@ def add_eraser(
         role,
         Permission(["dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem"], [table.table_arn]),
         Permission(["dynamodb:DeleteItem"], [storage.table.table_arn]),
-        write_objects(storage, f"{layout.RAW}{layout.ERASURES}{settings.dataset_name}/"),
+        write_objects(storage, erasures_uri(layout.RAW, settings.dataset_name)),
         use_key(storage.key, write=True),
     )
     return function

@@ -16,6 +16,7 @@ from fmrec.artifacts.id_lookup import IdLookup
 from fmrec.dataset.names import DEFAULT
 from fmrec.errors import ServiceError
 from fmrec.events.event import Event
+from fmrec.events.event_files import MAXIMUM_ID_BYTES
 from fmrec.events.event_table import EventTable, StoredEvents
 from fmrec.live.answers import Answer, Published
 from fmrec.live.live_model import LiveModel, live_model
@@ -131,7 +132,7 @@ class Champion:
 
     def stored(self, user_id: str) -> StoredEvents:
         """The user's events and erasure, as of now."""
-        if self._events is None or len(user_id.encode()) > KEY_BYTES // 2:
+        if self._events is None or len(user_id.encode()) > MAXIMUM_ID_BYTES:
             return NO_EVENTS
         return self._events.of(user_id)
 
