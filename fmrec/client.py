@@ -204,16 +204,13 @@ class Client:
         self, item_ids: Sequence[str], *, user_id: str | None = None, history: History | None = None
     ) -> ItemList:
         """Order these items for a user or for a history, best first."""
-        body: dict[str, Any] = {"item_ids": list(item_ids)}
-        body |= {} if user_id is None else {"user_id": user_id}
-        body |= {} if history is None else {"history": _documents(history)}
-        return self._list("POST", "/rank", body=body)
+        documents = None if history is None else _documents(history)
+        body = {"item_ids": list(item_ids), "user_id": user_id, "history": documents}
+        return self._list("POST", "/rank", body=_given(body))
 
     def store(self, events: Iterable[Event]) -> Stored:
         """Store events, up to 1,000; the user's next list knows them. Storing again counts none twice."""
-        documents = [
-            {name: value for name, value in asdict(event).items() if value is not None} for event in events
-        ]
+        documents = [_given(asdict(event)) for event in events]
         return Stored(**self._ask("POST", "/events", {"events": documents}))
 
     def erase(self, user_id: str) -> ErasureReceipt:
@@ -287,12 +284,11 @@ def _lists(n: int, allow: Sequence[str] | None, deny: Sequence[str]) -> dict[str
 
 def _documents(history: History) -> list[dict[str, Any]]:
     interactions = (Interaction(each) if isinstance(each, str) else each for each in history)
-    return [
-        {"item_id": each.item_id}
-        | ({} if each.event is None else {"event": each.event})
-        | ({} if each.value is None else {"value": each.value})
-        for each in interactions
-    ]
+    return [_given(asdict(each)) for each in interactions]
+
+
+def _given(document: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if value is not None}
 
 
 def _part(text: str) -> str:
