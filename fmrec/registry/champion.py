@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from fmrec.artifacts import layout
 from fmrec.dataset.names import DEFAULT, infix
-from fmrec.errors import MALFORMED, FormatError
+from fmrec.registry.served_encoding import read_record
 from fmrec.storage import object_store
 
 
@@ -119,16 +120,9 @@ def recorded(uri: str) -> Champion | None:
     FormatError
         The record can't be read.
     """
-    if not object_store.is_listed(uri):
-        return None
-    try:
-        document = json.loads(object_store.read_bytes(uri))
-        wanted = (
-            field.name for field in fields(Champion) if field.default is MISSING or field.name in document
-        )
-        return Champion(**{name: str(document[name]) for name in wanted})
-    except MALFORMED as error:
-        raise FormatError(
-            f"{uri} is no record of the model that serves ({error!r}): delete it, and the next run is judged "
-            "against popularity alone"
-        ) from error
+    return read_record(uri, _champion, "judged against popularity alone")
+
+
+def _champion(document: Any) -> Champion:
+    wanted = (field.name for field in fields(Champion) if field.default is MISSING or field.name in document)
+    return Champion(**{name: str(document[name]) for name in wanted})

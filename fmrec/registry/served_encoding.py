@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from fmrec.errors import MALFORMED, FormatError
 from fmrec.storage import object_store
+
+Taken = TypeVar("Taken")
 
 
 def served_manifest(record_uri: str, consequence: str) -> str | None:
@@ -23,10 +27,17 @@ def served_manifest(record_uri: str, consequence: str) -> str | None:
     FormatError
         The record can't be read.
     """
+    return read_record(record_uri, lambda document: str(document["manifest_uri"]), consequence)
+
+
+def read_record(record_uri: str, take: Callable[[Any], Taken], consequence: str) -> Taken | None:
+    """What ``take`` takes of a record; None if there is no record. Parameters and errors as for
+    `served_manifest`.
+    """
     if not object_store.is_listed(record_uri):
         return None
     try:
-        return str(json.loads(object_store.read_bytes(record_uri))["manifest_uri"])
+        return take(json.loads(object_store.read_bytes(record_uri)))
     except MALFORMED as error:
         raise FormatError(
             f"{record_uri} is no record of the model that serves ({error!r}): delete it, and the next run is "
