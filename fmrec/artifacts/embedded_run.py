@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import io
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fmrec.artifacts.encoded_run import EncodedRun, folder_of, open_encoded
-from fmrec.artifacts.folding_in import FoldingIn, read_folding_in
-from fmrec.dataset.section import Section
+from fmrec.artifacts.folding_in import FoldingIn, read_exported, read_folding_in
 from fmrec.errors import FormatError, InputError
 from fmrec.recordio import decode, encode_dense
 from fmrec.storage import object_store
@@ -167,11 +165,7 @@ def open_run(manifest_uri: str, embeddings_uri: str) -> Run:
     """
     encoded = open_encoded(manifest_uri)
     manifest = encoded.manifest
-    try:
-        document = json.loads(object_store.read_bytes(embeddings_uri))
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{embeddings_uri} is not JSON: export the embeddings again") from error
-    section = Section(document, embeddings_uri, FormatError)
+    section = read_exported(embeddings_uri)
     sizes = (section.integer("users", least=0), section.integer("items", least=0))
     dim = section.integer("dim", least=1, most=MAXIMUM_DIM)
     items = tuple(part.text("key") for part in section.sections("item_parts"))

@@ -87,11 +87,7 @@ def read_folding_in(embeddings_uri: str) -> FoldingIn:
     uri = folding_in_uri(embeddings_uri)
     if not object_store.is_listed(uri):
         return DEFAULTS
-    try:
-        document = json.loads(object_store.read_bytes(uri))
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{uri} is not JSON: export the embeddings again") from error
-    section = Section(document, uri, FormatError)
+    section = read_exported(uri)
     return FoldingIn(
         section.number("regularization", above=0),
         section.number("negative_weight", above=0),
@@ -100,6 +96,21 @@ def read_folding_in(embeddings_uri: str) -> FoldingIn:
         str(section.take("why", "")),
         tuple(_trial(each) for each in section.sections("trials")),
     )
+
+
+def read_exported(uri: str) -> Section:
+    """Return a document that export_embeddings has written.
+
+    Raises
+    ------
+    FormatError
+        It is no JSON object.
+    """
+    try:
+        document = json.loads(object_store.read_bytes(uri))
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{uri} is not JSON: export the embeddings again") from error
+    return Section(document, uri, FormatError)
 
 
 def _trial(section: Section) -> Trial:
