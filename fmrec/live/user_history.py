@@ -44,7 +44,7 @@ class Trained:
     liked: Ordinals
     seen: Ordinals
     user: int | None = None
-    """The user's ordinal; None for who was not in the interactions, or left out of training."""
+    """The user's ordinal, also of who was left out of training; None for who was not in the interactions."""
 
 
 NOTHING = Trained(np.zeros(0, np.int64), np.zeros(0, np.int64))
