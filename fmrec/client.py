@@ -191,7 +191,7 @@ class Client:
 
     def audience(self, item_id: str, *, n: int = 10) -> tuple[LikelyUser, ...]:
         """Trained users who are likely to want an item; NotFoundError for one that the model doesn't know."""
-        found = self._ask("GET", f"/items/{_part(item_id)}/audience?{urlencode({'n': n})}", None)
+        found = self.ask("GET", f"/items/{_part(item_id)}/audience?{urlencode({'n': n})}")
         return tuple(LikelyUser(**user) for user in found["users"])
 
     def popular(
@@ -211,18 +211,18 @@ class Client:
     def store(self, events: Iterable[Event]) -> Stored:
         """Store events, up to 1,000; the user's next list knows them. Storing again counts none twice."""
         documents = [_given(asdict(event)) for event in events]
-        return Stored(**self._ask("POST", "/events", {"events": documents}))
+        return Stored(**self.ask("POST", "/events", {"events": documents}))
 
     def erase(self, user_id: str) -> ErasureReceipt:
         """Erase a user, known or not; erasing again erases what has come since."""
-        found = self._ask("DELETE", f"/users/{_part(user_id)}", None)
+        found = self.ask("DELETE", f"/users/{_part(user_id)}")
         pending = tuple(Pending(**each) for each in found["pending"])
         return ErasureReceipt(found["user_id"], found["erased_at"], found["removed"], pending)
 
     def _list(
         self, method: str, path: str, query: dict[str, str] | None = None, body: Any = None
     ) -> ItemList:
-        found = self._ask(method, path + (f"?{urlencode(query)}" if query else ""), body)
+        found = self.ask(method, path + (f"?{urlencode(query)}" if query else ""), body)
         items = tuple(
             Item(
                 item["item_id"],
@@ -236,7 +236,8 @@ class Client:
             found["source"], items, found["model_version"], found["run"], tuple(found["ignored_items"])
         )
 
-    def _ask(self, method: str, target: str, body: Any) -> dict[str, Any]:
+    def ask(self, method: str, target: str, body: Any = None) -> dict[str, Any]:
+        """The answer of any route (docs/openapi.json); ``target`` is its encoded path with its query."""
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest
 
