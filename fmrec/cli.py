@@ -43,6 +43,7 @@ COMMANDS = {
     "rollback": Command("make the model that served before serve again, and follow the workflow that does it", "fmrec.commands.models", "add_rollback_arguments", "run_rollback"),
     "recommend": Command("print a user's recommendations as the table serves them", "fmrec.commands.recommend"),
     "predict": Command("ask the scoring endpoint whether a user will like items", "fmrec.commands.predict"),
+    "explore": Command("serve a page on this machine that shows what the HTTP API answers, and why", "fmrec.explore.command"),
     "verify": Command("deploy to the account of the environment, settle what the documentation marks as unconfirmed, and remove it all", "fmrec.commands.verify"),
 }  # fmt: skip
 

@@ -1,0 +1,1 @@
+"""``fmrec explore``: a page on this machine to look at what the HTTP API answers (docs/how-to/explore.md)."""

@@ -1,0 +1,73 @@
+"""Names of items from a file."""
+
+from pathlib import Path
+
+import pytest
+
+from fmrec.errors import InputError
+from fmrec.explore.item_names import ItemNames, Named
+
+FILMS = """id,title,year,genres
+1,Toy Story,1995,Animation|Comedy
+2,"Fargo, North Dakota",1996,
+3,Star Wars,,Action
+10,Wars of Stars,1977,Action
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "films.csv"
+    path.write_text("\ufeff" + FILMS, encoding="utf-8")
+    return path
+
+
+def test_the_first_two_fields_are_id_and_name_and_others_are_details(path: Path) -> None:
+    assert ItemNames.read(path).of(["2", "9"]) == {"2": Named("Fargo, North Dakota")}
+    names = ItemNames.read(path, ["id", "title", "year", "genres"])
+    assert names.of(["1", "2", "3"]) == {
+        "1": Named("Toy Story", "1995 · Animation, Comedy"),
+        "2": Named("Fargo, North Dakota", "1996"),
+        "3": Named("Star Wars", "Action"),
+    }
+
+
+def test_a_search_finds_the_id_itself_then_beginnings_then_all_words_in_any_order(path: Path) -> None:
+    names = ItemNames.read(path)
+    assert names.search("star w") == ["3", "10"]
+    assert names.search("dakota fargo") == ["2"]
+    assert names.search("WARS  star") == ["3", "10"]
+    assert names.search("wars") == ["10", "3"]
+    assert names.search("3") == ["3"]
+    assert names.search("s", most=2) == ["3", "1"]
+    assert names.search("  ") == []
+
+
+def test_tabs_separate_in_tsv(tmp_path: Path) -> None:
+    path = tmp_path / "names.tsv"
+    path.write_text("item\tname\nx\tA, b\n")
+    assert ItemNames.read(path).names == {"x": Named("A, b")}
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "sentence"),
+    [
+        ("id,title\n,Fargo\n", (), "line 2: id is empty"),
+        ("id,title\n", ("id", "name"), "no field 'name': it has id, title"),
+        ("id\n1\n", (), "need two fields"),
+        ("", (), "need two fields"),
+        ('id,title\n1,"Fargo\n', (), "can't be read as names of items"),
+    ],
+)
+def test_what_is_no_file_of_names_is_said(
+    tmp_path: Path, text: str, columns: tuple[str, ...], sentence: str
+) -> None:
+    path = tmp_path / "names.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=sentence):
+        ItemNames.read(path, columns)
+
+
+def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="can't be read as names of items"):
+        ItemNames.read(tmp_path / "none.csv")
