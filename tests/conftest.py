@@ -31,6 +31,7 @@ NEEDS_BY_FIXTURE = {
     "sdk_v2": "oracle",
     "mxnet": "oracle",
     "trec_eval": "oracle",
+    "browser": "oracle",
 }
 """The marker that a fixture brings to each test that uses it; other tests name theirs in ``pytestmark``."""
 

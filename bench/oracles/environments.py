@@ -24,7 +24,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = ROOT / "build" / "oracles"
 NODE_JUDGES = ROOT / "tests" / "infra" / "judges"
-"""The folder of package.json, which names what npm has."""
+BROWSER = ROOT / "tests" / "browser"
+"""The folders of package.json, which name what npm has."""
 
 # The serializer needs three of the SDK's some eighty dependencies.
 SDK_V2 = ("--no-deps", "sagemaker==2.257.7", "numpy==2.4.6", "scipy==1.17.1", "protobuf==7.36.2")
@@ -64,19 +65,28 @@ def mxnet_python() -> Path:
 
 def judges_from_npm() -> Path:
     """Return node_modules with the judges that npm has; nothing else of npm's is run."""
-    folder = ENVIRONMENTS / "judges"
+    return _from_npm("judges", NODE_JUDGES)
+
+
+def browser_from_npm() -> Path:
+    """Return node_modules with Chromium for Linux on x86_64, packed, and axe, which judges accessibility."""
+    return _from_npm("browser", BROWSER)
+
+
+def _from_npm(name: str, source: Path) -> Path:
+    folder = ENVIRONMENTS / name
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = (NODE_JUDGES / "package-lock.json").read_text(encoding="utf-8")
+    wanted = (source / "package-lock.json").read_text(encoding="utf-8")
     stamp = folder / "stamp"
-    with (ENVIRONMENTS / "judges.lock").open("w") as lock:
+    with (ENVIRONMENTS / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be making it
         if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
             for file in ("package.json", "package-lock.json"):
-                shutil.copy(NODE_JUDGES / file, folder / file)
+                shutil.copy(source / file, folder / file)
             command = ["npm", "ci", "--ignore-scripts", "--legacy-peer-deps", "--no-audit", "--no-fund"]
             made = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
             if made.returncode:
-                raise RuntimeError(f"the judges from npm can't be installed: {made.stderr.strip()}")
+                raise RuntimeError(f"{name} can't be installed from npm: {made.stderr.strip()}")
             stamp.write_text(wanted, encoding="utf-8")
     return folder / "node_modules"
 
@@ -154,7 +164,8 @@ def _as_array(value: Any) -> Any:
 
 def main() -> None:
     """Make every environment, in the order in which tests need them, also if one of them can't be made."""
-    for make in (checkov_python, judges_from_npm, sdk_v2_python, mxnet_python, whole_sdk_v2_python, aws_cli):
+    makers = (checkov_python, judges_from_npm, browser_from_npm, sdk_v2_python, mxnet_python)
+    for make in (*makers, whole_sdk_v2_python, aws_cli):
         try:
             make()
         except (RuntimeError, OSError) as error:
