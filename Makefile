@@ -21,10 +21,10 @@ setup: ## Create .venv, install the CDK CLI, find Java, build the Lambda layer (
 demo: setup ## Real ratings to top-N through a real cdk deploy, in a local cloud; writes out/demo/
 	@$(PYTHON) -m demo $(ARGS)
 
-demo-up: setup ## The same, and leave the local cloud running
+demo-up: setup ## The same, and leave the local cloud running, with a page to look at recommendations
 	@$(PYTHON) -m demo --keep-running $(ARGS)
 
-demo-down: ## Stop the local cloud that demo-up left running
+demo-down: ## Stop the local cloud and the page that demo-up left running
 	@$(PYTHON) -m demo --down
 
 # Environments to compare with are downloaded while the first tests run; a test that needs one waits for it.

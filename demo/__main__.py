@@ -8,6 +8,7 @@ import sys
 from typing import NoReturn
 
 from demo.cloud import stop
+from demo.explored import end_exploring
 from demo.run import STATE, run
 from fmrec.errors import FmrecError
 
@@ -30,10 +31,10 @@ def main() -> int:
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        if arguments.down:
-            stop(STATE)
-            return 0
+        end_exploring(STATE)
         stop(STATE)
+        if arguments.down:
+            return 0
         return run(arguments.quotas, arguments.keep_running, arguments.logs)
     except FmrecError as error:
         print(f"demo: {error}", file=sys.stderr)

@@ -12,6 +12,7 @@ from typing import Any
 
 from demo.cloud import ROOT, Cloud, cdk, cloud
 from demo.collect import collect
+from demo.explored import explore
 from demo.movielens import MovieLens, fetch
 from demo.terminal_summary import print_figures, print_how_to_use, say
 from fmrec.artifacts import layout
@@ -24,6 +25,8 @@ OUTPUT = ROOT / "out/demo"
 DATA = ROOT / "build/data/ml-100k"
 INPUTS: dict[str, dict[str, Any]] = {"recommend": {}, "predict-rating": {"task": "predict-rating"}}
 """What each task's execution is started with; {} is the deployed default."""
+API: dict[str, Any] = {"events": {}}
+"""The setting of the HTTP API that `fmrec explore` asks."""
 
 
 @dataclass
@@ -52,7 +55,7 @@ def run(quotas: str, keep_running: bool, show_logs: bool) -> int:
     OUTPUT.mkdir(parents=True)
     say(f"starting the local cloud (quotas: {quotas})")
     with cloud(STATE, quotas, keep_running) as target:
-        deploy(target, clock)
+        deploy(target, clock, with_api=keep_running)
         cloudformation = target.client("cloudformation")
         outputs = stack_outputs(cloudformation, STORAGE_STACK) | stack_outputs(cloudformation, PIPELINE_STACK)
         upload(target, outputs["DataBucket"], data)
@@ -69,12 +72,14 @@ def run(quotas: str, keep_running: bool, show_logs: bool) -> int:
         print_figures(report)
         say(f"\nReport: {as_html.relative_to(ROOT)}, figures: {as_json.relative_to(ROOT)}")
     if keep_running:
-        print_how_to_use(target, outputs["DataBucket"])
+        print_how_to_use(target, outputs["DataBucket"], explore(target, STATE, data))
+    else:
+        say("`make demo-up` leaves the local cloud running, with a page to look at recommendations.")
     return 0 if all(check["passed"] for check in report.document["checks"]) else 1
 
 
-def deploy(target: Cloud, clock: Clock) -> None:
-    """Bootstrap and deploy the unmodified app with the real CDK CLI."""
+def deploy(target: Cloud, clock: Clock, *, with_api: bool) -> None:
+    """Bootstrap and deploy the unmodified app with the real CDK CLI, and its HTTP API for who will ask."""
 
     def interesting(line: str) -> None:
         if line.startswith((" ✅", " ❌", "Outputs:", "✨")) or "bootstrapped" in line:
@@ -82,10 +87,11 @@ def deploy(target: Cloud, clock: Clock) -> None:
 
     say("cdk bootstrap")
     clock.measure("bootstrap", lambda: cdk(target, "bootstrap", on_line=interesting))
+    context = ("--context", f"fmrec.api={json.dumps(API)}") if with_api else ()
     say("cdk deploy --all")
     clock.measure(
         "deploy",
-        lambda: cdk(target, "deploy", "--all", "--require-approval", "never", on_line=interesting),
+        lambda: cdk(target, "deploy", "--all", "--require-approval", "never", *context, on_line=interesting),
     )
 
 

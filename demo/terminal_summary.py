@@ -97,8 +97,9 @@ def _print_ranking(ranking: Mapping[str, Any]) -> None:
     )
 
 
-def print_how_to_use(cloud: Cloud, bucket: str) -> None:
-    """Print how to reach the cloud that keeps running."""
+def print_how_to_use(cloud: Cloud, bucket: str, page: str) -> None:
+    """Print how to reach the cloud that keeps running, and the page over its API."""
+    say(f"\nLook at recommendations, click, and watch them change: {page}")
     say("\nThe local cloud keeps running; `make demo-down` stops it. To use it from another shell:")
     for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
         say(f"  export {name}={cloud.environment[name]}")
