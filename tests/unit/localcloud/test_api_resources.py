@@ -6,6 +6,7 @@ import base64
 import gzip
 import http.client
 import json
+import subprocess
 import time
 from typing import Any
 
@@ -82,7 +83,7 @@ def template() -> dict[str, Any]:
         "Api": ("ApiGatewayV2::Api", {"Name": "api", "ProtocolType": "HTTP", "CorsConfiguration": cors}),
         "Integration": ("ApiGatewayV2::Integration", {"ApiId": api, "IntegrationType": "AWS_PROXY", "IntegrationUri": {"Fn::GetAtt": ["Function", "Arn"]}, "PayloadFormatVersion": "2.0"}),
         "Authorizer": ("ApiGatewayV2::Authorizer", {"ApiId": api, "Name": "jwt", "AuthorizerType": "JWT", "IdentitySource": ["$request.header.Authorization"], "JwtConfiguration": jwt}),
-        "Signed": ("ApiGatewayV2::Route", {"ApiId": api, "RouteKey": "GET /users/{id}", "AuthorizationType": "AWS_IAM", "Target": target}),
+        "Signed": ("ApiGatewayV2::Route", {"ApiId": api, "RouteKey": "ANY /users/{id}", "AuthorizationType": "AWS_IAM", "Target": target}),
         "Token": ("ApiGatewayV2::Route", {"ApiId": api, "RouteKey": "GET /token", "AuthorizationType": "JWT", "AuthorizerId": {"Ref": "Authorizer"}, "Target": target}),
         "Open": ("ApiGatewayV2::Route", {"ApiId": api, "RouteKey": "ANY /open/{proxy+}", "AuthorizationType": "NONE", "Target": target}),
         "Stage": ("ApiGatewayV2::Stage", {"ApiId": api, "StageName": "$default", "AutoDeploy": True, "DefaultRouteSettings": {"ThrottlingBurstLimit": 1, "ThrottlingRateLimit": 1}}),
@@ -169,9 +170,33 @@ def test_an_iam_route_takes_signed_requests_of_those_whom_policies_allow(
     status, answered, event = ask(cloud, api, "GET", "/users/7", headers)
     assert (status, answered["x-made"]) == (201, "here")
     assert event["version"] == "2.0"
-    assert (event["routeKey"], event["pathParameters"]) == ("GET /users/{id}", {"id": "7"})
+    assert (event["routeKey"], event["pathParameters"]) == ("ANY /users/{id}", {"id": "7"})
     wrong = signature(cloud, api, "/users/7", key["AccessKeyId"], "x" * 40)
     assert ask(cloud, api, "GET", "/users/7", wrong)[0] == 403
+
+
+def test_curl_signs_for_an_api_whose_address_has_no_stage(cloud: Any, deployed: dict[str, str]) -> None:
+    """As on AWS, the stage ``$default`` needs no part of the path; curl would sign its ``$`` differently."""
+    iam = cloud.client("iam")
+    iam.create_user(UserName="curl")
+    policy = json.dumps(allow("execute-api:Invoke"))
+    iam.put_user_policy(UserName="curl", PolicyName="p", PolicyDocument=policy)
+    key = iam.create_access_key(UserName="curl")["AccessKey"]
+    url = f"http://127.0.0.1:{cloud.record['port']}/_aws/execute-api/{deployed['Api']}"
+
+    def curl(*rest: str, secret: str = key["SecretAccessKey"]) -> tuple[int, str]:
+        signed = ["--aws-sigv4", "aws:amz:us-east-1:execute-api", "--user", f"{key['AccessKeyId']}:{secret}"]
+        command = ["curl", "-s", "--noproxy", "*", "-w", "\n%{http_code}", *signed, *rest]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        body, _, status = done.stdout.rpartition("\n")
+        return int(status), body
+
+    status, body = curl(f"{url}/users/7?n=5")
+    assert (status, json.loads(body)["queryStringParameters"]) == (201, {"n": "5"})
+    body_of_json = ("-H", "Content-Type: application/json", "-d", '{"history": []}')
+    status, body = curl(*body_of_json, f"{url}/users/7")
+    assert (status, json.loads(body)["body"]) == (201, '{"history": []}')
+    assert curl(f"{url}/users/7", secret="x" * 40)[0] == 403
 
 
 def test_a_jwt_route_refuses_what_no_issuer_has_signed(cloud: Any, deployed: dict[str, str]) -> None:
