@@ -1,8 +1,8 @@
-"""HTTP APIs: what a caller sees of a function that fails, and the largest request.
+"""HTTP APIs: what a caller sees of a function that fails, the largest request, and tokens without an end.
 
 Sources: API Gateway developer guide, "Working with AWS Lambda proxy integrations for HTTP APIs" (a function
-that fails is 500 with a fixed message, which says nothing of the function) and "Quotas" (10 MB for a
-request).
+that fails is 500 with a fixed message, which says nothing of the function), "Quotas" (10 MB for a request)
+and "Control access to HTTP APIs with JWT authorizers" (``exp`` must be after now).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from localcloud.hooks.binding import replace
 
 _LARGEST_REQUEST = 10 * 1024 * 1024
 _JSON = {"Content-Type": "application/json"}
+_UNAUTHORIZED = (401, _JSON, b'{"message":"Unauthorized"}')
 _PARAMETERS = (
     "integration",
     "api_id",
@@ -37,8 +38,14 @@ _PARAMETERS = (
 
 
 def install() -> None:
-    """Put both around the call of a route's function."""
+    """Put them around the call of a route's function, and around the check of a token."""
     replace("ministack.services.apigateway", "_invoke_lambda_proxy", _PARAMETERS, _as_callers_see_it)
+    replace(
+        "ministack.services.apigateway",
+        "_validate_jwt_authorizer",
+        ("route", "authorizer", "headers", "query_params"),
+        _with_an_end,
+    )
 
 
 def _as_callers_see_it(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,6 +68,21 @@ def _as_callers_see_it(original: Callable[..., Any]) -> Callable[..., Any]:
         return answer
 
     return invoke_lambda_proxy
+
+
+def _with_an_end(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse a token whose ``exp`` is missing, which the emulator lets pass, or no number; then it fails."""
+
+    async def validate(route: Any, authorizer: Any, headers: Any, query_params: Any) -> Any:
+        try:
+            claims, scopes, refused = await original(route, authorizer, headers, query_params)
+        except (TypeError, ValueError):
+            return None, None, _UNAUTHORIZED
+        if claims is not None and not isinstance(claims.get("exp"), int | float):
+            return None, None, _UNAUTHORIZED
+        return claims, scopes, refused
+
+    return validate
 
 
 def _is_of_the_emulator(body: bytes) -> bool:
