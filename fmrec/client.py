@@ -1,4 +1,5 @@
-"""A client of the HTTP API (docs/live.md): signs requests, returns typed lists, raises `fmrec.errors`.
+"""A client of the HTTP API (docs/live.md): signs requests or sends a token, returns typed lists, raises
+`fmrec.errors`.
 
 >>> client = Client("https://abc123.execute-api.eu-west-1.amazonaws.com")  # doctest: +SKIP
 >>> client.recommend(["50", "181"], n=5, because=2).items[0].item_id  # doctest: +SKIP
@@ -9,12 +10,19 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from fmrec.errors import MALFORMED, InputError, NotFoundError, ServiceError, ThrottledError
+from fmrec.errors import (
+    MALFORMED,
+    ForbiddenError,
+    InputError,
+    NotFoundError,
+    ServiceError,
+    ThrottledError,
+)
 
 SERVICE = "execute-api"
 
@@ -123,22 +131,34 @@ class Client:
         Where the API is; by default that of the session.
     session
         A botocore session, for its credentials; by default the environment's.
+    token
+        The token of an API with the setting ``api.jwt``, or what gives one for each request; nothing is
+        signed then, and neither region nor session is needed.
     """
 
     def __init__(
-        self, url: str, *, region: str | None = None, session: Any = None, timeout: float = 30
+        self,
+        url: str,
+        *,
+        region: str | None = None,
+        session: Any = None,
+        timeout: float = 30,
+        token: str | Callable[[], str] | None = None,
     ) -> None:
-        import botocore.session
-
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise InputError(f"the API's URL is {url!r}: expected https://…, the stack's output ApiUrl")
         self._secure, self._host, self._base = parts.scheme == "https", parts.netloc, parts.path.rstrip("/")
+        self._timeout, self._token = timeout, token
+        if token is not None:
+            return
+        import botocore.session
+
         self._session = session or botocore.session.get_session()
         found = region or self._session.get_config_variable("region")
         if not found:
             raise InputError("the API's Region is not known: give region, or set AWS_DEFAULT_REGION")
-        self._region, self._timeout = str(found), timeout
+        self._region = str(found)
 
     def recommendations(
         self,
@@ -238,23 +258,12 @@ class Client:
 
     def ask(self, method: str, target: str, body: Any = None) -> dict[str, Any]:
         """The answer of any route (docs/openapi.json); ``target`` is its encoded path with its query."""
-        from botocore.auth import SigV4Auth
-        from botocore.awsrequest import AWSRequest
-
-        credentials = self._session.get_credentials()
-        if credentials is None:
-            raise InputError("there are no AWS credentials to sign the request with: see `aws configure`")
         content = None if body is None else json.dumps(body)
-        scheme = "https" if self._secure else "http"
-        headers = {"Host": self._host, "Content-Type": "application/json"}
-        request = AWSRequest(
-            method, f"{scheme}://{self._host}{self._base}{target}", data=content, headers=headers
-        )
-        SigV4Auth(credentials, SERVICE, self._region).add_auth(request)
+        headers = self._headers(method, target, content)
         kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
         connection = kind(self._host, timeout=self._timeout)
         try:
-            connection.request(method, self._base + target, content, dict(request.headers))
+            connection.request(method, self._base + target, content, headers)
             response = connection.getresponse()
             text = response.read()
         except (OSError, http.client.HTTPException) as error:
@@ -262,6 +271,23 @@ class Client:
         finally:
             connection.close()
         return _checked(response.status, text)
+
+    def _headers(self, method: str, target: str, content: str | None) -> dict[str, str]:
+        headers = {"Host": self._host, "Content-Type": "application/json"}
+        if self._token is not None:
+            token = self._token if isinstance(self._token, str) else self._token()
+            return headers | {"Authorization": f"Bearer {token}"}
+        from botocore.auth import SigV4Auth
+        from botocore.awsrequest import AWSRequest
+
+        credentials = self._session.get_credentials()
+        if credentials is None:
+            raise InputError("there are no AWS credentials to sign the request with: see `aws configure`")
+        scheme = "https" if self._secure else "http"
+        url = f"{scheme}://{self._host}{self._base}{target}"
+        request = AWSRequest(method, url, data=content, headers=headers)
+        SigV4Auth(credentials, SERVICE, self._region).add_auth(request)
+        return dict(request.headers)
 
 
 def _checked(status: int, text: bytes) -> dict[str, Any]:
@@ -272,7 +298,7 @@ def _checked(status: int, text: bytes) -> dict[str, Any]:
         raise ServiceError(f"the API answered {status} with what is not JSON: {text[:200]!r}") from error
     if status < 300:
         return document
-    kinds = {404: NotFoundError, 429: ThrottledError}
+    kinds = {401: ForbiddenError, 403: ForbiddenError, 404: NotFoundError, 429: ThrottledError}
     kind = kinds.get(status, InputError if status < 500 else ServiceError)
     raise kind(f"the API answered {status}: {detail}")
 

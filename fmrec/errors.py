@@ -17,6 +17,10 @@ class NotFoundError(InputError):
     """What was asked for by its id is not there."""
 
 
+class ForbiddenError(InputError):
+    """The caller may not ask for this."""
+
+
 class FormatError(InputError):
     """A file is not what its format says: recordIO-protobuf, an NDArray list, a manifest."""
 

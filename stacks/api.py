@@ -1,4 +1,4 @@
-"""The HTTP API over the champion: signed requests, a role per function, throttled and logged.
+"""The HTTP API over the champion: signed requests or tokens, a role per function, throttled and logged.
 
 An HTTP API and not a REST API: it has IAM authorization, access logs and throttling at a third of the price.
 Requests, which it doesn't validate, are validated by the function.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from aws_cdk import CfnOutput, Stack
+from aws_cdk import CfnOutput, Duration, Stack
 from aws_cdk import aws_apigatewayv2 as apigateway
 from aws_cdk import aws_apigatewayv2_authorizers as authorizers
 from aws_cdk import aws_apigatewayv2_integrations as integrations
@@ -18,25 +18,23 @@ from constructs import Construct
 
 from fmrec.artifacts import layout
 from stacks.access import Permission, grant, read_objects, use_key
+from stacks.api_settings import ERASURE_ROUTES, EVENT_ROUTES, ROUTES, Api
 from stacks.event_intake import EventIntake, add_eraser
 from stacks.functions import FunctionSettings, add_function, dependency_layer
 from stacks.log_groups import log_group
 from stacks.operations.api_watch import ApiWatch
-from stacks.settings import Api, Settings
+from stacks.settings import Settings
 from stacks.storage import StorageStack
 
 FUNCTION = "answer_requests"
-ROUTES = (
-    "GET /users/{user_id}/recommendations",
-    "POST /recommendations",
-    "GET /items/{item_id}/similar",
-    "GET /items/{item_id}/audience",
-    "POST /rank",
-    "GET /popular",
+ALLOWED_HEADERS = (
+    "authorization",
+    "content-type",
+    "x-amz-content-sha256",
+    "x-amz-date",
+    "x-amz-security-token",
 )
-EVENT_ROUTES = ("POST /events",)
-ERASURE_ROUTES = ("DELETE /users/{user_id}",)
-"""Where the API takes events."""
+"""What a token or a signature is sent in, and the kind of the body."""
 LOGGED = {
     "requestId": "$context.requestId",
     "time": "$context.requestTime",
@@ -47,6 +45,7 @@ LOGGED = {
     "latency": "$context.responseLatency",
     "length": "$context.responseLength",
     "error": "$context.error.message",
+    "authorizer": "$context.authorizer.error",
 }
 """One JSON line for each request; bodies, queries and ids of users are not in it."""
 
@@ -74,6 +73,7 @@ class ApiStack(Stack):
                 "TABLE": storage.table.table_name,
                 "DATASET": settings.dataset_name,
                 **({"EVENTS": storage.events.table_name} if storage.events else {}),
+                **api.callers,
             },
         )
         layer = dependency_layer(self)
@@ -90,23 +90,25 @@ class ApiStack(Stack):
             api_name=f"{settings.prefix}-recommendations",
             description="Recommendations, see docs/live.md",
             create_default_stage=False,
-            default_authorizer=authorizers.HttpIamAuthorizer(),
+            default_authorizer=_authorizer(api),
+            cors_preflight=_cors(api),
         )
-        _route(http, "Answer", function, *ROUTES)
+        _route(http, "Answer", function, api, *ROUTES)
         if api.events is not None and storage.events is not None:
             grant(role, Permission(["dynamodb:Query", "dynamodb:BatchGetItem"], [storage.events.table_arn]))
             intake = EventIntake(
                 self,
                 "Events",
                 settings=settings,
+                api=api,
                 events=api.events,
                 table=storage.events,
                 storage=storage,
                 layer=layer,
             )
-            _route(http, "Store", intake.store, *EVENT_ROUTES)
-            erase = add_eraser(self, settings, storage.events, storage, layer)
-            _route(http, "Erase", erase, *ERASURE_ROUTES)
+            _route(http, "Store", intake.store, api, *EVENT_ROUTES)
+            erase = add_eraser(self, settings, api, storage.events, storage, layer)
+            _route(http, "Erase", erase, api, *ERASURE_ROUTES)
         log = log_group(
             self,
             "AccessLog",
@@ -138,21 +140,47 @@ class ApiStack(Stack):
             topic=storage.topic,
             dashboard=settings.watch.dashboard,
         )
-        for name, value, description in (
-            ("ApiId", http.api_id, "The HTTP API; requests are signed for the service execute-api."),
+        asked = (
+            "requests are signed for the service execute-api" if api.jwt is None else "requests bring a token"
+        )
+        outputs = [
+            ("ApiId", http.api_id, f"The HTTP API; {asked}."),
             ("ApiUrl", http.api_endpoint, "Where it answers."),
-            (
-                "ApiCallArn",
-                self.format_arn(service="execute-api", resource=http.api_id, resource_name="*"),
-                "What a caller needs execute-api:Invoke on.",
-            ),
-        ):
+        ]
+        if api.jwt is None:
+            arn = self.format_arn(service="execute-api", resource=http.api_id, resource_name="*")
+            outputs.append(("ApiCallArn", arn, "What a caller needs execute-api:Invoke on."))
+        for name, value, description in outputs:
             CfnOutput(self, name, value=value, description=description)
 
 
-def _route(http: apigateway.HttpApi, name: str, function: lambda_.IFunction, *routes: str) -> None:
+def _authorizer(api: Api) -> apigateway.IHttpRouteAuthorizer:
+    if api.jwt is None:
+        return authorizers.HttpIamAuthorizer()
+    return authorizers.HttpJwtAuthorizer("Jwt", api.jwt.issuer, jwt_audience=api.jwt.audience)
+
+
+def _cors(api: Api) -> apigateway.CorsPreflightOptions | None:
+    """What browsers are told; no cookies: who asks is in the header Authorization."""
+    if api.cors is None:
+        return None
+    methods = sorted({route.partition(" ")[0] for route in api.routes})
+    return apigateway.CorsPreflightOptions(
+        allow_origins=api.cors.allowed_origins,
+        allow_methods=[apigateway.CorsHttpMethod(method) for method in methods],
+        allow_headers=list(ALLOWED_HEADERS),
+        max_age=Duration.seconds(api.cors.max_age_seconds),
+    )
+
+
+def _route(http: apigateway.HttpApi, name: str, function: lambda_.IFunction, api: Api, *routes: str) -> None:
     """Send these routes' requests to a function."""
     integration = integrations.HttpLambdaIntegration(name, function)
     for route in routes:
         method, path = route.split(" ")
-        http.add_routes(path=path, methods=[apigateway.HttpMethod(method)], integration=integration)
+        http.add_routes(
+            path=path,
+            methods=[apigateway.HttpMethod(method)],
+            integration=integration,
+            authorization_scopes=(api.jwt.scopes_of(route) or None) if api.jwt is not None else None,
+        )

@@ -13,9 +13,10 @@ from fmrec.artifacts import layout
 from fmrec.events.erasure import erasures_uri
 from fmrec.events.event_files import PREFIX, EventFiles
 from stacks.access import Permission, grant, use_key, without_resource, write_objects
+from stacks.api_settings import Api, Events
 from stacks.functions import FunctionSettings, add_function
 from stacks.monitoring import PERIOD, alarm
-from stacks.settings import Events, Settings
+from stacks.settings import Settings
 from stacks.storage import StorageStack
 
 BATCH_EVENTS = 1000
@@ -31,6 +32,7 @@ class EventIntake(Construct):
         construct_id: str,
         *,
         settings: Settings,
+        api: Api,
         events: Events,
         table: dynamodb.Table,
         storage: StorageStack,
@@ -47,7 +49,8 @@ class EventIntake(Construct):
                 memory_mb=1024,
                 timeout_seconds=29,
                 environment=environment
-                | {"DATASET": settings.dataset_name, "KEEP_DAYS": str(events.keep_days)},
+                | {"DATASET": settings.dataset_name, "KEEP_DAYS": str(events.keep_days)}
+                | api.callers,
             ),
             settings=settings,
             key=storage.key,
@@ -113,6 +116,7 @@ class EventIntake(Construct):
 def add_eraser(
     scope: Construct,
     settings: Settings,
+    api: Api,
     table: dynamodb.Table,
     storage: StorageStack,
     layer: lambda_.ILayerVersion,
@@ -133,6 +137,7 @@ def add_eraser(
                 "DATASET": settings.dataset_name,
                 "INTERMEDIATE_DAYS": str(retention.intermediate_days),
                 "NONCURRENT_DAYS": str(retention.noncurrent_days),
+                **api.callers,
             },
         ),
         settings=settings,

@@ -28,6 +28,7 @@ from fmrec.execution import execution_input, quality_gate, tuning
 from fmrec.instances.policy import Policy
 from fmrec.operation.starting import Patience
 from fmrec.ranking.simple_models import MAXIMUM_ITEMS, MAXIMUM_SECONDS
+from stacks.api_settings import Api, Events
 from stacks.section import Section
 from stacks.serving_settings import Serving
 
@@ -190,28 +191,6 @@ class Functions(Section):
     memory_mb: Annotated[int, Field(ge=512, le=10240)] = 2048
     publish_concurrency: Annotated[int, Field(ge=1, le=40)] = 4
     """Query parts published at the same time."""
-
-
-class Events(Section):
-    """What the HTTP API stores of what users do, and lands in raw/."""
-
-    keep_days: Annotated[int, Field(ge=7, le=3650)] = 90
-    """How long an event counts for live lists; in raw/ it stays."""
-    land_within_seconds: Annotated[int, Field(ge=0, le=300)] = 60
-    """How long events are gathered for one file."""
-
-
-class Api(Section):
-    """The HTTP API; its requests are signed (IAM)."""
-
-    memory_mb: Annotated[int, Field(ge=512, le=10240)] = 2048
-    """Of the function that answers; it holds the items' vectors."""
-    requests_per_second: Annotated[int, Field(ge=1, le=10000)] = 100
-    """Of all callers together; beyond it they get 429."""
-    burst: Annotated[int, Field(ge=1, le=5000)] = 200
-    """Requests at once that are let through beyond the rate."""
-    events: Events | None = None
-    """Whether it takes events: ``{}`` does on the defaults."""
 
 
 class Retention(Section):

@@ -9,6 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from fmrec.events.event_table import EventTable
 from fmrec.live.api import routes
 from fmrec.live.api.application import answer
+from fmrec.live.api.callers import Callers
 from fmrec.live.served_model import Champion
 from fmrec.recommendations.table import dynamodb_client
 
@@ -17,7 +18,8 @@ client = dynamodb_client()
 dataset = os.environ["DATASET"]
 events = EventTable(os.environ["EVENTS"], dataset, client=client) if os.environ.get("EVENTS") else None
 app = routes.build(
-    Champion(os.environ["DATA_URI"], os.environ["TABLE"], dataset, events=events, client=client)
+    Champion(os.environ["DATA_URI"], os.environ["TABLE"], dataset, events=events, client=client),
+    Callers.of_environment(),
 )
 """Lives as long as the function's process, and with it the model that it has loaded."""
 

@@ -10,6 +10,7 @@ from fmrec.events.erasure import Eraser, kept
 from fmrec.events.event_table import EventTable
 from fmrec.live.api import erasure_routes
 from fmrec.live.api.application import answer
+from fmrec.live.api.callers import Callers
 from fmrec.recommendations.table import dynamodb_client
 
 logger = Logger(service="erase_user")
@@ -21,6 +22,7 @@ app = erasure_routes.build(
         os.environ["DATASET"],
     ),
     kept(int(os.environ["INTERMEDIATE_DAYS"]), int(os.environ["NONCURRENT_DAYS"])),
+    Callers.of_environment(),
 )
 
 

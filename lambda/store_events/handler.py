@@ -11,6 +11,7 @@ from fmrec.events.event_files import EventFiles
 from fmrec.events.event_table import EventTable
 from fmrec.live.api import event_routes
 from fmrec.live.api.application import answer
+from fmrec.live.api.callers import Callers
 from fmrec.recommendations.table import dynamodb_client
 
 logger = Logger(service="store_events")
@@ -18,6 +19,7 @@ app = event_routes.build(
     EventTable(os.environ["EVENTS"], os.environ["DATASET"], client=dynamodb_client()),
     EventFiles.of(json.loads(os.environ["EVENT_FILES"])),
     int(os.environ["KEEP_DAYS"]),
+    Callers.of_environment(),
 )
 
 

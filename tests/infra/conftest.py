@@ -27,6 +27,15 @@ os.environ["PATH"] = (
 )
 
 
+ORIGIN = "https://shop.example"
+JWT = {
+    "issuer": "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_pool",
+    "audience": ["shop"],
+    "scopes": {"*": ["lists/read"], "POST /events": ["events/write"]},
+    "any_user_scope": "lists/any-user",
+}
+
+
 @dataclass(frozen=True)
 class Synthesis:
     """What `cdk synth` would have written."""
@@ -72,7 +81,7 @@ def synthesis(tmp_path_factory: pytest.TempPathFactory) -> Synthesis:
 @pytest.fixture(scope="session")
 def with_api(tmp_path_factory: pytest.TempPathFactory) -> Synthesis:
     """The app with the API, which takes events, and else on its defaults."""
-    return synthesise(tmp_path_factory.mktemp("with_api"), {"fmrec.api": '{"events": {}}'}, nag=False)
+    return synthesise(tmp_path_factory.mktemp("with_api"), {"fmrec.api": '{"events": {}}'}, nag=True)
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +92,7 @@ def throw_away(tmp_path_factory: pytest.TempPathFactory) -> Synthesis:
         "fmrec.retention.removal": "destroy",
         "fmrec.notification_email": "someone@example.com",
         "fmrec.glue.flex": "true",
-        "fmrec.api": '{"events": {}}',
+        "fmrec.api": json.dumps({"events": {}, "jwt": JWT, "cors": {"allowed_origins": [ORIGIN]}}),
         "fmrec.glue.worker_type": "G.2X",
         "fmrec.instances.request_quota_increases": "true",
         "fmrec.instances.last_resort.endpoint": "wait",

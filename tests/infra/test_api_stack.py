@@ -1,10 +1,12 @@
 """What the API's stack provisions: signed, throttled, logged, and a role that only reads."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
-from stacks.api import ERASURE_ROUTES, EVENT_ROUTES, ROUTES
+from stacks.api_settings import ERASURE_ROUTES, EVENT_ROUTES, ROUTES
+from tests.infra.conftest import JWT, ORIGIN
 
 ALL_ROUTES = {*ROUTES, *EVENT_ROUTES, *ERASURE_ROUTES}
 
@@ -15,15 +17,77 @@ def test_there_is_no_api_unless_a_setting_says_so(synthesis: Any) -> None:
     assert not (synthesis.folder / "FmRecApi.template.json").exists()
 
 
-def test_every_route_is_signed_and_in_the_openapi_document(throw_away: Any) -> None:
-    routes = [r["Properties"] for r in throw_away.resources(STACK, "AWS::ApiGatewayV2::Route").values()]
-    assert {route["RouteKey"] for route in routes} == ALL_ROUTES
-    assert {route["AuthorizationType"] for route in routes} == {"AWS_IAM"}
+def routes_of(synthesis: Any, stack: str) -> dict[str, Any]:
+    """The properties of each route by its key."""
+    routes = synthesis.resources(stack, "AWS::ApiGatewayV2::Route").values()
+    return {route["Properties"]["RouteKey"]: route["Properties"] for route in routes}
+
+
+def test_every_route_is_signed_and_in_the_openapi_document(with_api: Any) -> None:
+    routes = routes_of(with_api, "FmRecApi")
+    assert routes.keys() == ALL_ROUTES
+    assert {route["AuthorizationType"] for route in routes.values()} == {"AWS_IAM"}
+    assert "ApiCallArn" in with_api.template("FmRecApi")["Outputs"]
+    assert "CorsConfiguration" not in properties_of(with_api, "FmRecApi", "Api")
     document = json.loads((Path(__file__).resolve().parents[2] / "docs" / "openapi.json").read_text())
     documented = {
         f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods
     }
     assert documented == ALL_ROUTES
+    assert document["security"] == [{"iam": []}, {"jwt": []}]
+    assert document["components"]["securitySchemes"].keys() == {"iam", "jwt"}
+
+
+def properties_of(synthesis: Any, stack: str, kind: str) -> Any:
+    (found,) = synthesis.resources(stack, f"AWS::ApiGatewayV2::{kind}").values()
+    return found["Properties"]
+
+
+def test_a_setting_has_every_route_ask_for_a_token_with_its_scopes(throw_away: Any) -> None:
+    routes = routes_of(throw_away, STACK)
+    assert routes.keys() == ALL_ROUTES
+    assert {route["AuthorizationType"] for route in routes.values()} == {"JWT"}
+    scopes = {key: route["AuthorizationScopes"] for key, route in routes.items()}
+    assert scopes.pop("POST /events") == ["events/write"]
+    assert set(map(tuple, scopes.values())) == {("lists/read",)}
+    authorizer = properties_of(throw_away, STACK, "Authorizer")
+    assert (authorizer["AuthorizerType"], authorizer["IdentitySource"]) == (
+        "JWT",
+        ["$request.header.Authorization"],
+    )
+    assert authorizer["JwtConfiguration"] == {"Audience": JWT["audience"], "Issuer": JWT["issuer"]}
+    assert "ApiCallArn" not in throw_away.template(STACK)["Outputs"]
+
+
+def test_functions_that_answer_for_a_user_know_whom_a_token_may_ask_for(
+    throw_away: Any, with_api: Any
+) -> None:
+    def callers(synthesis: Any, stack: str) -> dict[str, Any]:
+        functions = synthesis.resources(stack, "AWS::Lambda::Function")
+        variables = {name: f["Properties"].get("Environment", {}) for name, f in functions.items()}
+        return {
+            re.sub("[0-9A-F]{8}$", "", name): (found.get("USER_CLAIM"), found.get("ANY_USER_SCOPE"))
+            for name, each in variables.items()
+            if (found := each.get("Variables", {})).get("USER_CLAIM")
+        }
+
+    mine = ("sub", "lists/any-user")
+    assert callers(throw_away, STACK) == {
+        "AnswerRequests": mine,
+        "EventsStoreEvents": mine,
+        "EraseUser": mine,
+    }
+    assert callers(with_api, "FmRecApi") == {}
+
+
+def test_cors_by_setting_allows_what_the_routes_need_and_no_cookies(throw_away: Any) -> None:
+    cors = properties_of(throw_away, STACK, "Api")["CorsConfiguration"]
+    assert cors.pop("AllowHeaders")[:2] == ["authorization", "content-type"]
+    assert cors == {
+        "AllowOrigins": [ORIGIN],
+        "AllowMethods": ["DELETE", "GET", "POST"],
+        "MaxAge": 3600,
+    }
 
 
 def test_the_stage_is_throttled_and_logged_with_the_key(throw_away: Any) -> None:

@@ -17,6 +17,7 @@ from fmrec.errors import SettingsError
 from fmrec.execution.data_bucket import DataBucket
 from fmrec.execution.execution_input import resolve
 from fmrec.instances.workloads import DEFAULT_NUM_FACTORS, DEFAULT_RECOMMENDATIONS, number
+from stacks.api_settings import Api
 from stacks.images import check_region, domain_suffix, regions, registry
 from stacks.settings import Settings, from_context
 
@@ -257,6 +258,55 @@ def test_settings_the_command_line_and_the_functions_have_one_source_of_each_def
         assert f"as deployed, or {DEFAULT_RECOMMENDATIONS}" in text
         assert f"as in --settings, or {settings.task}" in text
     assert read_settings(None, "", None).task == settings.task
+
+
+JWT = {"issuer": "https://id.example/", "audience": ["shop"]}
+
+
+@pytest.mark.parametrize(
+    ("api", "sentence"),
+    [
+        (
+            {"jwt": JWT | {"issuer": "http://id.example"}},
+            "api.jwt.issuer is 'http://id.example': expected the",
+        ),
+        ({"jwt": JWT | {"issuer": "https://id.example?x=1"}}, "without a query"),
+        ({"jwt": JWT | {"audience": []}}, "api.jwt.audience is []"),
+        ({"jwt": {"issuer": "https://id.example"}}, "api.jwt.audience"),
+        ({"jwt": JWT | {"scopes": {"GET /all": ["a"]}}}, "names 'GET /all', which the API doesn't have"),
+        (
+            {"jwt": JWT | {"scopes": {"POST /events": ["a"]}}},
+            "names 'POST /events', which the API has with api.events only",
+        ),
+        ({"jwt": JWT | {"scopes": {"*": []}}}, "api.jwt.scopes.* is empty"),
+        ({"jwt": JWT | {"scopes": {"*": ["a b"]}}}, "the scope 'a b' of api.jwt can't be in a token"),
+        ({"jwt": JWT | {"user_claim": None, "any_user_scope": "a"}}, "api.jwt.user_claim is null"),
+        ({"cors": {"allowed_origins": ["https://a.example/shop"]}}, "has 'https://a.example/shop': expected"),
+        ({"cors": {"allowed_origins": ["http://a.example"]}}, "http:// for localhost only"),
+        ({"cors": {"allowed_origins": ["*", "https://a.example"]}}, "keep '*' or the others"),
+        ({"cors": {"allowed_origins": []}}, "api.cors.allowed_origins is []"),
+        ({"cors": {"allowed_origins": ["*"], "max_age_seconds": 86401}}, "max_age_seconds is 86401"),
+    ],
+)
+def test_callers_that_make_no_sense_are_refused(api: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(sentence)):
+        from_context({"fmrec.api": json.dumps(api)})
+
+
+def test_a_token_speaks_for_its_own_user_unless_a_setting_says_otherwise() -> None:
+    def api(**jwt: Any) -> Api:
+        found = from_context({"fmrec.api": json.dumps({"jwt": JWT | jwt})}).api
+        assert found is not None
+        return found
+
+    assert api().callers == {"USER_CLAIM": "sub"}
+    assert api(user_claim=None).callers == {}
+    scopes = {"*": ["a"], "POST /rank": ["b"]}
+    jwt = api(scopes=scopes).jwt
+    assert jwt is not None
+    assert [jwt.scopes_of(route) for route in ("POST /rank", "GET /popular")] == [["b"], ["a"]]
+    origins = ["https://a.example:8443", "http://localhost:3000"]
+    assert from_context({"fmrec.api": json.dumps({"cors": {"allowed_origins": origins}})}).api is not None
 
 
 @pytest.mark.parametrize(

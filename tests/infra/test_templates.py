@@ -33,7 +33,7 @@ def as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
-@pytest.mark.parametrize("which", ["synthesis", "throw_away"])
+@pytest.mark.parametrize("which", ["synthesis", "with_api", "throw_away"])
 def test_cdk_nag_finds_no_error(which: Any, request: Any) -> None:
     assert violated_rules(request.getfixturevalue(which).report) == []
 

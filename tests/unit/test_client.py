@@ -11,7 +11,7 @@ import botocore.session
 import pytest
 
 from fmrec.client import Client, Event, Interaction, LikelyUser, Pending, Stored
-from fmrec.errors import InputError, NotFoundError, ServiceError, ThrottledError
+from fmrec.errors import ForbiddenError, InputError, NotFoundError, ServiceError, ThrottledError
 
 LIST = {
     "source": "live",
@@ -99,10 +99,20 @@ def test_ids_and_settings_are_quoted_into_the_address(server: Server, client: Cl
     assert server.asked[3][2] == {"item_ids": ["1"], "user_id": "u"}
 
 
+def test_a_token_is_sent_in_place_of_a_signature_and_asked_for_each_time(server: Server) -> None:
+    Client(server.url, token="abc").popular()
+    tokens = iter(["first", "second"])
+    client = Client(server.url, token=lambda: next(tokens))
+    client.popular()
+    client.recommendations("ann")
+    assert [sent for *_, sent in server.asked] == ["Bearer abc", "Bearer first", "Bearer second"]
+
+
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (403, InputError),
+        (401, ForbiddenError),
+        (403, ForbiddenError),
         (404, NotFoundError),
         (422, InputError),
         (429, ThrottledError),

@@ -12,7 +12,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from aws_lambda_powertools.event_handler.openapi.params import Path
 from pydantic import BeforeValidator
 
-from fmrec.errors import FmrecError, FormatError, InputError, NotFoundError, ServiceError
+from fmrec.errors import FmrecError, ForbiddenError, FormatError, InputError, NotFoundError, ServiceError
 from fmrec.live.api.schemas import Problem
 
 MAXIMUM_BODY = 1 << 20
@@ -79,6 +79,9 @@ def add_errors(app: APIGatewayHttpResolver) -> None:
     def not_found(error: NotFoundError) -> Response[str]:
         return problem(404, str(error))
 
+    def forbidden(error: ForbiddenError) -> Response[str]:
+        return problem(403, str(error))
+
     def unreadable(error: FormatError) -> Response[str]:
         logger.error("the model can't be read", exc_info=error)
         return problem(503, "the model can't be read: see the function's log")
@@ -99,6 +102,7 @@ def add_errors(app: APIGatewayHttpResolver) -> None:
     # The closest class of an error counts.
     app.exception_handler(RequestValidationError)(invalid)
     app.exception_handler(NotFoundError)(not_found)
+    app.exception_handler(ForbiddenError)(forbidden)
     app.exception_handler(FormatError)(unreadable)
     app.exception_handler(InputError)(refused)
     app.exception_handler(ServiceError)(unavailable)

@@ -12,26 +12,28 @@ from fmrec.errors import InputError
 from fmrec.events.erasure import Eraser, Kept
 from fmrec.events.event_files import MAXIMUM_ID_BYTES
 from fmrec.live.api.application import PathId, add_errors, succeeds
+from fmrec.live.api.callers import Callers
 from fmrec.live.api.schemas import ErasureReceipt, Pending, Removed
 
 
-def build(eraser: Eraser, kept: Sequence[Kept]) -> APIGatewayHttpResolver:
+def build(eraser: Eraser, kept: Sequence[Kept], callers: Callers | None = None) -> APIGatewayHttpResolver:
     """The application that answers API Gateway's requests to erase a user (payload format 2.0)."""
     app = APIGatewayHttpResolver(enable_validation=True)
     add_errors(app)
-    add_routes(app, eraser, kept)
+    add_routes(app, eraser, kept, callers or Callers())
     return app
 
 
-def add_routes(app: APIGatewayHttpResolver, eraser: Eraser, kept: Sequence[Kept]) -> None:
+def add_routes(app: APIGatewayHttpResolver, eraser: Eraser, kept: Sequence[Kept], callers: Callers) -> None:
     """Add the route that erases."""
 
     @app.delete(
         "/users/<user_id>",
         summary="Erase a user, known or not",
-        responses=succeeds(ErasureReceipt, 422, 503),
+        responses=succeeds(ErasureReceipt, 403, 422, 503),
     )
     def erase(user_id: PathId) -> ErasureReceipt:
+        callers.check(app.current_event, [user_id])
         if len(user_id.encode(errors="replace")) > MAXIMUM_ID_BYTES:
             raise InputError(
                 f"the user's id has more than {MAXIMUM_ID_BYTES} bytes: nobody is stored under it"

@@ -9,25 +9,31 @@ from fmrec.events.event import Event
 from fmrec.events.event_files import EventFiles
 from fmrec.events.event_table import EventTable
 from fmrec.live.api.application import add_errors, succeeds
+from fmrec.live.api.callers import Callers
 from fmrec.live.api.schemas import EventsReceipt, EventsRequest, PostedEvent
 
 CLOCK_DIFFERENCE = 300.0
 """Seconds that a caller's clock may be ahead."""
 
 
-def build(table: EventTable, files: EventFiles, keep_days: int) -> APIGatewayHttpResolver:
+def build(
+    table: EventTable, files: EventFiles, keep_days: int, callers: Callers | None = None
+) -> APIGatewayHttpResolver:
     """The application that answers API Gateway's requests to store events (payload format 2.0)."""
     app = APIGatewayHttpResolver(enable_validation=True)
     add_errors(app)
-    add_routes(app, table, files, keep_days)
+    add_routes(app, table, files, keep_days, callers or Callers())
     return app
 
 
-def add_routes(app: APIGatewayHttpResolver, table: EventTable, files: EventFiles, keep_days: int) -> None:
+def add_routes(
+    app: APIGatewayHttpResolver, table: EventTable, files: EventFiles, keep_days: int, callers: Callers
+) -> None:
     """Add the route that stores events."""
 
-    @app.post("/events", summary="Store interactions", responses=succeeds(EventsReceipt, 422, 503))
+    @app.post("/events", summary="Store interactions", responses=succeeds(EventsReceipt, 403, 422, 503))
     def store(body: EventsRequest) -> EventsReceipt:
+        callers.check(app.current_event, {posted.user_id for posted in body.events})
         now = table.clock()
         events = [_event(posted, now) for posted in body.events]
         for at, event in enumerate(events):

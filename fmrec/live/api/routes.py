@@ -8,6 +8,12 @@ from functools import partial
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
+from aws_lambda_powertools.event_handler.openapi.models import (
+    APIKey,
+    APIKeyIn,
+    HTTPBearer,
+    SecurityScheme,
+)
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from fmrec.dataset.names import DEFAULT
@@ -20,6 +26,7 @@ from fmrec.live import answers
 from fmrec.live.answers import MAXIMUM_ITEMS, Request
 from fmrec.live.api import erasure_routes, event_routes
 from fmrec.live.api.application import PathId, add_errors, succeeds
+from fmrec.live.api.callers import Callers
 from fmrec.live.api.schemas import Audience, Interaction, ItemList, LikelyUser, RankRequest, SessionRequest
 from fmrec.live.audience import likely_users
 from fmrec.live.served_model import Champion, ServedModel
@@ -34,20 +41,25 @@ Flag = Annotated[bool, Query()]
 Reasons = Annotated[int, Query(ge=0, le=100, description="Items of the history that explain each item")]
 
 
-def build(champion: Champion) -> APIGatewayHttpResolver:
+def build(champion: Champion, callers: Callers | None = None) -> APIGatewayHttpResolver:
     """The application that answers API Gateway's requests for lists (payload format 2.0)."""
     app = APIGatewayHttpResolver(enable_validation=True)
     add_errors(app)
-    add_routes(app, champion)
+    add_routes(app, champion, callers or Callers())
     return app
 
 
-def add_routes(app: APIGatewayHttpResolver, champion: Champion) -> None:
+def add_routes(app: APIGatewayHttpResolver, champion: Champion, callers: Callers) -> None:
     """Add the routes that read."""
     lists = succeeds(ItemList, 422, 503)
+    lists_of_a_user = succeeds(ItemList, 403, 422, 503)
     lists_of_an_item = succeeds(ItemList, 404, 422, 503)
 
-    @app.get("/users/<user_id>/recommendations", summary="Items for a user, known or not", responses=lists)
+    @app.get(
+        "/users/<user_id>/recommendations",
+        summary="Items for a user, known or not",
+        responses=lists_of_a_user,
+    )
     def recommend(
         user_id: PathId,
         n: Count = 10,
@@ -58,6 +70,7 @@ def add_routes(app: APIGatewayHttpResolver, champion: Champion) -> None:
         because: Reasons = 0,
         segment: Annotated[str | None, Query()] = None,
     ) -> ItemList:
+        callers.check(app.current_event, [user_id])
         model = champion.model()
         request = Request(
             n,
@@ -90,9 +103,10 @@ def add_routes(app: APIGatewayHttpResolver, champion: Champion) -> None:
     @app.get(
         "/items/<item_id>/audience",
         summary="Users who are likely to want this item",
-        responses=succeeds(Audience, 404, 422, 503),
+        responses=succeeds(Audience, 403, 404, 422, 503),
     )
     def item_audience(item_id: PathId, n: Count = 10) -> Audience:
+        callers.check_all(app.current_event)
         model = champion.model()
         erased = partial(champion.erased, model)
         found = likely_users(model.live, model.encoded, item_id, n, model.users.names, erased)
@@ -103,10 +117,12 @@ def add_routes(app: APIGatewayHttpResolver, champion: Champion) -> None:
             item_id=item_id, users=users, model_version=model.live.model_version, run=model.live.run
         )
 
-    @app.post("/rank", summary="Order the given items for a user or a history", responses=lists)
+    @app.post("/rank", summary="Order the given items for a user or a history", responses=lists_of_a_user)
     def rank(body: RankRequest) -> ItemList:
         if (body.user_id is None) == (body.history is None):
             raise InputError("expected either 'user_id' or 'history', and one of them only")
+        if body.user_id is not None:
+            callers.check(app.current_event, [body.user_id])
         model = champion.model()
         history = (
             model.session(_events(body.history or []))
@@ -125,9 +141,26 @@ def openapi_document() -> str:
     """The API's OpenAPI document, as committed in docs/openapi.json."""
     app = build(Champion("", "", client=None))
     events = EventTable("", client=None)
-    event_routes.add_routes(app, events, EventFiles.of({}), 1)
-    erasure_routes.add_routes(app, Eraser("", "", events, DEFAULT), [])
-    text = app.get_openapi_json_schema(title=TITLE, version=VERSION, openapi_version="3.1.0")
+    event_routes.add_routes(app, events, EventFiles.of({}), 1, Callers())
+    erasure_routes.add_routes(app, Eraser("", "", events, DEFAULT), [], Callers())
+    schemes: dict[str, SecurityScheme] = {
+        "iam": APIKey.model_validate(
+            {
+                "name": "Authorization",
+                "in": APIKeyIn.header,
+                "description": "AWS Signature Version 4 for the service execute-api, with its other headers: "
+                "the default",
+            }
+        ),
+        "jwt": HTTPBearer(bearerFormat="JWT", description="With the setting api.jwt, instead of a signature"),
+    }
+    text = app.get_openapi_json_schema(
+        title=TITLE,
+        version=VERSION,
+        openapi_version="3.1.0",
+        security_schemes=schemes,
+        security=[{name: []} for name in schemes],
+    )
     return json.dumps(json.loads(text), indent=2) + "\n"
 
 

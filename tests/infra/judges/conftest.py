@@ -14,9 +14,10 @@ STACKS = ("FmRecStorage", "FmRecPipeline", "FmRecApi")
 
 
 @pytest.fixture(scope="session")
-def templates(with_api: Any) -> list[Path]:
-    """The templates of all stacks: the API takes events, all else is on the defaults."""
-    return [with_api.folder / f"{stack}.template.json" for stack in STACKS]
+def templates(with_api: Any, throw_away: Any) -> list[Path]:
+    """The templates of all stacks on the defaults with an API that takes events, and one with tokens."""
+    defaults = [with_api.folder / f"{stack}.template.json" for stack in STACKS]
+    return [*defaults, throw_away.folder / "TrialApi.template.json"]
 
 
 @pytest.fixture(scope="session")
