@@ -64,6 +64,9 @@ class Routes:
             return HTTPStatus.OK, found()
         except FmrecError as error:
             return problem(_status(error), str(error))
+        except Exception as error:
+            # Such as credentials that have expired. A connection that just ends would say nothing of it.
+            return problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}: {error}")
 
     def about(self) -> dict[str, Any]:
         """What serves, how good it is and what it costs; looked up once, and again as long as that fails."""
@@ -76,6 +79,8 @@ class Routes:
         asked = f"{method} {path.removeprefix(API)}"
         if not any(route.fullmatch(asked) for route in (*READING, *(STORING if self.store_clicks else ()))):
             raise NotFoundError(f"this page does not ask the API for {asked}")
+        if not target.isascii():
+            raise InputError(f"the path {target!r} is not percent-encoded")
         return self.client.ask(method, target, _parsed(body) if body else None)
 
     def _search(self, query: str) -> dict[str, Any]:

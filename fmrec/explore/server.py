@@ -90,6 +90,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer with a file of the page, or with data."""
         path = urlsplit(self.path).path
+        self.close_connection |= "Content-Length" in self.headers or "Transfer-Encoding" in self.headers
         if (refused := self._refused_place()) is not None:
             self._send_document(refused)
         elif path in STATIC:
