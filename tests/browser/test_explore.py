@@ -4,7 +4,7 @@ import re
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.browser.conftest import Explored
 
@@ -141,6 +141,22 @@ def test_settings_of_the_list_are_the_apis(page: Page, recommended: Locator, exp
     assert items(recommended) == diverse
 
 
+def test_an_answer_that_comes_late_does_not_replace_a_newer_one(page: Page, recommended: Locator) -> None:
+    held: list[Route] = []
+    page.route("**/api/recommendations", lambda route: route.continue_() if held else held.append(route))
+    buttons = page.locator("#popular").get_by_role("button", name="Like")
+    buttons.nth(0).click()
+    buttons.nth(1).click()
+    expect(page.locator("#status")).to_contain_text("from 2 liked items.")
+    shown = items(recommended)
+    with page.expect_response("**/api/recommendations"):
+        held[0].continue_()
+    # Its names are looked up next, and only then it would be drawn.
+    page.get_by_role("button", name="Similar to").first.click()
+    expect(page.locator("#audience button").first).to_be_visible()
+    assert items(recommended) == shown
+
+
 def test_quality_instances_and_cost_are_those_of_the_run_that_serves(page: Page) -> None:
     expect(page.locator("#deployment")).to_have_text(
         "Data set default · run r · trained on 90 users and 120 items"
@@ -187,7 +203,7 @@ def test_the_page_is_accessible_on_a_screen_and_a_phone(
     page.locator("#items summary").first.click()
     assert violations(page, axe, scheme) == []
     page.locator("#items").get_by_role("button", name="Similar to").first.click()
-    expect(page.get_by_role("dialog")).to_be_visible()
+    expect(page.locator("#audience button").first).to_be_visible()
     assert violations(page, axe, scheme) == []
     page.keyboard.press("Escape")
     page.set_viewport_size({"width": 375, "height": 800})
