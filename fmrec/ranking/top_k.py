@@ -8,8 +8,11 @@ the matrix products is one pass over the scores while they are in the cache.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +21,14 @@ from fmrec.artifacts.interactions import Interactions
 from fmrec.errors import InputError
 from fmrec.ranking import pruning
 from fmrec.ranking.blas import single_threaded_products
-from fmrec.ranking.pruning import Stages
 
 Scores = npt.NDArray[np.float32]
 Ordinals = npt.NDArray[np.int64]
+Places = npt.NDArray[np.int32]
 
 GROUP = 32
 """Items whose scores share a maximum."""
-CHUNK = 2048
+CHUNK = 1024
 """Items scored at a time: their scores for a block of users fit the processor's cache."""
 BLOCK_USERS = 512
 BLOCK_BYTES = 64 << 20
@@ -74,105 +77,139 @@ def top_k(
     users = np.ascontiguousarray(queries, dtype=np.float32)
     catalogue = np.ascontiguousarray(items, dtype=np.float32)
     _check(users, catalogue, k, seen, excluded)
-    with single_threaded_products():
-        stages = _plan(users, catalogue, k, excluded)
+    allowed = None if excluded is None else np.flatnonzero(~excluded)
+    chosen = catalogue if allowed is None else catalogue[allowed]
     best = Top(np.full((len(users), k), -1, np.int64), np.full((len(users), k), -np.inf, np.float32))
-    ranker = _StagedRanker(users, catalogue, k, seen, excluded, stages)
-    starts = range(0, len(users), ranker.block_users)
+    if not len(chosen):
+        return best
     with single_threaded_products() as threads:
-        workers = max(1, min(threads, len(starts)))
-
-        def work(worker: int) -> None:
-            block = ranker.new_block()
-            for start in starts[worker::workers]:
-                end = min(start + ranker.block_users, len(users))
-                ranker.rank(block, start, Top(best.items[start:end], best.scores[start:end]))
-
-        with ThreadPoolExecutor(workers, thread_name_prefix="ranking") as pool:
-            list(pool.map(work, range(workers)))
+        plan = pruning.plan(users, chosen, partial(_kth_scores, chosen, k))
+        ranking = _Ranking(users, catalogue, k, seen, best, threads)
+        if plan is None:
+            ranking.rank_everybody(allowed)
+            return best
+        first, rest = (
+            (plan.first, plan.rest) if allowed is None else (allowed[plan.first], allowed[plan.rest])
+        )
+        ranking.rank_everybody(first)
+        ranking.improve(plan.needs(users), rest)
     return best
 
 
-def _plan(users: Scores, items: Scores, k: int, excluded: npt.NDArray[np.bool_] | None) -> Stages | None:
-    def kth_scores(some_users: Scores, some_items: Ordinals) -> npt.NDArray[np.float64]:
-        allowed = some_items if excluded is None else some_items[~excluded[some_items]]
-        if len(allowed) < k or not len(some_users):
-            return np.full(len(some_users), -np.inf)
-        scores = some_users @ items[allowed].T
-        return np.partition(scores, len(allowed) - k, axis=1)[:, len(allowed) - k].astype(np.float64)
-
-    return pruning.plan(users, items, kth_scores)
+def _kth_scores(items: Scores, k: int, users: Scores, own: Ordinals) -> Scores:
+    """Each user's k-th best score among some of the items, or -inf where there are fewer."""
+    if len(own) < k:
+        return np.full(len(users), -np.inf, np.float32)
+    scores: Scores = np.partition(users @ items[own].T, len(own) - k, axis=1)[:, len(own) - k]
+    return scores
 
 
-class _StagedRanker:
-    """Ranks the catalogue stage by stage, each for the users who may still find something better in it."""
+class _Ranking:
+    """Fills the lists of all users, a block of users per thread at a time."""
 
     def __init__(
-        self,
-        users: Scores,
-        items: Scores,
-        k: int,
-        seen: Interactions | None,
-        excluded: npt.NDArray[np.bool_] | None,
-        stages: Stages | None,
+        self, users: Scores, items: Scores, k: int, seen: Interactions | None, best: Top, threads: int
     ) -> None:
-        self._users, self._k, self._seen, self._stages = users, k, seen, stages
-        self._own = [np.arange(len(items))] if stages is None else stages.items
-        self._rankers = [
-            _Ranker(items[own], k, None if excluded is None else excluded[own]) for own in self._own
-        ]
-        largest = max(ranker.rows for ranker in self._rankers)
-        self.block_users = max(1, min(BLOCK_USERS, BLOCK_BYTES // (4 * max(largest, 1)), len(users)))
-        # Where each item is: all stages' items one after the other.
-        self._place_of = np.empty(len(items), np.int64)
-        self._place_of[np.concatenate(self._own)] = np.arange(len(items))
+        self._users, self._items, self._k, self._seen = users, items, k, seen
+        self._best, self._threads = best, threads
 
-    def new_block(self) -> _Block:
-        rows = max(ranker.rows for ranker in self._rankers)
-        groups = max(ranker.maxima_rows for ranker in self._rankers)
-        return _Block(
-            np.empty(rows * self.block_users, np.float32), np.empty(groups * self.block_users, np.float32)
-        )
+    def block_users(self, items: int) -> int:
+        """How many users to rank so many items for at a time."""
+        return max(1, min(BLOCK_USERS, BLOCK_BYTES // (4 * max(items, 1)), len(self._users)))
 
-    def rank(self, block: _Block, start: int, out: Top) -> None:
-        count = len(out.items)
-        users = self._users[start : start + count]
-        owner, places = self._seen_by(start, count)
-        if self._stages is None:
-            self._rankers[0].rank(block, users, owner, places, out)
-            return
-        radius = self._stages.radius(users)
-        lengths = np.linalg.norm(users.astype(np.float64), axis=1)
-        active, first = np.arange(count), 0
-        position = np.empty(count, np.int64)
-        for own, ranker, bound in zip(self._own, self._rankers, self._stages.bounds, strict=True):
-            position[:] = -1
-            position[active] = np.arange(len(active))
-            inside = (places >= first) & (places < first + len(own)) & (position[owner] >= 0)
-            found = Top(
-                np.full((len(active), self._k), -1, np.int64),
-                np.full((len(active), self._k), -np.inf, np.float32),
-            )
-            ranker.rank(block, users[active], position[owner[inside]], places[inside] - first, found)
-            ranked = found.items >= 0
-            found.items[ranked] = own[found.items[ranked]]
-            if first:
-                found = _merged(Top(out.items[active], out.scores[active]), found)
-            out.items[active], out.scores[active] = found.items, found.scores
-            kth = found.scores[:, -1]
-            active = active[bound.at(radius[active], lengths[active]) >= kth]
-            first += len(own)
-            if not len(active):
-                break
+    def rank_everybody(self, own: Ordinals | None) -> None:
+        """Rank some items, or all, for all users, whose lists are empty."""
+        items = self._items if own is None else self._items[own]
+        ranker, size = _Ranker(items, self._k), self.block_users(len(items))
+        place_of = None if own is None else self._places(own)
 
-    def _seen_by(self, start: int, count: int) -> tuple[Ordinals, Ordinals]:
-        """Return the block's seen pairs: users in the block, and the places of items."""
+        def rank(start: int, memory: _Memory) -> None:
+            part = slice(start, min(start + size, len(self._users)))
+            found = Top(self._best.items[part], self._best.scores[part])
+            owner, places = self._seen_by(part, place_of)
+            ranker.rank(memory, self._users[part], owner, places, found)
+            if own is not None:
+                ranked = found.items >= 0
+                found.items[ranked] = own[found.items[ranked]]
+
+        self._spread(rank, range(0, len(self._users), size))
+
+    def improve(self, needs: pruning.Needs, rest: Ordinals) -> None:
+        """Rank the rest of the items for those users who may find something better among them."""
+        order, size = needs.order(self._best.scores[:, -1]), self.block_users(len(rest))
+
+        def rank(start: int, memory: _Memory) -> None:
+            users = order[start : start + size]
+            known = Top(self._best.items[users], self._best.scores[users])
+            own = rest[needs.of(users, known.scores[:, -1])]
+            if not len(own):
+                return
+            found = Top(np.full_like(known.items, -1), np.full_like(known.scores, -np.inf))
+            owner, places = self._seen_by(users, self._places(own))
+            ranker = _Ranker(self._items[own], self._k)
+            ranker.rank(memory, self._users[users], owner, places, found, known.scores[:, -1])
+            better = np.flatnonzero(found.items[:, 0] >= 0)
+            known, found = (Top(each.items[better], each.scores[better]) for each in (known, found))
+            found.items[found.items >= 0] = own[found.items[found.items >= 0]]
+            merged = _merged(known, found)
+            self._best.items[users[better]], self._best.scores[users[better]] = merged.items, merged.scores
+
+        self._spread(rank, range(0, len(order), size))
+
+    def _spread(self, rank: Callable[[int, _Memory], None], starts: range) -> None:
+        workers = max(1, min(self._threads, len(starts)))
+
+        def work(worker: int) -> None:
+            memory = _Memory()
+            for start in starts[worker::workers]:
+                rank(start, memory)
+
+        with ThreadPoolExecutor(workers, thread_name_prefix="ranking") as pool:
+            list(pool.map(work, range(workers)))
+
+    def _places(self, own: Ordinals) -> Places:
+        """Where each item is among some, -1 where it is not."""
+        places = np.full(len(self._items), -1, np.int32)
+        places[own] = np.arange(len(own), dtype=np.int32)
+        return places
+
+    def _seen_by(self, users: slice | Ordinals, place_of: Places | None) -> tuple[Places, Places]:
+        """Return some users' seen pairs: ordinals among these users, and the places of items."""
         if self._seen is None:
-            return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        indptr = self._seen.indptr[start : start + count + 1]
-        items = self._seen.items[indptr[0] : indptr[-1]]
-        owner = np.repeat(np.arange(count), np.diff(indptr))
-        return owner, items.astype(np.int64) if self._stages is None else self._place_of[items]
+            return np.zeros(0, np.int32), np.zeros(0, np.int32)
+        if isinstance(users, slice):
+            indptr = self._seen.indptr[users.start : users.stop + 1]
+            items, counts = self._seen.items[indptr[0] : indptr[-1]], np.diff(indptr)
+        else:
+            own = self._seen.take(users)
+            items, counts = own.items, own.counts()
+        owner = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+        if place_of is None:
+            return owner, items
+        places = place_of[items]
+        inside = np.flatnonzero(places >= 0)
+        return owner[inside], places[inside]
+
+
+def _best_first(found: _Candidates) -> Ordinals:
+    """The order by user, by descending score, and by item."""
+    bits = max(len(found.user) - 1, 1).bit_length()
+    if int(found.user.max(initial=0)).bit_length() + 32 + bits > 64:
+        # lexsort is stable, and items ascend for each user.
+        return np.lexsort((-found.score, found.user))
+    # One integer holds it all, and is sorted several times as fast. Adding 0 makes -0 one with 0.
+    pattern = (found.score + np.float32(0)).view(np.int32)
+    descending = np.where(pattern < 0, pattern, pattern ^ 0x7FFFFFFF).view(np.uint32)
+    keys = (found.user.astype(np.uint64) << np.uint64(32)) | descending
+    keys <<= np.uint64(bits)
+    keys |= np.arange(len(keys), dtype=np.uint64)
+    keys.sort()
+    return (keys & np.uint64((1 << bits) - 1)).astype(np.int64)
+
+
+def _padded(groups: int) -> int:
+    """How many rows of maxima so many groups need: they have maxima in groups of their own."""
+    return -(-groups // GROUP) * GROUP
 
 
 def _merged(one: Top, other: Top) -> Top:
@@ -184,103 +221,137 @@ def _merged(one: Top, other: Top) -> Top:
     return Top(np.take_along_axis(items, order, 1), np.take_along_axis(scores, order, 1))
 
 
-@dataclass(frozen=True)
-class _Block:
-    """One worker's memory for scores, and for the maxima of their groups."""
+class _Memory:
+    """One worker's memory for scores, and for the maxima of their groups, as large as any block needed."""
 
-    scores: Scores
-    maxima: Scores
+    def __init__(self) -> None:
+        self._scores, self._maxima = np.empty(0, np.float32), np.empty(0, np.float32)
+
+    def scores(self, rows: int, width: int) -> Scores:
+        """Rows whose contents are undefined."""
+        if len(self._scores) < rows * width:
+            self._scores = np.empty(rows * width, np.float32)
+        return self._scores[: rows * width].reshape(rows, width)
+
+    def maxima(self, rows: int, width: int) -> Scores:
+        """Rows whose contents are undefined."""
+        if len(self._maxima) < rows * width:
+            self._maxima = np.empty(rows * width, np.float32)
+        return self._maxima[: rows * width].reshape(rows, width)
+
+
+class _Candidates(NamedTuple):
+    """Scores that may be among a user's best; each user's items ascend."""
+
+    user: Ordinals
+    item: Ordinals
+    score: Scores
 
 
 class _Ranker:
-    """Ranks one stage's items for a block of users."""
+    """Ranks some items for a block of users."""
 
-    def __init__(self, items: Scores, k: int, excluded: npt.NDArray[np.bool_] | None) -> None:
+    def __init__(self, items: Scores, k: int) -> None:
         self._items = items
         self._k = k
-        self._excluded = np.flatnonzero(excluded) if excluded is not None else np.zeros(0, np.int64)
-        self._groups = -(-len(items) // GROUP)
-        self._supergroups = -(-self._groups // GROUP)
-        self.rows = self._groups * GROUP
-        self.maxima_rows = self._supergroups * GROUP
 
-    def rank(self, block: _Block, users: Scores, owner: Ordinals, seen: Ordinals, out: Top) -> None:
+    def rank(
+        self,
+        memory: _Memory,
+        users: Scores,
+        owner: Places,
+        seen: Places,
+        out: Top,
+        known: Scores | None = None,
+    ) -> None:
         """Fill ``out`` with each user's best; ``owner`` and ``seen`` are pairs of user and item to
-        leave out.
+        leave out. Items whose scores are below ``known`` (users,) are not of interest.
         """
-        count = len(users)
-        scores = block.scores[: self.rows * count].reshape(self.rows, count)
-        maxima = block.maxima[: self.maxima_rows * count].reshape(self.maxima_rows, count)
-        # What pads the last group and the last group of groups is never the best.
-        scores[len(self._items) :] = -np.inf
-        maxima[self._groups :] = -np.inf
-        self._score(users, owner, seen, scores, maxima)
-        bound = self._lower_bound(maxima)
+        count, chunk = len(users), CHUNK // GROUP
+        groups = -(-len(self._items) // GROUP)
+        masked = self._masked(owner, seen, count)
+        if known is not None:
+            # Scores that are of interest are few, and looked for while their chunk is in the cache.
+            scores = memory.scores(min(groups, chunk) * GROUP, count)
+            maxima = memory.maxima(_padded(min(groups, chunk)), count)
+            parts = []
+            for number in range(len(masked)):
+                rows = min(groups - number * chunk, chunk)
+                maxima[rows:] = -np.inf
+                self._score(users, number, masked[number], scores[: rows * GROUP], maxima[:rows])
+                found, known = self._candidates(scores[: rows * GROUP], maxima, rows, known)
+                parts.append(found._replace(item=found.item + number * CHUNK))
+            self._keep_best(_Candidates(*map(np.concatenate, zip(*parts, strict=True))), out)
+            return
+        scores = memory.scores(groups * GROUP, count)
+        maxima = memory.maxima(_padded(groups), count)
+        maxima[groups:] = -np.inf
+        for number in range(len(masked)):
+            own = slice(number * chunk, min((number + 1) * chunk, groups))
+            within = slice(own.start * GROUP, own.stop * GROUP)
+            self._score(users, number, masked[number], scores[within], maxima[own])
+        self._keep_best(self._candidates(scores, maxima, groups, self._lower_bound(maxima))[0], out)
+
+    def _score(self, users: Scores, number: int, masked: Ordinals, scores: Scores, maxima: Scores) -> None:
+        """Fill a chunk's scores and group maxima, with -inf where masked."""
+        items = self._items[number * CHUNK : (number + 1) * CHUNK]
+        np.matmul(items, users.T, out=scores[: len(items)])
+        scores[len(items) :] = -np.inf  # what pads the last group is never the best
+        scores.reshape(-1)[masked] = -np.inf
+        np.maximum.reduce(scores.reshape(-1, GROUP, len(users)), axis=1, out=maxima)
+
+    def _candidates(
+        self, scores: Scores, maxima: Scores, groups: int, bound: Scores
+    ) -> tuple[_Candidates, Scores]:
+        """Find the scores that reach a bound; also return the bound, raised where it was far too low."""
+        count, many = len(bound), 4 * self._k * len(bound)
         opened = maxima >= bound
         few = bool(np.isneginf(bound).any())  # somebody may get fewer than k items
         if few:
             opened &= maxima > -np.inf
-        if np.count_nonzero(opened) > 4 * self._k * count:
+        if np.count_nonzero(opened) > many:
+            bound = np.maximum(bound, self._lower_bound(maxima))
+            opened &= maxima >= bound
             # Equal scores everywhere (a user without a profile): the first k groups hold the first items.
             tied = (maxima == bound) & opened
             opened = (opened & ~tied) | (tied & (np.cumsum(tied, axis=0, dtype=np.int32) <= self._k))
         # Of flat arrays, NumPy finds what is not zero several times as fast.
         group, user = np.divmod(np.flatnonzero(opened), count)
-        found = scores.reshape(self._groups, GROUP, count)[group, :, user]
+        found = scores.reshape(groups, GROUP, count)[group, :, user]
         good = found >= bound[user, None]
         if few:
             good &= found > -np.inf
         at, within = np.divmod(np.flatnonzero(good), GROUP)
-        user, item, score = user[at], group[at] * GROUP + within, found[at, within]
-        # lexsort is stable and items ascend for each user, so equal scores stay in the order of items.
-        order = np.lexsort((-score, user))
-        user = user[order]
+        return _Candidates(user[at], group[at] * GROUP + within, found[at, within]), bound
+
+    def _keep_best(self, found: _Candidates, out: Top) -> None:
+        order = _best_first(found)
+        user = found.user[order]
         rank = np.arange(len(user)) - np.searchsorted(user, user)
         kept = rank < self._k
         order, user, rank = order[kept], user[kept], rank[kept]
-        out.items[user, rank] = item[order]
-        out.scores[user, rank] = score[order]
+        out.items[user, rank] = found.item[order]
+        out.scores[user, rank] = found.score[order]
 
-    def _score(self, users: Scores, owner: Ordinals, seen: Ordinals, scores: Scores, maxima: Scores) -> None:
-        """Fill scores and group maxima, a chunk of items at a time, with -inf where masked."""
-        count = len(users)
-        flat = scores.reshape(-1)
-        masked, bounds = self._masked(owner, seen, count)
-        for number, first in enumerate(range(0, len(self._items), CHUNK)):
-            last = min(first + CHUNK, len(self._items))
-            np.matmul(self._items[first:last], users.T, out=scores[first:last])
-            flat[masked[bounds[number] : bounds[number + 1]]] = -np.inf
-            until = -(-last // GROUP)
-            if len(self._excluded):
-                inside = slice(*np.searchsorted(self._excluded, (first, last)))
-                scores[self._excluded[inside]] = -np.inf
-            whole = scores[first : until * GROUP].reshape(-1, GROUP, count)
-            np.maximum.reduce(whole, axis=1, out=maxima[first // GROUP : until])
-
-    def _masked(self, owner: Ordinals, seen: Ordinals, count: int) -> tuple[Ordinals, Ordinals]:
-        """Flat positions of what the block's users have seen, ordered by chunk, and the chunks' bounds."""
+    def _masked(self, owner: Places, seen: Places, count: int) -> list[Ordinals]:
+        """For each chunk, where in its scores the items are that the block's users have seen."""
         chunks = -(-len(self._items) // CHUNK)
+        number = seen // CHUNK
+        within = (seen - number * CHUNK) * count + owner
         # A stable sort of so few bits is a radix sort, of one byte at a time.
-        chunk = (seen // CHUNK).astype(np.uint8 if chunks <= 256 else np.uint16)
-        order = np.argsort(chunk, kind="stable")
-        bounds = np.concatenate([[0], np.cumsum(np.bincount(chunk, minlength=chunks))])
-        positions = np.multiply(seen, count, dtype=np.int64)
-        positions += owner
-        return positions[order], bounds
+        narrow = number.astype(np.uint8 if chunks <= 256 else np.uint16)
+        order = np.argsort(narrow, kind="stable")
+        ordered = within[order].astype(np.int64)
+        return np.split(ordered, np.cumsum(np.bincount(narrow, minlength=chunks))[:-1])
 
     def _lower_bound(self, maxima: Scores) -> Scores:
         """A score (block users,) that at least k items of each user reach, or -inf."""
-        for level in (maxima.reshape(self._supergroups, GROUP, -1).max(axis=1), maxima):
+        for level in (maxima.reshape(-1, GROUP, maxima.shape[1]).max(axis=1), maxima):
             if len(level) > self._k:
                 at = len(level) - self._k
                 bound: Scores = np.partition(np.ascontiguousarray(level.T), at, axis=1)[:, at]
                 return bound
         return np.full(maxima.shape[1], -np.inf, np.float32)
-
-
-def _narrowed(rows: Scores, width: int) -> Scores:
-    """Rows of another width in the same memory; what they hold is undefined."""
-    return rows.reshape(-1)[: len(rows) * width].reshape(len(rows), width)
 
 
 def _check(
