@@ -217,7 +217,7 @@ def instances(workflow_report: dict[str, Any]) -> list[dict[str, Any]]:
     refused = workflow_report["refusals"]
     rows = []
     for step, chosen in workflow_report["chosen"].items():
-        family, _, size = chosen.get("instance_type", "serverless").rpartition(".")
+        family, _, size = chosen["instance_type"].rpartition(".")
         passed_over = [
             rejected["why"]
             for rejected in steps[step]["rejected"]
@@ -227,7 +227,7 @@ def instances(workflow_report: dict[str, Any]) -> list[dict[str, Any]]:
         rows.append(
             {
                 "step": step,
-                "instance_type": chosen.get("instance_type", "serverless"),
+                "instance_type": chosen["instance_type"],
                 "why": chosen["why"],
                 "passed_over": passed_over,
                 "refused": [refusal for refusal in refused if refusal.get("step") == step],

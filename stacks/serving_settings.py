@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fmrec.deployment.defaults import SERVING, SERVING_OF_A_DEPLOYMENT
+from fmrec.errors import SettingsError
 from fmrec.execution import execution_input
 from fmrec.instances.scaling import LARGEST, SMALLEST, Scaling
+from fmrec.instances.serverless import Serverless
 from stacks.section import Section
 
 
@@ -48,6 +50,15 @@ class EndpointScaling(Section):
         return self
 
 
+class ServerlessEndpoint(Section):
+    """An endpoint without instances, paid by the call."""
+
+    memory_mb: int = Serverless.memory_mb
+    """The least; an index or a model that needs more gets more."""
+    maximum_concurrency: int = Serverless.maximum_concurrency
+    """Requests at a time; more are throttled."""
+
+
 class Serving(Section):
     """What becomes of the recommendations; an execution's input may say otherwise."""
 
@@ -65,11 +76,19 @@ class Serving(Section):
     """The ``s3://`` URI of users' segments, for lists of what is popular in each."""
     endpoint: bool = SERVING["endpoint"]
     """Whether a run also creates or updates its task's endpoint: of k-NN, or of the FM model itself."""
+    serverless: ServerlessEndpoint | None = None
+    """Whether the endpoint has no instances; ``{}`` does with the defaults."""
     update: EndpointUpdate = EndpointUpdate()
     scaling: EndpointScaling | None = None
     """Whether the number of an endpoint's instances follows its calls; ``{}`` does with the defaults."""
     idle_hours: Annotated[int, Field(ge=1, le=30 * 24)] | None = None
     """Endpoints on instances that nobody has called for so long are deleted until the next run or request."""
+
+    @field_validator("serverless", mode="before")
+    @classmethod
+    def _none_is_false(cls, value: Any) -> Any:
+        """As in an execution's input."""
+        return None if value is False else value
 
     @property
     def of_a_run(self) -> dict[str, Any]:
@@ -79,4 +98,19 @@ class Serving(Section):
     @model_validator(mode="after")
     def _check(self) -> Serving:
         execution_input.serving(self.of_a_run)
+        if self.serverless is not None:
+            self._check_serverless()
         return self
+
+    def _check_serverless(self) -> None:
+        """What is for endpoints on instances says nothing of one that has none."""
+        for setting, given, why in (
+            ("scaling", self.scaling is not None, "SageMaker starts as many as calls need, by itself"),
+            ("idle_hours", self.idle_hours is not None, "it costs nothing while nobody calls"),
+            ("update.traffic", self.update.traffic != "all-at-once", "its requests can't move in parts"),
+        ):
+            if given:
+                raise SettingsError(
+                    f"serving.{setting} is for endpoints on instances, and with serving.serverless there are none: "
+                    f"{why}; leave out one of the two"
+                )

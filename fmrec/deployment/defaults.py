@@ -78,6 +78,7 @@ SERVING: dict[str, Any] = {
     "filters": {},
     "segments": None,
     "endpoint": True,
+    "serverless": None,
 }
 """What a person may say about serving, and the defaults (docs/settings.md)."""
 

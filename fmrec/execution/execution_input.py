@@ -21,6 +21,7 @@ from fmrec.deployment.defaults import SERVING, TASKS, required
 from fmrec.errors import InputError, SettingsError
 from fmrec.execution import tuning
 from fmrec.execution.data_bucket import DataBucket
+from fmrec.instances.serverless import Serverless
 from fmrec.recommendations.neighbours import MAXIMUM_K
 from fmrec.recommendations.rule_document import check_rules, check_segments
 
@@ -188,6 +189,8 @@ def serving(*layers: Mapping[str, Any], bucket: DataBucket | None = None) -> dic
         if unknown:
             raise SettingsError(f"serving.{unknown[0]} is unknown: expected {', '.join(merged)}")
         merged |= {key: value for key, value in layer.items() if value is not None}
+    serverless = Serverless.of(merged)
+    merged["serverless"] = None if serverless is None else serverless.to_document()
     count = _whole_number(merged, "recommendations_per_user", 1, MAXIMUM_RECOMMENDATIONS)
     for key in ("endpoint", "exclude_seen"):
         if not isinstance(merged[key], bool):

@@ -179,7 +179,7 @@ def _endpoint(endpoint: Mapping[str, Any]) -> str:
 
 
 def _choice(step: str, chosen: Mapping[str, Any]) -> str:
-    return f"{step} ran on {chosen['instance_count']} x {chosen['instance_type']}: {chosen['why']}"
+    return f"{step} ran on {run_summary.resources(chosen)}: {chosen['why']}"
 
 
 def _refusal(refusal: Mapping[str, Any]) -> str:

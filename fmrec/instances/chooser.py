@@ -33,6 +33,9 @@ class Candidate:
     """Up to how many an endpoint may scale; None where the number is fixed."""
     fewer_than_before: bool = False
     """Whether an update starts fewer than run now, as there is no room for as many next to them."""
+    memory_mb: int | None = None
+    """Of a serverless endpoint; None on instances. So is the next."""
+    maximum_concurrency: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         document: dict[str, Any] = {
@@ -47,6 +50,8 @@ class Candidate:
                 "maximum_instances": self.maximum_instances,
                 "fewer_than_before": self.fewer_than_before,
             }
+        if self.memory_mb is not None:
+            document |= {"memory_mb": self.memory_mb, "maximum_concurrency": self.maximum_concurrency}
         return document
 
 
@@ -61,6 +66,8 @@ class Rejected:
     limit: float | None = None
     used: float | None = None
     waiting_can_help: bool = False
+    wanted: int | None = None
+    """What the quota would have to leave; None for the step's instances."""
 
     def to_json(self) -> dict[str, Any]:
         document: dict[str, Any] = {

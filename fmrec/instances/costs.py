@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fmrec.instances import memory
+from fmrec.instances import memory, serverless_choice
 from fmrec.instances.catalogue import Prices
 from fmrec.instances.chooser import Candidate, Choice
 from fmrec.instances.workloads import DEFAULT_EPOCHS, DEFAULT_RECOMMENDATIONS, Request, Workload, number
@@ -164,6 +164,9 @@ def _endpoint(work: Workload, choice: Choice, prices: Prices) -> Line:
     if not choice.candidates:
         return Line(None, "no candidate", HOURS_PER_MONTH)
     first = choice.candidates[0]
+    if first.memory_mb is not None:
+        basis = f"nothing while nobody calls; {serverless_choice.price(first.memory_mb)}"
+        return Line(0.0, basis, instance_type=first.instance_type, instance_count=0)
     return Line(
         None if first.usd_per_hour is None else first.usd_per_hour * HOURS_PER_MONTH,
         f"{HOURS_PER_MONTH} hours; {_rate(first, work, prices)}",

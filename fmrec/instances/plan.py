@@ -12,7 +12,7 @@ from typing import Any
 
 from fmrec.artifacts.manifest import Manifest
 from fmrec.errors import SettingsError
-from fmrec.instances import costs, memory
+from fmrec.instances import costs, memory, serverless_choice
 from fmrec.instances import quotas as names
 from fmrec.instances.catalogue import Prices, catalogue, largest, table_prices
 from fmrec.instances.chooser import Choice, choose
@@ -49,7 +49,8 @@ def plan(
         ``recommendations_per_user``; ``neighbours`` asked for each user; ``endpoint`` false when no
         endpoint is wanted; ``endpoint_names``: step → name of the endpoint that it creates or
         updates, whose fleet then needs room next to the new one; ``scaling``: ``minimum_instances`` and
-        ``maximum_instances`` of endpoints whose number of instances follows their calls.
+        ``maximum_instances`` of endpoints whose number of instances follows their calls; ``serverless``
+        (`fmrec.instances.serverless`): endpoints without instances.
     account
         None means that nothing is known of quotas and use.
     prices
@@ -124,6 +125,8 @@ def _choose(work: Workload, account: Account, prices: Prices, policy: Policy) ->
     An ensemble trains as many models at a time as quotas allow, and an endpoint that scales starts with fewer
     instances than it has now where there is no room for as many next to them.
     """
+    if work.serverless is not None:
+        return work, serverless_choice.choose(work, work.serverless, account.quotas)
     while True:
         choice = choose(work, catalogue(), account.quotas, account.usage, prices, policy)
         smaller = None if choice.candidates else _smaller(work)
@@ -159,7 +162,7 @@ def _increase(work: Workload, choice: Choice, account: Account) -> dict[str, Any
         first.quota,
         limit=first.limit,
         used=first.used,
-        wanted=work.instances,
+        wanted=work.instances if first.wanted is None else first.wanted,
         codes=account.codes,
         region=account.region,
         partition=account.partition,
@@ -169,11 +172,12 @@ def _increase(work: Workload, choice: Choice, account: Account) -> dict[str, Any
 
 def needs(work: Workload) -> dict[str, Any]:
     """Write down what a step needs, with the terms of each sum."""
+    workers = (1 if work.serverless else 2) if work.memory.per_worker else 0
     return {
         "call": work.call,
         "instance_count": work.instance_count,
         "parallel_jobs": work.parallel_jobs,
-        "memory_gib": round(work.memory.gib_with(2 if work.memory.per_worker else 0), 2),
+        "memory_gib": round(work.memory.gib_with(workers), 2),
         "volume_size_gb": work.volume.size_gb if work.volume.settable else None,
         "disk_gb": work.volume.size_gb,
         "inputs": {**work.inputs, "instance_count": work.instance_count},
@@ -183,7 +187,9 @@ def needs(work: Workload) -> dict[str, Any]:
         "quotas": [
             names.type_quota(work.call, "<type>", work.spot),
             names.account_quota(work.call, work.spot),
-        ],
+        ]
+        if work.serverless is None
+        else [quota for quota, _ in serverless_choice.quotas_of(work)],
         "notes": list(work.notes),
     }
 
@@ -191,6 +197,8 @@ def needs(work: Workload) -> dict[str, Any]:
 def _why_none(work: Workload, choice: Choice, request: Request) -> str:
     if work.impossible is not None:
         return f"{work.step}: {work.impossible}"
+    if work.serverless is not None:
+        return f"{work.step}: {choice.rejected[0].why}"
     reasons = {rejected.reason for rejected in choice.rejected}
     by_quota = [rejected for rejected in choice.rejected if rejected.reason == "quota"]
     if by_quota:

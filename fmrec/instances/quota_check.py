@@ -12,6 +12,7 @@ from fmrec.instances.chooser import choose
 from fmrec.instances.policy import STEPS
 from fmrec.instances.quota_increases import Increase, increase_for
 from fmrec.instances.quotas import Account
+from fmrec.instances.serverless_choice import quotas_of
 from fmrec.instances.step_workloads import workload
 from fmrec.instances.workloads import Request
 
@@ -60,6 +61,9 @@ def against_account(
     for step in steps:
         work = workload(step, request)
         if work.call == "hosting" and request.serving.get("endpoint", True) is False:
+            continue
+        if work.serverless is not None:
+            rows += [_need(step, quota, least, account) for quota, least in quotas_of(work)]
             continue
         # Without any quota the order is the one in which the types would be tried.
         choice = choose(work, catalogue(), {}, {}, prices, request.policy)

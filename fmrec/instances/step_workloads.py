@@ -16,6 +16,7 @@ from fmrec.instances.memory import Term, VolumeNeed
 from fmrec.instances.policy import Policy
 from fmrec.instances.quotas import Fleet
 from fmrec.instances.scaling import Scaling
+from fmrec.instances.serverless import Serverless
 from fmrec.instances.workloads import DEFAULT_MINI_BATCH_SIZE, Request, Sizes, Workload, number
 
 VOLUME_HEADROOM = 1.2
@@ -179,8 +180,7 @@ def _batch_transform(request: Request) -> Workload:
 
 def _knn_endpoint(request: Request) -> Workload:
     replaces = request.fleets.get("knn_endpoint")
-    work = _knn_serving("knn_endpoint", "hosting", request, replaces, _update_notes(replaces))
-    return _scaled(work, request)
+    return _hosted(_knn_serving("knn_endpoint", "hosting", request, replaces, ()), request)
 
 
 def _knn_serving(
@@ -221,8 +221,7 @@ def _fm_transform(request: Request) -> Workload:
 
 def _fm_endpoint(request: Request) -> Workload:
     replaces = request.fleets.get("fm_endpoint")
-    work = _fm_serving("fm_endpoint", "hosting", request, replaces, _update_notes(replaces))
-    return _scaled(work, request)
+    return _hosted(_fm_serving("fm_endpoint", "hosting", request, replaces, ()), request)
 
 
 def _fm_serving(
@@ -265,14 +264,28 @@ def _index_term(name: str, request: Request) -> Term:
     )
 
 
-def _scaled(work: Workload, request: Request) -> Workload:
-    """An endpoint that scales starts with the instances that it has now."""
+def _hosted(work: Workload, request: Request) -> Workload:
+    """An endpoint: without instances, or on as many as now where it scales, next to those that it updates."""
+    serverless = Serverless.of(request.serving)
+    if serverless is not None:
+        notes = _replacement_notes(work.replaces)
+        return replace(work, instance_count=0, replaces=None, serverless=serverless, notes=notes)
+    work = replace(work, notes=_update_notes(work.replaces))
     scaling = Scaling.of(request.serving)
     if scaling is None:
         return work
     running = None if work.replaces is None else work.replaces.instance_count
     count = scaling.starting_at(work.instance_count, running)
     return replace(work, instance_count=count, scaling=scaling)
+
+
+def _replacement_notes(replaces: Fleet | None) -> tuple[str, ...]:
+    if replaces is None:
+        return ()
+    return (
+        f"the endpoint is on {replaces.instance_count} x {replaces.instance_type}, and SageMaker can't make it "
+        "serverless: it is deleted first, and answers again when the serverless one stands, some minutes later",
+    )
 
 
 def _update_notes(replaces: Fleet | None) -> tuple[str, ...]:

@@ -49,10 +49,9 @@ def _step_lines(name: str, step: Mapping[str, Any], show_all: bool) -> list[str]
     needs, candidates, rejected = step["needs"], step["candidates"], step["rejected"]
     volume = f", {needs['volume_size_gb']} GB volume" if needs["volume_size_gb"] else ""
     count = needs["instance_count"] * needs["parallel_jobs"]
-    workers = " with 2 workers" if needs["memory"]["per_worker_terms"] else ""
-    lines = [
-        f"{name}: {needs['memory_gib']:.1f} GiB{workers}{volume}, {count} instance{'s' if count > 1 else ''}"
-    ]
+    size = f"{count} instance{'s' if count > 1 else ''}" if count else "serverless"
+    workers = " with 2 workers" if count and needs["memory"]["per_worker_terms"] else ""
+    lines = [f"{name}: {needs['memory_gib']:.1f} GiB{workers}{volume}, {size}"]
     if not candidates:
         lines.append(f"  none  {step['no_candidate']}")
     shown = candidates if show_all else candidates[:CANDIDATES_SHOWN]

@@ -20,6 +20,7 @@ from fmrec.instances.memory import MemoryNeed, VolumeNeed
 from fmrec.instances.policy import Policy
 from fmrec.instances.quotas import Fleet
 from fmrec.instances.scaling import Scaling
+from fmrec.instances.serverless import Serverless
 from fmrec.recommendations.neighbours import neighbours_to_ask
 
 DEFAULT_NUM_FACTORS: int = TASKS["predict-rating"]["hyperparameters"]["num_factors"]
@@ -143,6 +144,8 @@ class Workload:
     replaces: Fleet | None = None
     scaling: Scaling | None = None
     """Of an endpoint whose number of instances follows its calls."""
+    serverless: Serverless | None = None
+    """Of an endpoint without instances."""
     impossible: str | None = None
     """Why no instance at all can do it as set, in words; None when one could."""
     notes: tuple[str, ...] = field(default=())

@@ -9,6 +9,7 @@ from typing import Any
 
 from fmrec.errors import InputError
 from fmrec.instances.catalogue import Prices
+from fmrec.instances.serverless import INSTANCE_TYPE as SERVERLESS
 from fmrec.reporting.columns import columns
 from fmrec.reporting.run_summary import HOURS_A_MONTH
 
@@ -33,6 +34,17 @@ class Endpoint:
     usd_per_month: float | None
     """None where a price isn't known; 0 for serverless, which is paid by the call."""
     failure: str = ""
+
+    @property
+    def serverless(self) -> bool:
+        return self.instances.startswith(SERVERLESS)
+
+    @property
+    def cost(self) -> str:
+        """Of a month, in words."""
+        if self.serverless:
+            return "by the call"
+        return "unknown" if self.usd_per_month is None else f"{self.usd_per_month:,.2f}"
 
     def to_document(self) -> dict[str, Any]:
         return {
@@ -101,7 +113,7 @@ def _endpoint(sagemaker: Any, cloudwatch: Any, name: str, prices: Prices, now: d
 def _instances(variant: Mapping[str, Any], types: Mapping[str, str | None]) -> str:
     serverless = variant.get("CurrentServerlessConfig")
     if serverless:
-        return f"serverless, {serverless['MemorySizeInMB']} MB"
+        return f"{SERVERLESS}, {serverless['MemorySizeInMB']} MB"
     return f"{variant.get('CurrentInstanceCount', 0)} x {types.get(variant['VariantName'])}"
 
 
@@ -156,7 +168,7 @@ def render(found: Sequence[Endpoint]) -> str:
             each.instances,
             f"{each.calls:,}",
             f"{each.last_call:%Y-%m-%d %H:%M}" if each.last_call else "none",
-            "unknown" if each.usd_per_month is None else f"{each.usd_per_month:,.2f}",
+            each.cost,
         )
         for each in found
     ]

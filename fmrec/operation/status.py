@@ -10,7 +10,7 @@ from typing import Any
 
 from fmrec.artifacts import layout
 from fmrec.errors import InputError
-from fmrec.operation.endpoints import Endpoint
+from fmrec.operation.endpoints import DAYS, Endpoint
 from fmrec.operation.starting import Memory
 from fmrec.registry.champion import Champion
 from fmrec.reporting import run_summary
@@ -73,7 +73,7 @@ class Status:
         for each in self.endpoints:
             if each.status not in ("InService", "Creating", "Updating"):
                 found.append(f"The endpoint {each.name} is {each.status}. {each.failure}".strip())
-            elif each.status == "InService" and not each.calls and self._old(each):
+            elif each.status == "InService" and not each.calls and self._old(each) and not each.serverless:
                 found.append(
                     f"Nobody has called the endpoint {each.name} lately: "
                     f"`fmrec endpoints --stop {each.name}` saves {_usd(each.usd_per_month)} a month."
@@ -123,6 +123,9 @@ def _lines(status: Status) -> Iterator[str]:
         f"  cost       {status.usd_of_runs:.2f} USD for the SageMaker jobs of {COST_DAYS} days; "
         f"endpoints {status.usd_of_endpoints:,.2f} USD a month"
     )
+    for each in status.endpoints:
+        called = f"{each.calls:,} calls in {DAYS} days"
+        yield f"  endpoint   {each.name}: {each.status}, {each.instances}, {called}; {_monthly(each)}"
     if status.starter.said:
         yield f"  starter    {status.starter.said} ({status.starter.said_at})"
     yield ""
@@ -200,6 +203,10 @@ def alarms(cloudwatch: Any, stack: str) -> list[str]:
 def _age(age: timedelta) -> str:
     hours = age.total_seconds() / 3600
     return f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.0f} days"
+
+
+def _monthly(endpoint: Endpoint) -> str:
+    return "paid by the call" if endpoint.serverless else f"{_usd(endpoint.usd_per_month)} a month"
 
 
 def _usd(amount: float | None) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from fmrec.deployment.drift_limits import LEVELS
 from fmrec.reporting import page
-from fmrec.reporting.run_summary import endpoint_usd_per_month, folded_in, ranking
+from fmrec.reporting.run_summary import endpoint_usd_per_month, folded_in, ranking, resources
 
 OWN = "this run"
 
@@ -157,7 +157,7 @@ def _instances(report: Mapping[str, Any]) -> str:
         rows.append(
             (
                 escape(step.replace("_", " ")),
-                f"{chosen['instance_count']} x {escape(chosen['instance_type'])}",
+                escape(resources(chosen)),
                 escape(chosen["why"]) + "".join(refused),
                 "" if usd is None else f"{usd:.4f}",
             )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fmrec.artifacts.folding_in import Basis
+from fmrec.instances.serverless import INSTANCE_TYPE as SERVERLESS
 
 HOURS_A_MONTH = 730
 """365 x 24 / 12, as AWS's own pricing pages count."""
@@ -125,9 +126,17 @@ def quality(report: Mapping[str, Any]) -> str:
     return f"{found.metric} {found.value:.4f}; popularity's {found.popularity:.4f}, {champion}"
 
 
+def resources(chosen: Mapping[str, Any]) -> str:
+    """What a step ran on, such as ``1 x ml.m5.large``."""
+    if chosen["instance_type"] == SERVERLESS:
+        return f"{SERVERLESS}, {chosen['memory_mb']} MB"
+    return f"{chosen['instance_count']} x {chosen['instance_type']}"
+
+
 def endpoint_usd_per_month(report: Mapping[str, Any]) -> float | None:
     """What the endpoint costs while it stands, if it stands on instances with a known price."""
-    if (report.get("endpoint") or {}).get("status") != "InService":
+    endpoint = report.get("endpoint") or {}
+    if endpoint.get("status") != "InService" or endpoint.get("instance_type") == SERVERLESS:
         return None
     for step in ENDPOINTS:
         price = (report.get("chosen") or {}).get(step, {}).get("usd_per_hour")
@@ -141,6 +150,8 @@ def cost(report: Mapping[str, Any]) -> str:
     usd = (report.get("spent") or {}).get("usd")
     spent = "unknown for the SageMaker jobs" if usd is None else f"{usd:.4f} USD for the SageMaker jobs"
     monthly = endpoint_usd_per_month(report)
+    if (report.get("endpoint") or {}).get("instance_type") == SERVERLESS:
+        return f"{spent}; the endpoint is paid by the call"
     return spent if monthly is None else f"{spent}; the endpoint costs {monthly:.2f} USD a month"
 
 
@@ -172,7 +183,7 @@ def _rows(report: Mapping[str, Any], report_uri: str, page_uri: str) -> Iterator
     for found in (report.get("drift") or {}).get("findings", []):
         yield "data", found["sentence"]
     for step, chosen in sorted(report["chosen"].items()):
-        yield "instances", f"{step}: {chosen['instance_count']} x {chosen['instance_type']}"
+        yield "instances", f"{step}: {resources(chosen)}"
     for refusal in report["refusals"]:
         yield "refused", f"{refusal['step']}: {refusal['instance_type']}: {refusal['cause']}"
     yield "cost", cost(report)

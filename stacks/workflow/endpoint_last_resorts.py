@@ -1,7 +1,10 @@
-"""What becomes of the endpoint when no instance is left for it, by the settings."""
+"""An endpoint without instances: by its own setting, or when no instance is left; and what else may become
+of it then.
+"""
 
 from __future__ import annotations
 
+from fmrec.instances.serverless import INSTANCE_TYPE
 from stacks.settings import Settings
 from stacks.workflow.endpoint_changes import ENDPOINT, change
 from stacks.workflow.names import VARIANT
@@ -13,9 +16,44 @@ SERVERLESS = "Configure a serverless endpoint"
 WITHOUT = "Continue without an endpoint"
 SERVERLESS_NEED = f"{ENDPOINT.planned}.needs.serverless_memory_mb"
 """`fmrec.instances.memory.serverless_memory_mb`, in the plan."""
+IS_SERVERLESS = f"$candidate.instance_type = '{INSTANCE_TYPE}'"
 
 
-def last_resort(settings: Settings, *, attempt: str, next_state: str) -> States:
+def serverless(*, next_state: str) -> States:
+    """Configure what the candidate says: memory, and requests at a time."""
+    # "-endpoint-serverless" would be more than SageMaker takes after the longest name of a run.
+    config_name = jsonata(
+        f"$job_prefix & '-serverless-' & $string($count($refusals[step = {ENDPOINT.key}]) + 1)"
+    )
+    return change(
+        SERVERLESS,
+        "CreateServerlessConfig",
+        {
+            "EndpointConfigName": config_name,
+            "ProductionVariants": [
+                {
+                    "VariantName": VARIANT,
+                    "ModelName": jsonata("$model_name"),
+                    "ServerlessConfig": {
+                        "MemorySizeInMB": jsonata("$candidate.memory_mb"),
+                        "MaxConcurrency": jsonata("$candidate.maximum_concurrency"),
+                    },
+                }
+            ],
+            "Tags": tags(),
+        },
+        assign={
+            "config_name": config_name,
+            "polls": 0,
+            "instances": 0,
+            "update_refused": False,
+            "serverless_tried": True,
+        },
+        next_state=next_state,
+    )
+
+
+def last_resort(settings: Settings, *, next_state: str) -> States:
     """When no instance is left: no endpoint, one without instances, waiting, or failure."""
     resorts = settings.instances.last_resort
     if resorts.endpoint == "batch-only":
@@ -27,7 +65,6 @@ def last_resort(settings: Settings, *, attempt: str, next_state: str) -> States:
         )
     if resorts.endpoint != "serverless":
         return ENDPOINT.last_resort_states(resorts.endpoint, resorts.wait_minutes)
-    config_name = jsonata("$job_prefix & '-endpoint-serverless'")
     return merge(
         decide(
             SERVERLESS_QUESTION,
@@ -38,36 +75,16 @@ def last_resort(settings: Settings, *, attempt: str, next_state: str) -> States:
                 f"and $type({SERVERLESS_NEED}) = 'number'",
                 SERVERLESS,
                 {
-                    "serverless_tried": True,
                     "candidate": {
-                        "instance_type": "serverless",
+                        "instance_type": INSTANCE_TYPE,
                         "instance_count": 0,
+                        "memory_mb": jsonata(f"$max([{resorts.serverless_memory_mb}, {SERVERLESS_NEED}])"),
+                        "maximum_concurrency": resorts.serverless_concurrency,
                         "why": "no instance was left, and the setting is to go on without instances",
                     },
-                    "serverless_mb": jsonata(f"$max([{resorts.serverless_memory_mb}, {SERVERLESS_NEED}])"),
                 },
             ),
             otherwise=ENDPOINT.give_up,
-        ),
-        change(
-            SERVERLESS,
-            "CreateServerlessConfig",
-            {
-                "EndpointConfigName": config_name,
-                "ProductionVariants": [
-                    {
-                        "VariantName": VARIANT,
-                        "ModelName": jsonata("$model_name"),
-                        "ServerlessConfig": {
-                            "MemorySizeInMB": jsonata("$serverless_mb"),
-                            "MaxConcurrency": resorts.serverless_concurrency,
-                        },
-                    }
-                ],
-                "Tags": tags(),
-            },
-            assign={"config_name": config_name, "polls": 0, "instances": 0, "update_refused": False},
-            next_state=attempt,
         ),
         ENDPOINT.none_left(),
     )

@@ -1,9 +1,11 @@
 """The endpoint: create or update it with this run's model, and smoke-test it.
 
 What it is of, k-NN's index or the model of ratings itself, is in variables (`endpoint_of`).
-The old model serves until the new fleet stands and has been watched (`guardrails`). A fleet that finds no
-capacity ends in ``Failed``, and a failed endpoint can only be deleted; a failed update rolls back to
-the old configuration instead. Both are recognised by what DescribeEndpoint says.
+The old model serves until the new fleet stands and has been watched (`guardrails`). Only an endpoint on
+instances that is to be serverless is deleted first: SageMaker doesn't update the one to the other (developer
+guide, "Deploy models with Amazon SageMaker Serverless Inference"). A fleet that finds no capacity ends in
+``Failed``, and a failed endpoint can only be deleted; a failed update rolls back to the old configuration
+instead. Both are recognised by what DescribeEndpoint says.
 """
 
 from __future__ import annotations
@@ -14,7 +16,14 @@ from stacks.settings import Settings
 from stacks.workflow.autoscaling import DEREGISTER, IN_SERVICE, deregister, instances, register, reported
 from stacks.workflow.candidates import NO_CAPACITY
 from stacks.workflow.endpoint_changes import ENDPOINT, NAME, change, failed
-from stacks.workflow.endpoint_last_resorts import SERVERLESS_QUESTION, WITHOUT, last_resort
+from stacks.workflow.endpoint_last_resorts import (
+    IS_SERVERLESS,
+    SERVERLESS,
+    SERVERLESS_QUESTION,
+    WITHOUT,
+    last_resort,
+    serverless,
+)
 from stacks.workflow.guardrails import deployment_config
 from stacks.workflow.names import VARIANT
 from stacks.workflow.smoke_tests import SMOKE_TEST, SMOKE_TEST_SCORING, smoke_test
@@ -39,10 +48,13 @@ MISSING = "Is the endpoint missing?"
 READY = "Can the endpoint be changed?"
 SETTLE = "Wait for the endpoint's pending change"
 REMOVE = "Delete the failed endpoint"
-REMOVING = "Wait until the failed endpoint is deleted"
+REMOVING = "Wait until the endpoint is deleted"
+KIND = "Is the endpoint to be serverless?"
 CONFIGURE = "Configure the endpoint"
 EXISTS = "Does the endpoint exist?"
 CREATE = "Create the endpoint"
+UPDATABLE = "Can the endpoint be updated?"
+REPLACE = "Delete the endpoint on instances"
 UPDATE = "Update the endpoint"
 UPDATE_PLAINLY = "Update the endpoint without guardrails"
 WAIT = "Wait for the endpoint"
@@ -53,6 +65,12 @@ POLL_SECONDS = 20
 MAXIMUM_POLLS = 180
 """An hour: SageMaker itself gives a fleet up before."""
 DESCRIBE = "DescribeEndpoint"
+OF_SERVERLESS = (
+    f"{IS_SERVERLESS} ? {{'memory_mb': $candidate.memory_mb, 'maximum_concurrency': $candidate.maximum_concurrency}} "
+    ": {}"
+)
+"""What the report has of an endpoint without instances: the end of a list of objects to merge."""
+MISSING_NOW = {"found": "Missing", "found_serverless": False, "found_instances": 0}
 NOT_FOUND = "/Could not find endpoint/"
 THROTTLED = "/Rate exceeded|Throttling|TooManyRequests/"
 
@@ -82,14 +100,15 @@ def endpoint(settings: Settings, *, next_state: str) -> States:
     return merge(
         decide(
             WANTED,
-            ("$serving.endpoint", ENDPOINT.take, {"polls": 0, "serverless_tried": False}),
+            ("$serving.endpoint", ENDPOINT.take, {"polls": 0, "serverless_tried": False, "replacing": False}),
             otherwise=next_state,
         ),
-        ENDPOINT.states(before=LOOK, attempt=CONFIGURE, exhausted=exhausted),
+        ENDPOINT.states(before=LOOK, attempt=KIND, exhausted=exhausted),
         _find(),
         _deploy(settings),
         _follow(settings),
-        last_resort(settings, attempt=EXISTS, next_state=next_state),
+        serverless(next_state=EXISTS),
+        last_resort(settings, next_state=next_state),
         smoke_test(next_state=next_state),
     )
 
@@ -119,9 +138,14 @@ def _find() -> States:
         decide(
             MISSING,
             (
+                f"$replacing and $contains($failure.error.Cause & '', {NOT_FOUND})",
+                CREATE,
+                {"replacing": False, "polls": 0, **MISSING_NOW},
+            ),
+            (
                 f"$contains($failure.error.Cause & '', {NOT_FOUND})",
                 ENDPOINT.next_candidate,
-                {"found": "Missing", "found_serverless": False, "found_instances": 0},
+                MISSING_NOW,
             ),
             (
                 # A missing endpoint has the same error class, so that looking is repeated a few times only.
@@ -133,7 +157,7 @@ def _find() -> States:
         ),
         decide(
             READY,
-            ("$found = 'InService'", ENDPOINT.next_candidate),
+            ("$found = 'InService' and $not($replacing)", ENDPOINT.next_candidate),
             ("$found in ['Failed', 'UpdateRollbackFailed']", REMOVE),
             (f"$polls < {MAXIMUM_POLLS}", SETTLE),
             otherwise=EXPLAIN,
@@ -159,6 +183,7 @@ def _deploy(settings: Settings) -> States:
     config_name = jsonata("$job_prefix & '-endpoint-' & $string($attempt)")
     arguments = {"EndpointName": NAME, "EndpointConfigName": jsonata("$config_name")}
     return merge(
+        decide(KIND, (IS_SERVERLESS, SERVERLESS), otherwise=CONFIGURE),
         change(
             CONFIGURE,
             "CreateEndpointConfig",
@@ -187,10 +212,25 @@ def _deploy(settings: Settings) -> States:
         decide(
             EXISTS,
             ("$found = 'Missing'", CREATE),
-            ("$found_serverless or $candidate.instance_type = 'serverless'", UPDATE_PLAINLY),
+            ("$found_serverless", UPDATE_PLAINLY),
             otherwise=DEREGISTER,
         ),
-        deregister(VARIANT, NAME, next_state=UPDATE),
+        deregister(VARIANT, NAME, next_state=UPDATABLE),
+        decide(
+            UPDATABLE,
+            (IS_SERVERLESS, REPLACE, {"replacing": True, "polls": 0}),
+            otherwise=UPDATE,
+        ),
+        task(
+            REPLACE,
+            "DeleteEndpoint",
+            {"EndpointName": NAME},
+            retries=[retry(*SAGEMAKER_SDK_ERRORS)],
+            timeout_seconds=120,
+            log="endpoint",
+            log_name=NAME,
+            next_state=REMOVING,
+        ),
         change(CREATE, "CreateEndpoint", {**arguments, "Tags": tags()}, next_state=WAIT),
         change(
             UPDATE,
@@ -229,7 +269,7 @@ def _follow(settings: Settings) -> States:
             "$merge([$endpoint, {'status': 'InService', 'why': $candidate.why, "
             "'instance_type': $candidate.instance_type, 'instance_count': "
             "$instances, 'config': $config_name, 'model': $model_name}"
-            f"{reported(scaling, VARIANT)}])"
+            f"{reported(scaling, VARIANT)}, {OF_SERVERLESS}])"
         ),
     }
     return merge(

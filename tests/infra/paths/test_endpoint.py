@@ -177,67 +177,6 @@ def test_an_endpoint_that_answers_otherwise_than_published_fails_the_run(run: An
     assert failure_of(outcome)["error"]["Cause"] == "rank 1 differs"
 
 
-@pytest.mark.parametrize(("needed", "memory"), [(1024, 2048), (3072, 3072), (5120, 5120)])
-def test_an_endpoint_without_instances_has_the_planned_memory_and_never_less_than_settings_say(
-    run_with: Any, needed: Any, memory: Any, planned: Any
-) -> None:
-    started, (status, output) = run_with(
-        {"endpoint": "serverless"},
-        **{
-            "Choose instances": lambda a: planned(
-                knn_endpoint={"candidates": [], "needs": {"serverless_memory_mb": needed}}
-            ),
-            "Configure a serverless endpoint": lambda a: {"EndpointConfigArn": "arn:x"},
-        },
-    )
-
-    (configured,) = calls(started, "Configure a serverless endpoint")
-    serverless = configured["ProductionVariants"][0]["ServerlessConfig"]
-    assert serverless == {"MemorySizeInMB": memory, "MaxConcurrency": 5}
-    assert status == "SUCCEEDED"
-    assert output["endpoint"]["instance_type"] == "serverless"
-
-
-@pytest.mark.parametrize(
-    ("needed", "existing"), [(None, None), (1024, "InService")], ids=["too large", "on instances"]
-)
-def test_an_endpoint_that_cannot_be_serverless_fails_with_the_quota(
-    run_with: Any, needed: Any, existing: Any, planned: Any
-) -> None:
-    _, outcome = run_with(
-        {"endpoint": "serverless"},
-        status=existing,
-        **{
-            "Choose instances": lambda a: planned(
-                knn_endpoint={"candidates": [], "needs": {"serverless_memory_mb": needed}}
-            ),
-        },
-    )
-
-    assert failure_of(outcome)["step"] == "knn_endpoint"
-
-
-def test_a_refused_serverless_endpoint_is_not_tried_twice(
-    run_with: Any, task_error: Any, planned: Any
-) -> None:
-    def refuse(arguments: Any) -> None:
-        raise quota_refusal(task_error, "Maximum number of serverless endpoints", limit=1, used=1)
-
-    started, outcome = run_with(
-        {"endpoint": "serverless"},
-        **{
-            "Choose instances": lambda a: planned(
-                knn_endpoint={"candidates": [], "needs": {"serverless_memory_mb": 1024}}
-            ),
-            "Configure a serverless endpoint": lambda a: {},
-            "Create the endpoint": refuse,
-        },
-    )
-
-    assert [r["instance_type"] for r in failure_of(outcome)["refused"]] == ["serverless"]
-    assert len(calls(started, "Configure a serverless endpoint")) == 1
-
-
 @pytest.mark.parametrize("existing", [None, "InService"])
 def test_batch_only_goes_on_without_an_endpoint_and_says_so(
     run_with: Any, existing: Any, planned: Any

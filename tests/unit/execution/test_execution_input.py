@@ -60,6 +60,7 @@ def test_an_empty_input_is_the_defaults(resolve: Any) -> None:
         "filters": {},
         "segments": None,
         "endpoint": True,
+        "serverless": None,
     }
     assert resolved["dataset"]["label"] == {"mode": "binary", "threshold": 4.0}
     assert resolved["dataset"]["split"]["method"] == "leave-first-n"
@@ -158,6 +159,10 @@ def test_an_earlier_runs_encoding_stands_in_for_a_data_set(resolve: Any) -> None
         ({"serving": {"recommendations_per_user": 0}}, "from 1 to 1000"),
         ({"serving": {"recommendations_per_user": True}}, "from 1 to 1000"),
         ({"serving": {"endpoint": "yes"}}, "expected true or false"),
+        ({"serving": {"serverless": True}}, "serving.serverless is True: expected a JSON object"),
+        ({"serving": {"serverless": {"memory": 1024}}}, "serving.serverless.memory is unknown"),
+        ({"serving": {"serverless": {"memory_mb": 1500}}}, "memory_mb is 1500: expected one of 1024, 2048"),
+        ({"serving": {"serverless": {"maximum_concurrency": 201}}}, "expected an integer from 1 to 200"),
         ({"serving": 3}, "serving is 3"),
         ({"serving": {"neighbours": 5}}, "serving.neighbours is 5: expected an integer from 10 to 1024"),
         ({"serving": {"exclude_seen": 1}}, "serving.exclude_seen is 1"),

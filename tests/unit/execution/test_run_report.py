@@ -30,7 +30,7 @@ JOBS = {
     "fm_training": {"name": "a", "seconds": 400, "billable_seconds": 360},
     "batch_transform": {"name": "b", "started": 1_795_000_000_000, "ended": 1_795_000_090_000},
 }
-REPORT = {
+REPORT: dict[str, Any] = {
     "run": "r-1",
     "chosen": CHOSEN,
     "jobs": JOBS,
@@ -122,6 +122,25 @@ def test_a_tuned_run_says_what_was_chosen_and_what_it_could_cost() -> None:
 
     assert "Tuning chose factors_lr 0.004, epochs 7 on validation rows, with test:rmse 0.91." in message
     assert "6 jobs (of 10 that were wanted) of at most 300 seconds, 0.0575 of 0.06 dollars" in message
+
+
+def test_a_serverless_endpoint_is_no_number_of_instances_and_costs_nothing_a_month() -> None:
+    serverless = {
+        "instance_type": "serverless",
+        "instance_count": 0,
+        "memory_mb": 2048,
+        "maximum_concurrency": 5,
+        "usd_per_hour": 0.0,
+        "why": "by the settings",
+    }
+    endpoint = {**REPORT["endpoint"], "instance_type": "serverless"}
+    report = {**REPORT, "chosen": {**CHOSEN, "knn_endpoint": serverless}, "endpoint": endpoint}
+    report["spent"] = run_report.spent(report["chosen"], JOBS)
+
+    text = run_report.message(report, "u")
+
+    assert "knn_endpoint ran on serverless, 2048 MB: by the settings" in text
+    assert "Cost: 0.0281 USD for the SageMaker jobs; the endpoint is paid by the call." in text
 
 
 def test_a_run_without_an_endpoint_says_why() -> None:

@@ -106,6 +106,7 @@ def test_the_list_says_since_when_calls_and_cost(sagemaker: Stubber, cloudwatch:
     assert lines[2] == (
         "fmrec-knn  InService  2026-11-25 19:30  2 x ml.m5.large      42             2026-11-28 17:30  167.90"
     )
+    assert lines[1].endswith("none              by the call")
     assert endpoints.render([]) == "No endpoint of this deployment runs."
 
 

@@ -54,6 +54,7 @@ def test_the_terminal_shows_runs_what_serves_quality_age_and_cost() -> None:
         "lists      943 users, 9,430 recommendations",
         "changes    9 of 10 lists stayed.",
         "cost       0.05 USD for the SageMaker jobs of 30 days; endpoints 83.95 USD a month",
+        "endpoint   fmrec-knn: InService, 1 x ml.m5.large, 42 calls in 14 days; 83.95 USD a month",
         "starter    Nothing has changed since run tuesday was started: skipped. (19:00)",
         "tuesday  SUCCEEDED  2026-11-27 19:30  1,800 s  schedule    0.0500  NDCG@10 0.2988",
         "Nothing is wrong.",
@@ -83,6 +84,10 @@ def test_what_is_under_way_or_new_is_not_wrong() -> None:
     running = Run("now", "RUNNING", NOW, None)
     young = replace(KNN, calls=0, since=NOW - timedelta(hours=2))
     assert standing(runs=[running, GOOD], endpoints=[young]).wrong() == []
+    serverless = replace(KNN, calls=0, instances="serverless, 2048 MB", usd_per_month=0.0)
+    free = standing(endpoints=[serverless])
+    assert free.wrong() == []
+    assert "serverless, 2048 MB, 0 calls in 14 days; paid by the call" in status.render(free)
     assert "No run yet." in status.render(standing(runs=[]))
 
 
