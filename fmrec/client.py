@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -118,6 +118,8 @@ class ErasureReceipt:
 
 
 History = Iterable[Interaction | str]
+Conditions = Mapping[str, Sequence[str]]
+"""By attribute of items, values."""
 
 
 class Client:
@@ -167,13 +169,19 @@ class Client:
         n: int = 10,
         allow: Sequence[str] | None = None,
         deny: Sequence[str] = (),
+        where: Conditions | None = None,
+        where_not: Conditions | None = None,
+        maximum_per: Mapping[str, int] | None = None,
         diversity: float = 0.0,
         include_seen: bool = False,
         because: int = 0,
         segment: str | None = None,
     ) -> ItemList:
         """Items for a user, known or not."""
-        query = _lists(n, allow, deny) | {"diversity": str(diversity), "because": str(because)}
+        query = _lists(n, allow, deny, where, where_not, maximum_per) | {
+            "diversity": str(diversity),
+            "because": str(because),
+        }
         query |= {"include_seen": "true"} if include_seen else {}
         query |= {"segment": segment} if segment else {}
         return self._list("GET", f"/users/{_part(user_id)}/recommendations", query)
@@ -185,6 +193,9 @@ class Client:
         n: int = 10,
         allow: Sequence[str] | None = None,
         deny: Sequence[str] = (),
+        where: Conditions | None = None,
+        where_not: Conditions | None = None,
+        maximum_per: Mapping[str, int] | None = None,
         diversity: float = 0.0,
         include_seen: bool = False,
         because: int = 0,
@@ -196,6 +207,9 @@ class Client:
             "n": n,
             "allow": None if allow is None else list(allow),
             "deny": list(deny),
+            "where": _listed(where),
+            "where_not": _listed(where_not),
+            "maximum_per": dict(maximum_per or {}),
             "diversity": diversity,
             "include_seen": include_seen,
             "because": because,
@@ -204,10 +218,20 @@ class Client:
         return self._list("POST", "/recommendations", body=body)
 
     def similar(
-        self, item_id: str, *, n: int = 10, allow: Sequence[str] | None = None, deny: Sequence[str] = ()
+        self,
+        item_id: str,
+        *,
+        n: int = 10,
+        allow: Sequence[str] | None = None,
+        deny: Sequence[str] = (),
+        where: Conditions | None = None,
+        where_not: Conditions | None = None,
+        maximum_per: Mapping[str, int] | None = None,
     ) -> ItemList:
         """Items like this one; raises NotFoundError for an item that the model doesn't know."""
-        return self._list("GET", f"/items/{_part(item_id)}/similar", _lists(n, allow, deny))
+        return self._list(
+            "GET", f"/items/{_part(item_id)}/similar", _lists(n, allow, deny, where, where_not, maximum_per)
+        )
 
     def audience(self, item_id: str, *, n: int = 10) -> tuple[LikelyUser, ...]:
         """Trained users who are likely to want an item; NotFoundError for one that the model doesn't know."""
@@ -215,10 +239,17 @@ class Client:
         return tuple(LikelyUser(**user) for user in found["users"])
 
     def popular(
-        self, *, n: int = 10, allow: Sequence[str] | None = None, deny: Sequence[str] = ()
+        self,
+        *,
+        n: int = 10,
+        allow: Sequence[str] | None = None,
+        deny: Sequence[str] = (),
+        where: Conditions | None = None,
+        where_not: Conditions | None = None,
+        maximum_per: Mapping[str, int] | None = None,
     ) -> ItemList:
         """What most users have interacted with."""
-        return self._list("GET", "/popular", _lists(n, allow, deny))
+        return self._list("GET", "/popular", _lists(n, allow, deny, where, where_not, maximum_per))
 
     def rank(
         self, item_ids: Sequence[str], *, user_id: str | None = None, history: History | None = None
@@ -303,10 +334,26 @@ def _checked(status: int, text: bytes) -> dict[str, Any]:
     raise kind(f"the API answered {status}: {detail}")
 
 
-def _lists(n: int, allow: Sequence[str] | None, deny: Sequence[str]) -> dict[str, str]:
+def _listed(conditions: Conditions | None) -> dict[str, list[str]]:
+    return {name: list(values) for name, values in (conditions or {}).items()}
+
+
+def _lists(
+    n: int,
+    allow: Sequence[str] | None,
+    deny: Sequence[str],
+    where: Conditions | None,
+    where_not: Conditions | None,
+    maximum_per: Mapping[str, int] | None,
+) -> dict[str, str]:
     query = {"n": str(n)}
     query |= {} if allow is None else {"allow": ",".join(allow)}
-    return query | ({"deny": ",".join(deny)} if deny else {})
+    query |= {"deny": ",".join(deny)} if deny else {}
+    for name, conditions in (("where", where), ("where_not", where_not)):
+        pairs = [f"{key}:{value}" for key, values in (conditions or {}).items() for value in values]
+        query |= {name: ",".join(pair.replace(",", "\\,") for pair in pairs)} if pairs else {}
+    limits = ",".join(f"{key}:{value}" for key, value in (maximum_per or {}).items())
+    return query | ({"maximum_per": limits} if limits else {})
 
 
 def _documents(history: History) -> list[dict[str, Any]]:

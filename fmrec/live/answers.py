@@ -5,21 +5,23 @@ Their form for callers is in docs/live.md. Nothing here knows HTTP or AWS.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
 
 from fmrec.errors import InputError
+from fmrec.live.attributes import attribute, excluded_by
 from fmrec.live.live_model import LiveModel
 from fmrec.live.user_history import Ordinals, UserHistory
 
 MAXIMUM_ITEMS = 500
 """Length of a list."""
 CANDIDATES_PER_ITEM = 10
-"""Best items that diversity and limits by category choose from, for each wanted one, at first."""
+"""Best items that diversity and limits by attribute choose from, for each wanted one, at first."""
 
 Scores = npt.NDArray[np.float32]
 
@@ -41,17 +43,19 @@ class Source(StrEnum):
 class Request:
     """What a caller wants of a list.
 
-    ``category``: only items of it; ``allow``: only these items, if given; ``deny``: never these;
-    ``maximum_per_category``: so many of a category at most; ``diversity``: from 0, best first, to 1, as
-    unlike each other as the candidates allow; ``include_seen``: what the user has interacted with as well;
+    ``allow``: only these items, if given; ``deny``: never these; ``where``: by attribute, only items that
+    have one of these values; ``where_not``: only items that have none of these; ``maximum_per``: by
+    attribute, at most so many items that share a value; ``diversity``: from 0, best first, to 1, as unlike
+    each other as the candidates allow; ``include_seen``: what the user has interacted with as well;
     ``because``: how many items of the history explain each recommended one.
     """
 
     count: int = 10
-    category: str | None = None
     allow: frozenset[str] | None = None
     deny: frozenset[str] = frozenset()
-    maximum_per_category: int | None = None
+    where: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    where_not: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    maximum_per: Mapping[str, int] = field(default_factory=dict)
     diversity: float = 0.0
     include_seen: bool = False
     because: int = 0
@@ -61,8 +65,9 @@ class Request:
             raise InputError(f"n is {self.count}: expected 1 to {MAXIMUM_ITEMS}")
         if not 0 <= self.diversity <= 1:
             raise InputError(f"diversity is {self.diversity}: expected 0 to 1")
-        if self.maximum_per_category is not None and self.maximum_per_category < 1:
-            raise InputError(f"max_per_category is {self.maximum_per_category}: expected at least 1")
+        for name, maximum in self.maximum_per.items():
+            if maximum < 1:
+                raise InputError(f"maximum_per.{name} is {maximum}: expected at least 1")
         if self.because < 0:
             raise InputError(f"because is {self.because}: expected at least 0")
 
@@ -280,7 +285,7 @@ def _answers(
 
 
 def _greedy(request: Request) -> bool:
-    return request.maximum_per_category is not None or request.diversity > 0
+    return bool(request.maximum_per) or request.diversity > 0
 
 
 def _excluded(model: LiveModel, request: Request) -> npt.NDArray[np.bool_]:
@@ -290,20 +295,7 @@ def _excluded(model: LiveModel, request: Request) -> npt.NDArray[np.bool_]:
         excluded[:] = True
         excluded[[model.ordinal_of[item] for item in request.allow if item in model.ordinal_of]] = False
     excluded[[model.ordinal_of[item] for item in request.deny if item in model.ordinal_of]] = True
-    if request.category is not None:
-        if model.categories is None or request.category not in model.categories.names:
-            names = () if model.categories is None else model.categories.names
-            raise InputError(
-                f"there is no category {request.category!r}: expected one of {', '.join(names[:20]) or 'none'}"
-            )
-        number = model.categories.names.index(request.category)
-        of = model.categories.of
-        inside = np.zeros(len(model.item_ids), bool)
-        inside[np.repeat(np.arange(of.users), of.counts())[of.items == number]] = True
-        excluded |= ~inside
-    if request.maximum_per_category is not None and model.categories is None:
-        raise InputError("max_per_category needs categories of items, and this model has none")
-    return excluded
+    return excluded | excluded_by(model.attributes, request.where, request.where_not, len(excluded))
 
 
 def _choose(model: LiveModel, scores: Scores, hidden: Ordinals, request: Request) -> list[tuple[int, float]]:
@@ -327,7 +319,7 @@ def _greedily(model: LiveModel, scores: Scores, candidates: Ordinals, request: R
     """Take one item after another: the best by its score, brought to 0 to 1, and by how unlike it is.
 
     Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998): (1 - d) score - d largest cosine to what
-    is chosen already. Items whose categories are full are passed over.
+    is chosen already. Items that have a value of which there are enough are passed over.
     """
     if not len(candidates):
         return []
@@ -335,19 +327,20 @@ def _greedily(model: LiveModel, scores: Scores, candidates: Ordinals, request: R
     relevance = (mine - mine.min()) / max(float(mine.max() - mine.min()), 1e-9)
     alike = np.zeros(len(candidates), np.float32)
     open_ = np.ones(len(candidates), bool)
-    limit = request.maximum_per_category
-    taken: dict[int, int] = {}
+    limits = [
+        (attribute(model.attributes, name, "maximum_per").of, maximum, Counter[int]())
+        for name, maximum in request.maximum_per.items()
+    ]
     chosen: list[int] = []
     while open_.any() and len(chosen) < request.count:
         value = np.where(open_, (1 - request.diversity) * relevance - request.diversity * alike, -np.inf)
         at = int(np.argmax(value))
         open_[at] = False
         item = int(candidates[at])
-        categories = model.categories.of.of(item).tolist() if limit and model.categories else []
-        if limit and any(taken.get(category, 0) >= limit for category in categories):
+        if any(taken[value] >= most for of, most, taken in limits for value in of.of(item).tolist()):
             continue
-        for category in categories:
-            taken[category] = taken.get(category, 0) + 1
+        for of, _, taken in limits:
+            taken.update(of.of(item).tolist())
         chosen.append(item)
         if request.diversity:
             alike = np.maximum(alike, model.fold_in.cosines(item, candidates))

@@ -1,9 +1,9 @@
-"""What a live answer needs of one run, in memory: item vectors, ids, popularity, categories."""
+"""What a live answer needs of one run, in memory: item vectors, ids, popularity, attributes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -11,31 +11,9 @@ import numpy.typing as npt
 
 from fmrec.artifacts.embedded_run import Run, Vectors, open_run
 from fmrec.artifacts.folding_in import FoldingIn
-from fmrec.artifacts.interactions import Interactions, from_pairs
 from fmrec.errors import FormatError, NotFoundError
+from fmrec.live.attributes import Attribute, EncodedAttributes
 from fmrec.live.fold_in import FoldIn
-
-
-@dataclass(frozen=True)
-class Categories:
-    """Which item is of which categories: ``of`` has category numbers by item."""
-
-    names: tuple[str, ...]
-    of: Interactions
-
-    @classmethod
-    def from_mapping(cls, categories: Mapping[str, list[str]], ordinal_of: Mapping[str, int]) -> Categories:
-        """Number categories in alphabetical order; items that the model doesn't know are left out."""
-        names = tuple(sorted({name for listed in categories.values() for name in listed}))
-        number = {name: at for at, name in enumerate(names)}
-        pairs = [
-            (ordinal_of[item], number[name])
-            for item, listed in categories.items()
-            if item in ordinal_of
-            for name in listed
-        ]
-        array = np.array(pairs, np.int64).reshape(-1, 2)
-        return cls(names, from_pairs(array[:, 0], array[:, 1], len(ordinal_of)))
 
 
 @dataclass(frozen=True)
@@ -51,7 +29,8 @@ class LiveModel:
     """(items,) how often each item was interacted with in training."""
     bias: float = 0.0
     """w_0, which is part of the items' offsets."""
-    categories: Categories | None = None
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    """What items are, by the attribute's name, to filter by."""
 
     @cached_property
     def ordinal_of(self) -> dict[str, int]:
@@ -80,11 +59,10 @@ def open_live_model(
     model_version: str,
     *,
     folding_in: FoldingIn | None = None,
-    categories: Mapping[str, list[str]] | None = None,
 ) -> LiveModel:
     """Load a run's items. Parameters and errors as for `live_model`."""
     run = open_run(manifest_uri, embeddings_uri)
-    return live_model(run, model_version, folding_in=folding_in, categories=categories)
+    return live_model(run, model_version, folding_in=folding_in)
 
 
 def live_model(
@@ -92,7 +70,6 @@ def live_model(
     model_version: str,
     *,
     folding_in: FoldingIn | None = None,
-    categories: Mapping[str, list[str]] | None = None,
 ) -> LiveModel:
     """Load the items of a run that is open.
 
@@ -100,8 +77,6 @@ def live_model(
     ----------
     folding_in
         λ and c; by default those that were chosen for the model.
-    categories
-        Categories of each item, by id.
 
     Raises
     ------
@@ -110,17 +85,15 @@ def live_model(
     """
     columns = run.manifest.ranges["item"]
     fold_in = open_fold_in(run, folding_in or run.folding_in)
-    model = LiveModel(
+    return LiveModel(
         run.manifest.run,
         model_version,
         tuple(run.feature_index.names(*columns).to_pylist()),
         fold_in,
         run.feature_index.interactions(*columns),
         float(run.bias or 0),
+        EncodedAttributes(run),
     )
-    if categories is None:
-        return model
-    return replace(model, categories=Categories.from_mapping(categories, model.ordinal_of))
 
 
 def open_fold_in(run: Run, folding_in: FoldingIn, vectors: Vectors | None = None) -> FoldIn:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import botocore.session
 import pytest
@@ -93,9 +94,19 @@ def test_ids_and_settings_are_quoted_into_the_address(server: Server, client: Cl
     client.similar("é")
     client.popular(allow=[])
     client.rank(["1"], user_id="u")
+    client.popular(where={"genre": ["a,b", "c:d"]}, where_not={"genre": ["e"]}, maximum_per={"genre": 2})
+    client.recommend([], where={"genre": ["a,b"]}, maximum_per={"genre": 2})
     paths = [path for _, path, _, _ in server.asked]
     assert paths[0] == "/stage/users/a%20b%2Fc/recommendations?n=3&deny=1%2C2&diversity=0.0&because=0"
-    assert paths[1:] == ["/stage/items/%C3%A9/similar?n=10", "/stage/popular?n=10&allow=", "/stage/rank"]
+    assert paths[1:4] == ["/stage/items/%C3%A9/similar?n=10", "/stage/popular?n=10&allow=", "/stage/rank"]
+    assert parse_qs(urlsplit(paths[4]).query) == {
+        "n": ["10"],
+        "where": ["genre:a\\,b,genre:c:d"],
+        "where_not": ["genre:e"],
+        "maximum_per": ["genre:2"],
+    }
+    body = server.asked[5][2]
+    assert (body["where"], body["maximum_per"]) == ({"genre": ["a,b"]}, {"genre": 2})
     assert server.asked[3][2] == {"item_ids": ["1"], "user_id": "u"}
 
 

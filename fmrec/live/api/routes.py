@@ -23,10 +23,11 @@ from fmrec.events.event import Event
 from fmrec.events.event_files import EventFiles
 from fmrec.events.event_table import EventTable
 from fmrec.live import answers
-from fmrec.live.answers import MAXIMUM_ITEMS, Request
+from fmrec.live.answers import Request
 from fmrec.live.api import erasure_routes, event_routes
 from fmrec.live.api.application import PathId, add_errors, succeeds
 from fmrec.live.api.callers import Callers
+from fmrec.live.api.query import Count, Diversity, Ids, Maxima, Pairs, filters
 from fmrec.live.api.schemas import Audience, Interaction, ItemList, LikelyUser, RankRequest, SessionRequest
 from fmrec.live.audience import likely_users
 from fmrec.live.served_model import Champion, ServedModel
@@ -34,9 +35,6 @@ from fmrec.live.user_history import UserHistory
 
 TITLE, VERSION = "Recommendations", "1"
 
-Count = Annotated[int, Query(ge=1, le=MAXIMUM_ITEMS, description="Length of the list")]
-Ids = Annotated[str | None, Query(description="Item ids, separated by commas")]
-Diversity = Annotated[float, Query(ge=0, le=1, description="From 0, best first, to 1, unlike each other")]
 Flag = Annotated[bool, Query()]
 Reasons = Annotated[int, Query(ge=0, le=100, description="Items of the history that explain each item")]
 
@@ -65,6 +63,9 @@ def add_routes(app: APIGatewayHttpResolver, champion: Champion, callers: Callers
         n: Count = 10,
         allow: Ids = None,
         deny: Ids = None,
+        where: Pairs = None,
+        where_not: Pairs = None,
+        maximum_per: Maxima = None,
         diversity: Diversity = 0.0,
         include_seen: Flag = False,
         because: Reasons = 0,
@@ -74,8 +75,7 @@ def add_routes(app: APIGatewayHttpResolver, champion: Champion, callers: Callers
         model = champion.model()
         request = Request(
             n,
-            allow=None if allow is None else _ids(allow),
-            deny=_ids(deny),
+            **filters(allow, deny, where, where_not, maximum_per),
             diversity=diversity,
             include_seen=include_seen,
             because=because,
@@ -96,8 +96,18 @@ def add_routes(app: APIGatewayHttpResolver, champion: Champion, callers: Callers
         return _recommended(champion, model, history, body.request(), body.segment)
 
     @app.get("/items/<item_id>/similar", summary="Items like this one", responses=lists_of_an_item)
-    def similar(item_id: PathId, n: Count = 10, allow: Ids = None, deny: Ids = None) -> ItemList:
-        request = Request(n, allow=None if allow is None else _ids(allow), deny=_ids(deny))
+    def similar(
+        item_id: PathId,
+        n: Count = 10,
+        allow: Ids = None,
+        deny: Ids = None,
+        where: Pairs = None,
+        where_not: Pairs = None,
+        maximum_per: Maxima = None,
+        diversity: Diversity = 0.0,
+    ) -> ItemList:
+        chosen = filters(allow, deny, where, where_not, maximum_per)
+        request = Request(n, **chosen, diversity=diversity)
         return ItemList.of(answers.similar(champion.model().live, item_id, request))
 
     @app.get(
@@ -132,8 +142,17 @@ def add_routes(app: APIGatewayHttpResolver, champion: Champion, callers: Callers
         return ItemList.of(answers.rank(model.live, history, body.item_ids))
 
     @app.get("/popular", summary="What most users have interacted with", responses=lists)
-    def popular(n: Count = 10, allow: Ids = None, deny: Ids = None) -> ItemList:
-        request = Request(n, allow=None if allow is None else _ids(allow), deny=_ids(deny))
+    def popular(
+        n: Count = 10,
+        allow: Ids = None,
+        deny: Ids = None,
+        where: Pairs = None,
+        where_not: Pairs = None,
+        maximum_per: Maxima = None,
+        diversity: Diversity = 0.0,
+    ) -> ItemList:
+        chosen = filters(allow, deny, where, where_not, maximum_per)
+        request = Request(n, **chosen, diversity=diversity)
         return ItemList.of(answers.popular(champion.model().live, request))
 
 
@@ -177,7 +196,3 @@ def _events(history: Iterable[Interaction]) -> list[Event]:
         Event(str(number), "", each.item_id, float(number), each.event, each.value)
         for number, each in enumerate(history)
     ]
-
-
-def _ids(text: str | None) -> frozenset[str]:
-    return frozenset(part for part in (text or "").split(",") if part)

@@ -13,7 +13,12 @@ MAXIMUM_HISTORY = 10_000
 MAXIMUM_RANKED = 1000
 MAXIMUM_EVENTS = 1000
 
+MAXIMUM_ATTRIBUTES = 10
+MAXIMUM_VALUES = 100
+
 ItemId = Annotated[str, Field(min_length=1, max_length=1024)]
+AttributeName = Annotated[str, Field(min_length=1, max_length=256)]
+AttributeValue = Annotated[str, Field(min_length=1, max_length=1024)]
 
 
 class Body(BaseModel):
@@ -35,6 +40,15 @@ class Interaction(Body):
 History = Annotated[list[Interaction], Field(max_length=MAXIMUM_HISTORY)]
 
 
+Conditions = Annotated[
+    dict[AttributeName, Annotated[list[AttributeValue], Field(min_length=1, max_length=MAXIMUM_VALUES)]],
+    Field(max_length=MAXIMUM_ATTRIBUTES),
+]
+Maxima = Annotated[
+    dict[AttributeName, Annotated[int, Field(ge=1, le=MAXIMUM_ITEMS)]], Field(max_length=MAXIMUM_ATTRIBUTES)
+]
+
+
 class SessionRequest(Body):
     """Recommendations for a history that only this request knows."""
 
@@ -42,6 +56,12 @@ class SessionRequest(Body):
     n: Annotated[int, Field(ge=1, le=MAXIMUM_ITEMS)] = 10
     allow: list[ItemId] | None = None
     deny: list[ItemId] = []
+    where: Conditions = {}
+    """By attribute of items: only items that have one of these values."""
+    where_not: Conditions = {}
+    """By attribute of items: only items that have none of these values."""
+    maximum_per: Maxima = {}
+    """By attribute of items: at most so many items that share a value."""
     diversity: Annotated[float, Field(ge=0, le=1)] = 0.0
     include_seen: bool = False
     because: Annotated[int, Field(ge=0, le=100)] = 0
@@ -52,6 +72,9 @@ class SessionRequest(Body):
             self.n,
             allow=None if self.allow is None else frozenset(self.allow),
             deny=frozenset(self.deny),
+            where={name: frozenset(values) for name, values in self.where.items()},
+            where_not={name: frozenset(values) for name, values in self.where_not.items()},
+            maximum_per=self.maximum_per,
             diversity=self.diversity,
             include_seen=self.include_seen,
             because=self.because,

@@ -1,13 +1,28 @@
 """What each route answers, on a catalogue of four tastes in two categories."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
 from fmrec.errors import InputError, NotFoundError
 from fmrec.events.event import Event
 from fmrec.live import FoldIn
-from fmrec.live.answers import Answer, Published, Request, Source, audience, popular, rank, recommend, similar
-from fmrec.live.live_model import Categories, LiveModel
+from fmrec.live.answers import (
+    Answer,
+    Answers,
+    Published,
+    Request,
+    Source,
+    audience,
+    popular,
+    rank,
+    recommend,
+    similar,
+)
+from fmrec.live.attributes import Attribute
+from fmrec.live.live_model import LiveModel
 from fmrec.live.user_history import NOTHING, Trained, UserHistory, merge_history
 
 ITEMS, TASTES = 80, 4
@@ -20,7 +35,9 @@ def model() -> LiveModel:
     vectors = (np.eye(TASTES)[taste] * 2 + random.normal(size=(ITEMS, TASTES)) * 0.1).astype(np.float32)
     offsets = (-2 + 0.01 * random.normal(size=ITEMS)).astype(np.float32)
     ids = tuple(f"i{n}" for n in range(ITEMS))
+    ordinals = {item: n for n, item in enumerate(ids)}
     kinds = {item: [f"kind-{n % TASTES % 2}"] for n, item in enumerate(ids)}
+    labels = {item: [f"label-{n % 5}", f"label-{n % 7}"] for n, item in enumerate(ids) if n % 3}
     return LiveModel(
         "run-1",
         "7",
@@ -28,7 +45,10 @@ def model() -> LiveModel:
         FoldIn(vectors, offsets, 1, 0.1),
         np.arange(ITEMS)[::-1].copy(),
         -2.0,
-        Categories.from_mapping(kinds, {item: n for n, item in enumerate(ids)}),
+        {
+            "kind": Attribute.from_mapping("kind", kinds, ordinals),
+            "label": Attribute.from_mapping("label", labels, ordinals),
+        },
     )
 
 
@@ -85,7 +105,7 @@ def test_users_without_a_history_get_what_is_popular_and_the_source_says_why(mod
 
 
 @pytest.mark.parametrize(
-    "request_", [Request(60), Request(20, diversity=0.5), Request(20, maximum_per_category=30)]
+    "request_", [Request(60), Request(20, diversity=0.5), Request(20, maximum_per={"kind": 30})]
 )
 def test_nothing_seen_is_in_any_list_unless_asked_for(model: LiveModel, request_: Request) -> None:
     trained = Trained(np.array([1, 5]), np.arange(0, 40), user=0)
@@ -97,19 +117,69 @@ def test_nothing_seen_is_in_any_list_unless_asked_for(model: LiveModel, request_
     assert {1, 5, 41} <= set(numbers(asked.items))
 
 
-def test_filters_leave_out_and_a_category_has_no_more_than_its_maximum(model: LiveModel) -> None:
+def test_filters_leave_out_and_a_value_has_no_more_items_than_its_maximum(model: LiveModel) -> None:
     history = after(model, "i1", "i5")
-    only = recommend(model, history, Request(6, category="kind-0"))
+    only = recommend(model, history, Request(6, where={"kind": frozenset({"kind-0"})}))
     assert all(n % 2 == 0 for n in numbers(only.items))
     allowed = recommend(model, history, Request(6, allow=frozenset({"i2", "i9", "i1", "elsewhere"})))
     assert numbers(allowed.items) == [9, 2]
     denied = recommend(model, history, Request(3, deny=frozenset({"i9", "elsewhere"})))
     assert 9 not in numbers(denied.items)
-    mixed = recommend(model, history, Request(8, maximum_per_category=4))
+    mixed = recommend(model, history, Request(8, maximum_per={"kind": 4}))
     assert [n % 2 for n in numbers(mixed.items)].count(1) == 4
     assert len(mixed.items) == 8
-    with pytest.raises(InputError, match="there is no category 'kind-9': expected one of kind-0, kind-1"):
-        recommend(model, history, Request(2, category="kind-9"))
+
+
+def test_conditions_hold_together_and_of_several_values_one_is_enough(model: LiveModel) -> None:
+    history = after(model, "i1", "i5")
+    labels = frozenset({"label-1", "label-3"})
+    found = recommend(model, history, Request(80, where={"label": labels, "kind": frozenset({"kind-1"})}))
+    expected = {n for n in range(ITEMS) if n % 3 and n % 2 and {n % 5, n % 7} & {1, 3} and n not in (1, 5)}
+    assert set(numbers(found.items)) == expected
+    without = recommend(model, history, Request(80, where_not={"label": labels | {"unheard-of"}}))
+    assert set(numbers(without.items)) == {
+        n for n in range(ITEMS) if not (n % 3 and {n % 5, n % 7} & {1, 3}) and n not in (1, 5)
+    }
+    # An item without a value is not limited, and one that has several counts for each.
+    mixed = numbers(recommend(model, history, Request(40, maximum_per={"label": 2, "kind": 15})).items)
+    labelled = [label for n in mixed if n % 3 for label in {n % 5, n % 7}]
+    assert max(labelled.count(label) for label in range(7)) == 2
+    assert max([n % 2 for n in mixed].count(kind) for kind in (0, 1)) <= 15
+    assert [n for n in mixed if n % 3 == 0]
+
+
+@pytest.mark.parametrize("source", [similar, popular, recommend])
+def test_filters_hold_for_every_list_and_fill_it(model: LiveModel, source: Callable[..., Answers]) -> None:
+    request = Request(
+        20, where={"kind": frozenset({"kind-0"})}, where_not={"label": frozenset({"label-0"})}, diversity=0.3
+    )
+    subjects: dict[Any, list[Any]] = {similar: ["i3"], popular: [], recommend: [after(model, "i1", "i5")]}
+    first = subjects[source]
+    found = numbers(source(model, *first, request).items)
+    assert len(found) == len(set(found)) == 20
+    assert all(n % 2 == 0 and not (n % 3 and 0 in (n % 5, n % 7)) for n in found)
+
+
+@pytest.mark.parametrize(
+    ("filters", "sentence"),
+    [
+        (
+            {"where": {"kind": frozenset({"kind-9"})}},
+            "no item has kind 'kind-9': expected one of kind-0, kind-1",
+        ),
+        (
+            {"where": {"size": frozenset({"1"})}},
+            "where names the attribute 'size': expected one of kind, label",
+        ),
+        ({"where_not": {"size": frozenset({"1"})}}, "where_not names the attribute 'size'"),
+        ({"maximum_per": {"size": 1}}, "maximum_per names the attribute 'size'"),
+    ],
+)
+def test_conditions_on_what_no_item_has_are_refused(
+    model: LiveModel, filters: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        recommend(model, after(model, "i1"), Request(2, **filters))
 
 
 def test_diversity_mixes_tastes_and_keeps_the_best_item_first(model: LiveModel) -> None:
@@ -164,11 +234,11 @@ def test_an_audience_is_users_whose_vectors_like_the_item_and_who_have_not_seen_
         ({"count": 0}, "n is 0: expected 1 to 500"),
         ({"count": 501}, "n is 501"),
         ({"diversity": 1.5}, "diversity is 1.5: expected 0 to 1"),
-        ({"maximum_per_category": 0}, "max_per_category is 0"),
+        ({"maximum_per": {"kind": 0}}, "maximum_per.kind is 0: expected at least 1"),
         ({"because": -1}, "because is -1"),
     ],
 )
-def test_requests_that_make_no_sense_are_refused(settings: dict[str, float], sentence: str) -> None:
+def test_requests_that_make_no_sense_are_refused(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InputError) as error:
-        Request(**settings)  # type: ignore[arg-type]
+        Request(**settings)
     assert sentence in str(error.value)

@@ -3,12 +3,11 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from fmrec.artifacts.folding_in import FoldingIn
 from fmrec.errors import FormatError, NotFoundError
-from fmrec.live.live_model import Categories, open_live_model
+from fmrec.live.live_model import open_live_model
 from tests.fixtures.small_runs import SmallRun
 
 
@@ -20,10 +19,7 @@ def with_bias(run: SmallRun, bias: float) -> None:
 def test_a_run_is_opened_with_its_offsets_ids_and_popularity(small_run: SmallRun) -> None:
     run = small_run
     with_bias(run, -1.5)
-    categories = {run.item_ids[0]: ["b", "a"], "elsewhere": ["c"]}
-    model = open_live_model(
-        run.manifest_uri, run.embeddings_uri, "3", folding_in=FoldingIn(4, 0.1), categories=categories
-    )
+    model = open_live_model(run.manifest_uri, run.embeddings_uri, "3", folding_in=FoldingIn(4, 0.1))
     assert model.item_ids == tuple(run.item_ids)
     assert model.model_version == "3"
     assert (model.fold_in.regularization, model.fold_in.negative_weight) == (4, 0.1)
@@ -34,18 +30,10 @@ def test_a_run_is_opened_with_its_offsets_ids_and_popularity(small_run: SmallRun
     assert model.ordinal(run.item_ids[2]) == 2
     with pytest.raises(NotFoundError, match="item 'nowhere' is not in model 3"):
         model.ordinal("nowhere")
-    assert model.categories is not None
-    assert model.categories.names == ("a", "b", "c")
-    assert model.categories.of.of(0).tolist() == [0, 1]
+    assert not model.attributes
 
 
 def test_embeddings_of_an_earlier_version_are_refused(small_run: SmallRun) -> None:
     run = small_run
     with pytest.raises(FormatError, match="has no 'bias': it was exported by an earlier version"):
         open_live_model(run.manifest_uri, run.embeddings_uri, "3")
-
-
-def test_categories_without_items_are_empty() -> None:
-    found = Categories.from_mapping({}, {"a": 0})
-    assert found.names == ()
-    assert np.array_equal(found.of.indptr, [0, 0])
