@@ -10,12 +10,13 @@ import os
 import subprocess
 import time
 import urllib.parse
-import uuid
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import botocore.session
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -26,13 +27,17 @@ from botocore.credentials import Credentials
 from demo import cloud as local
 from demo.cloud import REGION
 from fmrec.client import Client
-from fmrec.deployment.defaults import DATASET, TASKS
+from fmrec.deployment.defaults import DATASET
 from fmrec.errors import NotFoundError
 from fmrec.execution.state_machine import stack_outputs
 from fmrec.live.live_model import LiveModel, open_live_model
+from fmrec.recordio import decode
 from fmrec.registry import champion
+from tests.workflow.conftest import SMALL_ITEMS, SMALL_USERS
 
 Ask = Callable[..., tuple[int, Any]]
+NEW_USER = "new, or so"
+RATINGS = SMALL_USERS * SMALL_ITEMS // 2
 
 
 @pytest.fixture(scope="module")
@@ -149,13 +154,12 @@ def test_the_client_signs_its_requests_and_gets_the_same_lists(
         client.similar("a b")
 
 
-def test_a_new_users_events_give_the_librarys_list_within_two_seconds_and_are_encoded_by_the_next_run(
+def test_a_new_users_events_give_the_librarys_list_within_two_seconds_and_land_once(
     ask: Ask, pipeline: Any, model: LiveModel
 ) -> None:
     """Nobody trained on knows the user; each event lands in raw/ once, however often it is posted."""
     posted = [
-        {"event_id": f"e{item}", "user_id": "new, or so", "item_id": item, "value": 5}
-        for item in ("2", "4", "6")
+        {"event_id": f"e{item}", "user_id": NEW_USER, "item_id": item, "value": 5} for item in ("2", "4", "6")
     ]
     assert ask("GET", "/users/new%2C%20or%20so/recommendations?n=5")[1]["source"] == "cold-start"
     assert ask("POST", "/events", {"events": posted}) == (200, {"stored": 3, "duplicates": 0})
@@ -175,15 +179,9 @@ def test_a_new_users_events_give_the_librarys_list_within_two_seconds_and_are_en
     rows = landed(pipeline, 4)
     assert len(rows) == 4
     assert {(row["user_id"], row["item_id"], row["rating"]) for row in rows} == {
-        ("new, or so", item, "5") for item in ("2", "4", "6")
+        (NEW_USER, item, "5") for item in ("2", "4", "6")
     }
     assert "978307200" in {row["timestamp"] for row in rows}
-    manifest, held_out, train = encoded_interactions(pipeline)
-    counts = [found for name, found in manifest["details"]["files"].items() if "/events-" in name]
-    assert sum(found["read"] for found in counts) == 4
-    assert not any(found["quarantined"] for found in counts)
-    assert {item for user, item in held_out | train if user == "new, or so"} == {"2", "4", "6"}
-    assert sum(user == "new, or so" for user, _ in train) == 2
 
 
 def landed(pipeline: Any, expected: int) -> list[dict[str, str]]:
@@ -197,51 +195,6 @@ def landed(pipeline: Any, expected: int) -> list[dict[str, str]]:
         if len(rows) >= expected or time.monotonic() > deadline:
             return rows
         time.sleep(0.2)
-
-
-def encoded_interactions(pipeline: Any) -> tuple[Any, set[tuple[str, str]], set[tuple[str, str]]]:
-    """Encode the deployed data set, with one interaction of each user held out: manifest, heldout, seen."""
-    glue, bucket = pipeline.cloud.client("glue"), pipeline.outputs["DataBucket"]
-    s3 = pipeline.cloud.client("s3")
-    s3.copy_object(
-        Bucket=bucket, Key="raw/interactions/ratings.csv", CopySource=f"{bucket}/raw/small/ratings.csv"
-    )
-    run = f"events-{uuid.uuid4().hex[:8]}"
-    label = TASKS["recommend"]["label"]
-    document = DATASET | {"label": label, "split": {"method": "leave-last-n", "n": 1}}
-    job = pipeline.outputs["EncodingJobName"]
-    arguments = {
-        "--dataset": json.dumps(document),
-        "--raw": f"s3://{bucket}/raw/",
-        "--output": f"s3://{bucket}/encoded/{run}/",
-        "--run": run,
-    }
-    started = glue.start_job_run(JobName=job, Arguments=arguments)["JobRunId"]
-    state = "RUNNING"
-    while state not in {"SUCCEEDED", "FAILED", "ERROR", "TIMEOUT", "STOPPED"}:
-        time.sleep(0.3)
-        found = glue.get_job_run(JobName=job, RunId=started)["JobRun"]
-        state = found["JobRunState"]
-    assert state == "SUCCEEDED", found.get("ErrorMessage")
-    for listed in s3.list_objects_v2(Bucket=bucket, Prefix="raw/interactions/")["Contents"]:
-        s3.delete_object(Bucket=bucket, Key=listed["Key"])  # other tests have interactions there
-    manifest = json.loads(s3.get_object(Bucket=bucket, Key=f"encoded/{run}/manifest.json")["Body"].read())
-    index = parquet(pipeline, f"encoded/{run}/feature_index/")
-    names = dict(zip(index["column"].to_pylist(), index["name"].to_pylist(), strict=True))
-    pairs = []
-    for folder in ("heldout", "seen"):
-        table = parquet(pipeline, f"encoded/{run}/{folder}/")
-        columns = (table[name].to_pylist() for name in ("user_column", "item_column"))
-        pairs.append({(names[user], names[item]) for user, item in zip(*columns, strict=True)})
-    return manifest, pairs[0], pairs[1]
-
-
-def parquet(pipeline: Any, prefix: str) -> pa.Table:
-    s3, bucket = pipeline.cloud.client("s3"), pipeline.outputs["DataBucket"]
-    listed = s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]
-    keys = [each["Key"] for each in listed if each["Key"].endswith(".parquet")]
-    bodies = [s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys]
-    return pa.concat_tables([pq.read_table(io.BytesIO(body)) for body in bodies])
 
 
 def test_an_erased_user_is_unknown_at_once_and_the_javascript_example_brings_events_and_a_list(
@@ -295,3 +248,62 @@ def test_requests_are_refused_without_a_permission_and_errors_are_problem_docume
     assert (status, problem["title"], problem["status"]) == (404, "Not Found", 404)
     assert "item 'unheard-of' is not in model" in problem["detail"]
     assert ask("POST", "/recommendations", {"history": 7})[0] == 422
+
+
+def test_the_next_run_trains_on_the_posted_events_and_publishes_a_list_for_the_new_user(
+    ask: Ask, pipeline: Any, small_input: dict[str, Any]
+) -> None:
+    """The last of this file: from here on another model serves. Events are those of the test above."""
+    s3, bucket = pipeline.cloud.client("s3"), pipeline.outputs["DataBucket"]
+    ratings = f"{bucket}/raw/small/ratings.csv"
+    s3.copy_object(Bucket=bucket, Key="raw/interactions/ratings.csv", CopySource=ratings)
+    label = small_input["dataset"]["label"]
+    document = DATASET | {"label": label, "split": {"method": "leave-last-n", "n": 1}}
+    serving = small_input["serving"] | {"endpoint": False}
+    try:
+        execution = pipeline.run(small_input | {"dataset": document, "serving": serving})
+    finally:  # other tests have interactions there
+        for listed in s3.list_objects_v2(Bucket=bucket, Prefix="raw/interactions/")["Contents"]:
+            s3.delete_object(Bucket=bucket, Key=listed["Key"])
+    assert execution.status == "SUCCEEDED", execution.cause
+    run = execution.name
+
+    manifest = json.loads(s3.get_object(Bucket=bucket, Key=f"encoded/{run}/manifest.json")["Body"].read())
+    files = manifest["details"]["files"]
+    of_events = [found for name, found in files.items() if "/events-" in name]
+    assert sum(found["read"] for found in of_events) == 4
+    assert not any(found["quarantined"] for found in of_events)
+    assert manifest["rows"]["read"] == sum(found["read"] for found in files.values()) == RATINGS + 4
+    assert manifest["users"] == SMALL_USERS + 1
+
+    index = parquet(pipeline, f"encoded/{run}/feature_index/")
+    names = dict(zip(index["column"].to_pylist(), index["name"].to_pylist(), strict=True))
+    column = next(at for at, name in names.items() if name == NEW_USER)
+    trained_on: Counter[str] = Counter()
+    for part in objects(pipeline, f"encoded/{run}/train/"):
+        matrix, labels = decode(part)
+        rows = np.flatnonzero(matrix[:, [column]].toarray().ravel() * labels)
+        trained_on.update(names[at] for at in matrix[rows].indices if at != column)
+    assert trained_on.total() == 3  # its last event is held out, and there were two of item 2
+    assert set(trained_on) <= {"2", "4", "6"}
+
+    deadline = time.monotonic() + 60  # another champion may go unnoticed for half a minute
+    path = f"/users/{urllib.parse.quote(NEW_USER)}/recommendations?n=3"
+    while (found := ask("GET", path)[1])["run"] != run:
+        assert time.monotonic() < deadline, found
+        time.sleep(1)
+    assert found["source"] == "batch"
+    assert len(found["items"]) == 3
+    assert not set(ids(found)) & set(trained_on)
+
+
+def objects(pipeline: Any, prefix: str) -> list[bytes]:
+    """What lies under a prefix, by name."""
+    s3, bucket = pipeline.cloud.client("s3"), pipeline.outputs["DataBucket"]
+    listed = s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]
+    return [s3.get_object(Bucket=bucket, Key=each["Key"])["Body"].read() for each in listed]
+
+
+def parquet(pipeline: Any, prefix: str) -> pa.Table:
+    bodies = [body for body in objects(pipeline, prefix) if body.startswith(b"PAR1")]
+    return pa.concat_tables([pq.read_table(io.BytesIO(body)) for body in bodies])
