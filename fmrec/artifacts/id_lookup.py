@@ -9,8 +9,8 @@ each.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +60,45 @@ class IdLookup:
             return None
         ordinal = place if order is None else int(order[place])
         return ordinal if self._ids[ordinal].as_py() == name else None
+
+
+class Ids(Sequence[str]):
+    """Ids by ordinal, as Arrow holds them."""
+
+    def __init__(self, array: pa.Array) -> None:
+        self.array = array
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    @overload
+    def __getitem__(self, ordinal: int) -> str: ...
+
+    @overload
+    def __getitem__(self, ordinal: slice) -> list[str]: ...
+
+    def __getitem__(self, ordinal: int | slice) -> str | list[str]:
+        found = self.array[ordinal]
+        return found.to_pylist() if isinstance(ordinal, slice) else str(found.as_py())
+
+
+class Ordinals(Mapping[str, int]):
+    """The ordinal of each id, by `IdLookup`."""
+
+    def __init__(self, ids: Ids) -> None:
+        self._ids, self._lookup = ids, IdLookup(ids.array)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ids)
+
+    def __getitem__(self, name: str) -> int:
+        found = self._lookup.find(name)
+        if found is None:
+            raise KeyError(name)
+        return found
 
 
 def _by_length(name: str) -> tuple[int, str]:

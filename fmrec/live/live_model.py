@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,9 +12,13 @@ import numpy.typing as npt
 
 from fmrec.artifacts.embedded_run import Run, Vectors, open_run
 from fmrec.artifacts.folding_in import FoldingIn
+from fmrec.artifacts.id_lookup import Ids, Ordinals
 from fmrec.errors import FormatError, NotFoundError
 from fmrec.live.attributes import Attribute, EncodedAttributes
 from fmrec.live.fold_in import FoldIn
+
+DICTIONARY_ITEMS = 200_000
+"""Items up to which their ordinals are kept in a dictionary, which is the fastest."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class LiveModel:
 
     run: str
     model_version: str
-    item_ids: tuple[str, ...]
+    item_ids: Sequence[str]
     """By ordinal."""
     fold_in: FoldIn
     interactions: npt.NDArray[np.int64]
@@ -33,7 +38,10 @@ class LiveModel:
     """What items are, by the attribute's name, to filter by."""
 
     @cached_property
-    def ordinal_of(self) -> dict[str, int]:
+    def ordinal_of(self) -> Mapping[str, int]:
+        """Ordinals by id: a dictionary of a million ids takes longer to make than their vectors to read."""
+        if isinstance(self.item_ids, Ids) and len(self.item_ids) > DICTIONARY_ITEMS:
+            return Ordinals(self.item_ids)
         return {item: ordinal for ordinal, item in enumerate(self.item_ids)}
 
     def ordinal(self, item_id: str) -> int:
@@ -84,13 +92,17 @@ def live_model(
         A file is not as docs/contracts.md says, or the embeddings were exported without ``bias``.
     """
     columns = run.manifest.ranges["item"]
-    fold_in = open_fold_in(run, folding_in or run.folding_in)
+    # Vectors are most of what is to be read, and what is computed of them needs no interpreter.
+    with ThreadPoolExecutor(1, thread_name_prefix="vectors") as pool:
+        fold_in = pool.submit(open_fold_in, run, folding_in or run.folding_in)
+        names = run.feature_index.names(*columns)
+        interactions = run.feature_index.interactions(*columns)
     return LiveModel(
         run.manifest.run,
         model_version,
-        tuple(run.feature_index.names(*columns).to_pylist()),
-        fold_in,
-        run.feature_index.interactions(*columns),
+        Ids(names),
+        fold_in.result(),
+        interactions,
         float(run.bias or 0),
         EncodedAttributes(run),
     )

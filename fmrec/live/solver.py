@@ -8,6 +8,7 @@ sample needs no passes: each step is an exact Newton step.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,7 +93,6 @@ class _Search:
             if far.any():
                 curvatures[far] = self.catalogue.sampled_curvatures(queries[far])
 
-    @property
     def _bound(self) -> Doubles:
         return self.objective.negative_weight * self.catalogue.curvature_bound
 
@@ -139,10 +139,10 @@ def _products(a: Doubles, b: Doubles) -> Doubles:
     return np.asarray((a * b).sum(axis=1), np.float64)
 
 
-def _newton_step(gradient: Doubles, curvature: Doubles, bound: Doubles) -> Doubles:
+def _newton_step(gradient: Doubles, curvature: Doubles, bound: Callable[[], Doubles]) -> Doubles:
     step = np.asarray(np.linalg.solve(curvature, gradient[:, :, None])[:, :, 0], np.float64)
     # A sample's curvature may be off so far that it leads uphill; the bound never does.
     uphill = ~(_products(gradient, step) >= 0)
     if uphill.any():
-        step[uphill] = np.linalg.solve(curvature[uphill] + bound, gradient[uphill, :, None])[:, :, 0]
+        step[uphill] = np.linalg.solve(curvature[uphill] + bound(), gradient[uphill, :, None])[:, :, 0]
     return step

@@ -10,6 +10,7 @@ gives an approximate gradient that is exact at q = 0, from which a search starts
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -95,19 +96,16 @@ class Catalogue:
         width = vectors.shape[1]
         self.gradient_at_zero: Doubles = np.zeros(width)
         self.curvature_at_zero: Doubles = np.zeros((width, width))
-        self.curvature_bound: Doubles = np.zeros((width, width))
-        """``¼ Σ x xᵀ``, above every curvature (Böhning and Lindsay, "Monotonicity of quadratic-approximation
-        algorithms", Annals of the Institute of Statistical Mathematics 40, 1988)."""
         probabilities = np.empty(len(vectors), np.float32)
         for start in range(0, len(vectors), PASS_ROWS):
             rows = slice(start, start + PASS_ROWS)
-            chunk = np.ascontiguousarray(vectors[rows])
+            chunk = np.array(vectors[rows], order="C")
             p = sigmoid(offsets[rows])
             probabilities[rows] = p
             self.norms[rows] = np.sqrt(np.einsum("ij,ij->i", chunk, chunk))
             self.gradient_at_zero += p @ chunk
-            self.curvature_at_zero += chunk.T @ (chunk * (p * (1 - p))[:, None])
-            self.curvature_bound += chunk.T @ chunk / 4
+            chunk *= np.sqrt(p * (1 - p))[:, None]
+            self.curvature_at_zero += chunk.T @ chunk  # a product with itself costs BLAS half of another
         finite = np.isfinite(self.norms) & np.isfinite(offsets)
         if not finite.all():
             raise InputError(
@@ -120,6 +118,17 @@ class Catalogue:
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    @cached_property
+    def curvature_bound(self) -> Doubles:
+        """``¼ Σ x xᵀ``, above every curvature (Böhning and Lindsay, "Monotonicity of quadratic-approximation
+        algorithms", Annals of the Institute of Statistical Mathematics 40, 1988). Few users ever need it.
+        """
+        bound: Doubles = np.zeros(self.curvature_at_zero.shape)
+        for start in range(0, len(self), PASS_ROWS):
+            chunk = self.vectors[start : start + PASS_ROWS]
+            bound += chunk.T @ chunk / 4
+        return bound
 
     def gradients(self, queries: Doubles) -> tuple[Doubles, Floats | None]:
         """Return ``Σ_i p_i x_i`` of each query (users, k), from one pass over the items.

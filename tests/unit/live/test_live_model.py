@@ -20,7 +20,7 @@ def test_a_run_is_opened_with_its_offsets_ids_and_popularity(small_run: SmallRun
     run = small_run
     with_bias(run, -1.5)
     model = open_live_model(run.manifest_uri, run.embeddings_uri, "3", folding_in=FoldingIn(4, 0.1))
-    assert model.item_ids == tuple(run.item_ids)
+    assert list(model.item_ids) == run.item_ids
     assert model.model_version == "3"
     assert (model.fold_in.regularization, model.fold_in.negative_weight) == (4, 0.1)
     vector, offset = model.fold_in.item(1)
