@@ -80,7 +80,7 @@ class ApiStack(Stack):
         function, role = add_function(self, FUNCTION, own, settings=settings, key=storage.key, layer=layer)
         grant(
             role,
-            *read_objects(storage, layout.ENCODED, layout.EMBEDDINGS, layout.CHAMPION),
+            *read_objects(storage, layout.ENCODED, layout.EMBEDDINGS, layout.CHAMPION, layout.RULES),
             use_key(storage.key),
             Permission(["dynamodb:GetItem"], [storage.table.table_arn]),
         )

@@ -24,6 +24,7 @@ CANDIDATES_PER_ITEM = 10
 """Best items that diversity and limits by attribute choose from, for each wanted one, at first."""
 
 Scores = npt.NDArray[np.float32]
+Vector = npt.NDArray[np.float32]
 
 
 class Source(StrEnum):
@@ -34,7 +35,8 @@ class Source(StrEnum):
     LIVE = "live"
     """The history, folded in just now."""
     COLD_START = "cold-start"
-    """Nothing is known of this user: what is popular, in the user's segment if there is a list for it."""
+    """The user has picked nothing that is known: what suits the user's side features, if training knew
+    some, or what is popular, in the user's segment if there is a list for it."""
     POPULAR = "popular"
     """What is popular, because that was asked for or the history has no item that the model knows."""
 
@@ -127,11 +129,12 @@ def recommend(
     *,
     published: Published | None = None,
     popular_list: Published | None = None,
+    query: Vector | None = None,
 ) -> Answers:
     """A list for a user, known or not.
 
     The published list is served if it suffices and events say no more than training knows; else the history
-    is folded in. Who has no history gets what is popular.
+    is folded in. Who has no history gets what suits the user's attributes, or else what is popular.
 
     Parameters
     ----------
@@ -139,6 +142,8 @@ def recommend(
         The user's own list in the table, if there is one.
     popular_list
         The table's list for cold-start users, or that of the user's segment.
+    query
+        (k,) the vector of the user's side features, if training knew some.
     """
     if published is not None and published.suffices(request) and history.adds_nothing:
         return Answers(
@@ -150,6 +155,10 @@ def recommend(
         )
     if len(history.ordinals):
         return _folded_in(model, history, request)
+    if query is not None:
+        hidden = np.zeros(0, np.int64) if request.include_seen else history.seen
+        chosen = _choose(model, model.fold_in.scores(query), hidden, request)
+        return _answers(model, Source.COLD_START, chosen, history.unknown_items)
     known = history.known or len(history.seen) > 0
     source = Source.POPULAR if known else Source.COLD_START
     if popular_list is not None and popular_list.suffices(request) and not len(history.seen):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fmrec.artifacts.embedded_run import Run, open_run
 from fmrec.artifacts.id_lookup import IdLookup
@@ -20,9 +22,11 @@ from fmrec.events.event_files import MAXIMUM_ID_BYTES
 from fmrec.events.event_table import EventTable, StoredEvents
 from fmrec.live.answers import Answer, Published
 from fmrec.live.live_model import LiveModel, live_model
+from fmrec.live.segments import UserSegments
 from fmrec.live.user_history import NOTHING, EventWeights, Trained, UserHistory, merge_history
 from fmrec.recommendations.table import UserRecommendations, find
 from fmrec.recommendations.table_keys import popular_key, user_key
+from fmrec.recordio import decode
 from fmrec.registry import champion
 
 REFRESH_SECONDS = 30.0
@@ -57,6 +61,20 @@ class ServedModel:
         erased_at = stored.erased_at
         events = [event for event in stored.events if erased_at is None or event.at > erased_at]
         return merge_history(trained, events, self.live.ordinal_of, self.weights)
+
+    def query(self, history: UserHistory) -> npt.NDArray[np.float32] | None:
+        """The vector (k,) of somebody who has picked nothing, from the user's own side features; None where
+        training knew none.
+        """
+        user = history.trained.user
+        if (
+            user is None
+            or len(history.ordinals)
+            or "user" not in self.encoded.manifest.details.get("side_features", {})
+        ):
+            return None
+        rows, _ = decode(self.encoded.query_record(user))
+        return np.asarray(rows, np.float32)[0, :-1]
 
     def forgets(self, erased_at: float | None) -> bool:
         """Whether a user has been erased after the model's interactions were read."""
@@ -101,6 +119,7 @@ class Champion:
         self._record_uri = champion.place(root, dataset)
         self._table, self._dataset = table, dataset
         self._client, self._clock = client, clock
+        self._segments = UserSegments()
         self._lock = threading.Lock()
         self._looked_at = -REFRESH_SECONDS
         self._record: champion.Champion | None = None
@@ -144,26 +163,40 @@ class Champion:
 
     def published(self, user_id: str) -> Published | None:
         """The user's own list in the table, if there is one."""
-        return self._list(user_key(self._dataset, user_id))
+        found = self._find(user_key(self._dataset, user_id))
+        return None if found is None else _as_published(found)
 
-    def popular(self, segment: str | None) -> Published | None:
-        """What is popular in a segment, or with everybody where there is no list for it."""
-        found = self._list(popular_key(self._dataset, segment)) if segment else None
-        return found or self._list(popular_key(self._dataset))
+    def popular(self, segment: str | None, user_id: str | None = None) -> Published | None:
+        """What is popular in a segment, or with everybody where there is no list for it.
 
-    def _list(self, key: str) -> Published | None:
+        Parameters
+        ----------
+        segment
+            As the caller says; where it says none, that of the user in the last run's file of segments.
+        """
+        everybody = None
+        if not segment and user_id is not None:
+            everybody = self._find(popular_key(self._dataset))
+            if everybody is not None and everybody.segments_uri:
+                segment = self._segments.find(user_id, everybody.segments_uri, everybody.run)
+        found = self._find(popular_key(self._dataset, segment)) if segment else None
+        found = found or everybody or self._find(popular_key(self._dataset))
+        return None if found is None else _as_published(found)
+
+    def _find(self, key: str) -> UserRecommendations | None:
         if len(key.encode()) > KEY_BYTES:
             return None  # the table can't have it, and DynamoDB would refuse the question
-        found = find(self._table, key, self._client)
-        return None if found is None else _as_published(found)
+        return find(self._table, key, self._client)
 
 
 def _load(record: champion.Champion) -> ServedModel:
     run = open_run(record.manifest_uri, record.embeddings_uri)
     label = run.manifest.dataset.get("label", {})
     weights = EventWeights(label.get("threshold"), label.get("event_weights") or None)
-    users = IdLookup(run.feature_index.names(*run.manifest.ranges["user"]))
-    return ServedModel(live_model(run, record.model_version), run, users, weights)
+    with ThreadPoolExecutor(1, thread_name_prefix="items") as pool:
+        live = pool.submit(live_model, run, record.model_version)
+        users = IdLookup(run.feature_index.names(*run.manifest.ranges["user"]))
+    return ServedModel(live.result(), run, users, weights)
 
 
 def _as_published(found: UserRecommendations) -> Published:

@@ -9,6 +9,7 @@ any other, exactly as the factorization machine does.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +98,7 @@ def publish_popular(
             list_ = UserRecommendations(
                 key, recommendations, model_version, manifest.run, now, basis, manifest.dataset_name
             )
-            writer.write([list_])
+            writer.write([replace(list_, segments_uri=segments_uri) if key == COLD_START else list_])
     return {"lists": len(counts)}
 
 

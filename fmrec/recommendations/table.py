@@ -53,6 +53,8 @@ class UserRecommendations:
     basis: str = MODEL
     """What the list rests on: `MODEL`, `POPULARITY`, or popularity in a segment."""
     dataset: str = DEFAULT
+    segments_uri: str | None = None
+    """In the list for everybody: the file that says who belongs to which segment."""
 
     @property
     def key(self) -> str:
@@ -64,7 +66,7 @@ class UserRecommendations:
 
 def to_item(user: UserRecommendations) -> dict[str, Any]:
     """The user's item in DynamoDB's own JSON; scores keep float32's nine digits."""
-    return {
+    item: dict[str, Any] = {
         "user_id": {"S": user.key},
         "recommendations": {
             "L": [
@@ -77,6 +79,7 @@ def to_item(user: UserRecommendations) -> dict[str, Any]:
         "generated_at": {"S": user.generated_at},
         "basis": {"S": user.basis},
     }  # fmt: skip
+    return item | ({"segments_uri": {"S": user.segments_uri}} if user.segments_uri else {})
 
 
 def from_item(item: dict[str, Any]) -> UserRecommendations:
@@ -93,6 +96,7 @@ def from_item(item: dict[str, Any]) -> UserRecommendations:
         generated_at=item["generated_at"]["S"],
         basis=item["basis"]["S"],
         dataset=dataset,
+        segments_uri=item["segments_uri"]["S"] if "segments_uri" in item else None,
     )
 
 

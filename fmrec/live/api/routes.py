@@ -87,7 +87,8 @@ def add_routes(app: APIGatewayHttpResolver, champion: Champion, callers: Callers
         history = model.session([]) if listed and not stored.events else model.history(user_id, stored)
         if listed and history.adds_nothing:
             return ItemList.of(answers.recommend(model.live, history, request, published=published))
-        return _recommended(champion, model, history, request, segment)
+        whose = None if model.forgets(stored.erased_at) else user_id
+        return _recommended(champion, model, history, request, segment, whose)
 
     @app.post("/recommendations", summary="Items for a history in the body", responses=lists)
     def recommend_for_session(body: SessionRequest) -> ItemList:
@@ -184,10 +185,17 @@ def openapi_document() -> str:
 
 
 def _recommended(
-    champion: Champion, model: ServedModel, history: UserHistory, request: Request, segment: str | None
+    champion: Champion,
+    model: ServedModel,
+    history: UserHistory,
+    request: Request,
+    segment: str | None,
+    user_id: str | None = None,
 ) -> ItemList:
-    popular = None if len(history.ordinals) else champion.popular(segment)
-    found = answers.recommend(model.live, history, request, popular_list=popular)
+    query = model.query(history)
+    known = len(history.ordinals) > 0 or query is not None
+    popular = None if known else champion.popular(segment, user_id)
+    found = answers.recommend(model.live, history, request, popular_list=popular, query=query)
     return ItemList.of(found, explained=request.because > 0)
 
 

@@ -79,6 +79,19 @@ def test_a_new_user_gets_what_the_library_says_of_three_events_and_not_what_is_p
     assert (found.model_version, found.run) == ("7", "run-1")
 
 
+def test_who_has_picked_nothing_gets_what_suits_the_side_features(model: LiveModel) -> None:
+    query = np.array([0, 3, 0, 0], np.float32)
+    request = Request(4, deny=frozenset({"i1"}))
+    found = recommend(model, after(model), request, popular_list=stored("i9"), query=query)
+    assert found.source == Source.COLD_START
+    scores = model.fold_in.scores(query)
+    scores[1] = -np.inf
+    assert numbers(found.items) == np.argsort(-scores)[:4].tolist()
+    assert [answer.score for answer in found.items] == pytest.approx((-np.sort(-scores)[:4]).tolist())
+    picked = recommend(model, after(model, "i2"), request, query=query)
+    assert picked.source == Source.LIVE
+
+
 def test_the_published_list_is_served_until_an_event_says_something_new(model: LiveModel) -> None:
     trained = Trained(np.array([1, 5]), np.array([1, 5]), user=0)
     published = stored("i9", "i13")

@@ -1,5 +1,7 @@
 """The API's routes on a small run, as API Gateway's events; the table is DynamoDB's emulator."""
 
+import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 from fmrec.live.api import routes
+from fmrec.recommendations.cold_start import publish_popular
 from fmrec.registry import champion as records
 from tests.fixtures.api_calls import Api, library, promote
 from tests.fixtures.small_runs import SmallRun
@@ -58,6 +61,56 @@ def test_an_unknown_user_gets_what_is_popular_and_the_answer_says_so(api: Api) -
     _, _, popular = api.ask("GET", "/popular", query={"n": "2"})
     assert popular["source"] == "popular"
     assert [item["item_id"] for item in popular["items"]] == [item["item_id"] for item in found["items"]]
+
+
+def test_an_unknown_user_whom_the_runs_segments_name_gets_what_is_popular_there(
+    api: Api, small_run: SmallRun, dynamodb: Any, table: str, tmp_path: Path
+) -> None:
+    young = [1, 4, 6, 11, 20]
+    lines = ["user_id,segment", "nobody,young", "n.n.,young", "n.n.,gone"]
+    path = tmp_path / "segments.csv"
+    path.write_text("\n".join([*lines, *(f"{small_run.user_ids[n]},young" for n in young)]))
+    publish_popular(
+        manifest_uri=small_run.manifest_uri,
+        table=table,
+        per_user=5,
+        model_version="m1",
+        segments_uri=str(path),
+        dynamodb=dynamodb,
+    )
+    counts = Counter(small_run.item_ids[item] for user in young for item in small_run.seen.of(user))
+    status, _, found = api.ask("GET", "/users/nobody/recommendations", query={"n": "5"})
+    assert (status, found["source"]) == (200, "cold-start")
+    shares = [counts[item["item_id"]] / counts.total() for item in found["items"]]
+    assert shares == sorted((count / counts.total() for count in counts.values()), reverse=True)[:5]
+    assert [item["score"] for item in found["items"]] == pytest.approx(shares)
+    everybody = api.ask("GET", "/users/unheard-of/recommendations", query={"n": "5"})[2]["items"]
+    assert everybody != found["items"]
+    # The last row of a user counts: nobody of this segment is known. What a caller says comes first.
+    gone = api.ask("GET", "/users/n.n./recommendations", query={"n": "5"})[2]["items"]
+    assert {item["score"] for item in gone} == {0}
+    said = api.ask("GET", "/users/unheard-of/recommendations", query={"n": "5", "segment": "young"})
+    assert said[2]["items"] == found["items"]
+    # Read once for each run; a file that can't be read is nobody's segment.
+    path.unlink()
+    assert api.ask("GET", "/users/nobody/recommendations", query={"n": "5"})[2] == found
+    other = Api(small_run.folder, table, dynamodb)
+    assert other.ask("GET", "/users/nobody/recommendations", query={"n": "5"})[2]["items"] == everybody
+
+
+def test_a_known_user_without_interactions_gets_what_suits_the_attributes(
+    api: Api, small_run: SmallRun
+) -> None:
+    path = Path(small_run.manifest_uri)
+    described = json.loads(path.read_text())
+    described["details"] = {"side_features": {"user": "user_features/"}}
+    path.write_text(json.dumps(described))
+    user = next(at for at in range(23) if not len(small_run.seen.of(at)))
+    status, _, found = api.ask("GET", f"/users/{small_run.user_ids[user]}/recommendations", query={"n": "4"})
+    assert (status, found["source"]) == (200, "cold-start")
+    scores = library(small_run).scores(small_run.user_vectors[user, :-1])
+    best = np.argsort(-scores, kind="stable")[:4]
+    assert [item["item_id"] for item in found["items"]] == [small_run.item_ids[at] for at in best]
 
 
 def test_an_id_that_no_table_can_hold_is_an_unknown_user(api: Api) -> None:
