@@ -1,4 +1,8 @@
-"""HTTP APIs: what a caller sees of a function that fails, the largest request, and tokens without an end.
+"""HTTP APIs: what a caller sees of a function that fails, the largest request, tokens without an end, and how
+many requests run at once.
+
+Lambda starts as many execution environments as there are requests. On one machine a crowd of them would each
+take longer to start than a request may take, so a function's requests beyond a few wait for those before.
 
 Sources: API Gateway developer guide, "Working with AWS Lambda proxy integrations for HTTP APIs" (a function
 that fails is 500 with a fixed message, which says nothing of the function), "Quotas" (10 MB for a request)
@@ -7,13 +11,17 @@ and "Control access to HTTP APIs with JWT authorizers" (``exp`` must be after no
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
 from localcloud.hooks.binding import replace
 
 _LARGEST_REQUEST = 10 * 1024 * 1024
+AT_A_TIME = max(4, 2 * (os.cpu_count() or 1))
+"""Requests that a function answers at once."""
 _JSON = {"Content-Type": "application/json"}
 _UNAUTHORIZED = (401, _JSON, b'{"message":"Unauthorized"}')
 _PARAMETERS = (
@@ -49,6 +57,8 @@ def install() -> None:
 
 
 def _as_callers_see_it(original: Callable[..., Any]) -> Callable[..., Any]:
+    turns: dict[str, asyncio.Semaphore] = {}
+
     async def invoke_lambda_proxy(
         integration: dict[str, Any],
         api_id: str,
@@ -62,7 +72,8 @@ def _as_callers_see_it(original: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         if len(body or b"") > _LARGEST_REQUEST:
             return 413, dict(_JSON), b'{"message":"Request Entity Too Large"}'
-        answer = await original(integration, api_id, stage, path, method, headers, body, *rest, **named)
+        async with turns.setdefault(str(integration.get("integrationUri")), asyncio.Semaphore(AT_A_TIME)):
+            answer = await original(integration, api_id, stage, path, method, headers, body, *rest, **named)
         if answer[0] == 502 and _is_of_the_emulator(answer[2]):
             return 500, dict(_JSON), b'{"message":"Internal Server Error"}'
         return answer
