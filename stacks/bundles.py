@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
-LAYER = BUILD / "lambda-layer"
+LAYER = BUILD / "lambda-layer.zip"
 SUFFIXES = (".py", ".csv", ".json")
 EARLIEST = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip archive can state."""
@@ -48,16 +48,16 @@ def function_code(function: str) -> Path:
 
 
 def function_layer() -> Path:
-    """Return the folder of the layer that scripts/build_lambda_layer.py makes.
+    """Return the archive of the layer that scripts/build_lambda_layer.py makes.
 
     Raises
     ------
     FileNotFoundError
         It hasn't been built.
     """
-    if not (LAYER / "python").is_dir():
+    if not LAYER.is_file():
         raise FileNotFoundError(
-            f"{LAYER.relative_to(ROOT)}/python is missing: run `make setup`, which builds the Lambda layer"
+            f"{LAYER.relative_to(ROOT)} is missing: run `make setup`, which builds the Lambda layer"
         )
     return LAYER
 

@@ -283,7 +283,7 @@ def dependency_layer(scope: Construct) -> lambda_.LayerVersion:
     return lambda_.LayerVersion(
         scope,
         "Dependencies",
-        code=lambda_.Code.from_asset(str(bundles.function_layer()), exclude=["**/__pycache__"]),
+        code=lambda_.Code.from_asset(str(bundles.function_layer())),
         compatible_runtimes=[RUNTIME],
         compatible_architectures=[lambda_.Architecture.X86_64],
         description="NumPy, PyArrow, pydantic and Powertools as locked in lambda/requirements.txt",

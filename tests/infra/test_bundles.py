@@ -24,7 +24,7 @@ def size(folder: Any) -> Any:
 @pytest.fixture(scope="module")
 def layer() -> Any:
     """The layer's Python folder, built by make setup."""
-    return bundles.function_layer() / "python"
+    return bundles.function_layer().with_suffix("") / "python"
 
 
 def test_a_bundle_holds_sources_of_the_handler_and_the_library_and_nothing_else() -> None:
@@ -136,9 +136,13 @@ def test_the_layer_is_built_once_for_a_lock_file(tmp_path: Any, monkeypatch: Any
     assert len(installed) == 1
     assert (tmp_path / "layer/python/pyarrow/lib.py").exists()
     assert not (tmp_path / "layer/python/pyarrow/tests").exists()
+    before = (tmp_path / "layer.zip").read_bytes()
+    with zipfile.ZipFile(tmp_path / "layer.zip") as archive:
+        assert archive.namelist() == ["python/pyarrow/lib.py"]
     lock.write_text("numpy==2")
     script.main()
     assert len(installed) == 2
+    assert (tmp_path / "layer.zip").read_bytes() == before  # the same files, the same bytes
 
 
 def test_without_a_layer_synthesis_says_what_to_run(tmp_path: Any, monkeypatch: Any) -> None:
