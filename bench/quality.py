@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from demo import results, rival_models
-from demo.cloud import ROOT, Cloud, cdk, cloud
+from demo.cloud import ROOT, Cloud, cdk, cloud, synthesise_and_bootstrap
 from demo.movielens import MovieLens, fetch
 from demo.rival_models import Arena
 from fmrec.commands.run import PIPELINE_STACK, STORAGE_STACK
@@ -95,8 +95,8 @@ def measure(seed: int, data: MovieLens, executions: list[str]) -> dict[str, floa
     """One seed's figures, by name."""
     os.environ["FMREC_STANDIN_SEED"] = str(seed)
     with tempfile.TemporaryDirectory() as state, cloud(Path(state), "large", keep_running=False) as target:
-        cdk(target, "bootstrap", on_line=lambda line: None)
-        cdk(target, "deploy", "--all", "--require-approval", "never", on_line=lambda line: None)
+        app = synthesise_and_bootstrap(target, Path(state) / "cdk.out")
+        cdk(target, "deploy", "--all", "--require-approval", "never", *app, on_line=lambda line: None)
         outputs = {
             name: value
             for stack in (STORAGE_STACK, PIPELINE_STACK)

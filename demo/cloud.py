@@ -114,6 +114,25 @@ def cloud(state: Path, quotas: str, keep_running: bool) -> Iterator[Cloud]:
             stop(state)
 
 
+def synthesise_and_bootstrap(
+    target: Cloud, assembly: Path, *context: str, on_line: Callable[[str], None] = lambda _line: None
+) -> tuple[str, str]:
+    """Write the app's templates to ``assembly`` and bootstrap ``target``; return the CDK CLI's ``--app``.
+
+    The CLI synthesises for each command that isn't told where the templates are already: for
+    ``bootstrap``, too.
+
+    Parameters
+    ----------
+    context
+        Settings, each as ``-c name=value``.
+    """
+    cdk(target, "synth", "--quiet", "--output", str(assembly), *context, on_line=on_line)
+    app = ("--app", str(assembly))
+    cdk(target, "bootstrap", *app, on_line=on_line)
+    return app
+
+
 def cdk(target: Cloud, *arguments: str, on_line: Callable[[str], None]) -> None:
     """Run the CDK CLI of this checkout against ``target``, handing each line of its output on.
 

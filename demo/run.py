@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from demo.cloud import ROOT, Cloud, cdk, cloud
+from demo.cloud import ROOT, Cloud, cdk, cloud, synthesise_and_bootstrap
 from demo.collect import collect
 from demo.explored import explore
 from demo.movielens import MovieLens, fetch
@@ -86,12 +86,15 @@ def deploy(target: Cloud, clock: Clock, *, with_api: bool) -> None:
             say(f"  {line.strip()}")
 
     say("cdk bootstrap")
-    clock.measure("bootstrap", lambda: cdk(target, "bootstrap", on_line=interesting))
     context = ("--context", f"fmrec.api={json.dumps(API)}") if with_api else ()
+    app = clock.measure(
+        "bootstrap",
+        lambda: synthesise_and_bootstrap(target, ROOT / "cdk.out", *context, on_line=interesting),
+    )
     say("cdk deploy --all")
     clock.measure(
         "deploy",
-        lambda: cdk(target, "deploy", "--all", "--require-approval", "never", *context, on_line=interesting),
+        lambda: cdk(target, "deploy", "--all", "--require-approval", "never", *app, on_line=interesting),
     )
 
 

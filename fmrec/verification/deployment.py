@@ -79,6 +79,8 @@ def require_bootstrap(session: Any) -> None:
 def cdk(checkout: Path, arguments: Iterable[str], assembly: Path, on_line: Callable[[str], None]) -> None:
     """Run the checkout's CDK CLI on the verification's stacks, handing each line of output on.
 
+    The first command writes the templates to ``assembly``, later ones take them from there.
+
     Raises
     ------
     InputError
@@ -91,9 +93,9 @@ def cdk(checkout: Path, arguments: Iterable[str], assembly: Path, on_line: Calla
             "project after `make setup`, or name one with --checkout"
         )
     settings = [word for pair in CONTEXT for word in ("-c", pair)]
-    command = [
-        str(program), *arguments, "--all", *settings, "--output", str(assembly), "--ci", "--no-color", "--no-notices",
-    ]  # fmt: skip
+    synthesised = (assembly / "manifest.json").is_file()
+    app = ["--app", str(assembly)] if synthesised else [*settings, "--output", str(assembly)]
+    command = [str(program), *arguments, "--all", *app, "--ci", "--no-color", "--no-notices"]
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONPATH": str(checkout),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import time
 import urllib.request
 import uuid
@@ -16,9 +17,11 @@ import pytest
 
 from demo import cloud as local
 from demo.cloud import Cloud
+from demo.movielens import MovieLens
 from fmrec.commands.run import PIPELINE_STACK, STORAGE_STACK
 from fmrec.execution.state_machine import Execution, follow, stack_outputs, start
 
+SOME_USERS = 300
 SMALL_USERS, SMALL_ITEMS = 60, 40
 SMALL_INPUT: dict[str, Any] = {
     "dataset": {
@@ -56,6 +59,9 @@ ENDPOINTS = (
     *("-c", 'fmrec.serving.scaling={"maximum_instances": 2}'),
 )
 """Updates are watched for three seconds, the idle guard is there for a test to ask, and endpoints scale."""
+
+API = ("-c", 'fmrec.api={"events": {}}')
+DEPLOY = ("deploy", "--all", "--require-approval", "never")
 
 
 @dataclass
@@ -110,20 +116,11 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """The app as `cdk deploy` leaves it, with small ratings uploaded; plentiful quotas."""
     state = tmp_path_factory.mktemp("cloud")
     with local.cloud(state, "large", keep_running=False) as cloud:
-        # Of its own: another process of these tests may be synthesising, and the CLI locks the folder.
-        output = ("--output", str(tmp_path_factory.mktemp("synthesis")))
-        local.cdk(cloud, "bootstrap", *output, on_line=lambda _line: None)
-        local.cdk(
-            cloud,
-            "deploy",
-            "--all",
-            "--require-approval",
-            "never",
-            *output,
-            *NEVER,
-            *ENDPOINTS,
-            on_line=lambda _line: None,
+        # A folder of its own: another process of these tests may be synthesising, and the CLI locks it.
+        app = local.synthesise_and_bootstrap(
+            cloud, tmp_path_factory.mktemp("synthesis"), *NEVER, *ENDPOINTS, *API
         )
+        local.cdk(cloud, *DEPLOY, *app, on_line=lambda _line: None)
         cloudformation = cloud.client("cloudformation")
         deployed = Pipeline(
             cloud,
@@ -131,6 +128,18 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
         )
         deployed.upload("raw/small/ratings.csv", small_ratings())
         yield deployed
+
+
+@pytest.fixture(scope="session")
+def some_movielens(movielens_100k: MovieLens, tmp_path_factory: pytest.TempPathFactory) -> MovieLens:
+    """The first users of MovieLens 100k and all its films, for what doesn't depend on how much it is."""
+    folder = tmp_path_factory.mktemp("movielens")
+    for whole in (movielens_100k.ratings, movielens_100k.users):
+        header, *rows = whole.read_text(encoding="utf-8").splitlines()
+        kept = [row for row in rows if int(row.split(",", 1)[0]) <= SOME_USERS]
+        (folder / whole.name).write_text("\n".join([header, *kept, ""]), encoding="utf-8")
+    shutil.copy(movielens_100k.items, folder)
+    return MovieLens(folder)
 
 
 @pytest.fixture

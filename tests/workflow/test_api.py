@@ -24,7 +24,6 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from demo import cloud as local
 from demo.cloud import REGION
 from fmrec.client import Client
 from fmrec.deployment.defaults import DATASET
@@ -41,14 +40,7 @@ RATINGS = SMALL_USERS * SMALL_ITEMS // 2
 
 
 @pytest.fixture(scope="module")
-def outputs(pipeline: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The API's stack, deployed to what the other tests share; its access log needs the storage's key."""
-    local.cdk(
-        pipeline.cloud,
-        *("deploy", "FmRecStorage", "FmRecApi", "--exclusively", "--require-approval", "never"),
-        *("--context", 'fmrec.api={"events": {}}', "--output", str(tmp_path_factory.mktemp("synthesis"))),
-        on_line=lambda _line: None,
-    )
+def outputs(pipeline: Any) -> dict[str, str]:
     found: dict[str, str] = pipeline.outputs | stack_outputs(
         pipeline.cloud.client("cloudformation"), "FmRecApi"
     )

@@ -18,6 +18,7 @@ import pytest
 from demo import cloud as local
 from fmrec.execution.state_machine import Execution, stack_outputs
 from fmrec.instances.catalogue import catalogue
+from tests.workflow.conftest import DEPLOY
 
 TRAINING = "for training job usage"
 ACROSS_ENDPOINTS = "Number of instances across active endpoints"
@@ -50,7 +51,7 @@ def other(pipeline: Any, encoded_run: str, tmp_path_factory: pytest.TempPathFact
     """A second deployment in the same account: m5 only, and waiting where the endpoint has no instance."""
     local.cdk(
         pipeline.cloud,
-        *("deploy", "--all", "--require-approval", "never"),
+        *DEPLOY,
         *("--output", str(tmp_path_factory.mktemp("other"))),
         *("-c", "fmrec.name=Other"),
         *("-c", 'fmrec.instances.policy={"families": ["m5"]}'),
