@@ -1,4 +1,4 @@
-"""MovieLens with what is known of users and movies, through the deployed workflow, with each kind
+"""A third of MovieLens with what is known of users and movies, through the deployed workflow, with each kind
 of label.
 """
 
@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -45,8 +46,8 @@ CHECKED_USERS = 60
 
 
 @pytest.fixture(scope="module")
-def movielens(pipeline: Any, movielens_100k: MovieLens) -> MovieLens:
-    found = movielens_100k
+def movielens(pipeline: Any, some_movielens: MovieLens) -> MovieLens:
+    found = some_movielens
     for path in (found.ratings, found.users, found.items):
         pipeline.upload(f"raw/movielens/{path.name}", path.read_text(encoding="utf-8"))
     return found
@@ -124,9 +125,10 @@ def test_the_workflow_takes_movielens_with_side_features_from_raw_files_to_its_e
     }
 
     kept = ratings[ratings.picked] if mode == "implicit" else ratings
+    users, films = np.unique(ratings.user_id), np.unique(ratings.item_id)
     rows = {"train": int((~kept.test).sum()), "test": int(kept.test.sum())}
     assert {"train": manifest.rows.train, "test": manifest.rows.test} == rows
-    assert (manifest.rows.read, manifest.rows.quarantined) == (100_000, 0)
+    assert (manifest.rows.read, manifest.rows.quarantined) == (len(ratings), 0)
     assert manifest.dropped_reasons == (
         {"met, but not picked": int((~ratings.picked).sum())} if mode == "implicit" else {}
     )
@@ -149,15 +151,16 @@ def test_the_workflow_takes_movielens_with_side_features_from_raw_files_to_its_e
         assert np.diff(matrix.indptr).min() >= width - 1
         positives = matrix[np.flatnonzero(labels)] if mode == "implicit" else matrix
         pairs = zip(*(positives.indices[positives.indptr[:-1] + at] for at in (0, 1)), strict=True)
-        assert sorted(pairs) == sorted(zip(side.user_id - 1, side.item_id + 942, strict=True))
+        items = len(users) + np.searchsorted(films, side.item_id)
+        assert sorted(pairs) == sorted(zip(side.user_id - 1, items, strict=True))
 
     # What lists are made of: everybody's features, the own column first.
-    users = table(pipeline, f"encoded/{run}/user_features/").to_pylist()
+    people = table(pipeline, f"encoded/{run}/user_features/").to_pylist()
     ages = pd.read_csv(movielens.users).age.to_numpy(np.float64)
     weights = 0.1 * (ages - ages.mean()) / ages.std()
     age = manifest.ranges["age"][0]
-    assert [row["columns"][:2] for row in users] == [[user, age] for user in range(943)]
-    assert [row["values"][1] for row in users] == pytest.approx(weights.tolist(), rel=1e-5)
+    assert [row["columns"][:2] for row in people] == [[user, age] for user in range(len(users))]
+    assert [row["values"][1] for row in people] == pytest.approx(weights.tolist(), rel=1e-5)
     movies = table(pipeline, f"encoded/{run}/item_features/")
     assert movies.column("column").to_pylist() == list(range(*manifest.ranges["item"]))
 
@@ -165,7 +168,7 @@ def test_the_workflow_takes_movielens_with_side_features_from_raw_files_to_its_e
     assert model.feature_dim == len(index)
     report = json.loads(read(pipeline, f"runs/{run}/report.json")[0])
     if mode == "implicit":
-        check_lists(pipeline, model, users, movies.to_pylist(), ratings[~ratings.test])
+        check_lists(pipeline, model, people, movies.to_pylist(), ratings[~ratings.test], films)
     else:
         check_figures(report, mode, model, matrix, labels)
 
@@ -176,6 +179,7 @@ def check_lists(
     users: list[dict[str, Any]],
     movies: list[dict[str, Any]],
     train: pd.DataFrame,
+    films: npt.NDArray[np.int64],
 ) -> None:
     """Lists are the best of all scores with side features, and hold nothing that was rated in train."""
     served = results.served(pipeline.cloud, pipeline.outputs["RecommendationsTable"])
@@ -195,8 +199,8 @@ def check_lists(
         values = np.concatenate([list(pair.values()) for pair in pairs])
         scores = model.scores(csr_array((values, columns, indptr), (len(movies), model.feature_dim)))
         items = [int(item) for item in served[str(user)].items]
-        ours = scores[[item - 1 for item in items]]
-        scores[[item - 1 for item in seen[user]]] = -np.inf
+        ours = scores[np.searchsorted(films, items)]
+        scores[np.searchsorted(films, list(seen[user]))] = -np.inf
         assert len(set(items)) == 10
         assert not set(items) & seen[user]
         assert ours == pytest.approx(-np.sort(-scores)[:10], abs=1e-4)
@@ -211,8 +215,8 @@ def check_figures(
     if mode == "binary":
         right = (scores >= 0) == (labels == 1)
         assert metrics["test:binary_classification_accuracy"] == pytest.approx(right.mean(), abs=1e-3)
-        assert right.mean() > 0.7
+        assert right.mean() > 0.65  # always saying the same is right for 0.56 of the rows
     else:
         error = np.sqrt(np.mean((scores - labels) ** 2))
         assert metrics["test:rmse"] == pytest.approx(error, rel=1e-3)
-        assert error < 0.97  # 0.92 with side features, 1.02 to 1.12 for means
+        assert error < min(1, 0.95 * labels.std())  # 0.92 on all users, 1.02 to 1.12 for means

@@ -59,9 +59,9 @@ def verification_resources(pipeline: Any) -> list[str]:
 
 
 def test_a_whole_verification_settles_what_it_can_and_leaves_nothing(
-    pipeline: Any, movielens_100k: MovieLens, tmp_path: Path
+    pipeline: Any, some_movielens: MovieLens, tmp_path: Path
 ) -> None:
-    process = start(pipeline, movielens_100k.ratings, tmp_path)
+    process = start(pipeline, some_movielens.ratings, tmp_path)
     text, _ = process.communicate(timeout=900)
 
     assert process.returncode == 0, text[-3000:]
@@ -82,9 +82,9 @@ def test_a_whole_verification_settles_what_it_can_and_leaves_nothing(
 
 
 def test_an_interrupted_verification_removes_what_it_made(
-    pipeline: Any, movielens_100k: MovieLens, tmp_path: Path
+    pipeline: Any, some_movielens: MovieLens, tmp_path: Path
 ) -> None:
-    process = start(pipeline, movielens_100k.ratings, tmp_path)
+    process = start(pipeline, some_movielens.ratings, tmp_path)
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
