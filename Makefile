@@ -6,8 +6,10 @@ PYTHON := .venv/bin/python
 # Many of the processes that are started here live for seconds: compiling their modules each time would double that.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Groups of tests (tests/conftest.py) over as many processes as cores, but no more than pay.
-PARALLEL := -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+# Groups of tests (tests/conftest.py) over one more process than cores, since tests of a cloud wait a lot, but
+# no more than there are groups that take minutes.
+CORES := $(shell getconf _NPROCESSORS_ONLN)
+PARALLEL := -n $(shell echo $$(( $(CORES) < 4 ? $(CORES) + 1 : 5 ))) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-up demo-down test test-fast docs lint synth lock clean bench bench-encode bench-train bench-rank bench-live bench-quality verify-aws
@@ -27,10 +29,15 @@ demo-up: setup ## The same, and leave the local cloud running, with a page to lo
 demo-down: ## Stop the local cloud and the page that demo-up left running
 	@$(PYTHON) -m demo --down
 
-# Environments to compare with are downloaded while the first tests run; a test that needs one waits for it.
-test: setup lint ## Every test: unit, infrastructure, workflow; lists the slowest
+# Types are checked, and environments to compare with are downloaded, while the first tests run; a test that needs
+# an environment waits for it.
+test: setup ## Lint, types and every test: unit, infrastructure, workflow; lists the slowest
+	@ruff check --quiet . && ruff format --quiet --check .
 	@nice $(PYTHON) -m bench.oracles.environments 2>/dev/null & environments=$$!; \
-	trap "kill $$environments 2>/dev/null" EXIT; $(PYTHON) -m pytest $(PARALLEL) $(ARGS)
+	mkdir -p build; nice mypy . > build/mypy.log 2>&1 & types=$$!; \
+	trap "kill $$environments $$types 2>/dev/null" EXIT; \
+	$(PYTHON) -m pytest $(PARALLEL) $(ARGS); tests=$$?; \
+	wait $$types; types=$$?; cat build/mypy.log; exit $$(( tests > types ? tests : types ))
 
 test-fast: setup ## The tests that need neither Spark, nor a local cloud, nor an environment of their own
 	@$(PYTHON) -m pytest $(PARALLEL) -m "not spark and not cloud and not oracle and not fuzz" $(ARGS)

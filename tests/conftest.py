@@ -51,12 +51,13 @@ SHARED = {
     "localcloud": ("unit/localcloud/",),
     "infra": ("infra/",),
     "oracles": ("oracles/",),
+    "fuzz": ("fuzz/",),
 }
 """Groups of files that share a deployed local cloud, a Spark session, a local cloud, a synthesis,
-environments.
+environments, what is left of the processors.
 """
 
-LONGEST_FIRST = ("workflow", "spark", "workflow-refusals", "localcloud", "infra")
+LONGEST_FIRST = ("workflow", "spark", "fuzz", "workflow-refusals", "localcloud", "infra")
 """Groups that take minutes start first, so that no process is left alone with one at the end."""
 
 
