@@ -33,7 +33,7 @@ tables of both algorithms).
 """
 
 _RANKING_METRIC = re.compile(
-    r"(ndcg|recall|precision|hit_rate|map|coverage|novelty|folded_in_ndcg_ratio)_at_[1-9][0-9]*"
+    r"(ndcg|recall|precision|hit_rate|map|coverage|novelty|diversity|folded_in_ndcg_ratio)_at_[1-9][0-9]*"
 )
 FOLDED_IN = "folded_in_ndcg_ratio"
 """NDCG of users who are folded in, divided by popularity's for the same users."""
@@ -99,8 +99,8 @@ def direction(metric: str) -> Direction:
         return "higher"
     raise SettingsError(
         f"thresholds name the metric {metric!r}, which is not known; known are "
-        f"{', '.join(DIRECTIONS)}, and ndcg, recall, precision, hit_rate, map, coverage, novelty or {FOLDED_IN} "
-        "with a cut-off, such as ndcg_at_10"
+        f"{', '.join(DIRECTIONS)}, and ndcg, recall, precision, hit_rate, map, coverage, novelty, diversity or "
+        f"{FOLDED_IN} with a cut-off, such as ndcg_at_10"
     )
 
 

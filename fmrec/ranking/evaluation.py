@@ -14,7 +14,7 @@ import numpy.typing as npt
 from fmrec.artifacts.interactions import Interactions
 from fmrec.errors import InputError
 from fmrec.ranking.intervals import bootstrap, paired_bootstrap
-from fmrec.ranking.metrics import PER_USER, accuracy_metrics, coverage, novelty
+from fmrec.ranking.metrics import PER_USER, accuracy_metrics, coverage, diversity, novelty
 from fmrec.ranking.top_k import Top
 
 POPULARITY_SEGMENTS = ("head", "middle", "tail")
@@ -34,13 +34,24 @@ class Judge:
         (items,) how many training users interacted with each item.
     users
         How many training users there are.
+    vectors
+        (items, factors), for how unlike the items of a list are; without them that isn't judged.
     """
 
-    def __init__(self, k: int, met_by: npt.NDArray[np.int64], users: int) -> None:
+    def __init__(
+        self,
+        k: int,
+        met_by: npt.NDArray[np.int64],
+        users: int,
+        vectors: npt.NDArray[np.floating] | None = None,
+    ) -> None:
         self.k = k
+        self._vectors = vectors
         self._met_by = met_by
         self._users = max(users, 1)
-        self._values: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in PER_USER}
+        self._values: dict[str, list[npt.NDArray[np.float64]]] = {
+            name: [] for name in (*PER_USER, *(() if vectors is None else ("diversity",)))
+        }
         self._history: list[npt.NDArray[np.int64]] = []
         self._recommended = np.zeros(len(met_by), np.int64)
         self._relevant = np.zeros(len(met_by), np.int64)
@@ -65,8 +76,10 @@ class Judge:
         hits = relevant.contains(np.arange(relevant.users)[:, None], top.items)
         values = accuracy_metrics(hits, relevant.counts())
         values["novelty"] = novelty(top.items, self._met_by, self._users)
-        for name in PER_USER:
-            self._values[name].append(values[name])
+        if self._vectors is not None:
+            values["diversity"] = diversity(top.items, self._vectors)
+        for name, found in self._values.items():
+            found.append(values[name])
         self._history.append(np.asarray(history, np.int64))
         items = len(self._met_by)
         self._recommended += np.bincount(top.items[top.items >= 0], minlength=items)
@@ -93,7 +106,7 @@ class Judge:
         """
         metrics: dict[str, float] = {}
         intervals: dict[str, list[float]] = {}
-        for name in PER_USER:
+        for name in self._values:
             interval = bootstrap(self.per_user(name))
             metrics[self._name(name)] = interval.mean
             intervals[self._name(name)] = [interval.low, interval.high]
@@ -108,7 +121,7 @@ class Judge:
     def compare(self, other: Judge) -> dict[str, dict[str, float]]:
         """How much better this recommender is for the same users: metric → mean difference and bounds."""
         compared = {}
-        for name in PER_USER:
+        for name in self._values:
             difference = paired_bootstrap(self.per_user(name), other.per_user(name))
             compared[self._name(name)] = {
                 "difference": difference.mean,

@@ -95,16 +95,16 @@ def evaluate(
         maximum_items=maximum_items,
         maximum_seconds=maximum_seconds,
     )
+    items = run.item_vectors()
     judges = {
-        name: Judge(k, popularity["most_rated"], run.manifest.users)
-        for name in ("model", *popularity, *simple)
+        # All by this model's vectors: how unlike two items are mustn't depend on who lists them.
+        name: Judge(k, popularity["most_rated"], run.manifest.users, items[:, :-1])
+        for name in ("model", *popularity, *simple, *(() if champion is None else ("champion",)))
     }
     sampled = _judged_users(run, maximum_users, seed)
     old = None
     if champion is not None:
         old = _Champion.of(open_run(champion["manifest_uri"], champion["embeddings_uri"]), run, sampled)
-        judges["champion"] = Judge(k, popularity["most_rated"], run.manifest.users)
-    items = run.item_vectors()
     for part in run.query_parts:
         users = sampled[(sampled >= part.first_user) & (sampled < part.end_user)] - part.first_user
         if not len(users):

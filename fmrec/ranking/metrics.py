@@ -13,6 +13,9 @@ map         average precision: Σ over hits of precision at their rank, divided 
 novelty     mean over the list of -log2(share of users who interacted with the item in training). S. Vargas
             and P. Castells, *Rank and relevance in novelty and diversity metrics for recommender
             systems*, RecSys 2011; an item that nobody interacted with counts as one user's
+diversity   mean over the pairs of the list of 1 - cosine of their item vectors, here the judged model's.
+            C.-N. Ziegler, S. McNee, J. Konstan and G. Lausen, *Improving recommendation lists through
+            topic diversification*, WWW 2005; 0 for a list of fewer than two items
 coverage    share of the catalogue that is in at least one list; a number of the whole evaluation.
             M. Ge, C. Delgado-Battenfeld and D. Jannach, *Beyond accuracy: evaluating recommender
             systems by coverage and serendipity*, RecSys 2010
@@ -29,6 +32,9 @@ import numpy.typing as npt
 from fmrec.errors import InputError
 
 PER_USER = ("ndcg", "recall", "precision", "hit_rate", "map", "novelty")
+
+VALUES_AT_ONCE = 1 << 20
+"""Of item vectors, gathered for the lists of some users: 8 MiB."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -92,6 +98,38 @@ def novelty(items: npt.NDArray[np.int64], met_by: npt.NDArray[np.integer], users
     values = np.where(ranked, information[items], 0.0)
     mean: Floats = values.sum(axis=1) / np.maximum(ranked.sum(axis=1), 1)
     return mean
+
+
+def diversity(items: npt.NDArray[np.int64], vectors: npt.NDArray[np.floating]) -> Floats:
+    """Mean distance, 1 - cosine, of the pairs of items in each user's list.
+
+    Parameters
+    ----------
+    items
+        (users, k) item ordinals, -1 for none.
+    vectors
+        (items, factors); a vector of length 0 is at the distance 1 from all others.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 (users,), from 0 to 2; 0 for fewer than two items.
+    """
+    users, k = items.shape
+    found = np.zeros(users)
+    step = max(1, VALUES_AT_ONCE // max(1, k * vectors.shape[1]))
+    for start in range(0, users, step):
+        block = items[start : start + step]
+        ranked = block >= 0
+        own = vectors[block] * ranked[:, :, None]
+        lengths = np.sqrt(np.einsum("uid,uid->ui", own, own, dtype=np.float64))
+        own = own / np.where(lengths > 0, lengths, 1)[:, :, None]
+        # The sum over all ordered pairs, from which each item's product with itself is taken.
+        together = (own.sum(axis=1) ** 2).sum(axis=1) - (lengths > 0).sum(axis=1)
+        count = ranked.sum(axis=1)
+        pairs = count * (count - 1)
+        found[start : start + step] = np.where(pairs > 0, 1 - together / np.maximum(pairs, 1), 0)
+    return found
 
 
 def coverage(recommended: npt.NDArray[np.bool_]) -> float:

@@ -9,7 +9,13 @@ from typing import Any
 
 from fmrec.deployment.drift_limits import LEVELS
 from fmrec.reporting import page
-from fmrec.reporting.run_summary import endpoint_usd_per_month, folded_in, ranking, resources
+from fmrec.reporting.run_summary import (
+    beyond_accuracy,
+    endpoint_usd_per_month,
+    folded_in,
+    ranking,
+    resources,
+)
 
 OWN = "this run"
 
@@ -19,6 +25,7 @@ def render(report: Mapping[str, Any]) -> str:
     sections = [
         ("", page.tiles(_figures(report))),
         ("Quality", _ranking(report) + _checks(report)),
+        ("What lists show", _beyond_accuracy(report)),
         ("New users", _new_users(report)),
         ("What changed in the data", _drift(report)),
         ("Instances", _instances(report)),
@@ -69,6 +76,29 @@ def _ranking(report: Mapping[str, Any]) -> str:
     return drawn + page.note(
         f"{escape(found.metric)} over the whole catalogue, for {report['evaluation']['users']:,} users with "
         "held-out interactions that they liked."
+    )
+
+
+def _beyond_accuracy(report: Mapping[str, Any]) -> str:
+    """How much of the catalogue lists show, how popular it is, and how unlike the items of a list are."""
+    found = beyond_accuracy(report)
+    if not found:
+        return ""
+    rows = [
+        (
+            OWN if whose == "model" else escape(whose),
+            f"{each['coverage']:.1%}",
+            f"{each['head']:.1%}",
+            f"{each['novelty']:.2f}",
+            f"{each['diversity']:.3f}",
+        )
+        for whose, each in found.items()
+    ]
+    heads = ("lists of", "of the catalogue", "from the most popular", "novelty", "diversity")
+    return page.table(heads, rows, numbers=heads[1:]) + page.note(
+        "From the most popular: the share of what lists name that is among the items that make up a third of all "
+        "interactions. Novelty in bits: 1 more is half as well known. Diversity: 0 where the items of a list are "
+        "alike, 1 where they have nothing in common, by this run's item vectors."
     )
 
 

@@ -19,6 +19,7 @@ NAMES = {
     "ease": "EASE",
     "item_knn": "item-kNN",
 }
+BEYOND_ACCURACY = ("coverage", "novelty", "diversity")
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,28 @@ def ranking(report: Mapping[str, Any]) -> Ranking | None:
         champion=serves,
         others=others,
     )
+
+
+def beyond_accuracy(report: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """What lists show, by whose they are: ``coverage``, ``novelty``, ``diversity``, and ``head``, the share
+    of the most popular items that make up a third of all interactions.
+
+    Who lacks one of them, as in reports of earlier versions, is left out.
+    """
+    evaluation = report.get("evaluation") or {}
+    whose = {"model": evaluation.get("model"), "champion": evaluation.get("champion")}
+    whose |= evaluation.get("baselines", {}) | evaluation.get("simple_models", {})
+    found = {}
+    for title, judged in whose.items():
+        if not judged:
+            continue
+        metrics = judged["metrics"]
+        names = {name: f"{name}_at_{evaluation['k']}" for name in BEYOND_ACCURACY}
+        popularity = judged.get("segments", {}).get("item_popularity")
+        if popularity and all(name in metrics for name in names.values()):
+            values = {name: float(metrics[full]) for name, full in names.items()}
+            found[title] = values | {"head": float(popularity[0]["share_of_recommendations"])}
+    return {NAMES.get(title, title): values for title, values in found.items()}
 
 
 @dataclass(frozen=True)

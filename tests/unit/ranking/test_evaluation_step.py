@@ -176,6 +176,27 @@ def test_without_simple_models_nothing_else_changes(run: Any, report: Any) -> No
         assert without[name] == report[name]
 
 
+def test_diversity_is_of_the_models_vectors_for_everybodys_lists(
+    report: Any, ratings: Ratings, vectors: Vectors
+) -> None:
+    queries, items = vectors
+    seen = ratings.train.groupby("user")["item"].apply(list)
+    unit = items[:, :-1] / np.maximum(np.linalg.norm(items[:, :-1], axis=1, keepdims=True), 1e-30)
+    popularity = np.bincount(ratings.train.item, minlength=ITEMS).astype(float)
+    for scores, found in (
+        (queries @ items.T, report["model"]),
+        (np.tile(popularity, (USERS, 1)), report["baselines"]["most_rated"]),
+    ):
+        expected = []
+        for user in ratings.test[ratings.test.value >= 4].user.unique():
+            row = scores[user].astype(float).copy()
+            row[seen[user]] = -np.inf
+            own = unit[np.lexsort((np.arange(ITEMS), -row))[:10]]
+            expected.append(1 - (own @ own.T)[np.triu_indices(10, 1)].mean())
+        assert found["metrics"]["diversity_at_10"] == pytest.approx(np.mean(expected), abs=1e-5)
+    assert "diversity_at_10" in report["comparisons"]["most_rated"]
+
+
 def test_segments_divide_users_and_items(report: Any, ratings: Ratings) -> None:
     activity = report["model"]["segments"]["user_activity"]
     assert [row["segment"] for row in activity] == ["light", "medium", "heavy"]

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from fmrec.errors import InputError
+from fmrec.ranking import metrics
 from fmrec.ranking.intervals import bootstrap, paired_bootstrap
-from fmrec.ranking.metrics import accuracy_metrics, coverage, novelty
+from fmrec.ranking.metrics import accuracy_metrics, coverage, diversity, novelty
 
 TREC_NAMES = {
     "ndcg": "ndcg_cut",
@@ -68,6 +69,15 @@ def test_novelty_is_the_mean_information_of_what_was_recommended() -> None:
     met_by = np.array([8, 2, 1, 0])
     items = np.array([[0, 1], [2, 3], [1, -1], [-1, -1]])
     assert novelty(items, met_by, users=8).tolist() == [1.0, 3.0, 2.0, 0.0]
+
+
+def test_diversity_is_the_mean_distance_of_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = np.array([[2, 0], [0, 3], [-1, 0], [5, 0], [0, 0]], np.float32)
+    items = np.array([[0, 3, -1], [0, 1, -1], [0, 2, -1], [0, 1, 2], [0, 4, -1], [3, -1, -1], [-1, -1, -1]])
+    expected = [0, 1, 2, (1 + 2 + 1) / 3, 1, 0, 0]
+    assert diversity(items, vectors).tolist() == pytest.approx(expected)
+    monkeypatch.setattr(metrics, "VALUES_AT_ONCE", 12)  # two users at a time
+    assert diversity(items, vectors).tolist() == pytest.approx(expected)
 
 
 def test_coverage_counts_distinct_items() -> None:

@@ -95,6 +95,40 @@ class Text(HTMLParser):
         self.text += f"{data}\n"
 
 
+def judged(coverage: float, novelty: float, diversity: float, head: float) -> dict[str, Any]:
+    metrics = {"coverage_at_10": coverage, "novelty_at_10": novelty, "diversity_at_10": diversity}
+    popularity = [{"segment": "head", "share_of_recommendations": head}]
+    return {
+        "metrics": metrics | {"ndcg_at_10": 0.2},
+        "intervals": {},
+        "segments": {"item_popularity": popularity},
+    }
+
+
+def test_the_page_shows_how_varied_lists_are_next_to_others() -> None:
+    evaluation = EVALUATION | {
+        "model": judged(0.312, 2.345, 0.6789, 0.45),
+        "baselines": {"most_rated": judged(0.05, 1.2, 0.4, 1.0)},
+        "simple_models": {"ease": judged(0.24, 2.1, 0.6, 0.5)},
+    }
+    rendered = run_page.render(report(evaluation=evaluation))
+    shown = rendered[rendered.index("What lists show") :]
+    for row in (
+        ("this run", "31.2%", "45.0%", "2.35", "0.679"),
+        ("what is rated most", "5.0%", "100.0%", "1.20", "0.400"),
+        ("EASE", "24.0%", "50.0%", "2.10", "0.600"),
+    ):
+        places = [shown.index(f">{cell}<") for cell in row]
+        assert places == sorted(places)
+    # The champion of an earlier version, whose report has none of this.
+    assert list(run_summary.beyond_accuracy(report(evaluation=evaluation))) == [
+        "model",
+        "what is rated most",
+        "EASE",
+    ]
+    assert "What lists show" not in run_page.render(report())
+
+
 def read(html: str) -> str:
     parser = Text()
     parser.feed(html)
