@@ -74,6 +74,7 @@ class ApiStack(Stack):
                 "DATASET": settings.dataset_name,
                 **({"EVENTS": storage.events.table_name} if storage.events else {}),
                 **api.callers,
+                **_ranking(settings, api),
             },
         )
         layer = dependency_layer(self)
@@ -84,6 +85,11 @@ class ApiStack(Stack):
             use_key(storage.key),
             Permission(["dynamodb:GetItem"], [storage.table.table_arn]),
         )
+        if api.endpoint_from_items is not None:
+            endpoint = self.format_arn(
+                service="sagemaker", resource="endpoint", resource_name=settings.endpoint_name
+            )
+            grant(role, Permission(["sagemaker:InvokeEndpoint"], [endpoint]))
         http = apigateway.HttpApi(
             self,
             "Http",
@@ -152,6 +158,13 @@ class ApiStack(Stack):
             outputs.append(("ApiCallArn", arn, "What a caller needs execute-api:Invoke on."))
         for name, value, description in outputs:
             CfnOutput(self, name, value=value, description=description)
+
+
+def _ranking(settings: Settings, api: Api) -> dict[str, str]:
+    """What ranks large catalogues, in the function's environment."""
+    if api.endpoint_from_items is None:
+        return {}
+    return {"ENDPOINT": settings.endpoint_name, "ENDPOINT_FROM_ITEMS": str(api.endpoint_from_items)}
 
 
 def _authorizer(api: Api) -> apigateway.IHttpRouteAuthorizer:

@@ -120,6 +120,8 @@ class Api(Section):
     """Of all callers together; beyond it they get 429."""
     burst: Annotated[int, Field(ge=1, le=5000)] = 200
     """Requests at once that are let through beyond the rate."""
+    endpoint_from_items: Annotated[int, Field(ge=1)] | None = None
+    """From so many items on, live lists are ranked by the k-NN endpoint; by default never."""
     events: Events | None = None
     """Whether it takes events: ``{}`` does on the defaults."""
     jwt: Jwt | None = None

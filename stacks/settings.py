@@ -279,6 +279,11 @@ class Settings(Section):
                         f"{', '.join(METRICS_OF_PREDICTOR[predictor_type])} and nothing else"
                     )
             quality_gate.check({}, task.thresholds)
+        if self.api is not None and self.api.endpoint_from_items is not None and not self.serving.endpoint:
+            raise SettingsError(
+                f"api.endpoint_from_items is {self.api.endpoint_from_items}, but runs make no k-NN endpoint: "
+                "set serving.endpoint to true, or leave endpoint_from_items out"
+            )
         if self.api is not None and self.api.events is not None:
             try:
                 EventFiles.of(self.dataset)

@@ -237,22 +237,43 @@ def audience(
 
 
 def _folded_in(model: LiveModel, history: UserHistory, request: Request) -> Answers:
-    fold_in = model.fold_in
     hidden = np.zeros(0, np.int64) if request.include_seen else history.seen
-    if _greedy(request):
-        vector = fold_in.user_vector(history.ordinals, history.weights)
-        chosen = _choose(model, fold_in.scores(vector), hidden, request)
-    else:
-        top = fold_in.recommend(
-            history.ordinals,
-            request.count,
-            history.weights,
-            seen=hidden,
-            excluded=_excluded(model, request),
-        )
-        chosen = list(zip(top.items.tolist(), top.scores.tolist(), strict=True))
+    chosen = _from_nearest(model, history, hidden, request)
+    if chosen is None:
+        chosen = _from_all(model, history, hidden, request)
     reasons = _reasons(model, history, [item for item, _ in chosen], request.because)
     return _answers(model, Source.LIVE, chosen, history.unknown_items, reasons)
+
+
+def _from_all(
+    model: LiveModel, history: UserHistory, hidden: Ordinals, request: Request
+) -> list[tuple[int, float]]:
+    fold_in = model.fold_in
+    if _greedy(request):
+        vector = fold_in.user_vector(history.ordinals, history.weights)
+        return _choose(model, fold_in.scores(vector), hidden, request)
+    excluded = _excluded(model, request)
+    top = fold_in.recommend(history.ordinals, request.count, history.weights, seen=hidden, excluded=excluded)
+    return list(zip(top.items.tolist(), top.scores.tolist(), strict=True))
+
+
+def _from_nearest(
+    model: LiveModel, history: UserHistory, hidden: Ordinals, request: Request
+) -> list[tuple[int, float]] | None:
+    """The list of a pass over all items from few of them; None where too few are left of these."""
+    if model.nearest is None:
+        return None
+    vector = model.fold_in.user_vector(history.ordinals, history.weights)
+    items = model.nearest(vector)
+    scores = np.full(len(model.item_ids), -np.inf, np.float32)
+    scores[items] = model.fold_in.scores(vector, items)
+    rejected = _excluded(model, request)
+    rejected[hidden] = True
+    needed = request.count * (CANDIDATES_PER_ITEM if _greedy(request) else 1)
+    if len(items) < len(scores) and np.count_nonzero(~rejected[items]) < needed:
+        return None
+    chosen = _choose(model, scores, hidden, request)
+    return chosen if len(chosen) == request.count or len(items) == len(scores) else None
 
 
 def _popular(model: LiveModel, history: UserHistory, request: Request, source: Source) -> Answers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +19,8 @@ from fmrec.live.fold_in import FoldIn
 
 DICTIONARY_ITEMS = 200_000
 """Items up to which their ordinals are kept in a dictionary, which is the fastest."""
+Nearest = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.int64]]
+"""Ordinals of the items with the best scores for a vector (k,), best first: as many as there are."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class LiveModel:
     """w_0, which is part of the items' offsets."""
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     """What items are, by the attribute's name, to filter by."""
+    nearest: Nearest | None = None
+    """Ranks in place of a pass over all items, where there are too many."""
 
     @cached_property
     def ordinal_of(self) -> Mapping[str, int]:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ from fmrec.events.event import Event
 from fmrec.events.event_files import MAXIMUM_ID_BYTES
 from fmrec.events.event_table import EventTable, StoredEvents
 from fmrec.live.answers import Answer, Published
+from fmrec.live.endpoint_ranking import EndpointRanking
 from fmrec.live.live_model import LiveModel, live_model
 from fmrec.live.segments import UserSegments
 from fmrec.live.user_history import NOTHING, EventWeights, Trained, UserHistory, merge_history
@@ -103,6 +104,8 @@ class Champion:
         The recommendations' table.
     events
         The table of events, if the API takes any.
+    endpoint
+        What ranks large models, if they are not ranked in memory.
     """
 
     def __init__(
@@ -112,10 +115,11 @@ class Champion:
         dataset: str = DEFAULT,
         *,
         events: EventTable | None = None,
+        endpoint: EndpointRanking | None = None,
         client: Any,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._events = events
+        self._events, self._endpoint = events, endpoint
         self._record_uri = champion.place(root, dataset)
         self._table, self._dataset = table, dataset
         self._client, self._clock = client, clock
@@ -145,9 +149,15 @@ class Champion:
                         "its encoded and embedded files have been deleted by age; run the workflow"
                     )
                 if record != self._record or self._model is None:
-                    self._model, self._record = _load(record), record
+                    self._model, self._record = self._load(record), record
                 self._looked_at = now
             return self._model
+
+    def _load(self, record: champion.Champion) -> ServedModel:
+        model = _load(record)
+        if self._endpoint is None:
+            return model
+        return replace(model, live=replace(model.live, nearest=self._endpoint.nearest(model.live)))
 
     def stored(self, user_id: str) -> StoredEvents:
         """The user's events and erasure, as of now."""

@@ -7,8 +7,6 @@ The request is the very recordIO-protobuf record that the batch transform got; w
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,9 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from fmrec.artifacts.embedded_run import open_run
-from fmrec.errors import MALFORMED, FormatError, ServiceError
 from fmrec.recommendations.filters import read_rules
-from fmrec.recommendations.knn_output import Neighbours, read_neighbours
+from fmrec.recommendations.knn_endpoint import ask
 from fmrec.recommendations.selection import select
 from fmrec.recommendations.table import fetch
 
@@ -74,7 +71,7 @@ def smoke_test(
     """
     run = open_run(manifest_uri, embeddings_uri)
     index = run.feature_index
-    found = invoke(endpoint_name, run.query_record(user), run.manifest.items, runtime)
+    found = ask(endpoint_name, run.query_record(user), run.manifest.items, runtime or _runtime())
     column = run.manifest.ranges["user"][0] + user
     user_id = index.names(column, column + 1)[0].as_py()
     served = fetch(table, user_id, dynamodb, dataset=run.manifest.dataset_name)
@@ -85,40 +82,6 @@ def smoke_test(
     item_ids = index.names(*run.manifest.ranges["item"]).take(pa.array(found.items[0, ranked])).to_pylist()
     published = [recommendation.item_id for recommendation in served.recommendations]
     return compare(user_id, published, item_ids, found.products[0, ranked].tolist())
-
-
-def invoke(endpoint_name: str, record: bytes, items: int, runtime: Any = None) -> Neighbours:
-    """The endpoint's neighbours of one query record, best first, shapes (1, k).
-
-    Raises
-    ------
-    ServiceError
-        The endpoint refused or failed.
-    FormatError
-        Its answer isn't k-NN's verbose one.
-    """
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        answer = (runtime or _runtime()).invoke_endpoint(
-            EndpointName=endpoint_name,
-            ContentType="application/x-recordio-protobuf",
-            Accept="application/json; verbose=true",
-            Body=record,
-        )
-        text = answer["Body"].read()
-    except (ClientError, BotoCoreError) as error:
-        raise ServiceError(f"endpoint {endpoint_name} did not answer: {error}") from error
-    try:
-        (prediction,) = json.loads(text)["predictions"]
-    except MALFORMED as error:
-        raise FormatError(
-            f"endpoint {endpoint_name} answered {text[:200]!r}, expected one k-NN prediction: {error!r}"
-        ) from error
-    # A prediction has the form of one line of the batch transform's output.
-    line = io.BytesIO(json.dumps(prediction).encode())
-    (neighbours,) = read_neighbours(line, f"the answer of endpoint {endpoint_name}", items)
-    return neighbours
 
 
 def compare(

@@ -10,6 +10,7 @@ from fmrec.events.event_table import EventTable
 from fmrec.live.api import routes
 from fmrec.live.api.application import answer
 from fmrec.live.api.callers import Callers
+from fmrec.live.endpoint_ranking import EndpointRanking, runtime_client
 from fmrec.live.served_model import Champion
 from fmrec.recommendations.table import dynamodb_client
 
@@ -17,8 +18,15 @@ logger = Logger(service="answer_requests")
 client = dynamodb_client()
 dataset = os.environ["DATASET"]
 events = EventTable(os.environ["EVENTS"], dataset, client=client) if os.environ.get("EVENTS") else None
+endpoint = (
+    EndpointRanking(os.environ["ENDPOINT"], int(os.environ["ENDPOINT_FROM_ITEMS"]), runtime_client())
+    if os.environ.get("ENDPOINT")
+    else None
+)
 app = routes.build(
-    Champion(os.environ["DATA_URI"], os.environ["TABLE"], dataset, events=events, client=client),
+    Champion(
+        os.environ["DATA_URI"], os.environ["TABLE"], dataset, events=events, endpoint=endpoint, client=client
+    ),
     Callers.of_environment(),
 )
 """Lives as long as the function's process, and with it the model that it has loaded."""

@@ -92,7 +92,14 @@ def throw_away(tmp_path_factory: pytest.TempPathFactory) -> Synthesis:
         "fmrec.retention.removal": "destroy",
         "fmrec.notification_email": "someone@example.com",
         "fmrec.glue.flex": "true",
-        "fmrec.api": json.dumps({"events": {}, "jwt": JWT, "cors": {"allowed_origins": [ORIGIN]}}),
+        "fmrec.api": json.dumps(
+            {
+                "events": {},
+                "jwt": JWT,
+                "cors": {"allowed_origins": [ORIGIN]},
+                "endpoint_from_items": 2_000_000,
+            }
+        ),
         "fmrec.glue.worker_type": "G.2X",
         "fmrec.instances.request_quota_increases": "true",
         "fmrec.instances.last_resort.endpoint": "wait",

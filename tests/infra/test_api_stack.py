@@ -80,6 +80,26 @@ def test_functions_that_answer_for_a_user_know_whom_a_token_may_ask_for(
     assert callers(with_api, "FmRecApi") == {}
 
 
+def test_the_function_may_ask_the_one_endpoint_that_ranks_and_no_other(
+    throw_away: Any, with_api: Any
+) -> None:
+    def asked(synthesis: Any, stack: str) -> list[Any]:
+        policies = synthesis.resources(stack, "AWS::IAM::Policy").values()
+        statements = [s for p in policies for s in p["Properties"]["PolicyDocument"]["Statement"]]
+        return [s["Resource"] for s in statements if s["Action"] == "sagemaker:InvokeEndpoint"]
+
+    (resource,) = asked(throw_away, STACK)
+    assert json.dumps(resource).endswith(':endpoint/trial-knn"]]}')
+    functions = throw_away.resources(STACK, "AWS::Lambda::Function").values()
+    ranking = [
+        (found["ENDPOINT"], found["ENDPOINT_FROM_ITEMS"])
+        for each in functions
+        if "ENDPOINT" in (found := each["Properties"].get("Environment", {}).get("Variables", {}))
+    ]
+    assert ranking == [("trial-knn", "2000000")]
+    assert asked(with_api, "FmRecApi") == []
+
+
 def test_cors_by_setting_allows_what_the_routes_need_and_no_cookies(throw_away: Any) -> None:
     cors = properties_of(throw_away, STACK, "Api")["CorsConfiguration"]
     assert cors.pop("AllowHeaders")[:2] == ["authorization", "content-type"]
@@ -135,7 +155,7 @@ def test_each_function_may_do_its_own_and_no_more(throw_away: Any) -> None:
     assert actions_of(throw_away) == {
         "AnswerRequests": logs
         | {"s3:GetObject", "s3:ListBucket", "kms:Decrypt", "dynamodb:GetItem"}
-        | {"dynamodb:Query", "dynamodb:BatchGetItem"},
+        | {"dynamodb:Query", "dynamodb:BatchGetItem", "sagemaker:InvokeEndpoint"},
         "EraseUser": logs
         | {"dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem", "s3:PutObject"}
         | {"s3:AbortMultipartUpload", "kms:Decrypt", "kms:GenerateDataKey"},

@@ -293,6 +293,13 @@ def test_callers_that_make_no_sense_are_refused(api: dict[str, Any], sentence: s
         from_context({"fmrec.api": json.dumps(api)})
 
 
+def test_an_endpoint_ranks_only_where_runs_make_one() -> None:
+    context = {"fmrec.api": '{"endpoint_from_items": 5}', "fmrec.serving.endpoint": "false"}
+    with pytest.raises(SettingsError, match="endpoint_from_items is 5, but runs make no k-NN endpoint"):
+        from_context(context)
+    assert from_context(context | {"fmrec.serving.endpoint": "true"}).api is not None
+
+
 def test_a_token_speaks_for_its_own_user_unless_a_setting_says_otherwise() -> None:
     def api(**jwt: Any) -> Api:
         found = from_context({"fmrec.api": json.dumps({"jwt": JWT | jwt})}).api
