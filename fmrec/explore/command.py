@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import webbrowser
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--url", help="the API's URL (default: the one of the stack)")
     parser.add_argument("--region", help="the API's Region (default: that of the environment)")
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="file with the token of an API with the setting api.jwt, read for each request",
+    )
     parser.add_argument("--names", type=Path, metavar="FILE", help="CSV file with names of items")
     parser.add_argument(
         "--names-columns",
@@ -55,33 +61,56 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError("--names-columns names fields of a file: name the file with --names")
     names = ItemNames() if arguments.names is None else ItemNames.read(arguments.names, columns)
     url, deployment = _asked(arguments)
-    client = Client(url, region=arguments.region)
+    token = None if arguments.token_file is None else _token(arguments.token_file)
+    client = Client(url, region=arguments.region, token=token)
     with Server(Routes(client, deployment, names, arguments.store_clicks), arguments.port) as server:
-        print(f"{server.url}\nCtrl-C ends it.", flush=True)
-        if arguments.open:
-            webbrowser.open(server.url)
         try:
+            print(f"{server.url}\nCtrl-C ends it.", flush=True)
+            if arguments.open:
+                webbrowser.open(server.url)
             server.serve_forever()
         except KeyboardInterrupt:
             print()
     return 0
 
 
+def _token(path: Path) -> Callable[[], str]:
+    """What reads the token whenever it is asked for one: tokens live for minutes or hours."""
+
+    def read() -> str:
+        try:
+            token = path.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"the token in {path} can't be read: {error}") from error
+        if not token or not token.isprintable():
+            raise InputError(f"{path} holds no token: expected one line of text")
+        return token
+
+    read()
+    return read
+
+
 def _asked(arguments: argparse.Namespace) -> tuple[str, Deployment]:
     """The API's URL, and the deployment whose API it is."""
     import boto3
+    from botocore.exceptions import BotoCoreError
 
+    if arguments.url:
+        # Who has the URL and a token may have no AWS credentials at all.
+        try:
+            cloudformation = boto3.client("cloudformation", region_name=arguments.region)
+            return arguments.url, _deployment(cloudformation, arguments)
+        except (InputError, BotoCoreError) as error:
+            return arguments.url, Deployment(dataset_of(arguments, {}), why=str(error))
     cloudformation = boto3.client("cloudformation", region_name=arguments.region)
-    url = arguments.url or _api_url(cloudformation, arguments.stack)
-    try:
-        storage = stack_outputs(cloudformation, arguments.storage_stack)
-    except InputError as error:
-        if not arguments.url:
-            raise
-        return url, Deployment(dataset_of(arguments, {}), why=str(error))
+    return _api_url(cloudformation, arguments.stack), _deployment(cloudformation, arguments)
+
+
+def _deployment(cloudformation: Any, arguments: argparse.Namespace) -> Deployment:
+    storage = stack_outputs(cloudformation, arguments.storage_stack)
     if BUCKET_OUTPUT not in storage:
         raise InputError(f"stack {arguments.storage_stack} has no output {BUCKET_OUTPUT}{_others(storage)}")
-    return url, Deployment(dataset_of(arguments, storage), storage[BUCKET_OUTPUT])
+    return Deployment(dataset_of(arguments, storage), storage[BUCKET_OUTPUT])
 
 
 def _api_url(cloudformation: Any, stack: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from fmrec.client import Client
-from fmrec.errors import FmrecError, InputError, NotFoundError, ThrottledError
+from fmrec.errors import FmrecError, ForbiddenError, InputError, NotFoundError, ThrottledError
 from fmrec.explore.deployment import Deployment
 from fmrec.explore.item_names import ItemNames
 
@@ -114,6 +114,8 @@ def _parsed(body: bytes) -> Any:
 def _status(error: FmrecError) -> HTTPStatus:
     if isinstance(error, NotFoundError):
         return HTTPStatus.NOT_FOUND
+    if isinstance(error, ForbiddenError):
+        return HTTPStatus.FORBIDDEN
     if isinstance(error, ThrottledError):
         return HTTPStatus.TOO_MANY_REQUESTS
     return HTTPStatus.UNPROCESSABLE_ENTITY if isinstance(error, InputError) else HTTPStatus.BAD_GATEWAY

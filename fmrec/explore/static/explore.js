@@ -173,8 +173,9 @@ async function suggestUsers() {
   if (suggested || !state.popular.length) return;
   suggested = true;
   const items = state.popular.slice(0, 3).map((item) => item.item_id);
-  const found = await trying(() => Promise.all(items.map((item) => api.audience(item, 4))));
-  const users = [...new Set((found ?? []).flat().map((user) => user.user_id))];
+  // A token of one user may not ask for others.
+  const found = await Promise.all(items.map((item) => api.audience(item, 4).catch(() => [])));
+  const users = [...new Set(found.flat().map((user) => user.user_id))];
   byId("users").replaceChildren(...users.map((user) => element("option", { value: user })));
   byId("suggested").replaceChildren(...users.slice(0, 8).map(userChip));
 }
@@ -194,7 +195,7 @@ async function openItem(item) {
   byId("audience").replaceChildren();
   byId("item").setAttribute("aria-busy", "true");
   if (!byId("item").open) byId("item").showModal();
-  const found = await trying(() => Promise.all([api.similar(item, 8), api.audience(item, 12)]));
+  const found = await trying(() => Promise.all([api.similar(item, 8), api.audience(item, 12).catch(() => [])]));
   if (number !== opened) return;
   byId("item").removeAttribute("aria-busy");
   if (!found) return byId("item").close();

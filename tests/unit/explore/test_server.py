@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fmrec.client import Client
-from fmrec.errors import InputError, NotFoundError, ServiceError, ThrottledError
+from fmrec.errors import ForbiddenError, InputError, NotFoundError, ServiceError, ThrottledError
 from fmrec.explore.deployment import Deployment
 from fmrec.explore.item_names import ItemNames, Named
 from fmrec.explore.routes import Routes
@@ -174,6 +174,7 @@ def test_bodies_that_are_none_are_refused(
     ("error", "status"),
     [
         (NotFoundError("no item 7"), 404),
+        (ForbiddenError("not this user"), 403),
         (InputError("n is 0"), 422),
         (ThrottledError("slowly"), 429),
         (ServiceError("gone"), 502),
