@@ -61,17 +61,17 @@ verify-aws: setup ## An acceptance run on your AWS account: asks first, costs ab
 clean: ## Remove everything that was built or written, but not .venv and node_modules
 	@rm -rf build out site cdk.out .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-bench: setup ## Codec, ranking and training: each target with its ratio, reached or MISSED
-	@$(PYTHON) -m bench.codec; $(PYTHON) -m bench.ranking; $(PYTHON) -m bench.training --peers xlearn
+bench: setup ## Every speed that has a target, in one table: reached or MISSED; about an hour
+	@$(PYTHON) -m bench.table $(ARGS)
 
 bench-encode: setup ## The codec and the encoding job against their peers
-	@$(PYTHON) bench/codec.py && $(PYTHON) bench/encoding.py
+	@$(PYTHON) -m bench.codec && $(PYTHON) -m bench.encoding
 
 bench-train: setup ## The FM stand-in against the fastest CPU factorization machines
-	@$(PYTHON) bench/training.py
+	@$(PYTHON) -m bench.training
 
 bench-rank: setup ## Exact ranking evaluation against the matrix products alone
-	@$(PYTHON) bench/ranking.py
+	@$(PYTHON) -m bench.ranking
 
 bench-live: setup ## Folding users in against implicit's ALS: speed, users left out of training, a million items
 	@OPENBLAS_NUM_THREADS=1 $(PYTHON) bench/live.py

@@ -29,6 +29,8 @@ from algorithms.factorization_machines.mini_batches import Rows
 from algorithms.factorization_machines.optimizer import SUMS
 from algorithms.factorization_machines.train import Trainer, available_threads
 from bench.movielens_split import MovieLensSplit
+from bench.targets import verdict
+from bench.training_baseline import report_against_baseline
 
 BUILD = Path(__file__).parents[1] / "build"
 PEERS = {
@@ -53,6 +55,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=available_threads())
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
     parser.add_argument("--synthetic-rows", type=int, default=20_000_000, help="0 leaves that part out")
+    parser.add_argument("--baseline", action="store_true", help="also compare with an earlier commit")
     parser.add_argument("--only-synthetic", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only_synthetic:
@@ -70,9 +73,18 @@ def main() -> None:
     data = write_data(split, BUILD / "bench-train" / "data.npz")
     for peer in options.peers:
         report_peer(peer, data, options.threads, ours)
+    if options.baseline:
+        report_against_baseline(options.threads, BUILD / "movielens")
     if options.synthetic_rows:
         # In a process of its own, so that the peak of memory is this part's.
-        command = [sys.executable, __file__, "--only-synthetic", "--threads", str(options.threads)]
+        command = [
+            sys.executable,
+            "-m",
+            "bench.training",
+            "--only-synthetic",
+            "--threads",
+            str(options.threads),
+        ]
         subprocess.run([*command, "--synthetic-rows", str(options.synthetic_rows)], check=True)
 
 
@@ -148,6 +160,9 @@ def report_peer(peer: str, data: Path, threads: int, ours: dict[str, tuple[float
         f"{'reached' if passed else 'MISSED'}: at least {REQUIRED_RATIO[peer]:g} × its speed at no worse {loss}"
         + (f" ({notes})" if notes else "")
     )
+    worse = "" if value <= found[loss] else f", but worse {loss} {value:.4f} against {found[loss]:.4f}"
+    what = f"FM stand-in, {threads} thread(s), times {peer}{worse}"
+    verdict(what, ratio if not worse else 0.0, REQUIRED_RATIO[peer], at_most=False)
 
 
 def environment_of(peer: str) -> Path | None:
