@@ -6,10 +6,10 @@ PYTHON := .venv/bin/python
 # Many of the processes that are started here live for seconds: compiling their modules each time would double that.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Groups of tests (tests/conftest.py) over one more process than cores, since tests of a cloud wait a lot, but
+# Groups of tests (tests/conftest.py) over two more processes than cores, since tests of a cloud wait a lot, but
 # no more than there are groups that take minutes.
 CORES := $(shell getconf _NPROCESSORS_ONLN)
-PARALLEL := -n $(shell echo $$(( $(CORES) < 4 ? $(CORES) + 1 : 5 ))) --dist loadscope --no-loadscope-reorder
+PARALLEL := -n $(shell echo $$(( $(CORES) < 4 ? $(CORES) + 2 : 6 ))) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-up demo-down test test-fast docs lint synth lock clean bench bench-encode bench-train bench-rank bench-live bench-quality verify-aws

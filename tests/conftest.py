@@ -41,6 +41,12 @@ REFUSALS = ("workflow/test_last_resorts.py", "workflow/test_instance_refusals.py
 """They change quotas and faults of a whole account, so they have a deployed cloud of their own."""
 
 SHARED = {
+    "workflow-data": (
+        "workflow/test_api.py",
+        "workflow/test_encoding_side_features.py",
+        "workflow/test_verify.py",
+        "workflow/test_week.py",
+    ),
     "workflow": ("workflow/",),
     "spark": (
         "unit/encoding/",
@@ -57,7 +63,7 @@ SHARED = {
 environments, what is left of the processors.
 """
 
-LONGEST_FIRST = ("workflow", "spark", "fuzz", "workflow-refusals", "localcloud", "infra")
+LONGEST_FIRST = ("workflow", "workflow-data", "spark", "fuzz", "workflow-refusals", "localcloud", "infra")
 """Groups that take minutes start first, so that no process is left alone with one at the end."""
 
 
