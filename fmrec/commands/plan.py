@@ -102,6 +102,7 @@ def _planned(
         tuning=request.tuning or None,
         evaluation=arguments.evaluation,
         ensemble=request.ensemble,
+        glue=request.glue,
     )
     return planned | {
         "hyperparameters": {name: str(value) for name, value in request.hyperparameters.items()}
@@ -209,6 +210,7 @@ def _request(arguments: argparse.Namespace, *, sizes_required: bool) -> Request:
         _policy(arguments, settings.policy),
         _tuning(arguments) or settings.tuning or {},
         ensemble=_ensemble(arguments, settings),
+        glue=settings.glue,
     )
 
 

@@ -7,6 +7,7 @@ epochs, factors and neighbours that a run of that deployment would have.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +27,11 @@ from fmrec.errors import MALFORMED, SettingsError
 from fmrec.execution import execution_input, tuning
 from fmrec.instances.policy import Policy
 from fmrec.instances.scaling import Scaling
+from fmrec.instances.workloads import Glue
 
 CONTEXT_KEY = "fmrec"
+WORKER_TYPE = re.compile(r"[GR]\.[1248]X")
+MIN_WORKERS = 2
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class PlanSettings:
     """What an interaction says, which decides how many training rows it brings."""
     ensemble: int
     """Models that are trained for one index."""
+    glue: Glue
+    """The encoding job's workers."""
 
 
 def read_settings(content: bytes | None, source: str, task: str | None) -> PlanSettings:
@@ -126,7 +132,21 @@ def _resolve(settings: Mapping[str, Any], wanted: str | None) -> PlanSettings:
         tuned,
         label,
         execution_input.check_ensemble(settings.get("ensemble", 1), "ensemble") if name == TASK else 1,
+        _glue(_own(settings, "glue")),
     )
+
+
+def _glue(own: Mapping[str, Any]) -> Glue:
+    usual = Glue()
+    kind, workers = own.get("worker_type", usual.worker_type), own.get("workers", usual.workers)
+    if not isinstance(kind, str) or not WORKER_TYPE.fullmatch(kind):
+        raise SettingsError(f"glue.worker_type is {_short(kind)}: expected one as in 'G.1X' or 'R.4X'")
+    if not isinstance(workers, int) or isinstance(workers, bool) or workers < MIN_WORKERS:
+        raise SettingsError(
+            f"glue.workers is {_short(workers)}: expected an integer of at least {MIN_WORKERS}, as one worker is "
+            "the driver"
+        )
+    return Glue(kind, workers)
 
 
 def _own(settings: Mapping[str, Any], key: str, place: str = "") -> Mapping[str, Any]:

@@ -33,12 +33,12 @@ REPLY_BYTES_PER_SECOND = 20e6
 """JSON text that one instance writes; not confirmed."""
 EVALUATION_FACTOR = 1.5
 """Ranking and masking in addition to the matrix products."""
-GLUE_WORKERS = 3
-GLUE_WORKER_DPU = 1
 GLUE_ROWS_PER_SECOND = 100_000
-"""Rows that one G.1X worker encodes, all passes together; not confirmed."""
+"""Rows that four vCPUs encode, all passes together; not confirmed. Two cores here encode 240,000."""
 GLUE_OVERHEAD_SECONDS = 90
 GLUE_USD_PER_DPU_HOUR = 0.308
+GLUE_USD_PER_MEMORY_DPU_HOUR = 0.364
+"""Of R workers."""
 LAMBDA_GB = 2
 LAMBDA_USERS_PER_SECOND = 2_000
 """Users exported and published by one function a second; not confirmed."""
@@ -285,13 +285,16 @@ _DURATIONS: dict[str, Callable[[Request, Workload], tuple[float, str]]] = {
 def _glue(request: Request) -> Line:
     # Each model of an ensemble has rows of its own.
     rows = request.sizes.rows * request.ensemble + request.sizes.test_rows
-    seconds = GLUE_OVERHEAD_SECONDS + rows / (GLUE_ROWS_PER_SECOND * (GLUE_WORKERS - 1))
+    glue = request.glue
+    speed, units = GLUE_ROWS_PER_SECOND * glue.units, glue.workers * glue.units
+    rate = GLUE_USD_PER_MEMORY_DPU_HOUR if glue.more_memory else GLUE_USD_PER_DPU_HOUR
+    seconds = GLUE_OVERHEAD_SECONDS + rows / (speed * (glue.workers - 1))
     hours = max(60.0, seconds) / 3600
     return Line(
-        GLUE_WORKERS * GLUE_WORKER_DPU * hours * GLUE_USD_PER_DPU_HOUR,
-        f"start {GLUE_OVERHEAD_SECONDS} s + {rows:,} rows / ({GLUE_ROWS_PER_SECOND:,} a second * "
-        f"{GLUE_WORKERS - 1} workers next to the driver) = {seconds:.0f} s; {GLUE_WORKERS} x G.1X "
-        f"({GLUE_WORKER_DPU} DPU) at {GLUE_USD_PER_DPU_HOUR} USD a DPU-hour (Glue 6.0 standard)",
+        units * hours * rate,
+        f"start {GLUE_OVERHEAD_SECONDS} s + {rows:,} rows / ({speed:,} a second * "
+        f"{glue.workers - 1} workers next to the driver) = {seconds:.0f} s; {glue.workers} x {glue.worker_type} "
+        f"({glue.units} DPU) at {rate} USD a DPU-hour (Glue 6.0 standard)",
         hours,
     )
 

@@ -20,7 +20,7 @@ from fmrec.instances.policy import OPTIONAL_STEPS, STEPS, STEPS_OF_TASK, Policy
 from fmrec.instances.quota_increases import increase_for
 from fmrec.instances.quotas import Account, Fleet
 from fmrec.instances.step_workloads import workload
-from fmrec.instances.workloads import Request, Sizes, Workload
+from fmrec.instances.workloads import Glue, Request, Sizes, Workload
 
 ENDPOINT_STEPS = frozenset({"knn_endpoint", "fm_endpoint"})
 
@@ -37,6 +37,7 @@ def plan(
     tuning: Mapping[str, Any] | None = None,
     evaluation: bool = False,
     ensemble: int = 1,
+    glue: Glue | None = None,
 ) -> dict[str, Any]:
     """Choose instances for every step and estimate the cost.
 
@@ -64,6 +65,8 @@ def plan(
     ensemble
         Models that are trained for one index. Their training jobs run at the same time where the quotas have
         room, and otherwise as many of them as there is room for.
+    glue
+        The encoding job's workers; None means the deployed default.
 
     Returns
     -------
@@ -87,7 +90,7 @@ def plan(
     policy = policy if isinstance(policy, Policy) else Policy.from_mapping(policy)
     account = account or Account()
     fleets = _fleets(serving, account)
-    request = Request(sizes, hyperparameters, serving, policy, tuning or {}, fleets, ensemble)
+    request = Request(sizes, hyperparameters, serving, policy, tuning or {}, fleets, ensemble, glue or Glue())
     prices = prices or table_prices()
     steps: dict[str, Any] = {}
     chosen: dict[str, tuple[Workload, Choice]] = {}

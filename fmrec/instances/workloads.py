@@ -157,6 +157,24 @@ class Workload:
 
 
 @dataclass(frozen=True)
+class Glue:
+    """What an encoding job may have, one worker for the driver."""
+
+    worker_type: str = "G.1X"
+    workers: int = 3
+
+    @property
+    def units(self) -> int:
+        """Data processing units of 4 vCPUs that a worker has."""
+        return int(self.worker_type[2:-1])
+
+    @property
+    def more_memory(self) -> bool:
+        """Whether its units have twice the memory, at a rate of their own."""
+        return self.worker_type.startswith("R")
+
+
+@dataclass(frozen=True)
 class Request:
     """What a run is asked to do: data sizes, SageMaker's hyperparameters, serving, policy.
 
@@ -171,6 +189,7 @@ class Request:
     tuning: Mapping[str, Any] = field(default_factory=dict)
     fleets: Mapping[str, Fleet] = field(default_factory=dict)
     ensemble: int = 1
+    glue: Glue = Glue()
 
     @property
     def maximum_jobs(self) -> int:

@@ -300,6 +300,8 @@ def test_what_settings_leave_out_is_planned_as_deployed(
         ({"dataset": {"interactions": 5}}, "interactions"),
         ({"tuning": {"maximum_jobs": 0}}, "maximum_jobs is 0"),
         ([], "context.fmrec is []"),
+        ({"glue": {"workers": 1}}, "glue.workers is 1: expected an integer of at least 2"),
+        ({"glue": {"worker_type": "G.3X"}}, "glue.worker_type is 'G.3X': expected one"),
     ],
 )
 def test_wrong_settings_are_exit_code_2_and_a_sentence(

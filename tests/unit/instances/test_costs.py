@@ -9,7 +9,7 @@ import pytest
 from fmrec.instances.catalogue import Prices, table_prices
 from fmrec.instances.plan import plan
 from fmrec.instances.quotas import Account
-from fmrec.instances.workloads import Sizes
+from fmrec.instances.workloads import Glue, Sizes
 
 MOVIELENS_25M = Sizes.guess(rows=25_000_095, users=162_541, items=62_423)
 
@@ -110,3 +110,14 @@ def test_another_currency_does_not_mix_with_rates_known_in_dollars() -> None:
 def test_a_glue_run_is_billed_for_its_workers_and_at_least_a_minute() -> None:
     item = cost(Sizes.guess(rows=10, users=2, items=2))["run"]["items"]["glue"]
     assert item["amount"] == pytest.approx(3 * 90 / 3600 * 0.308, abs=1e-5)
+
+
+def test_an_encoding_is_reckoned_for_the_workers_that_it_may_have() -> None:
+    sizes = Sizes.guess(rows=90_000_000, users=2, items=2)
+    bill = plan(sizes, {"epochs": 1}, {}, {}, glue=Glue("G.2X", 10))["cost"]["run"]["items"]["glue"]
+    seconds = 90 + 90_000_000 / (200_000 * 9)
+    assert bill["hours"] == pytest.approx(seconds / 3600, abs=1e-4)
+    assert bill["amount"] == pytest.approx(20 * seconds / 3600 * 0.308, abs=1e-5)
+    assert "10 x G.2X (2 DPU) at 0.308 USD" in bill["basis"]
+    more_memory = plan(sizes, {"epochs": 1}, {}, {}, glue=Glue("R.1X", 3))["cost"]["run"]["items"]["glue"]
+    assert "3 x R.1X (1 DPU) at 0.364 USD" in more_memory["basis"]
