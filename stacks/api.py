@@ -100,6 +100,7 @@ class ApiStack(Stack):
             cors_preflight=_cors(api),
         )
         _route(http, "Answer", function, api, *ROUTES)
+        late = []
         if api.events is not None and storage.events is not None:
             grant(role, Permission(["dynamodb:Query", "dynamodb:BatchGetItem"], [storage.events.table_arn]))
             intake = EventIntake(
@@ -112,6 +113,7 @@ class ApiStack(Stack):
                 storage=storage,
                 layer=layer,
             )
+            late.append(intake.alarm)
             _route(http, "Store", intake.store, api, *EVENT_ROUTES)
             erase = add_eraser(self, settings, api, storage.events, storage, layer)
             _route(http, "Erase", erase, api, *ERASURE_ROUTES)
@@ -144,6 +146,7 @@ class ApiStack(Stack):
             http=http,
             function=function,
             topic=storage.topic,
+            others=late,
             dashboard=settings.watch.dashboard,
         )
         asked = (

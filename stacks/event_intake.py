@@ -107,7 +107,7 @@ class EventIntake(Construct):
             "Late",
             landing.metric("IteratorAge", statistic="Maximum", period=PERIOD),
             f"Events have waited for {LATE.to_hours():g} hour to land in {layout.RAW}: see the log of {Stack.of(self).stack_name}"
-            "'s function land_events. After 24 hours they are in the table of events alone (docs/live.md).",
+            "'s function land_events. After 24 hours they are in the table of events alone (docs/operations.md).",
             storage.topic,
             threshold=LATE.to_milliseconds(),
         )

@@ -1,6 +1,10 @@
-"""What watches the HTTP API, in its own stack: an alarm on its errors and, by setting, a dashboard."""
+"""What watches the HTTP API, in its own stack: alarms on its errors and on events that wait, and, by setting,
+a dashboard.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from aws_cdk import aws_apigatewayv2 as apigateway
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -13,7 +17,7 @@ from stacks.operations.widgets import HOUR, WHOLE, graph
 
 
 class ApiWatch(Construct):
-    """The alarm, and the dashboard if it is wanted."""
+    """The alarm on errors, and the dashboard if it is wanted, which shows `others` too."""
 
     def __init__(
         self,
@@ -23,6 +27,7 @@ class ApiWatch(Construct):
         http: apigateway.HttpApi,
         function: lambda_.Function,
         topic: sns.ITopic,
+        others: Sequence[cloudwatch.Alarm],
         dashboard: bool,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -42,7 +47,7 @@ class ApiWatch(Construct):
             self,
             "Dashboard",
             widgets=[
-                [cloudwatch.AlarmStatusWidget(title="Alarms", alarms=[failing], width=WHOLE)],
+                [cloudwatch.AlarmStatusWidget(title="Alarms", alarms=[failing, *others], width=WHOLE)],
                 [
                     graph("Requests", http.metric_count(period=HOUR, statistic="Sum")),
                     graph(

@@ -129,12 +129,16 @@ def alarms_of(throw_away: Any) -> dict[str, Any]:
 
 
 def test_latency_and_errors_are_watched(throw_away: Any) -> None:
-    properties = alarms_of(throw_away)["5xx"]
-    assert properties["Namespace"] == "AWS/ApiGateway"
-    assert "docs/operations.md" in properties["AlarmDescription"]
-    assert len(properties["AlarmActions"]) == 1
+    alarms = alarms_of(throw_away)
+    assert set(alarms) == {"5xx", "IteratorAge"}
+    assert alarms["5xx"]["Namespace"] == "AWS/ApiGateway"
+    for properties in alarms.values():
+        assert "docs/operations.md" in properties["AlarmDescription"]
+        assert len(properties["AlarmActions"]) == 1
     (dashboard,) = throw_away.resources(STACK, "AWS::CloudWatch::Dashboard").values()
     text = json.dumps(dashboard["Properties"]["DashboardBody"])
+    for name in throw_away.resources(STACK, "AWS::CloudWatch::Alarm"):
+        assert name in text
     for name in ("Latency", "IntegrationLatency", "4xx", "5xx", "Count", "Throttles"):
         assert f'\\"{name}\\"' in text, name
 
