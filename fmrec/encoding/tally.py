@@ -18,6 +18,9 @@ SECONDS_A_DAY = 86400
 DAYS = (-25567, 84005)
 """1900 and 2200 as days since 1970: what is before or after counts as of the first or the last of them."""
 DIGITS = 2
+SMALLEST, LARGEST = 1e-300, 1e300
+HALFWAY = 1e-6
+"""Far more than what dividing by a power of ten changes."""
 
 
 @dataclass
@@ -77,7 +80,10 @@ class Tally:
     def count_values(self, values: NDArray[np.float64]) -> None:
         """Count rows by value, rounded so that the bins are few and the same in every run."""
         found, counts = np.unique(values, return_counts=True)
-        for value, count in zip(found.tolist(), counts.tolist(), strict=True):
+        bins, bin_of = np.unique(_rounded(found), return_inverse=True)
+        rows = np.zeros(len(bins), np.int64)
+        np.add.at(rows, bin_of, counts)
+        for value, count in zip(bins.tolist(), rows.tolist(), strict=True):
             self.values[f"{value:.{DIGITS}g}"] += count
 
     @property
@@ -94,3 +100,17 @@ class Tally:
         found: dict[str, Any] = json.loads(bytes(data))
         counters = (Counter(found[name]) for name in ("dropped", "days", "values"))
         return cls(ChannelTally(**found["train"]), ChannelTally(**found["test"]), *counters)
+
+
+def _rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values as near to two significant digits as it takes to write the same ones: few where values are many.
+
+    What lies about halfway between two, and what has no such digits, stays as it is.
+    """
+    size = np.abs(values)
+    usual = (size > SMALLEST) & (size < LARGEST)
+    unit = np.ones_like(values)
+    unit[usual] = 10.0 ** (np.floor(np.log10(size[usual])) - DIGITS + 1)
+    scaled = np.where(usual, values, 0.0) / unit
+    usual &= np.abs(scaled - np.floor(scaled) - 0.5) > HALFWAY
+    return np.where(usual, np.rint(scaled) * unit, values) + 0.0  # no minus zero

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fmrec.encoding.run_manifest import days_of
-from fmrec.encoding.tally import Tally
+from fmrec.encoding.tally import Tally, _rounded
 
 SECONDS = st.lists(st.integers(-2_200_000_000, 7_000_000_000), max_size=50)
 
@@ -32,6 +32,28 @@ def test_what_is_no_time_of_people_is_counted_at_the_ends() -> None:
     tally = Tally()
     tally.count_days(np.array([-1e15, 1e15, 1e15]))
     assert tally.days == {"-25567": 1, "84005": 2}
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.floats(allow_nan=False),
+            st.integers(-9999, 9999).map(lambda number: number / 100),
+            st.integers(-9999, 9999).map(lambda number: number / 10),
+        ),
+        max_size=50,
+    )
+)
+def test_values_are_counted_as_they_are_written(values: list[float]) -> None:
+    tally = Tally()
+    tally.count_values(np.array(values, np.float64))
+    written = Counter(f"{value + 0.0:.2g}" for value in values)
+    assert tally.values == written
+
+
+def test_many_values_are_few_bins() -> None:
+    values = np.random.default_rng(5).uniform(1, 10, 100_000)
+    assert len(np.unique(_rounded(values))) < 200
 
 
 def test_values_are_counted_to_two_digits() -> None:
