@@ -274,6 +274,9 @@ def test_what_settings_leave_out_is_planned_as_deployed(
     assert scaled["neighbours"] == lists["neighbours"]
     endpoint = scaled["steps"]["knn_endpoint"]
     assert {candidate["maximum_instances"] for candidate in endpoint["candidates"]} == {4}
+    serverless = planned("recommend", {"serving": {"serverless": {"maximum_concurrency": 9}}})
+    (candidate,) = serverless["steps"]["knn_endpoint"]["candidates"]
+    assert (candidate["memory_mb"], candidate["maximum_concurrency"]) == (2048, 9)
     tuned = planned("recommend", {"tuning": {"maximum_jobs": 6, "parallel_jobs": 3}})
     assert tuned["steps"]["fm_tuning"]["needs"]["parallel_jobs"] == 3
 
@@ -296,6 +299,7 @@ def test_what_settings_leave_out_is_planned_as_deployed(
         ({"serving": {"scaling": 4}}, "serving.scaling is 4: expected a JSON object"),
         ({"serving": {"scaling": {"maximum_instances": "4"}}}, "serving.scaling.maximum_instances is '4'"),
         ({"serving": {"scaling": {"maximum_instances": 0}}}, "serving.scaling has 1 to 0 instances"),
+        ({"serving": {"serverless": 4}}, "serving.serverless is 4: expected a JSON object"),
         ({"dataset": "raw"}, "dataset is 'raw'"),
         ({"dataset": {"interactions": 5}}, "interactions"),
         ({"tuning": {"maximum_jobs": 0}}, "maximum_jobs is 0"),
