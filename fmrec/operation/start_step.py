@@ -80,7 +80,7 @@ def start_if_due(
             return decision
         memory = replace(decision.memory, version=before.version + 1)
         if decision.start:
-            memory = replace(memory, execution_arn=_arn(deployment, decision))
+            memory = replace(memory, execution_arn=_arn(deployment, starting.execution_name(memory)))
         decision = replace(decision, memory=memory)
         if not _remember(deployment, clients, memory):
             continue
@@ -184,9 +184,9 @@ def _remember(deployment: Deployment, clients: Clients, memory: Memory) -> bool:
     return True
 
 
-def _arn(deployment: Deployment, decision: Decision) -> str:
+def _arn(deployment: Deployment, name: str) -> str:
     machine = deployment.state_machine_arn.replace(":stateMachine:", ":execution:")
-    return f"{machine}:{starting.execution_name(decision)}"
+    return f"{machine}:{name}"
 
 
 def _listed(deployment: Deployment, s3: Any) -> Iterator[RawObject]:

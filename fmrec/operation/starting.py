@@ -70,7 +70,9 @@ class Memory:
     """What the starter remembers of a data set."""
 
     version: int = 0
-    """Counts changes: the record is only ever replaced if it is still the one that was read."""
+    """Counts changes, which is up to who keeps the record (`start_step`): it is only ever replaced if it is
+    still the one that was read.
+    """
     execution_arn: str = ""
     """The last run that was started here."""
     started: str = ""
@@ -227,7 +229,6 @@ def decide(
     )
     remembered = replace(
         memory,
-        version=memory.version + 1,
         started=now.isoformat(timespec="seconds"),
         started_by=asked,
         digest=found.digest,
@@ -239,10 +240,13 @@ def decide(
     return Decision(True, words, asked, remembered)
 
 
-def execution_name(decision: Decision) -> str:
-    """A name that says what started the run and when; no other start has it, not even of the same second."""
-    at = datetime.fromisoformat(decision.memory.started).astimezone(UTC)
-    return f"{decision.started_by}-{at:%Y%m%dT%H%M%S}-{decision.memory.version}"
+def execution_name(memory: Memory) -> str:
+    """A name that says what started the run and when; no other start has it, not even of the same second.
+
+    ``memory`` is what will be remembered of the start.
+    """
+    at = datetime.fromisoformat(memory.started).astimezone(UTC)
+    return f"{memory.started_by}-{at:%Y%m%dT%H%M%S}-{memory.version}"
 
 
 def _patience(now: datetime, memory: Memory, found: Contents, patience: Patience) -> str:
@@ -270,7 +274,6 @@ def _no(memory: Memory, now: datetime, words: str, source: str, waiting: str = "
     """No run, and who waits for the end of one."""
     said = replace(
         memory,
-        version=memory.version + 1,
         waiting=waiting,
         said=words,
         said_at=now.isoformat(timespec="seconds"),
