@@ -8,6 +8,7 @@ Lambda function).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,9 @@ REASON_CHARACTERS = 1500
 SUBJECT_CHARACTERS = 100
 """SNS takes no longer subject."""
 
+TASK_FAILED = "States.TaskFailed"
+_OWN = re.compile(r"(?:^|; |\.)(InputError|FormatError|SettingsError): ")
+"""An error of this project in what Glue says of a run; some versions put a category and a line before it."""
 _REASON_KEYS = ("FailureReason", "ErrorMessage", "errorMessage", "StatusDetails")
 _CONSOLE_DOMAINS = {
     "aws": "console.aws.amazon.com",
@@ -129,6 +133,9 @@ def _classify(error: str, reason: str) -> tuple[str, str]:
     for matches, name, advice in _RULES:
         if matches(error, reason):
             return name, advice
+    own = _OWN.search(reason) if error == TASK_FAILED else None
+    if own is not None:
+        return own[1], ""
     return error, "" if _says_what_to_do(error) else "Start the execution again when the cause is gone."
 
 

@@ -166,7 +166,7 @@ def _inflate(raw: bytes, uri: str) -> bytes:
     except zlib.error as error:
         raise InputError(f"{uri} can't be read: it is damaged ({error})") from error
     if len(raw) < HEAD_BYTES and not inflater.eof and not inflater.unconsumed_tail:
-        raise InputError(f"{uri} can't be read: it is cut off")
+        raise InputError(f"{uri} can't be read: it is cut off; upload it again")
     return head
 
 

@@ -90,7 +90,9 @@ def _unpacked(uri: str, packing: str) -> Iterator[Readable]:
             else:
                 yield file
         except (EOFError, OSError, zlib.error, zipfile.BadZipFile) as error:
-            raise InputError(f"{uri} can't be read: it is cut off or damaged ({error})") from error
+            raise InputError(
+                f"{uri} can't be read: it is cut off or damaged ({error}); upload it again"
+            ) from error
 
 
 def _records(stream: Readable, cut: Cut, uri: str) -> Iterator[pa.Array]:

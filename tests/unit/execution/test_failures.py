@@ -93,6 +93,25 @@ def test_where_to_look_depends_on_what_ran(log: Any, cause: Any, part: Any) -> N
         ),
         ("SageMaker.AmazonSageMakerException", "Rate exceeded", "Throttled", "repeating did not help"),
         ("InputError", '{"errorMessage": "no column rating: rename it"}', "InputError", "rename it."),
+        (
+            "States.TaskFailed",
+            '{"Id": "jr_1", "ErrorMessage": "InputError: a.csv.gz can\'t be read: upload it again"}',
+            "InputError",
+            "upload it again.",
+        ),
+        (
+            "States.TaskFailed",
+            '{"Id": "jr_1", "ErrorMessage": "Error Category: UNCLASSIFIED_ERROR; Failed Line Number: 9; '
+            'fmrec.errors.SettingsError: rename it"}',
+            "SettingsError",
+            "rename it.",
+        ),
+        (
+            "States.TaskFailed",
+            '{"Id": "jr_1", "ErrorMessage": "Py4JError: InputErrors"}',
+            "States.TaskFailed",
+            "Start the execution again when the cause is gone.",
+        ),
         ("Some.Error", "it broke", "Some.Error", "Start the execution again when the cause is gone."),
     ],
 )
