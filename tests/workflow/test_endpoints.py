@@ -1,9 +1,12 @@
-"""Endpoints in service: capacity that updates keep, alarms that roll back, and idle ones that go and come."""
+"""Endpoints in service: capacity that updates keep, alarms that roll back, idle ones that go and come, and
+ones without instances.
+"""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -59,6 +62,14 @@ def answers(pipeline: Any) -> bool:
     return bool(answer["ResponseMetadata"]["HTTPStatusCode"] == 200)
 
 
+def resize(pipeline: Any, instances: int) -> None:
+    """Give the endpoint so many instances, as Application Auto Scaling does."""
+    pipeline.cloud.client("sagemaker").update_endpoint_weights_and_capacities(
+        EndpointName=NAME,
+        DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": instances}],
+    )
+
+
 def wait_for_status(pipeline: Any, status: str, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while described(pipeline)["EndpointStatus"] != status:
@@ -90,10 +101,7 @@ def test_a_bad_update_is_rolled_back_by_its_alarm_and_the_champion_serves_on(
     before, serving = champion(pipeline), described(pipeline)["EndpointConfigName"]
     assert (before["run"], serving) == (served.name, f"fmrec-{served.name}-endpoint-1")
     assert scaling(pipeline) == REGISTERED
-    sagemaker.update_endpoint_weights_and_capacities(
-        EndpointName=NAME,
-        DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": 2}],
-    )
+    resize(pipeline, 2)
     arn = pipeline.start(with_endpoint)
     wait_for_status(pipeline, "Updating")
     pipeline.cloud.client("cloudwatch").put_metric_data(
@@ -124,42 +132,53 @@ def test_a_bad_update_is_rolled_back_by_its_alarm_and_the_champion_serves_on(
     assert scaling(pipeline) == REGISTERED
 
 
-def test_an_idle_endpoint_goes_and_comes_back_on_request_and_by_the_next_run(
-    pipeline: Any,
-    served: Execution,
-    with_endpoint: dict[str, Any],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    sagemaker = pipeline.cloud.client("sagemaker")
+@pytest.fixture
+def command(pipeline: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The command line finds the local cloud in its environment."""
     for name, value in pipeline.cloud.environment.items():
         if name.startswith("AWS_"):
             monkeypatch.setenv(name, value)
     monkeypatch.setattr(revival, "POLL_SECONDS", 1)
     s3_client.forget_client()
+    yield
+    s3_client.forget_client()
+
+
+def guard(pipeline: Any, hours: float) -> dict[str, str]:
+    """What the idle guard says, by endpoint; deleted endpoints are gone."""
+    answer = pipeline.cloud.client("lambda").invoke(
+        FunctionName=pipeline.outputs["IdleGuardFunction"], Payload=json.dumps({"idle_hours": hours})
+    )
+    document = json.loads(answer["Payload"].read())
+    assert "FunctionError" not in answer, document
+    sagemaker = pipeline.cloud.client("sagemaker")
+    while set(document["deleted"]) & {
+        each["EndpointName"] for each in sagemaker.list_endpoints()["Endpoints"]
+    }:
+        time.sleep(0.05)
+    return {sentence.partition(" ")[0]: sentence for sentence in document["sentences"]}
+
+
+def idle(pipeline: Any) -> str:
+    """What the guard says of the endpoint when nobody has called it for long enough."""
+    time.sleep(2)
+    return guard(pipeline, 1.5 / 3600)[NAME]
+
+
+@pytest.mark.usefixtures("command")
+def test_an_idle_endpoint_goes_and_comes_back_on_request_and_by_the_next_run(
+    pipeline: Any,
+    served: Execution,
+    with_endpoint: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sagemaker = pipeline.cloud.client("sagemaker")
     config = described(pipeline)["EndpointConfigName"]
 
-    def guard(hours: float) -> dict[str, str]:
-        """Sentences by endpoint; deleted endpoints are gone."""
-        answer = pipeline.cloud.client("lambda").invoke(
-            FunctionName=pipeline.outputs["IdleGuardFunction"], Payload=json.dumps({"idle_hours": hours})
-        )
-        document = json.loads(answer["Payload"].read())
-        assert "FunctionError" not in answer, document
-        while set(document["deleted"]) & {
-            each["EndpointName"] for each in sagemaker.list_endpoints()["Endpoints"]
-        }:
-            time.sleep(0.05)
-        return {sentence.partition(" ")[0]: sentence for sentence in document["sentences"]}
-
-    def idle() -> str:
-        time.sleep(2)
-        return guard(1.5 / 3600)[NAME]
-
     assert answers(pipeline)
-    assert "less than 1 hours ago" in guard(1)[NAME]
+    assert "less than 1 hours ago" in guard(pipeline, 1)[NAME]
     assert answers(pipeline)
-    assert f"{NAME} is deleted: nobody has called it" in idle()
+    assert f"{NAME} is deleted: nobody has called it" in idle(pipeline)
     assert scaling(pipeline) == []
 
     assert main(["endpoints", "--start", NAME]) == 0
@@ -170,9 +189,41 @@ def test_an_idle_endpoint_goes_and_comes_back_on_request_and_by_the_next_run(
     tags = sagemaker.list_tags(ResourceArn=described(pipeline)["EndpointArn"])["Tags"]
     assert {"Key": "fmrec:run", "Value": served.name} in tags
 
-    assert "is deleted" in idle()
+    assert "is deleted" in idle(pipeline)
     run = pipeline.run(with_endpoint)
     assert run.status == "SUCCEEDED", run.cause
     assert described(pipeline)["EndpointConfigName"] == f"fmrec-{run.name}-endpoint-1"
     assert scaling(pipeline) == REGISTERED
-    s3_client.forget_client()
+
+
+@pytest.mark.usefixtures("served", "command")
+def test_an_endpoint_becomes_serverless_and_has_instances_again_by_the_next_run(
+    pipeline: Any, with_endpoint: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    serving = with_endpoint["serving"] | {"serverless": {"memory_mb": 1024, "maximum_concurrency": 3}}
+    assert scaling(pipeline) == REGISTERED
+    run = pipeline.run(with_endpoint | {"serving": serving})
+    assert run.status == "SUCCEEDED", run.cause
+
+    found = described(pipeline)
+    assert (found["EndpointStatus"], found["EndpointConfigName"]) == (
+        "InService",
+        f"fmrec-{run.name}-serverless-1",
+    )
+    (variant,) = found["ProductionVariants"]
+    assert variant["CurrentServerlessConfig"] == {"MemorySizeInMB": 1024, "MaxConcurrency": 3}
+    assert (answers(pipeline), scaling(pipeline)) == (True, [])
+    assert "costs nothing while nobody calls" in idle(pipeline)
+    assert main(["endpoints"]) == 0
+    (line,) = (each for each in capsys.readouterr().out.splitlines() if each.startswith(NAME))
+    assert "serverless, 1024 MB" in line
+    assert line.endswith("by the call")
+    main(["status"])
+    assert f"endpoint   {NAME}: InService, serverless, 1024 MB" in capsys.readouterr().out
+
+    again = pipeline.run(with_endpoint)
+    assert again.status == "SUCCEEDED", again.cause
+    found = described(pipeline)
+    assert (found["EndpointConfigName"], answers(pipeline)) == (f"fmrec-{again.name}-endpoint-1", True)
+    assert found["ProductionVariants"][0]["DesiredInstanceCount"] == 1
+    assert scaling(pipeline) == REGISTERED

@@ -7,7 +7,6 @@ encoded: encoding knows nothing of instances, and these tests shall be quick.
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 import uuid
@@ -18,9 +17,7 @@ import pytest
 
 from fmrec.execution.state_machine import Execution, follow, start
 from fmrec.instances.catalogue import catalogue
-from stacks.settings import Settings
-from stacks.workflow import definition
-from stacks.workflow.state_builders import INTEGRATIONS
+from tests.workflow.variants import Variants
 
 INPUT: dict[str, Any] = {
     "dataset": {
@@ -62,21 +59,6 @@ PLENTY = {
 }
 
 
-def filled_in(template: Any, deployed: Any) -> Iterator[tuple[str, str]]:
-    """What the deployment put in place of each placeholder of a definition."""
-    if isinstance(template, dict):
-        for key, value in template.items():
-            yield from filled_in(value, deployed[key])
-    elif isinstance(template, list):
-        for left, right in zip(template, deployed, strict=True):
-            yield from filled_in(left, right)
-    elif isinstance(template, str) and "${" in template:
-        pattern = re.sub(r"\\\$\\\{\w+\\\}", "(.+?)", re.escape(template))
-        found = re.fullmatch(pattern, deployed)
-        assert found, (template, deployed)
-        yield from zip(re.findall(r"\$\{(\w+)\}", template), found.groups(), strict=True)
-
-
 class Machine:
     """Variants of the deployed state machine, run on data that is encoded already."""
 
@@ -85,10 +67,7 @@ class Machine:
         self.states = pipeline.cloud.client("stepfunctions")
         self.s3 = pipeline.cloud.client("s3")
         self.bucket = pipeline.outputs["DataBucket"]
-        self._arn: str = pipeline.outputs["StateMachineArn"]
-        self._deployed: str = self.states.describe_state_machine(stateMachineArn=self._arn)["definition"]
-        self._values = {name: f"arn:aws:states:::{call}" for name, call in INTEGRATIONS.items()}
-        self._values |= dict(filled_in(definition(Settings()), json.loads(self._deployed)))
+        self.variants = Variants(pipeline)
         run = pipeline.run(INPUT)
         assert run.status == "SUCCEEDED", run.cause
         self._encoded: str = run.name
@@ -111,7 +90,8 @@ class Machine:
             "hyperparameters": INPUT["hyperparameters"],
             "serving": serving,
         }
-        return start(self.states, self._machine(last_resort or {}), given, f"resort-{uuid.uuid4().hex[:8]}")
+        self.variants.use({"instances": {"last_resort": last_resort or {}}})
+        return start(self.states, self.variants.arn, given, f"resort-{uuid.uuid4().hex[:8]}")
 
     def encoded_copy(self, change_manifest: Callable[[dict[str, Any]], None]) -> str:
         """Copy what is encoded under another name, with another manifest."""
@@ -132,29 +112,14 @@ class Machine:
         document: dict[str, Any] = json.loads(self.read(f"runs/{run.name}/report.json"))
         return document
 
-    def _machine(self, last_resort: dict[str, Any]) -> str:
-        """The deployed machine with this variant's definition; executions under way keep theirs.
-
-        A machine of another name would do less: the deployed roles see executions of the deployed one only.
-        """
-        settings = Settings.model_validate({"instances": {"last_resort": last_resort}})
-        text = json.dumps(definition(settings))
-        for placeholder, value in self._values.items():
-            text = text.replace(f"${{{placeholder}}}", value)
-        self.states.update_state_machine(stateMachineArn=self._arn, definition=text)
-        return self._arn
-
-    def restore(self) -> None:
-        self.states.update_state_machine(stateMachineArn=self._arn, definition=self._deployed)
-
 
 @pytest.fixture(scope="module")
 def machine(pipeline: Any) -> Iterator[Machine]:
     """The machine; afterwards quotas are as plentiful as before."""
     before = pipeline.control("quotas")
-    variants = Machine(pipeline)
-    yield variants
-    variants.restore()
+    machine = Machine(pipeline)
+    yield machine
+    machine.variants.restore()
     pipeline.control("quotas", before)
 
 
