@@ -150,8 +150,10 @@ def test_a_new_users_events_give_the_librarys_list_within_two_seconds_and_land_o
     ask: Ask, pipeline: Any, model: LiveModel
 ) -> None:
     """Nobody trained on knows the user; each event lands in raw/ once, however often it is posted."""
+    event = {"user_id": NEW_USER, "value": 5}
     posted = [
-        {"event_id": f"e{item}", "user_id": NEW_USER, "item_id": item, "value": 5} for item in ("2", "4", "6")
+        event | {"event_id": f"e{item}", "item_id": item, "at": f"2026-01-0{day}T09:00:00Z"}
+        for item, day in (("2", 3), ("4", 1), ("6", 2))
     ]
     assert ask("GET", "/users/new%2C%20or%20so/recommendations?n=5")[1]["source"] == "cold-start"
     assert ask("POST", "/events", {"events": posted}) == (200, {"stored": 3, "duplicates": 0})
@@ -189,32 +191,6 @@ def landed(pipeline: Any, expected: int) -> list[dict[str, str]]:
         time.sleep(0.2)
 
 
-def test_an_erased_user_is_unknown_at_once_and_the_javascript_example_brings_events_and_a_list(
-    ask: Ask, pipeline: Any, outputs: dict[str, str], caller: Credentials
-) -> None:
-    example = Path(__file__).resolve().parents[2] / "docs" / "examples" / "api.mjs"
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
-        "API_URL": f"{pipeline.cloud.endpoint_url}/_aws/execute-api/{outputs['ApiId']}/$default",
-        "AWS_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": caller.access_key,
-        "AWS_SECRET_ACCESS_KEY": caller.secret_key,
-    }
-    command = ["node", str(example), "by JavaScript", "2", "4"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stderr
-    stored, found = map(json.loads, done.stdout.splitlines())
-    assert (stored, found["source"]) == ({"stored": 2, "duplicates": 0}, "live")
-    assert {reason["item_id"] for item in found["items"] for reason in item["because"]} <= {"2", "4"}
-    status, receipt = ask("DELETE", "/users/by%20JavaScript")
-    assert (status, receipt["removed"]) == (200, {"lists": 0, "events": 2})
-    assert ask("GET", "/users/by%20JavaScript/recommendations")[1]["source"] == "cold-start"
-    bucket = pipeline.outputs["DataBucket"]
-    notes = pipeline.cloud.client("s3").list_objects_v2(Bucket=bucket, Prefix="raw/erasures/default/")
-    assert len(notes["Contents"]) == 1
-    pipeline.cloud.client("s3").delete_object(Bucket=bucket, Key=notes["Contents"][0]["Key"])
-
-
 def test_similar_items_and_ranks_agree_with_the_library(ask: Ask, model: LiveModel) -> None:
     status, similar = ask("GET", "/items/2/similar?n=3")
     assert status == 200
@@ -245,11 +221,12 @@ def test_requests_are_refused_without_a_permission_and_errors_are_problem_docume
 def test_the_next_run_trains_on_the_posted_events_and_publishes_a_list_for_the_new_user(
     ask: Ask, pipeline: Any, small_input: dict[str, Any]
 ) -> None:
-    """The last of this file: from here on another model serves. Events are those of the test above."""
+    """Events are those of the test above. From here on another model serves than `model`."""
     s3, bucket = pipeline.cloud.client("s3"), pipeline.outputs["DataBucket"]
     ratings = f"{bucket}/raw/small/ratings.csv"
     s3.copy_object(Bucket=bucket, Key="raw/interactions/ratings.csv", CopySource=ratings)
     label = small_input["dataset"]["label"]
+    posted = landed(pipeline, 4)
     document = DATASET | {"label": label, "split": {"method": "leave-last-n", "n": 1}}
     serving = small_input["serving"] | {"endpoint": False}
     try:
@@ -263,10 +240,12 @@ def test_the_next_run_trains_on_the_posted_events_and_publishes_a_list_for_the_n
     manifest = json.loads(s3.get_object(Bucket=bucket, Key=f"encoded/{run}/manifest.json")["Body"].read())
     files = manifest["details"]["files"]
     of_events = [found for name, found in files.items() if "/events-" in name]
-    assert sum(found["read"] for found in of_events) == 4
+    assert sum(found["read"] for found in of_events) == len(posted)
     assert not any(found["quarantined"] for found in of_events)
-    assert manifest["rows"]["read"] == sum(found["read"] for found in files.values()) == RATINGS + 4
-    assert manifest["users"] == SMALL_USERS + 1
+    assert manifest["rows"]["read"] == sum(found["read"] for found in files.values()) == RATINGS + len(posted)
+    new = {row["user_id"] for row in posted} - {str(user) for user in range(1, SMALL_USERS + 1)}
+    assert NEW_USER in new
+    assert manifest["users"] == SMALL_USERS + len(new)
 
     index = parquet(pipeline, f"encoded/{run}/feature_index/")
     names = dict(zip(index["column"].to_pylist(), index["name"].to_pylist(), strict=True))
@@ -276,8 +255,7 @@ def test_the_next_run_trains_on_the_posted_events_and_publishes_a_list_for_the_n
         matrix, labels = decode(part)
         rows = np.flatnonzero(matrix[:, [column]].toarray().ravel() * labels)
         trained_on.update(names[at] for at in matrix[rows].indices if at != column)
-    assert trained_on.total() == 3  # its last event is held out, and there were two of item 2
-    assert set(trained_on) <= {"2", "4", "6"}
+    assert trained_on == {"2": 1, "4": 1, "6": 1}  # the last event of two with item 2 is held out
 
     deadline = time.monotonic() + 60  # another champion may go unnoticed for half a minute
     path = f"/users/{urllib.parse.quote(NEW_USER)}/recommendations?n=3"
@@ -287,6 +265,32 @@ def test_the_next_run_trains_on_the_posted_events_and_publishes_a_list_for_the_n
     assert found["source"] == "batch"
     assert len(found["items"]) == 3
     assert not set(ids(found)) & set(trained_on)
+
+
+def test_an_erased_user_is_unknown_at_once_and_the_javascript_example_brings_events_and_a_list(
+    ask: Ask, pipeline: Any, outputs: dict[str, str], caller: Credentials
+) -> None:
+    example = Path(__file__).resolve().parents[2] / "docs" / "examples" / "api.mjs"
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+        "API_URL": f"{pipeline.cloud.endpoint_url}/_aws/execute-api/{outputs['ApiId']}/$default",
+        "AWS_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": caller.access_key,
+        "AWS_SECRET_ACCESS_KEY": caller.secret_key,
+    }
+    command = ["node", str(example), "by JavaScript", "2", "4"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    stored, found = map(json.loads, done.stdout.splitlines())
+    assert (stored, found["source"]) == ({"stored": 2, "duplicates": 0}, "live")
+    assert {reason["item_id"] for item in found["items"] for reason in item["because"]} <= {"2", "4"}
+    status, receipt = ask("DELETE", "/users/by%20JavaScript")
+    assert (status, receipt["removed"]) == (200, {"lists": 0, "events": 2})
+    assert ask("GET", "/users/by%20JavaScript/recommendations")[1]["source"] == "cold-start"
+    bucket = pipeline.outputs["DataBucket"]
+    notes = pipeline.cloud.client("s3").list_objects_v2(Bucket=bucket, Prefix="raw/erasures/default/")
+    assert len(notes["Contents"]) == 1
+    pipeline.cloud.client("s3").delete_object(Bucket=bucket, Key=notes["Contents"][0]["Key"])
 
 
 def objects(pipeline: Any, prefix: str) -> list[bytes]:
