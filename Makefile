@@ -12,7 +12,7 @@ CORES := $(shell getconf _NPROCESSORS_ONLN)
 PARALLEL := -n $(shell echo $$(( $(CORES) < 4 ? $(CORES) + 2 : 6 ))) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-up demo-down test test-fast docs lint synth lock clean bench bench-encode bench-train bench-rank bench-live bench-quality verify-aws
+.PHONY: help setup demo demo-up demo-down test test-fast docs lint synth lock clean bench bench-encode bench-train bench-rank bench-live bench-load bench-quality verify-aws
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -75,6 +75,9 @@ bench-rank: setup ## Exact ranking evaluation against the matrix products alone
 
 bench-live: setup ## Folding users in against implicit's ALS: speed, users left out of training, a million items
 	@OPENBLAS_NUM_THREADS=1 $(PYTHON) bench/live.py
+
+bench-load: setup ## The deployed HTTP API in a local cloud under 50 clients for five minutes (ARGS="--seconds 60" for less)
+	@$(PYTHON) -m bench.api_load $(ARGS)
 
 bench-quality: setup ## The deployed defaults: MovieLens 100k through the workflow, and against EASE, ALS and item-kNN
 	@$(PYTHON) bench/quality.py; $(PYTHON) -m bench.opponents
