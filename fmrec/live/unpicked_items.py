@@ -208,7 +208,10 @@ def _draw_sample(vectors: Floats, offsets: Floats, probabilities: Floats, norms:
         chance[chance > 1] = 1
         open_ = chance < 1
         chance[open_] *= (size - (~open_).sum()) / chance[open_].sum()
-    order = np.argsort(offsets, kind="stable")
+    # In 2^16 levels, which NumPy sorts several times as fast as floating-point numbers.
+    low, high = float(offsets.min()), float(offsets.max())
+    levels = ((offsets - low) * (65535 / max(high - low, 1e-30))).astype(np.uint16)
+    order = np.argsort(levels, kind="stable")
     cumulated = np.cumsum(chance[order])
     drawn = order[np.unique(np.searchsorted(cumulated, np.arange(0.5, cumulated[-1])))]
     weights = (1 / chance[drawn]).astype(np.float32)
