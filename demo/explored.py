@@ -19,6 +19,8 @@ from fmrec.explore.command import API_STACK
 RECORD, LOG = "explore.json", "explore.log"
 COMMAND = ("-m", "fmrec", "explore")
 START_SECONDS = 60
+_own: dict[int, subprocess.Popen[bytes]] = {}
+"""Processes that this one has started: it has to wait for their ends."""
 
 
 def explore(target: Cloud, state: Path, data: MovieLens) -> str:
@@ -48,6 +50,7 @@ def explore(target: Cloud, state: Path, data: MovieLens) -> str:
             stderr=output,
             start_new_session=True,
         )
+    _own[process.pid] = process
     (state / RECORD).write_text(json.dumps({"pid": process.pid}))
     deadline = time.monotonic() + START_SECONDS
     while not (address := log.read_text().partition("\n")[0]).startswith("http"):
@@ -73,3 +76,5 @@ def end_exploring(state: Path) -> None:
     ).stdout
     if " ".join(COMMAND) in found:
         os.kill(pid, signal.SIGTERM)
+    if pid in _own:
+        _own.pop(pid).wait()
