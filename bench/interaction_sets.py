@@ -9,18 +9,22 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.movielens_split import ITEMS, USERS, MovieLensSplit
+from bench.movielens_split import ITEMS, TEST_PER_USER, USERS, MovieLensSplit
 from fmrec.artifacts.interactions import Interactions, from_pairs
 
 BUILD = Path(__file__).parents[1] / "build"
 EPINIONS = "https://github.com/sisinflab/Top-N-Recommendation-Algorithms-A-Quest-for-the-State-of-the-Art"
 EPINIONS_SPLIT = "data/epinions/splitting/0"
 VALIDATION_SHARE = 0.2
+TEST_SHARE = 10
+"""One in so many ratings is after the cut in time."""
+TEST_SEED = 17
 
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -71,6 +75,35 @@ def movielens() -> InteractionSet:
         (user[liked], item[liked]),
         (user[train], item[train]),
         (user[relevant], item[relevant]),
+    )
+
+
+def movielens_otherwise(method: str) -> InteractionSet:
+    """MovieLens 100k with as much held out as in ua, otherwise: each user's ``last`` ten ratings, ten drawn
+    for each user (``random``), or the last tenth of all ratings (``time``).
+
+    Who has no rating before that tenth is not judged, and what was not rated before it can't be found.
+    """
+    split = MovieLensSplit.load(BUILD / "data/ml-100k")
+    user, item = split.columns[:, 0].astype(np.int64), split.columns[:, 1].astype(np.int64) - USERS
+    if method == "time":
+        test = np.argsort(split.times, kind="stable")[-len(user) // TEST_SHARE :]
+    else:
+        key = split.times if method == "last" else np.random.default_rng(TEST_SEED).random(len(user))
+        order = np.lexsort((key, user))
+        from_end = np.searchsorted(user[order], user[order], side="right") - np.arange(len(user))
+        test = order[from_end <= TEST_PER_USER]
+    held = np.zeros(len(user), np.bool_)
+    held[test] = True
+    known = np.isin(user, user[~held]) & np.isin(item, item[~held])
+    liked = split.labels == 1
+    return InteractionSet(
+        f"MovieLens 100k, {method}",
+        USERS,
+        ITEMS,
+        (user[~held & liked], item[~held & liked]),
+        (user[~held], item[~held]),
+        (user[held & liked & known], item[held & liked & known]),
     )
 
 
@@ -173,6 +206,9 @@ def _leave_some(
 
 SETS: dict[str, Callable[[], InteractionSet]] = {
     "movielens": movielens,
+    "movielens-last": partial(movielens_otherwise, "last"),
+    "movielens-random": partial(movielens_otherwise, "random"),
+    "movielens-time": partial(movielens_otherwise, "time"),
     "epinions": epinions,
     "shop": sparse_shop,
     "listening": listening,

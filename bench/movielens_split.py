@@ -30,6 +30,8 @@ class MovieLensSplit:
     columns: NDArray[np.int32]
     """(ratings, 2): user, and 943 + item."""
     ratings: NDArray[np.float32]
+    times: NDArray[np.int64]
+    """(ratings,) seconds since 1970."""
     place: NDArray[np.int64]
     """(ratings,) which of its user's ratings each is, in file order."""
     folder: Path
@@ -40,15 +42,15 @@ class MovieLensSplit:
         files = movielens.fetch(folder, print)
         with files.ratings.open(newline="", encoding="utf-8") as file:
             table = [
-                (int(row["user_id"]), int(row["item_id"]), float(row["rating"]))
+                (int(row["user_id"]), int(row["item_id"]), float(row["rating"]), int(row["timestamp"]))
                 for row in csv.DictReader(file)
             ]
-        user, item, rating = (np.array(column) for column in zip(*table, strict=True))
+        user, item, rating, time = (np.array(column) for column in zip(*table, strict=True))
         order = np.argsort(user, kind="stable")
         place = np.empty(len(user), np.int64)
         place[order] = np.arange(len(user)) - np.searchsorted(user[order], user[order])
         columns = np.column_stack([user - 1, USERS + item - 1]).astype(np.int32)
-        return cls(columns, rating.astype(np.float32), place, files.folder)
+        return cls(columns, rating.astype(np.float32), time, place, files.folder)
 
     @property
     def test(self) -> NDArray[np.int64]:
