@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import gzip
 import http.client
 import json
@@ -173,6 +174,13 @@ def test_an_iam_route_takes_signed_requests_of_those_whom_policies_allow(
     assert (event["routeKey"], event["pathParameters"]) == ("ANY /users/{id}", {"id": "7"})
     wrong = signature(cloud, api, "/users/7", key["AccessKeyId"], "x" * 40)
     assert ask(cloud, api, "GET", "/users/7", wrong)[0] == 403
+    now = datetime.datetime.now(datetime.UTC)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("botocore.auth.get_current_datetime", lambda: now - datetime.timedelta(minutes=20))
+        expired = signature(cloud, api, "/users/7", key["AccessKeyId"], secret)
+    status, _, answer = ask(cloud, api, "GET", "/users/7", expired)
+    assert status == 403
+    assert "Signature expired" in answer["message"]
 
 
 def test_curl_signs_for_an_api_whose_address_has_no_stage(cloud: Any, deployed: dict[str, str]) -> None:

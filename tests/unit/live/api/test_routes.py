@@ -158,6 +158,23 @@ def test_bad_requests_are_refused_by_a_problem_document(
     assert words in document["detail"]
 
 
+@pytest.mark.parametrize(
+    ("history", "source", "ignored"),
+    [
+        ([], "cold-start", []),
+        ([{"item_id": "unheard-of"}, {"item_id": "unheard-of"}], "cold-start", ["unheard-of"]),
+        ([{"item_id": "film 0"}] * 10_000, "live", []),
+        ([{"item_id": "film 0"}] + [{"item_id": f"x{n}"} for n in range(9_999)], "live", None),
+    ],
+)
+def test_histories_that_say_little_or_much_are_answered(
+    api: Api, history: list[Any], source: str, ignored: list[str] | None
+) -> None:
+    status, _, found = api.ask("POST", "/recommendations", {"history": history, "n": 2})
+    assert (status, found["source"], len(found["items"])) == (200, source, 2)
+    assert found["ignored_items"] == (ignored if ignored is not None else [f"x{n}" for n in range(9_999)])
+
+
 def test_another_champion_is_noticed_and_none_is_unavailable(api: Api, small_run: SmallRun) -> None:
     assert api.ask("GET", "/popular")[2]["model_version"] == "m1"
     promote(small_run, "m2")
