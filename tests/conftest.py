@@ -43,6 +43,7 @@ REFUSALS = ("workflow/test_last_resorts.py", "workflow/test_instance_refusals.py
 SHARED = {
     "workflow-data": (
         "workflow/test_api.py",
+        "workflow/test_api_tokens.py",
         "workflow/test_encoding_side_features.py",
         "workflow/test_verify.py",
         "workflow/test_week.py",
