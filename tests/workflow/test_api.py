@@ -10,6 +10,7 @@ import os
 import subprocess
 import time
 import urllib.parse
+import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -25,10 +26,13 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from demo.cloud import REGION
+from demo.explored import RECORD, end_exploring, explore
+from demo.movielens import MovieLens
 from fmrec.client import Client
 from fmrec.deployment.defaults import DATASET
 from fmrec.errors import NotFoundError
 from fmrec.execution.state_machine import stack_outputs
+from fmrec.explore.server import TOKEN_HEADER
 from fmrec.live.live_model import LiveModel, open_live_model
 from fmrec.recordio import decode
 from fmrec.registry import champion
@@ -116,6 +120,30 @@ def test_three_interactions_of_a_stranger_give_the_librarys_list_and_not_what_is
     status, popular = ask("GET", "/popular?n=5")
     assert (status, popular["source"]) == (200, "popular")
     assert ids(popular) != ids(found)
+
+
+def test_the_page_signs_what_it_asks_and_knows_the_run_that_serves(
+    outputs: dict[str, str], pipeline: Any, model: LiveModel, ask: Ask, tmp_path: Path
+) -> None:
+    assert outputs["ApiUrl"]
+    names = MovieLens(tmp_path)
+    names.items.write_text("item_id,title,year,genres\n2,The second,1995,Action|Crime\n")
+    address = explore(pipeline.cloud, tmp_path, names)
+    try:
+        page, _, token = address.partition("#")
+        found = {}
+        for path in ("api/popular?n=5", "local/about", "local/search?q=second"):
+            asked = urllib.request.Request(page + path, headers={TOKEN_HEADER: token})
+            with urllib.request.urlopen(asked, timeout=60) as answer:
+                found[path] = json.loads(answer.read())
+    finally:
+        end_exploring(tmp_path)
+    assert found["api/popular?n=5"] == ask("GET", "/popular?n=5")[1]
+    about = found["local/about"]
+    assert (about["run"], about["click"]) == (model.run, {"value": 4.0, "event": None})
+    assert about["store_clicks"] is True
+    assert found["local/search?q=second"]["items"][0]["details"] == "1995 · Action, Crime"
+    assert not (tmp_path / RECORD).exists()
 
 
 def test_users_get_their_published_list_or_a_live_one_and_a_new_user_what_is_popular(
