@@ -157,6 +157,13 @@ class Dataset:
             raise SettingsError(
                 "unknown is 'features-only', but there are no features: add some, or use 'index' or 'drop'"
             )
+        for side, attributes in (("user", self.users), ("item", self.items)):
+            described = any(feature.of == side for feature in self.features)
+            if attributes is not None and attributes.without_interactions and not described:
+                raise SettingsError(
+                    f"{side}s.without_interactions is true, but no feature describes {side}s, and nothing else is known "
+                    f"of {side}s without interactions: add features of {side}s, or leave it out"
+                )
         for at, feature in enumerate(self.features):
             source = {"user": ("users", self.users), "item": ("items", self.items)}.get(feature.of)
             if source is not None and source[1] is None:

@@ -166,15 +166,22 @@ class Attributes:
 
     source: Source
     id: str
+    without_interactions: bool = False
+    """Index ids that no interaction has, too: their vectors are those of their side features."""
 
     @classmethod
     def take(cls, section: Section, default_id: str) -> Attributes:
-        attributes = cls(Source.take(section, None), section.text("id", default_id))
+        attributes = cls(
+            Source.take(section, None),
+            section.text("id", default_id),
+            section.flag("without_interactions", False),
+        )
         section.finish()
         return attributes
 
     def to_document(self) -> dict[str, Any]:
-        return self.source.to_document() | {"id": self.id}
+        document = self.source.to_document() | {"id": self.id}
+        return document | ({"without_interactions": True} if self.without_interactions else {})
 
 
 _DELIMITED_SETTINGS = ("header", "delimiter", "quote", "fields", "escape", "multiline", "comment")

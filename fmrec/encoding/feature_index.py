@@ -1,7 +1,8 @@
 """Names to feature ids: an index that is contiguous, reproducible and never gathered in one place.
 
 A name is a user's or item's id, or a value of a side feature, each in a namespace of its own. Names
-are sorted across the cluster (integers first, as numbers, then the others as texts); each sorted
+are sorted across the cluster (integers first, as numbers, then the others as texts; after all others those
+that no interaction has); each sorted
 partition numbers its own names, and the driver adds how many the partitions before it hold. That is one
 number per partition and namespace, whatever the number of names.
 """
@@ -46,7 +47,7 @@ def write_index(
         What was written is not contiguous, because a machine was lost between counting and writing.
     """
     number = F.when(F.col(NAME).rlike(_INTEGER), F.col(NAME).try_cast("decimal(38,0)"))
-    order = [F.col(NAMESPACE), number.asc_nulls_last(), F.col(NAME)]
+    order = [F.col(NAMESPACE), F.col(COUNT) == 0, number.asc_nulls_last(), F.col(NAME)]
     # Finding the ranges of several partitions takes a look of its own.
     placed = names.coalesce(1) if partitions == 1 else keep(names).repartitionByRange(partitions, *order)
     ordered = keep(placed.sortWithinPartitions(*order).withColumn("_id", F.monotonically_increasing_id()))

@@ -21,16 +21,19 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that everybody k
 
 from fmrec.artifacts.layout import MANIFEST
 from fmrec.artifacts.manifest import Dropped, Manifest
-from fmrec.dataset import Dataset, ImplicitLabel
+from fmrec.dataset import Attributes, Dataset, ImplicitLabel
 from fmrec.dataset.left_out import share_left_out
 from fmrec.deployment.shape_rule import sampling
 from fmrec.encoding.attach_features import AttachFeatures
 from fmrec.encoding.encode_ids import EncodeIds, encode_ids, pack_code_tables
 from fmrec.encoding.facts_for_messages import DataFacts, count_events
 from fmrec.encoding.feature_index import COUNT, NAME, NAMESPACE, SIDES, Keep, write_index
+from fmrec.encoding.features.attributes import described_ids
+from fmrec.encoding.features.kinds import OWNER
 from fmrec.encoding.features.side_features import SideFeatures, context_of
 from fmrec.encoding.features.side_table import SideTable, pack_lookup, seen_ids, write_side_table
 from fmrec.encoding.ingest.read_interactions import Ingested, ingest
+from fmrec.encoding.ingest.source_rows import resolve
 from fmrec.encoding.ingest.spark_errors import READING_SETTINGS, to_input_error
 from fmrec.encoding.negatives import ItemRange
 from fmrec.encoding.run_manifest import manifest_of, outcome_of
@@ -156,15 +159,18 @@ class _Job:
             self.spark, self.dataset, self.raw_uri, quarantine_uri, self.keep, context, erasures=erasures
         )
         self.tell("indexing", read.rows)
-        features, ranges = self._index(read)
+        features, ranges, trained = self._index(read)
         self._choose_sampling(read.good_count)
         self.tell("encoding", read.rows)
         with RunOutputs(self.output_uri, OUTPUTS) as outputs:
-            encoding = _Encoding(self, read, features, ranges, outputs.folders)
+            encoding = _Encoding(self, read, features, ranges, trained, outputs.folders)
             summary, tables = encoding.run()
             summary.tally.drop(Dropped.NOT_RATED, read.not_rated)
             summary.tally.drop(Dropped.ERASED, read.erased)
             details = self._checked(read, features, summary)
+            without = {side: ranges[side][1] - trained[side][1] for side in SIDES}
+            if any(without.values()):
+                details["without_interactions"] = without
             if tables:
                 details["side_features"] = {side: f"{side}_features/" for side in tables}
             seconds = round(time.monotonic() - self.started, 3)
@@ -175,10 +181,14 @@ class _Job:
             outputs.commit(self._parts(outputs.folders, summary), manifest.to_json())
         return manifest
 
-    def _index(self, read: Ingested) -> tuple[SideFeatures, dict[str, Range]]:
-        """Give all ids and names of side features their feature ids."""
+    def _index(self, read: Ingested) -> tuple[SideFeatures, dict[str, Range], dict[str, Range]]:
+        """Give all ids and names of side features their feature ids; return the features, all ranges, and of
+        users and items the ranges of those that have interactions.
+        """
         partitions = ShufflePlan.partitions_of(read.rows)
-        ids = self._frequent_ids(read.texts)
+        ids = reduce(
+            DataFrame.unionAll, self._without_interactions(read.texts), self._frequent_ids(read.texts)
+        )
         if self.dataset.features:
             ids = self.keep(ids)
         features = SideFeatures(
@@ -194,13 +204,46 @@ class _Job:
         namespaces = ["user", "item", *(feature.name for feature in self.dataset.features)]
         names = reduce(DataFrame.unionAll, features.names(), ids)
         ranges = write_index(names, namespaces, self.index_uri, partitions, self.keep)
+        trained = {side: ranges[side] for side in SIDES}
+        if any(self._described().values()):
+            more: dict[int, int] = dict(ids.where(F.col(COUNT) == 0).groupBy(NAMESPACE).count().collect())
+            trained = {
+                side: (ranges[side][0], ranges[side][1] - more.get(at, 0)) for at, side in enumerate(SIDES)
+            }
         for side in SIDES:
-            if ranges[side][0] == ranges[side][1]:
+            if trained[side][0] == trained[side][1]:
                 raise InputError(
                     f"no {side} has at least {getattr(self.dataset.minimum_interactions, side)} "
                     f"interactions: lower minimum_interactions.{side}"
                 )
-        return features, ranges
+        return features, ranges, trained
+
+    def _described(self) -> dict[str, Attributes | None]:
+        """The attributes of users and of items by which ids without interactions are indexed, too."""
+        found = {"user": self.dataset.users, "item": self.dataset.items}
+        return {
+            side: attributes if attributes is not None and attributes.without_interactions else None
+            for side, attributes in found.items()
+        }
+
+    def _without_interactions(self, texts: DataFrame) -> list[DataFrame]:
+        """Ids of users and items that only their attributes name."""
+        frames = []
+        for at, (side, attributes) in enumerate(self._described().items()):
+            if attributes is None:
+                continue
+            columns = [feature.column for feature in self.dataset.features if feature.of == side]
+            path = resolve(self.raw_uri, attributes.source.path)
+            longest = self.dataset.quarantine.max_id_length
+            ids = described_ids(self.spark, attributes, path, columns, longest=longest)
+            met = texts.where(F.col(NAMESPACE) == at).select(F.col(NAME).alias(OWNER))
+            others = ids.join(met, OWNER, "left_anti")
+            frames.append(
+                others.select(
+                    F.lit(at).alias(NAMESPACE), F.col(OWNER).alias(NAME), F.lit(0).cast("bigint").alias(COUNT)
+                )
+            )
+        return frames
 
     def _choose_sampling(self, interactions: int) -> None:
         """Choose how many negatives and copies are written, where the document leaves it open."""
@@ -254,6 +297,8 @@ class _Encoding:
     read: Ingested
     features: SideFeatures
     ranges: dict[str, Range]
+    trained: dict[str, Range]
+    """Users and items that have interactions."""
     outputs: dict[str, Output]
 
     def run(self) -> tuple[TaskSummary, dict[str, SideTable]]:
@@ -303,8 +348,8 @@ class _Encoding:
         to_ids = EncodeIds(self.features.contexts, read.numbers, by_user)
         indexed = encode_ids(read.chunks, tables, to_ids, partitions)
         popularity = isinstance(dataset.label, ImplicitLabel) and dataset.label.sampling == "popularity"
-        items = ItemRange(*self.ranges["item"], popularity)
-        first, end = self.ranges["user"]
+        items = ItemRange(*self.trained["item"], popularity)
+        first, end = self.trained["user"]
         wanted = dataset.label.left_out_users if isinstance(dataset.label, ImplicitLabel) else 0.0
         share = share_left_out(wanted, end - first, items.count)
         stage = SplitAndLabel(
@@ -321,7 +366,7 @@ class _Encoding:
         """Write the side features of users and items, without the own ids that are not seen, if ``seen``."""
         return {
             side: write_side_table(
-                self.features.rows(side, self.job.index_uri, seen.get(side)),
+                self.features.rows(side, self.job.index_uri, self.trained[side][1], seen.get(side)),
                 side,
                 self.job.side_table_uri(side),
                 self.ranges[side],

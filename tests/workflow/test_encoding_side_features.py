@@ -21,6 +21,7 @@ from demo.movielens import MovieLens
 from fmrec.artifacts.manifest import Manifest
 from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.recordio import decode
+from tests.workflow.conftest import SOME_USERS
 
 FEATURES = [
     {"name": "age", "of": "user", "kind": "numeric"},
@@ -41,6 +42,9 @@ TASKS: dict[str, dict[str, Any]] = {
     "regression": {"task": "predict-rating", "hyperparameters": {"predictor_type": "regressor"}},
     "implicit": {"task": "recommend"},
 }
+NEW_USER = SOME_USERS + 1
+"""Has rated nothing, and the film neither."""
+NEW_FILM = 1682
 CHECKED_USERS = 60
 """Whose lists are compared with scores of every film, which takes no time to speak of for so many."""
 
@@ -102,13 +106,21 @@ def test_the_workflow_takes_movielens_with_side_features_from_raw_files_to_its_e
     ratings: pd.DataFrame,
     index: list[tuple[str, str, int]],
 ) -> None:
-    document = {
+    document: dict[str, Any] = {
         "interactions": {"path": "movielens/ratings.csv"},
         "users": {"path": "movielens/users.csv"},
         "items": {"path": "movielens/items.csv"},
         "features": FEATURES,
         "label": LABELS[mode],
     }
+    new = 1 if mode == "implicit" else 0
+    users, films = np.unique(ratings.user_id), np.unique(ratings.item_id)
+    if new:
+        document |= described_only(pipeline, movielens, films)
+        users, films = np.append(users, NEW_USER), np.append(films, NEW_FILM)
+        order = list(dict.fromkeys(namespace for namespace, _, _ in index))
+        index = [*index, ("user", str(NEW_USER), 0), ("item", str(NEW_FILM), 0)]
+        index.sort(key=lambda entry: order.index(entry[0]))
     serving = {"endpoint": False, "recommendations_per_user": 10}
     execution = pipeline.run({**TASKS[mode], "dataset": document, "serving": serving})
     assert execution.status == "SUCCEEDED", execution.cause
@@ -125,7 +137,6 @@ def test_the_workflow_takes_movielens_with_side_features_from_raw_files_to_its_e
     }
 
     kept = ratings[ratings.picked] if mode == "implicit" else ratings
-    users, films = np.unique(ratings.user_id), np.unique(ratings.item_id)
     rows = {"train": int((~kept.test).sum()), "test": int(kept.test.sum())}
     assert {"train": manifest.rows.train, "test": manifest.rows.test} == rows
     assert (manifest.rows.read, manifest.rows.quarantined) == (len(ratings), 0)
@@ -151,7 +162,7 @@ def test_the_workflow_takes_movielens_with_side_features_from_raw_files_to_its_e
         assert np.diff(matrix.indptr).min() >= width - 1
         positives = matrix[np.flatnonzero(labels)] if mode == "implicit" else matrix
         pairs = zip(*(positives.indices[positives.indptr[:-1] + at] for at in (0, 1)), strict=True)
-        items = len(users) + np.searchsorted(films, side.item_id)
+        items = len(users) + np.searchsorted(films[: len(films) - new], side.item_id)
         assert sorted(pairs) == sorted(zip(side.user_id - 1, items, strict=True))
 
     # What lists are made of: everybody's features, the own column first.
@@ -159,8 +170,13 @@ def test_the_workflow_takes_movielens_with_side_features_from_raw_files_to_its_e
     ages = pd.read_csv(movielens.users).age.to_numpy(np.float64)
     weights = 0.1 * (ages - ages.mean()) / ages.std()
     age = manifest.ranges["age"][0]
-    assert [row["columns"][:2] for row in people] == [[user, age] for user in range(len(users))]
-    assert [row["values"][1] for row in people] == pytest.approx(weights.tolist(), rel=1e-5)
+    rated = len(users) - new
+    assert [row["columns"][:2] for row in people[:rated]] == [[user, age] for user in range(rated)]
+    assert [row["values"][1] for row in people[:rated]] == pytest.approx(weights.tolist(), rel=1e-5)
+    # Who is as the first user is, but has rated nothing, is described by the same without an own column.
+    assert [row["columns"] for row in people[rated:]] == [people[0]["columns"][1:]] * new
+    assert [row["values"] for row in people[rated:]] == [people[0]["values"][1:]] * new
+    assert manifest.details.get("without_interactions") == ({"user": 1, "item": 1} if new else None)
     movies = table(pipeline, f"encoded/{run}/item_features/")
     assert movies.column("column").to_pylist() == list(range(*manifest.ranges["item"]))
 
@@ -171,6 +187,23 @@ def test_the_workflow_takes_movielens_with_side_features_from_raw_files_to_its_e
         check_lists(pipeline, model, people, movies.to_pylist(), ratings[~ratings.test], films)
     else:
         check_figures(report, mode, model, matrix, labels)
+
+
+def described_only(
+    pipeline: Any, movielens: MovieLens, films: npt.NDArray[np.int64]
+) -> dict[str, dict[str, Any]]:
+    """Upload attributes also of a user and a film without ratings, and say that they are to be indexed."""
+    header, first, *others = movielens.users.read_text(encoding="utf-8").splitlines()
+    text = "\n".join([header, first, *others, f"{NEW_USER},{first.partition(',')[2]}", ""])
+    pipeline.upload("raw/movielens/described/users.csv", text)
+    header, *rows = movielens.items.read_text(encoding="utf-8").splitlines()
+    wanted = {*films.tolist(), NEW_FILM}
+    text = "\n".join([header, *(row for row in rows if int(row.partition(",")[0]) in wanted), ""])
+    pipeline.upload("raw/movielens/described/items.csv", text)
+    return {
+        side: {"path": f"movielens/described/{side}.csv", "without_interactions": True}
+        for side in ("users", "items")
+    }
 
 
 def check_lists(
@@ -185,7 +218,8 @@ def check_lists(
     served = results.served(pipeline.cloud, pipeline.outputs["RecommendationsTable"])
     seen = train.groupby("user_id").item_id.agg(set)
     assert set(map(str, seen.index)) <= set(served)
-    for user in range(1, CHECKED_USERS + 1):
+    ordinal = {film: at for at, film in enumerate(films.tolist())}
+    for user in (*range(1, CHECKED_USERS + 1), NEW_USER):
         pairs = [
             {
                 column: value
@@ -199,10 +233,11 @@ def check_lists(
         values = np.concatenate([list(pair.values()) for pair in pairs])
         scores = model.scores(csr_array((values, columns, indptr), (len(movies), model.feature_dim)))
         items = [int(item) for item in served[str(user)].items]
-        ours = scores[np.searchsorted(films, items)]
-        scores[np.searchsorted(films, list(seen[user]))] = -np.inf
+        ours = scores[[ordinal[item] for item in items]]
+        hidden = seen.get(user, set())
+        scores[[ordinal[item] for item in hidden]] = -np.inf
         assert len(set(items)) == 10
-        assert not set(items) & seen[user]
+        assert not set(items) & hidden
         assert ours == pytest.approx(-np.sort(-scores)[:10], abs=1e-4)
 
 

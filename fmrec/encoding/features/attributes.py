@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, Row, SparkSession
@@ -24,6 +26,8 @@ EXAMPLES = 3
 EXAMPLE_LENGTH = 200
 FEW = 0.5
 """Share of the ids with attributes below which the run warns."""
+TRAINED = "_trained"
+"""Whether an id has interactions."""
 _REASON, _MATCHED, _COUNT, _EXAMPLE = "_reason", "_matched", "_count", "_example"
 
 
@@ -66,7 +70,9 @@ class AttributeCounts:
 
 @dataclass(frozen=True)
 class SideAttributes:
-    """One side's attributes: ``OWNER`` (the id) and a column of text per feature, by its name; and counts."""
+    """One side's attributes: ``OWNER`` (the id), ``TRAINED``, a column of text per feature, by its name; and
+    counts.
+    """
 
     rows: DataFrame
     counts: AttributeCounts
@@ -89,7 +95,7 @@ def read_attributes(
     Parameters
     ----------
     known : DataFrame
-        ``OWNER``, all ids that are indexed.
+        ``OWNER``, all ids that are indexed, and ``TRAINED``.
     section : str
         Of the document, which describes the files: ``users`` or ``items``.
 
@@ -110,8 +116,9 @@ def read_attributes(
         F.min_by(F.when(~good, F.left(RAW, F.lit(EXAMPLE_LENGTH))), place).alias(_EXAMPLE),
         F.count("*").alias(_COUNT),
     )
-    table = keep(grouped.join(known.withColumn(_MATCHED, F.lit(True)), OWNER, "left"))
-    matched = table.where(F.col(_MATCHED)).select(OWNER, "_last.*")
+    # Counted are those that interactions have, whoever else is indexed.
+    table = keep(grouped.join(known.withColumn(_MATCHED, F.when(F.col(TRAINED), True)), OWNER, "left"))
+    matched = table.where(F.col(TRAINED).isNotNull()).select(OWNER, TRAINED, "_last.*")
     found = table.groupBy(_REASON).agg(
         F.sum(_COUNT).alias("rows"),
         F.count(OWNER).alias("ids"),
@@ -121,7 +128,8 @@ def read_attributes(
     )
     by_reason = {row[_REASON]: row for row in found.collect()}
     usable: Row | None = by_reason.pop(None, None)
-    ids = known.count()
+    trained = known.where(TRAINED)
+    ids = trained.count()
     counts = AttributeCounts(
         path,
         read=sum(row["rows"] for row in by_reason.values()) + (usable["rows"] if usable else 0),
@@ -134,14 +142,31 @@ def read_attributes(
     )
     _check_bad(counts, max_bad_share, lambda: _advice(counts, attributes.source, opened.files, section))
     if usable is None or not counts.matched:
-        raise InputError(_no_match(counts, attributes, table, known))
+        raise InputError(_no_match(counts, attributes, table, trained))
     values = {
         reading.feature.name: values_of(
-            usable, reading, counts.ids, matched.select(F.col(f"`{reading.feature.name}`"))
+            usable, reading, counts.ids, matched.where(TRAINED).select(F.col(f"`{reading.feature.name}`"))
         )
         for reading in readings
     }
     return SideAttributes(matched, counts, values)
+
+
+def described_ids(
+    spark: SparkSession, attributes: Attributes, path: str, columns: list[str], *, longest: int
+) -> DataFrame:
+    """Return the ids of which attributes say something in one of the columns, each once: ``OWNER``.
+
+    Parameters
+    ----------
+    longest : int
+        Ids with more characters are left out, as such interactions are.
+    """
+    fields = {OWNER: attributes.id} | {f"_{at}": column for at, column in enumerate(columns)}
+    rows = open_rows(spark, attributes.source, path, fields).rows
+    says = [F.coalesce(F.trim(f"_{at}"), F.lit("")) != "" for at in range(len(columns))]
+    usable = ~F.col(SKIP) & F.col(BROKEN).isNull() & (F.trim(OWNER) != "") & (F.length(OWNER) <= longest)
+    return rows.where(usable & reduce(or_, says)).select(OWNER).distinct()
 
 
 def count_values(

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that everybody k
 from fmrec.dataset import Dataset, Feature
 from fmrec.encoding.feature_index import COUNT, NAME, NAMESPACE, SIDES, Keep, read_index
 from fmrec.encoding.features.attributes import (
+    TRAINED,
     AttributeCounts,
     FeatureValues,
     check_features,
@@ -105,7 +106,9 @@ class SideFeatures:
             if attributes is None or not features:
                 continue
             path = resolve(raw_uri, attributes.source.path)
-            known = ids.where(F.col(NAMESPACE) == SIDES.index(side)).select(F.col(NAME).alias(OWNER))
+            known = ids.where(F.col(NAMESPACE) == SIDES.index(side)).select(
+                F.col(NAME).alias(OWNER), (F.col(COUNT) > 0).alias(TRAINED)
+            )
             readings = {
                 ordinal: Reading.of(feature, attributes.source) for ordinal, feature in features.items()
             }
@@ -121,13 +124,14 @@ class SideFeatures:
             )
             self._attributes[side] = found.counts
             entries = {}
+            trained = found.rows.where(TRAINED)
             for ordinal, reading in readings.items():
                 name = reading.feature.name
                 self._values[name] = reading, found.values[name]
                 text = F.col(f"`{name}`")
-                measured = measure(found.rows, reading, text, F.lit(1), partitions, keep)
+                measured = measure(trained, reading, text, F.lit(1), partitions, keep)
                 entries[ordinal] = measured.entries(measured.token(text))
-            self._sides[side] = _Owned(features, found.rows.select(OWNER, all_entries(entries)))
+            self._sides[side] = _Owned(features, found.rows.select(OWNER, TRAINED, all_entries(entries)))
         for ordinal, feature in numbered:
             if feature.of == "interaction":
                 reading = Reading.of(feature, dataset.interactions.source)
@@ -150,24 +154,28 @@ class SideFeatures:
         }
 
     def names(self) -> list[DataFrame]:
-        """Return each namespace's names for the index."""
-        return [names_of(owned.frame) for owned in (*self._sides.values(), *self._contexts)]
+        """Return each namespace's names for the index: what training learns something of."""
+        sides = [owned.frame.where(TRAINED) for owned in self._sides.values()]
+        return [names_of(frame) for frame in (*sides, *(owned.frame for owned in self._contexts))]
 
     def describes(self, side: str) -> bool:
         return side in self._sides
 
-    def rows(self, side: str, index_uri: str, seen: DataFrame | None = None) -> DataFrame:
+    def rows(self, side: str, index_uri: str, trained_end: int, seen: DataFrame | None = None) -> DataFrame:
         """Return all features of a described side: ``column``, ``columns`` and ``values``, the own id first.
 
         Parameters
         ----------
+        trained_end : int
+            From this feature id on the side's own ids have no interactions, and are left out.
         seen : DataFrame or None
             ``column``, all ids that train has seen: the others' own ids, which no training row has, are
             left out. None to leave out none.
         """
         index = read_index(self._spark, index_uri, {side: SIDES.index(side)})
         whole = index.select(F.col(NAME).alias(OWNER), "column")
-        own = F.array("column"), F.array(F.lit(1.0).cast("float"))
+        trained = F.col("column") < trained_end
+        own = F.when(trained, F.array("column")), F.when(trained, F.array(F.lit(1.0).cast("float")))
         if seen is not None:
             whole = whole.join(seen.withColumn("_known", F.lit(True)), "column", "left")
             own = F.when(F.col("_known"), own[0]), F.when(F.col("_known"), own[1])

@@ -181,6 +181,7 @@ def test_settings_arrive_where_they_belong() -> None:
         ({"split": {"method": "time-cut", "at": "noon"}}, "split.at is 'noon': expected a time in ISO 8601"),
         ({"features": [{"name": "age", "of": "user"}]}, "features[0] (age) describes the user, but the document has no users"),
         ({"features": [{"name": "user", "of": "interaction"}]}, "features[0].name is 'user', which is taken"),
+        ({"items": {"path": "i.csv", "without_interactions": True}}, "items.without_interactions is true, but no feature describes items"),
         ({"unknown": "keep"}, "unknown is 'keep': expected one of index, drop, features-only"),
         ({"unknown": "features-only"}, "unknown is 'features-only', but there are no features"),
         *[

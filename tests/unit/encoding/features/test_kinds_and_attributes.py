@@ -139,7 +139,7 @@ def read(
 ) -> SideAttributes:
     (folder / "items.txt").write_bytes(content)
     attributes = Attributes(Source("items.txt", **source), "item_id")
-    known = spark.createDataFrame([("7",), ("8",), ("9",)], "_owner string")
+    known = spark.createDataFrame([(name, True) for name in "789"], "_owner string, _trained boolean")
     readings = [Reading.of(feature, attributes.source) for feature in features]
     return read_attributes(
         spark,

@@ -49,7 +49,8 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "users.csv").write_text("\n".join(["user_id,age,town", *users, "stranger,30,town 9"]))
     tags = ["a", "b|a", "", "c|b|a"]
     items = [f"i{item},{tags[item % 4]},{'red' if item % 3 else ''}" for item in range(3, ITEMS)]
-    (folder / "items.csv").write_text("\n".join(["item_id,tags,colour", *items]))
+    new = ["i90,b|z,red", "i91, ,", "i92,z,"]
+    (folder / "items.csv").write_text("\n".join(["item_id,tags,colour", *items, *new]))
     return folder
 
 
@@ -145,3 +146,53 @@ def test_features_alone_describe_who_train_never_met_and_plain_ids_need_no_table
     assert sorted(path.name for path in (tmp_path / "plain").iterdir()) == [
         "feature_index", "heldout", "manifest.json", "quarantine", "seen", "test", "train",
     ]  # fmt: skip
+
+
+def test_who_has_no_interactions_gets_a_row_of_known_features_and_training_stays_as_it_was(
+    raw: Path, encode_document: Callable[..., Manifest], tmp_path: Path
+) -> None:
+    label = {"mode": "implicit", "threshold": 3, "negatives_per_positive": 3}
+    usual = encode_document(DOCUMENT | {"label": label}, raw, tmp_path / "usual")
+    also = {side: DOCUMENT[side] | {"without_interactions": True} for side in ("users", "items")}
+    manifest = encode_document(DOCUMENT | also | {"label": label}, raw, tmp_path / "all")
+    # i91 is described by nothing.
+    assert (manifest.users, manifest.items) == (USERS + 1, ITEMS + 2)
+    assert manifest.details["without_interactions"] == {"user": 1, "item": 2}
+    assert manifest.details["attributes"] == usual.details["attributes"]
+    assert manifest.details["feature_values"] == usual.details["feature_values"]
+    index = pads.dataset(tmp_path / "all/feature_index").to_table().to_pandas()
+    new = [USERS, USERS + 1 + ITEMS, USERS + 2 + ITEMS]
+    assert index.name[new].tolist() == ["stranger", "i90", "i92"]
+    assert index.interactions[new].tolist() == [0, 0, 0]
+    for folder in ("train", "test"):
+        before, labels = records(tmp_path / "usual" / folder)
+        matrix, same_labels = records(tmp_path / "all" / folder)
+        assert matrix[:, new].nnz == 0
+        rest = np.delete(np.arange(manifest.feature_dim), new)
+        assert manifest.feature_dim == usual.feature_dim + len(new)  # neither town 9 nor z is a feature
+        pairs = [(before, labels), (matrix[:, rest], same_labels)]
+        usual_rows, rows = (np.column_stack([label, found.toarray()]).tolist() for found, label in pairs)
+        assert sorted(rows) == sorted(usual_rows)
+
+    user_rows, item_rows = (scipy_rows(manifest, tmp_path / "all", side) for side in ("user", "item"))
+    names = list(zip(index.namespace, index.name, strict=True))
+    described = (raw / "users.csv").read_text().splitlines()[1:-1]  # the last one is the stranger
+    ages = np.array([line.split(",")[1] for line in described], float)
+    weight = 0.1 * (30 - ages.mean()) / ages.std()
+    stranger = {names[at]: value for at, value in zip(user_rows[-1].indices, user_rows[-1].data, strict=True)}
+    assert stranger == {("age", "age"): pytest.approx(weight, abs=1e-6)}
+    found = [dict(zip(row.indices.tolist(), row.data.tolist(), strict=True)) for row in item_rows[-2:]]
+    tag, colour = names.index(("tag", "b")), names.index(("colour", "red"))
+    assert found == [{tag: pytest.approx(0.05), colour: pytest.approx(0.1)}, {}]
+
+    generator = np.random.default_rng(5)
+    linear = generator.standard_normal(manifest.feature_dim).astype(np.float32)
+    factors = generator.standard_normal((manifest.feature_dim, 3)).astype(np.float32)
+    model = FactorizationMachine(0.0, linear, factors, "binary_classifier")
+    uri = str(tmp_path / "all/manifest.json")
+    rows = read_side_rows(manifest, uri, "item")
+    document = export(model, manifest, str(tmp_path / "embeddings"), item_rows=rows)
+    vectors, _ = decode((tmp_path / "embeddings" / document["item_parts"][0]["key"]).read_bytes())
+    assert vectors[-2, :-1] == pytest.approx(0.05 * factors[tag] + 0.1 * factors[colour], abs=1e-6)
+    own = 0.05 * linear[tag] + 0.1 * linear[colour] + 0.005 * factors[tag] @ factors[colour]
+    assert vectors[-2, -1] == pytest.approx(own, abs=1e-6)
