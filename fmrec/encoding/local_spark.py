@@ -12,8 +12,10 @@ from pyspark.sql import SparkSession
 from fmrec.errors import InputError
 
 
-def local_session(cores: str = "*", memory: str = "2g", scratch: str | None = None) -> SparkSession:
-    """Start (or get) a local Spark session.
+def local_session(
+    cores: str = "*", memory: str = "2g", scratch: str | None = None, master: str | None = None
+) -> SparkSession:
+    """Start (or get) a local Spark session; ``master`` stands in for so many cores of this process.
 
     Raises
     ------
@@ -36,7 +38,7 @@ def local_session(cores: str = "*", memory: str = "2g", scratch: str | None = No
     paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     builder = (
-        SparkSession.builder.master(f"local[{cores}]")
+        SparkSession.builder.master(master or f"local[{cores}]")
         .appName("fmrec encode")
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
