@@ -1,4 +1,5 @@
-"""A week of daily loads: late, repeated and corrupt rows, a day that is missing, a run that is killed.
+"""A week of daily loads: late, repeated and corrupt rows, an archive that is cut off, a day that is missing,
+a run that is killed.
 
 Whatever happens, each run's counts are those of the files that lie there: nothing is lost or counted twice.
 What the dashboard shows is what the files say.
@@ -7,6 +8,7 @@ What the dashboard shows is what the files say.
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import os
@@ -42,13 +44,23 @@ class Raw:
     good: list[Row] = field(default_factory=list)
     bad: int = 0
 
-    def upload(self, name: str, good: list[Row], bad: tuple[Row, ...] = ()) -> None:
+    def upload(self, name: str, good: list[Row], bad: tuple[Row, ...] = ()) -> bytes:
+        """Put rows into a file, packed if its name says so, and return what it has."""
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([HEADER, *good, *bad])
-        self.pipeline.upload(f"raw/week/{name}", text.getvalue())
+        content = text.getvalue().encode()
+        if name.endswith(".gz"):
+            content = gzip.compress(content)
+        self.put(name, content)
         self.files[name] = len(good) + len(bad)
         self.good += good
         self.bad += len(bad)
+        return content
+
+    def put(self, name: str, content: bytes) -> None:
+        self.pipeline.cloud.client("s3").put_object(
+            Bucket=self.pipeline.outputs["DataBucket"], Key=f"raw/week/{name}", Body=content
+        )
 
     def check(self, manifest: dict[str, Any]) -> None:
         """The manifest's counts are those of the files."""
@@ -75,6 +87,14 @@ def daily_rows() -> list[list[Row]]:
         time = FIRST_DAY + timedelta(days=day, seconds=number)
         days[day].append([user, item, rating, f"{time.timestamp():.0f}"])
     return days
+
+
+def encoding_of(pipeline: Any, run: str) -> bool:
+    """Whether the run has left an encoding."""
+    listed = pipeline.cloud.client("s3").list_objects_v2(
+        Bucket=pipeline.outputs["DataBucket"], Prefix=f"encoded/{run}/manifest.json"
+    )
+    return bool(listed["KeyCount"])
 
 
 def read(pipeline: Any, key: str) -> Any:
@@ -112,14 +132,19 @@ def test_counts_reconcile_over_a_week_of_troubles(pipeline: Any) -> None:
     os.kill(pipeline.process("glue"), signal.SIGKILL)
     run = pipeline.wait(killed)
     assert run.status == "FAILED"
-    listed = pipeline.cloud.client("s3").list_objects_v2(
-        Bucket=pipeline.outputs["DataBucket"], Prefix=f"encoded/{run.name}/manifest.json"
-    )
-    assert listed["KeyCount"] == 0
+    assert not encoding_of(pipeline, run.name)
     encoded(pipeline.run(given | ENCODE_ONLY))
+    assert read(pipeline, "champion/week/model.json")["run"] == monday.name
 
-    # Thursday's file never comes, Tuesday's late rows come on Friday, Sunday's has a file of garbage with it.
-    raw.upload("friday.csv", days[4])
+    # Thursday's file never comes, Friday's archive is cut off at first, Tuesday's late rows come with it, and
+    # Sunday's has a file of garbage.
+    whole = raw.upload("friday.csv.gz", days[4])
+    raw.put("friday.csv.gz", whole[: len(whole) // 2])
+    run = pipeline.run(given)
+    assert (run.status, run.error) == ("FAILED", "InputError"), run.cause
+    assert "raw/week/friday.csv.gz can't be read: it is cut off" in run.cause
+    assert not encoding_of(pipeline, run.name)
+    raw.put("friday.csv.gz", whole)
     raw.upload("tuesday-late.csv", days[1][40:])
     raw.upload("saturday.csv", days[5])
     raw.upload("sunday.csv", days[6])
