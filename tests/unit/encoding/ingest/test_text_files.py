@@ -5,7 +5,6 @@ import gzip
 import json
 import os
 import re
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -261,34 +260,6 @@ def test_what_is_no_such_text_is_said_with_what_to_set(
     (tmp_path / interactions["path"]).write_bytes(content)
     with pytest.raises(InputError, match=re.escape(sentence)):
         take(tmp_path, max_share=0.1, interactions=interactions)
-
-
-def test_packed_files_are_read_by_content_or_refused(take: Take, tmp_path: Path) -> None:
-    raw = tmp_path / "raw"
-    raw.mkdir()
-    (raw / "a.csv.bz2").write_bytes(bz2.compress(TWO.encode()))
-    (raw / "b").write_bytes(gzip.compress(TWO.encode()))
-    (raw / "c.csv.gz").write_bytes(gzip.compress(TWO.encode()))
-    with zipfile.ZipFile(raw / "d.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("ratings.csv", TWO)
-        archive.writestr("__MACOSX/._ratings.csv", "x")
-    assert take(raw, interactions=PLAIN).rows == TWO_ROWS * 4
-    with zipfile.ZipFile(raw / "d.zip", "a") as archive:
-        archive.writestr("README.txt", "see")
-    sentence = (
-        r"d\.zip is a ZIP archive of 2 files \(ratings\.csv, README\.txt\): unpack it, and name one of them"
-    )
-    with pytest.raises(InputError, match=sentence):
-        take(raw, interactions=PLAIN)
-    with zipfile.ZipFile(raw / "d.zip", "w") as archive:
-        archive.writestr("[Content_Types].xml", "<x/>")
-    with pytest.raises(InputError, match=r"d\.zip is an office document: save its sheet as CSV"):
-        take(raw, interactions=PLAIN)
-    content = gzip.compress(TWO.encode() * 1000)
-    (raw / "d.zip").unlink()
-    (raw / "b").write_bytes(content[:50])
-    with pytest.raises(InputError, match=r"b can't be read: it is cut off"):
-        take(raw, interactions=PLAIN)
 
 
 @pytest.mark.parametrize(
