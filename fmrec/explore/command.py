@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import webbrowser
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the page's address and serve it; return 0 when interrupted."""
+    """Print the page's address and serve it; return 0 when interrupted or terminated."""
     columns = [name for name in arguments.names_columns.split(",") if name]
     if columns and arguments.names is None:
         raise InputError("--names-columns names fields of a file: name the file with --names")
@@ -65,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     client = Client(url, region=arguments.region, token=token)
     with Server(Routes(client, deployment, names, arguments.store_clicks), arguments.port) as server:
         try:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
             print(f"{server.url}\nCtrl-C ends it.", flush=True)
             if arguments.open:
                 webbrowser.open(server.url)
