@@ -18,7 +18,9 @@ from scipy.sparse import csr_array
 
 from demo import results
 from demo.movielens import MovieLens
+from fmrec.artifacts.encoded_run import open_encoded
 from fmrec.artifacts.manifest import Manifest
+from fmrec.live.attributes import EncodedAttributes
 from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.recordio import decode
 from tests.workflow.conftest import SOME_USERS
@@ -179,6 +181,9 @@ def test_the_workflow_takes_movielens_with_side_features_from_raw_files_to_its_e
     assert manifest.details.get("without_interactions") == ({"user": 1, "item": 1} if new else None)
     movies = table(pipeline, f"encoded/{run}/item_features/")
     assert movies.column("column").to_pylist() == list(range(*manifest.ranges["item"]))
+    check_attributes(
+        pipeline, f"s3://{pipeline.outputs['DataBucket']}/encoded/{run}/manifest.json", movielens
+    )
 
     model = results.load_model(pipeline.cloud, results.fm_training_job(pipeline.cloud, execution.jobs))
     assert model.feature_dim == len(index)
@@ -204,6 +209,21 @@ def described_only(
         side: {"path": f"movielens/described/{side}.csv", "without_interactions": True}
         for side in ("users", "items")
     }
+
+
+def check_attributes(pipeline: Any, manifest_uri: str, movielens: MovieLens) -> None:
+    """The HTTP API filters by the genres that the file of movies has."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in pipeline.cloud.environment.items():
+            patch.setenv(name, value)
+        run = open_encoded(manifest_uri)
+        genre = EncodedAttributes(run)["genre"]
+        ids = run.feature_index.names(*run.manifest.ranges["item"]).to_pylist()
+    genres = pd.read_csv(movielens.items, dtype=str).set_index("item_id").genres
+    names = genre.values.to_pylist()
+    found = {item: {names[at] for at in genre.of.of(n)} for n, item in enumerate(ids)}
+    rated = [item for item in ids if item in genres.index]
+    assert {item: found[item] for item in rated} == {item: set(genres[item].split("|")) for item in rated}
 
 
 def check_lists(
