@@ -21,16 +21,16 @@ def alarm_names(settings: Settings, endpoint: str) -> tuple[str, str]:
 
 
 def deployment_config(settings: Settings) -> str:
-    """The ``DeploymentConfig`` of an update, an expression of the candidate and the endpoint's name."""
+    """The ``DeploymentConfig`` of an update: an expression of the endpoint's name and its new instances."""
     update = settings.serving.update
     seconds = update.bake_minutes * 60
     kind, size = TYPES.get(update.traffic, ("", ""))
     at_once = "{'Type': 'ALL_AT_ONCE', 'WaitIntervalInSeconds': 0}"
     routing = at_once
     if kind:
-        instances = f"$max([1, $floor($candidate.instance_count * {update.step_percent} / 100)])"
+        instances = f"$max([1, $floor($instances * {update.step_percent} / 100)])"
         routing = (
-            f"$candidate.instance_count > 1 ? {{'Type': '{kind}', 'WaitIntervalInSeconds': {seconds}, "
+            f"$instances > 1 ? {{'Type': '{kind}', 'WaitIntervalInSeconds': {seconds}, "
             f"'{size}': {{'Type': 'INSTANCE_COUNT', 'Value': {instances}}}}} : {at_once}"
         )
     policy = (

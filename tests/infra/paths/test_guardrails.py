@@ -116,3 +116,23 @@ def test_an_update_that_alarms_rolled_back_ends_the_run_with_the_reason(run: Any
 def test_updates_are_set_within_what_sagemaker_offers(wrong: Any) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Settings.model_validate({"serving": {"update": wrong}})
+
+
+def test_an_update_of_an_endpoint_that_has_scaled_out_moves_in_parts_of_what_it_starts(
+    machine: Any, answers: Any, endpoint: Any, planned: Any
+) -> None:
+    endpoint.update(status="InService", config="old")
+    plan = planned()
+    for candidate in plan["Payload"]["steps"]["knn_endpoint"]["candidates"]:
+        candidate |= {"instance_count": 1, "maximum_instances": 8, "fewer_than_before": False}
+
+    def look(arguments: Any) -> Any:
+        variants = [{"VariantName": "AllTraffic", "DesiredInstanceCount": 4}]
+        return answers["Look up the endpoint"](arguments) | {"ProductionVariants": variants}
+
+    settings = Settings.model_validate({"serving": {"scaling": {}, "update": {"traffic": "canary"}}})
+    changed = {"Choose instances": lambda a: plan, "Look up the endpoint": look}
+    started = machine(workflow_definition(settings), {**answers, **changed})
+    assert started.run({})[0] == "SUCCEEDED"
+    routing = update(started)["DeploymentConfig"]["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]
+    assert routing["CanarySize"] == {"Type": "INSTANCE_COUNT", "Value": 1}
