@@ -16,10 +16,13 @@ OWNER = ROOT / "fmrec/artifacts/layout.py"
 OTHERS_OF_THE_NAME = {
     "demo/report.py": ("report.json", "report.html"),
     "fmrec/client.py": ("items/",),
+    "fmrec/explore/routes.py": ("items/",),
     "fmrec/live/api/routes.py": ("items/",),
+    "fmrec/verification/deployment.py": ("manifest.json",),
     "stacks/api.py": ("items/",),
+    "stacks/api_settings.py": ("items/",),
 }
-"""Files that are not in the data bucket, and routes of the HTTP API."""
+"""Files that are not in the data bucket, the CDK's cloud assembly among them, and routes of the HTTP API."""
 ENCODING = ROOT / "fmrec/encoding"
 """Has its own names for what it writes."""
 FOLDERS = ("fmrec", "stacks", "lambda", "glue_jobs", "demo")
