@@ -49,6 +49,7 @@ SHARED = {
         "workflow/test_week.py",
     ),
     "workflow": ("workflow/",),
+    "spark-ingest": ("unit/encoding/ingest/", "unit/encoding/features/"),
     "spark": (
         "unit/encoding/",
         "unit/spark_source/",
@@ -64,7 +65,16 @@ SHARED = {
 environments, what is left of the processors.
 """
 
-LONGEST_FIRST = ("workflow", "workflow-data", "spark", "fuzz", "workflow-refusals", "localcloud", "infra")
+LONGEST_FIRST = (
+    "workflow",
+    "workflow-data",
+    "spark-ingest",
+    "fuzz",
+    "workflow-refusals",
+    "spark",
+    "localcloud",
+    "infra",
+)
 """Groups that take minutes start first, so that no process is left alone with one at the end."""
 
 
