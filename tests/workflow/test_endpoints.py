@@ -16,6 +16,7 @@ from fmrec.cli import main
 from fmrec.execution.state_machine import Execution
 from fmrec.operation import revival
 from fmrec.storage import s3_client
+from tests.workflow.variants import Variants
 
 NAME = "fmrec-knn"
 DIMENSIONS = [{"Name": "EndpointName", "Value": NAME}, {"Name": "VariantName", "Value": "AllTraffic"}]
@@ -60,6 +61,18 @@ def answers(pipeline: Any) -> bool:
         EndpointName=NAME, ContentType="text/csv", Body=b"0,0,0,0,0"
     )
     return bool(answer["ResponseMetadata"]["HTTPStatusCode"] == 200)
+
+
+def neighbours(pipeline: Any) -> int:
+    """How many the endpoint answers with."""
+    answer = pipeline.cloud.client("sagemaker-runtime").invoke_endpoint(
+        EndpointName=NAME,
+        ContentType="text/csv",
+        Accept="application/json; verbose=true",
+        Body=b"0,0,0,0,0",
+    )
+    (prediction,) = json.loads(answer["Body"].read())["predictions"]
+    return len(prediction["labels"])
 
 
 def resize(pipeline: Any, instances: int) -> None:
@@ -227,3 +240,43 @@ def test_an_endpoint_becomes_serverless_and_has_instances_again_by_the_next_run(
     assert (found["EndpointConfigName"], answers(pipeline)) == (f"fmrec-{again.name}-endpoint-1", True)
     assert found["ProductionVariants"][0]["DesiredInstanceCount"] == 1
     assert scaling(pipeline) == REGISTERED
+
+
+@pytest.mark.parametrize("traffic", ["canary", "linear"])
+@pytest.mark.usefixtures("served")
+def test_requests_move_to_the_new_model_in_parts(
+    pipeline: Any, with_endpoint: dict[str, Any], traffic: str
+) -> None:
+    variants, before = Variants(pipeline), neighbours(pipeline)
+    after = before - 1
+    resize(pipeline, 2)
+    update = {"traffic": traffic, "step_percent": 50, "bake_minutes": 1}
+    variants.use({"serving": {"update": update, "scaling": {"maximum_instances": 2}}})
+    serving = with_endpoint["serving"] | {"neighbours": after}
+    answered: list[int] = []
+    try:
+        # The definition is read some time after the start, so it stays until the end.
+        arn = pipeline.start(with_endpoint | {"serving": serving})
+        wait_for_status(pipeline, "Updating")
+        while described(pipeline)["EndpointStatus"] == "Updating":
+            answered.append(neighbours(pipeline))
+        run = pipeline.wait(arn)
+    finally:
+        variants.restore()
+
+    assert run.status == "SUCCEEDED", run.cause
+    found = described(pipeline)
+    assert found["EndpointConfigName"] == f"fmrec-{run.name}-endpoint-1"
+    assert found["ProductionVariants"][0]["DesiredInstanceCount"] == 2
+    size = {"canary": "CanarySize", "linear": "LinearStepSize"}[traffic]
+    policy = found["LastDeploymentConfig"]["BlueGreenUpdatePolicy"]
+    assert policy["TrafficRoutingConfiguration"] == {
+        "Type": traffic.upper(),
+        "WaitIntervalInSeconds": 60,
+        size: {"Type": "INSTANCE_COUNT", "Value": 1},
+    }
+    # While requests moved both models answered, afterwards the new one alone.
+    moving = answered[answered.index(after) : len(answered) - answered[::-1].index(before)]
+    assert set(moving) == {before, after}
+    assert [neighbours(pipeline) for _ in range(10)] == [after] * 10
+    resize(pipeline, 1)
