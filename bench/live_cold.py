@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,8 +31,9 @@ def measure(items: int, factors: int) -> dict[str, Any]:
     import numpy as np
 
     from fmrec.storage import s3_client
+    from localcloud.emulator import emulator
 
-    with tempfile.TemporaryDirectory() as folder, emulated_s3(Path(folder)) as url:
+    with tempfile.TemporaryDirectory() as folder, emulator(Path(folder), "s3", S3_PERSIST="1") as url:
         environment = {
             "AWS_ENDPOINT_URL": url,
             "AWS_ACCESS_KEY_ID": "test",
@@ -58,40 +56,6 @@ def measure(items: int, factors: int) -> dict[str, Any]:
             del os.environ[name]
     medians = {name: float(np.median([each[name] for each in found])) for name in ("cold", "warm", "again")}
     return {**medians, "mib": max(each["mib"] for each in found), "starts": found}
-
-
-@contextmanager
-def emulated_s3(state: Path) -> Iterator[str]:
-    """URL of an emulator of S3 that holds nothing yet, in a process of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {
-        "GATEWAY_PORT": str(port),
-        "BIND_HOST": "127.0.0.1",
-        "STATE_DIR": str(state),
-        "S3_DATA_DIR": str(state / "s3"),
-        "S3_PERSIST": "1",
-        "SERVICES": "s3",
-    }
-    with (
-        (state / "log").open("w") as log,
-        subprocess.Popen(
-            [sys.executable, "-m", "ministack"], env=os.environ | environment, stdout=log, stderr=log
-        ) as server,
-    ):
-        try:
-            while True:
-                try:
-                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                    break
-                except OSError:
-                    if server.poll() is not None:
-                        raise SystemExit((state / "log").read_text()) from None
-                    time.sleep(0.1)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.terminate()
 
 
 def upload(root: str, items: int, factors: int) -> None:

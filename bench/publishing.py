@@ -12,16 +12,13 @@ over that of publishing a quarter of them.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import resource
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -42,6 +39,7 @@ from fmrec.recommendations.table import (
     to_item,
 )
 from fmrec.recordio import encode_dense
+from localcloud.emulator import emulator
 
 TARGET, MEMORY_TARGET = 1.3, 1.2
 NEIGHBOURS = 50
@@ -137,35 +135,6 @@ def bare_loop(folder: Path, table: str) -> float:
     return time.perf_counter() - start
 
 
-@contextlib.contextmanager
-def local_dynamodb(folder: Path) -> Iterator[None]:
-    """Run an empty DynamoDB, and name its endpoint in the environment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "SERVICES": "dynamodb"}
-    settings |= {"STATE_DIR": str(folder)}
-    os.environ |= {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_DEFAULT_REGION": "us-east-1"}
-    os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "ministack"], env=os.environ | settings, stdout=log, stderr=log
-        )
-    try:
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                if server.poll() is not None:
-                    raise RuntimeError((folder / "log").read_text()) from None
-                time.sleep(0.1)
-        yield
-    finally:
-        server.terminate()
-        server.wait()
-
-
 def in_process(what: str, folder: Path, table: str, per_user: int) -> tuple[float, float]:
     """Run one measurement in a process of its own; return seconds and peak MiB."""
     dynamodb_client().create_table(
@@ -212,7 +181,9 @@ def report(folder: Path, arguments: Any) -> None:
     write_run(folder / "quarter", users // 4, arguments.items)
     (folder / "dynamodb").mkdir()
     ratios = []
-    with local_dynamodb(folder / "dynamodb"):
+    with emulator(folder / "dynamodb", "dynamodb") as url:
+        os.environ |= {"AWS_ENDPOINT_URL": url, "AWS_DEFAULT_REGION": "us-east-1"}
+        os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
         _, few = in_process("publish", folder / "quarter", "quarter", per_user)
         for pair in range(arguments.pairs):
             seconds, peak = in_process("publish", folder / "all", f"lists-{pair}", per_user)

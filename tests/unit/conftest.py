@@ -10,7 +10,7 @@ import boto3
 import pytest
 
 from fmrec.storage import s3_client
-from tests.fixtures.emulator import emulator
+from localcloud.emulator import emulator
 
 
 @pytest.fixture(scope="session")
