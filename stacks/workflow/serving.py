@@ -164,16 +164,7 @@ def _find() -> States:
             assign={"failure": _stuck(LOOK)},
         ),
         wait(SETTLE, POLL_SECONDS, next_state=LOOK),
-        task(
-            REMOVE,
-            "DeleteEndpoint",
-            {"EndpointName": NAME},
-            retries=[retry(*SAGEMAKER_SDK_ERRORS)],
-            timeout_seconds=120,
-            log="endpoint",
-            log_name=NAME,
-            next_state=REMOVING,
-        ),
+        _delete(REMOVE),
         wait(REMOVING, POLL_SECONDS, next_state=LOOK),
     )
 
@@ -221,16 +212,7 @@ def _deploy(settings: Settings) -> States:
             (IS_SERVERLESS, REPLACE, {"replacing": True, "polls": 0}),
             otherwise=UPDATE,
         ),
-        task(
-            REPLACE,
-            "DeleteEndpoint",
-            {"EndpointName": NAME},
-            retries=[retry(*SAGEMAKER_SDK_ERRORS)],
-            timeout_seconds=120,
-            log="endpoint",
-            log_name=NAME,
-            next_state=REMOVING,
-        ),
+        _delete(REPLACE),
         change(CREATE, "CreateEndpoint", {**arguments, "Tags": tags()}, next_state=WAIT),
         change(
             UPDATE,
@@ -240,6 +222,20 @@ def _deploy(settings: Settings) -> States:
             next_state=WAIT,
         ),
         change(UPDATE_PLAINLY, "UpdateEndpoint", arguments, next_state=WAIT),
+    )
+
+
+def _delete(name: str) -> State:
+    """Delete the endpoint, and look until it is gone."""
+    return task(
+        name,
+        "DeleteEndpoint",
+        {"EndpointName": NAME},
+        retries=[retry(*SAGEMAKER_SDK_ERRORS)],
+        timeout_seconds=120,
+        log="endpoint",
+        log_name=NAME,
+        next_state=REMOVING,
     )
 
 
