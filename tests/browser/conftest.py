@@ -33,6 +33,7 @@ from fmrec.live.served_model import Champion
 from fmrec.registry import champion as records
 from fmrec.storage import s3_client
 from tests.browser import chromium
+from tests.fixtures.dynamodb import create_table
 from tests.fixtures.taste_runs import ITEMS, write_taste_run
 from tests.fixtures.wsgi_gateway import Gateway
 
@@ -158,16 +159,8 @@ def _gateway(folder: Path) -> Gateway:
     for path in folder.rglob("*.*"):
         s3.upload_file(str(path), BUCKET, path.relative_to(run.folder).as_posix())
     lists, table = f"lists-{BUCKET}", f"events-{BUCKET}"
-    for name, keys in ((lists, ["user_id"]), (table, ["user_id", "entry"])):
-        dynamodb.create_table(
-            TableName=name,
-            KeySchema=[
-                {"AttributeName": key, "KeyType": kind}
-                for key, kind in zip(keys, ["HASH", "RANGE"], strict=False)
-            ],
-            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
-            BillingMode="PAY_PER_REQUEST",
-        )
+    create_table(dynamodb, lists, "user_id")
+    create_table(dynamodb, table, "user_id", "entry")
     events = EventTable(table, client=dynamodb)
     app = reading_routes.build(Champion(root, lists, events=events, client=dynamodb))
     eraser = Eraser(root, lists, events, "default")

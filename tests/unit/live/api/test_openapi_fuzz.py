@@ -19,6 +19,7 @@ from fmrec.events.event_files import EventFiles
 from fmrec.events.event_table import EventTable
 from fmrec.live.api import erasure_routes, event_routes
 from tests.fixtures.api_calls import Api
+from tests.fixtures.dynamodb import create_table
 from tests.fixtures.small_runs import make_run
 from tests.fixtures.wsgi_gateway import Gateway
 
@@ -42,16 +43,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, dynamodb_endpoint: str) ->
         aws_access_key_id="test",
         aws_secret_access_key="test",
     )
-    for name, keys in (("fuzz-lists", ["user_id"]), ("fuzz-events", ["user_id", "entry"])):
-        client.create_table(
-            TableName=name,
-            KeySchema=[
-                {"AttributeName": key, "KeyType": kind}
-                for key, kind in zip(keys, ["HASH", "RANGE"], strict=False)
-            ],
-            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
-            BillingMode="PAY_PER_REQUEST",
-        )
+    create_table(client, "fuzz-lists", "user_id")
+    create_table(client, "fuzz-events", "user_id", "entry")
     run = make_run(tmp_path_factory.mktemp("fuzz"), binary=True)
     events = EventTable("fuzz-events", client=client)
     api = Api.over(run, "fuzz-lists", client, events)
