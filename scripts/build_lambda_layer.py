@@ -14,15 +14,13 @@ import hashlib
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
+
+from stacks.bundles import write_archive
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "lambda" / "requirements.txt"
 LAYER = ROOT / "build" / "lambda-layer"
-
-EARLIEST = (1980, 1, 1, 0, 0, 0)
-"""The earliest time that a zip archive can state."""
 
 PYTHON_VERSION = "3.13"
 PLATFORM = "x86_64-manylinux_2_28"
@@ -85,17 +83,6 @@ def prune(target: Path) -> None:
                 path.unlink()
 
 
-def archive(folder: Path, target: Path) -> None:
-    """Zip a folder's files so that the archive's bytes depend on theirs alone."""
-    fresh = target.with_suffix(".new")
-    with zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED) as zipped:
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), EARLIEST)
-            entry.external_attr = 0o755 << 16
-            zipped.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
-    fresh.replace(target)
-
-
 def main() -> None:
     stamp = LAYER.with_name(f"{LAYER.name}.sha256")  # beside it: what lies in the layer is uploaded
     wanted = fingerprint()
@@ -109,7 +96,7 @@ def main() -> None:
     prune(fresh / "python")
     shutil.rmtree(LAYER, ignore_errors=True)
     fresh.rename(LAYER)
-    archive(LAYER, zipped)
+    write_archive(zipped, sorted(path for path in LAYER.rglob("*") if path.is_file()), LAYER)
     stamp.write_text(wanted)
 
 

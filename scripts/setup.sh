@@ -92,4 +92,4 @@ forget_stale_kernels
 install_cdk_cli
 install_java
 archive_spark_classes
-.venv/bin/python scripts/build_lambda_layer.py
+PYTHONPATH="$PWD" .venv/bin/python scripts/build_lambda_layer.py

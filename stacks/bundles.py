@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,15 +66,20 @@ def function_layer() -> Path:
 def glue_library() -> Path:
     """Zip fmrec for Glue's ``--extra-py-files`` and return the archive."""
     archive = BUILD / "glue" / "fmrec.zip"
+    write_archive(archive, library(), ROOT)
+    return archive
+
+
+def write_archive(archive: Path, files: Iterable[Path], root: Path) -> None:
+    """Zip files under their names below ``root``, so that the archive's bytes depend on theirs alone."""
     fresh = archive.with_suffix(f".{os.getpid()}")
     archive.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED) as zipped:
-        for path in library():
-            entry = zipfile.ZipInfo(path.relative_to(ROOT).as_posix(), EARLIEST)
+        for path in files:
+            entry = zipfile.ZipInfo(path.relative_to(root).as_posix(), EARLIEST)
             entry.external_attr = 0o644 << 16
             zipped.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
     fresh.replace(archive)
-    return archive
 
 
 def _copy(source: Path, target: Path) -> None:
