@@ -89,10 +89,11 @@ class Reader(io.RawIOBase):
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
+        self._body: Any = None  # first, since a reader that can't be opened is closed, too
         self._bucket, self._key = split_s3(uri)
         with naming_object(uri):
             answer = s3_client().get_object(Bucket=self._bucket, Key=self._key)
-        self._body: Any = answer["Body"]
+        self._body = answer["Body"]
         self._etag = answer["ETag"]
         self._size, self._position = int(answer["ContentLength"]), 0
 
