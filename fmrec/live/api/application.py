@@ -22,13 +22,20 @@ PathId = Annotated[str, BeforeValidator(unquote), Path(min_length=1, max_length=
 
 PROBLEM = "application/problem+json"
 
+REASONS = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""Reason phrases of RFC 9110 that Python spells otherwise before 3.13."""
+
 logger = Logger(service="api")
+
+
+def reason(status: int) -> str:
+    """A status's reason phrase, the same with every Python."""
+    return REASONS.get(status) or HTTPStatus(status).phrase
 
 
 def problem(status: int, detail: str) -> Response[str]:
     """An error's answer."""
-    title = HTTPStatus(status).phrase
-    body = Problem(type="about:blank", title=title, status=status, detail=detail)
+    body = Problem(type="about:blank", title=reason(status), status=status, detail=detail)
     return Response(status, PROBLEM, body.model_dump_json())
 
 
@@ -55,7 +62,7 @@ def _with_encoded_ids(event: dict[str, Any]) -> dict[str, Any]:
 def failures(*statuses: int) -> dict[int, Any]:
     """These statuses in the OpenAPI document."""
     return {
-        status: {"description": HTTPStatus(status).phrase, "content": {PROBLEM: {"model": Problem}}}
+        status: {"description": reason(status), "content": {PROBLEM: {"model": Problem}}}
         for status in statuses
     }
 
