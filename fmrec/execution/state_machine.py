@@ -6,6 +6,7 @@ GetExecutionHistory and, for job logs, CloudWatch Logs' FilterLogEvents are call
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections import defaultdict
@@ -21,6 +22,8 @@ FINISHED = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"})
 TRAINING_LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 TRANSFORM_LOG_GROUP = "/aws/sagemaker/TransformJobs"
 GLUE_LOG_GROUP = "/aws-glue/jobs/output"
+_LARGEST_PAGE, _FRESH_EVENTS = 1000, 20
+"""Events per request: for a whole history, and for what is new since a moment ago."""
 
 
 @dataclass
@@ -127,14 +130,22 @@ def start(
 
 
 def history(stepfunctions: Any, execution_arn: str, seen: int = 0) -> Iterator[dict[str, Any]]:
-    """Yield the events after the first ``seen`` ones, in order."""
+    """Yield the events after the first ``seen`` ones, in order.
+
+    Events are numbered from 1. Who has seen some asks from the newest one back, so that following an execution
+    reads each event about once and not its whole history each time.
+    """
     pages = stepfunctions.get_paginator("get_execution_history").paginate(
-        executionArn=execution_arn, includeExecutionData=True, PaginationConfig={"PageSize": 1000}
+        executionArn=execution_arn,
+        includeExecutionData=True,
+        reverseOrder=seen > 0,
+        PaginationConfig={"PageSize": _FRESH_EVENTS if seen else _LARGEST_PAGE},
     )
-    for page in pages:
-        for event in page["events"]:
-            if event["id"] > seen:
-                yield event
+    events = (event for page in pages for event in page["events"])
+    if not seen:
+        yield from events
+        return
+    yield from reversed(list(itertools.takewhile(lambda event: event["id"] > seen, events)))
 
 
 def follow(

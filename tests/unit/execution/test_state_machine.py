@@ -51,6 +51,8 @@ class StepFunctions:
         self.calls = 0
         self.calls_until_done = calls_until_done
         self.exceptions = None
+        self.read: list[int] = []
+        """Ids of the events that were sent."""
 
     def describe_execution(self, executionArn: str) -> dict[str, Any]:
         self.calls += 1
@@ -64,10 +66,13 @@ class StepFunctions:
         assert operation == "get_execution_history"
         return self
 
-    def paginate(self, **_: Any) -> Iterator[dict[str, Any]]:
+    def paginate(self, *, reverseOrder: bool, **_: Any) -> Iterator[dict[str, Any]]:
         available = EVENTS if self.calls >= self.calls_until_done else EVENTS[: 2 * self.calls + 1]
-        yield {"events": available[:4]}
-        yield {"events": available[4:]}
+        ordered = available[::-1] if reverseOrder else available
+        for first in range(0, len(ordered), 2):
+            page = ordered[first : first + 2]
+            self.read += [each["id"] for each in page]
+            yield {"events": page}
 
 
 def test_a_timeline_pairs_each_exit_with_its_own_visit() -> None:
@@ -84,7 +89,9 @@ def test_a_timeline_pairs_each_exit_with_its_own_visit() -> None:
 
 def test_following_reports_every_change_once_and_ends_with_the_output() -> None:
     changes: list[StateRun | JobStarted] = []
-    execution = follow(StepFunctions(), "arn", changes.append, poll_seconds=0)
+    service = StepFunctions()
+    execution = follow(service, "arn", changes.append, poll_seconds=0)
+    assert service.read == [1, 2, 3, 5, 4, 3, 2, 9, 8, 7, 6, 5, 4]  # until a page has what was seen
     assert execution.status == "SUCCEEDED"
     assert execution.output == {"users": 943}
     assert execution.seconds == 16
