@@ -75,16 +75,21 @@ class ApiStack(Stack):
                 **({"EVENTS": storage.events.table_name} if storage.events else {}),
                 **api.callers,
                 **_ranking(settings, api),
+                **_names(storage, api),
             },
         )
         layer = dependency_layer(self)
         function, role = add_function(self, FUNCTION, own, settings=settings, key=storage.key, layer=layer)
         grant(
             role,
-            *read_objects(storage, layout.ENCODED, layout.EMBEDDINGS, layout.CHAMPION, layout.RULES),
+            *read_objects(
+                storage, layout.ENCODED, layout.EMBEDDINGS, layout.CHAMPION, layout.RULES, layout.RUNS
+            ),
             use_key(storage.key),
             Permission(["dynamodb:GetItem"], [storage.table.table_arn]),
         )
+        if api.item_names is not None:
+            grant(role, Permission(["s3:GetObject"], [f"{storage.objects_arn}/{api.item_names.key}"]))
         if api.endpoint_from_items is not None:
             endpoint = self.format_arn(
                 service="sagemaker", resource="endpoint", resource_name=settings.endpoint_name
@@ -168,6 +173,16 @@ def _ranking(settings: Settings, api: Api) -> dict[str, str]:
     if api.endpoint_from_items is None:
         return {}
     return {"ENDPOINT": settings.endpoint_name, "ENDPOINT_FROM_ITEMS": str(api.endpoint_from_items)}
+
+
+def _names(storage: StorageStack, api: Api) -> dict[str, str]:
+    """Where names of items are, in the function's environment."""
+    if api.item_names is None:
+        return {}
+    return {
+        "ITEM_NAMES": f"s3://{storage.data.bucket_name}/{api.item_names.key}",
+        "ITEM_NAMES_COLUMNS": json.dumps(api.item_names.columns),
+    }
 
 
 def _authorizer(api: Api) -> apigateway.IHttpRouteAuthorizer:

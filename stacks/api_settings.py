@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
+from fmrec.artifacts import layout
 from fmrec.errors import SettingsError
 from fmrec.live.api.callers import ANY_USER_SCOPE, USER_CLAIM
 from stacks.section import Section
@@ -18,6 +19,11 @@ ROUTES = (
     "GET /items/{item_id}/audience",
     "POST /rank",
     "GET /popular",
+    "GET /items",
+    "POST /items/names",
+    "GET /attributes",
+    "GET /model",
+    "GET /report",
 )
 EVENT_ROUTES = ("POST /events",)
 ERASURE_ROUTES = ("DELETE /users/{user_id}",)
@@ -26,6 +32,7 @@ EVERY_ROUTE = "*"
 
 ISSUER = re.compile(r"https://[^\s/?#@]+(/[^\s?#]*)?")
 ORIGIN = re.compile(r"https://[a-z0-9.-]+(:\d{1,5})?|http://(localhost|127\.0\.0\.1)(:\d{1,5})?")
+NAMES_KEY = re.compile(rf"{layout.RAW}[A-Za-z0-9_./=-]{{1,512}}\.(csv|tsv)")
 SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 """RFC 6749, section 3.3."""
 
@@ -39,6 +46,25 @@ class Events(Section):
     """How long an event counts for live lists; in raw/ it stays."""
     land_within_seconds: Annotated[int, Field(ge=0, le=300)] = 60
     """How long events are gathered for one file."""
+
+
+class ItemNames(Section):
+    """A file of the data bucket with names of items, which the API then knows."""
+
+    key: str
+    """Such as ``raw/items/films.csv``; with a header, separated by tabs where it ends in ``.tsv``."""
+    columns: Annotated[list[Text], Field(max_length=20)] = Field(default_factory=list)
+    """Its fields with the id, the name, and what is shown below the name; by default the first two."""
+
+    @field_validator("key")
+    @classmethod
+    def _key(cls, value: str) -> str:
+        if not NAMES_KEY.fullmatch(value):
+            raise SettingsError(
+                f"api.item_names.key is {value!r}: expected a file under {layout.RAW} of the data bucket that ends in "
+                ".csv or .tsv, such as raw/items/films.csv"
+            )
+        return value
 
 
 class Jwt(Section):
@@ -122,6 +148,8 @@ class Api(Section):
     """Requests at once that are let through beyond the rate."""
     endpoint_from_items: Annotated[int, Field(ge=1)] | None = None
     """From so many items on, live lists are ranked by the k-NN endpoint; by default never."""
+    item_names: ItemNames | None = None
+    """Whether it knows names of items, and from where."""
     events: Events | None = None
     """Whether it takes events: ``{}`` does on the defaults."""
     jwt: Jwt | None = None

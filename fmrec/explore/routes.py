@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -17,8 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from fmrec.client import Client
 from fmrec.errors import FmrecError, ForbiddenError, InputError, NotFoundError, ThrottledError
-from fmrec.explore.deployment import Deployment
-from fmrec.explore.item_names import ItemNames
+from fmrec.explore.page_files import CONFIG
+from fmrec.live.item_names import ItemNames
 
 API = "/api"
 READING = (
@@ -27,53 +26,63 @@ READING = (
     re.compile(r"GET /items/[^/]+/similar"),
     re.compile(r"GET /items/[^/]+/audience"),
     re.compile(r"GET /popular"),
+    re.compile(r"GET /items"),
+    re.compile(r"POST /items/names"),
+    re.compile(r"GET /attributes"),
+    re.compile(r"GET /model"),
+    re.compile(r"GET /report"),
 )
 STORING = (re.compile(r"POST /events"),)
-NAMES_AT_MOST = 2000
+NAMES_AT_MOST = 1000
 
 Answer = tuple[int, dict[str, Any]]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Routes:
     """Answers the page's requests; safe to call from several threads.
 
-    ``store_clicks`` hands events on.
+    ``names``, where there are any, are known in place of the API's; ``store_clicks`` hands events on.
     """
 
     client: Client
-    deployment: Deployment
     names: ItemNames = field(default_factory=ItemNames)
     store_clicks: bool = False
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _about: dict[str, Any] | None = None
 
     def answer(self, method: str, target: str, body: bytes) -> Answer:
         """Return a status and a document; errors are problem documents (RFC 9457), as the API's."""
         path, query = urlsplit(target).path, urlsplit(target).query
+        asked = f"{method} {path}"
         own: dict[str, Callable[[], dict[str, Any]]] = {
-            "GET /local/about": self.about,
-            "GET /local/search": lambda: self._search(query),
-            "POST /local/names": lambda: self._names(_parsed(body)),
+            f"GET {CONFIG}": lambda: {"api": API, "store_clicks": self.store_clicks, "sign_in": None},
+            f"GET {API}/model": self._model,
         }
+        if self.names.names:
+            own |= {
+                f"GET {API}/items": lambda: self._search(query),
+                f"POST {API}/items/names": lambda: self._named(_parsed(body)),
+            }
         try:
+            if asked in own:
+                return HTTPStatus.OK, own[asked]()
             if path.startswith(f"{API}/"):
                 return HTTPStatus.OK, self._handed_on(method, target.removeprefix(API), path, body)
-            if (found := own.get(f"{method} {path}")) is None:
-                return problem(HTTPStatus.NOT_FOUND, f"no such route: {method} {path}")
-            return HTTPStatus.OK, found()
+            return problem(HTTPStatus.NOT_FOUND, f"no such route: {asked}")
         except FmrecError as error:
             return problem(_status(error), str(error))
         except Exception as error:
             # Such as credentials that have expired. A connection that just ends would say nothing of it.
             return problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}: {error}")
 
-    def about(self) -> dict[str, Any]:
-        """What serves, how good it is and what it costs; looked up once, and again as long as that fails."""
-        with self._lock:
-            if self._about is None or self._about["why"]:
-                self._about = self.deployment.describe()
-            return self._about | {"store_clicks": self.store_clicks, "names": len(self.names.names)}
+    def _model(self) -> dict[str, Any]:
+        """The API's answer; names of this machine count, too."""
+        try:
+            found = self.client.ask("GET", "/model")
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"{error}; an API without the route /model is of an earlier version: deploy it again"
+            ) from error
+        return found | {"names": bool(found.get("names")) or bool(self.names.names)}
 
     def _handed_on(self, method: str, target: str, path: str, body: bytes) -> dict[str, Any]:
         asked = f"{method} {path.removeprefix(API)}"
@@ -84,19 +93,18 @@ class Routes:
         return self.client.ask(method, target, _parsed(body) if body else None)
 
     def _search(self, query: str) -> dict[str, Any]:
-        text = parse_qs(query).get("q", [""])[0]
-        return {"items": [{"item_id": item_id} | self._named(item_id) for item_id in self.names.search(text)]}
+        return self._listed(self.names.search(parse_qs(query).get("search", [""])[0]))
 
-    def _names(self, document: Any) -> dict[str, Any]:
-        ids = document.get("ids") if isinstance(document, dict) else None
+    def _named(self, document: Any) -> dict[str, Any]:
+        ids = document.get("item_ids") if isinstance(document, dict) else None
         if not isinstance(ids, list) or not all(isinstance(each, str) for each in ids):
-            raise InputError('expected {"ids": [texts]}')
+            raise InputError('expected {"item_ids": [texts]}')
         if len(ids) > NAMES_AT_MOST:
             raise InputError(f"expected at most {NAMES_AT_MOST} ids, {len(ids)} were given")
-        return {"names": {item_id: asdict(named) for item_id, named in self.names.of(ids).items()}}
+        return self._listed(self.names.of(ids))
 
-    def _named(self, item_id: str) -> dict[str, str]:
-        return asdict(self.names.names[item_id])
+    def _listed(self, item_ids: Iterable[str]) -> dict[str, Any]:
+        return {"items": [{"item_id": item_id} | asdict(self.names.names[item_id]) for item_id in item_ids]}
 
 
 def problem(status: HTTPStatus, detail: str) -> Answer:

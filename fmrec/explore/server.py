@@ -18,33 +18,20 @@ import json
 import secrets
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import resources
 from typing import Any
 from urllib.parse import urlsplit
 
 from fmrec.errors import InputError
+from fmrec.explore import page_files
+from fmrec.explore.page_files import STATIC
 from fmrec.explore.routes import Answer, Routes, problem
 
 ADDRESS = "127.0.0.1"
 TOKEN_HEADER = "X-Explore-Token"  # noqa: S105 - a header's name
 LARGEST_BODY = 1 << 20
 IDLE_SECONDS = 30
-STATIC = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/explore.css": ("explore.css", "text/css; charset=utf-8"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
-    **{
-        f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8")
-        for name in ("explore", "asking", "elements", "lists", "about")
-    },
-}
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
+HEADERS = page_files.HEADERS | {
+    "Content-Security-Policy": page_files.content_security_policy(),
     "Cache-Control": "no-store",
 }
 
@@ -95,8 +82,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send_document(refused)
         elif path in STATIC:
             name, kind = STATIC[path]
-            content = resources.files("fmrec.explore").joinpath("static", name).read_bytes()
-            self._send(HTTPStatus.OK, kind, content)
+            self._send(HTTPStatus.OK, kind, page_files.read(name))
         else:
             self._send_data(b"")
 

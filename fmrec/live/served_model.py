@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -13,15 +14,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fmrec.artifacts import layout
 from fmrec.artifacts.embedded_run import Run, open_run
 from fmrec.artifacts.id_lookup import IdLookup
 from fmrec.dataset.names import DEFAULT
-from fmrec.errors import ServiceError
+from fmrec.errors import InputError, NotFoundError, ServiceError
 from fmrec.events.event import Event
 from fmrec.events.event_files import MAXIMUM_ID_BYTES
 from fmrec.events.event_table import EventTable, StoredEvents
 from fmrec.live.answers import Answer, Published
 from fmrec.live.endpoint_ranking import EndpointRanking
+from fmrec.live.item_names import StoredNames
 from fmrec.live.live_model import LiveModel, live_model
 from fmrec.live.segments import UserSegments
 from fmrec.live.user_history import NOTHING, EventWeights, Trained, UserHistory, merge_history
@@ -29,6 +32,7 @@ from fmrec.recommendations.table import UserRecommendations, find
 from fmrec.recommendations.table_keys import popular_key, user_key
 from fmrec.recordio import decode
 from fmrec.registry import champion
+from fmrec.storage import object_store
 
 REFRESH_SECONDS = 30.0
 """How long another champion may go unnoticed."""
@@ -51,6 +55,8 @@ class ServedModel:
     encoded: Run
     users: IdLookup
     weights: EventWeights
+    since: str = ""
+    """When it became champion."""
 
     def history(self, user_id: str, stored: StoredEvents = NO_EVENTS) -> UserHistory:
         """What training knows of a user, unless the user has been erased since, and events since then."""
@@ -106,6 +112,8 @@ class Champion:
         The table of events, if the API takes any.
     endpoint
         What ranks large models, if they are not ranked in memory.
+    names
+        Names of items, if there is a file of them.
     """
 
     def __init__(
@@ -116,12 +124,14 @@ class Champion:
         *,
         events: EventTable | None = None,
         endpoint: EndpointRanking | None = None,
+        names: StoredNames | None = None,
         client: Any,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._events, self._endpoint = events, endpoint
+        self._root, self.dataset, self.names = root, dataset, names or StoredNames()
         self._record_uri = champion.place(root, dataset)
-        self._table, self._dataset = table, dataset
+        self._table = table
         self._client, self._clock = client, clock
         self._segments = UserSegments()
         self._lock = threading.Lock()
@@ -145,7 +155,7 @@ class Champion:
                 record = champion.read(self._record_uri)
                 if record is None:
                     raise ServiceError(
-                        f"no model of the data set {self._dataset!r} can be served: no run has published yet, or "
+                        f"no model of the data set {self.dataset!r} can be served: no run has published yet, or "
                         "its encoded and embedded files have been deleted by age; run the workflow"
                     )
                 if record != self._record or self._model is None:
@@ -158,6 +168,20 @@ class Champion:
         if self._endpoint is None:
             return model
         return replace(model, live=replace(model.live, nearest=self._endpoint.nearest(model.live)))
+
+    def report(self, run: str) -> dict[str, Any]:
+        """The report of a run.
+
+        Raises
+        ------
+        NotFoundError
+            The run has none that can be read.
+        """
+        try:
+            found = json.loads(object_store.read_bytes(f"{self._root}/{layout.RUNS}{run}/{layout.REPORT}"))
+        except (InputError, ValueError) as error:
+            raise NotFoundError(f"the report of run {run} can't be read") from error
+        return found if isinstance(found, dict) else {}
 
     def stored(self, user_id: str) -> StoredEvents:
         """The user's events and erasure, as of now."""
@@ -173,7 +197,7 @@ class Champion:
 
     def published(self, user_id: str) -> Published | None:
         """The user's own list in the table, if there is one."""
-        found = self._find(user_key(self._dataset, user_id))
+        found = self._find(user_key(self.dataset, user_id))
         return None if found is None else _as_published(found)
 
     def popular(self, segment: str | None, user_id: str | None = None) -> Published | None:
@@ -186,11 +210,11 @@ class Champion:
         """
         everybody = None
         if not segment and user_id is not None:
-            everybody = self._find(popular_key(self._dataset))
+            everybody = self._find(popular_key(self.dataset))
             if everybody is not None and everybody.segments_uri:
                 segment = self._segments.find(user_id, everybody.segments_uri, everybody.run)
-        found = self._find(popular_key(self._dataset, segment)) if segment else None
-        found = found or everybody or self._find(popular_key(self._dataset))
+        found = self._find(popular_key(self.dataset, segment)) if segment else None
+        found = found or everybody or self._find(popular_key(self.dataset))
         return None if found is None else _as_published(found)
 
     def _find(self, key: str) -> UserRecommendations | None:
@@ -206,7 +230,7 @@ def _load(record: champion.Champion) -> ServedModel:
     with ThreadPoolExecutor(1, thread_name_prefix="items") as pool:
         live = pool.submit(live_model, run, record.model_version)
         users = IdLookup(run.feature_index.names(*run.manifest.ranges["user"]))
-    return ServedModel(live.result(), run, users, weights)
+    return ServedModel(live.result(), run, users, weights, record.since)
 
 
 def _as_published(found: UserRecommendations) -> Published:

@@ -1,5 +1,6 @@
 """Answer the HTTP API's requests for lists."""
 
+import json
 import os
 from typing import Any
 
@@ -11,6 +12,7 @@ from fmrec.live.api import routes
 from fmrec.live.api.application import answer
 from fmrec.live.api.callers import Callers
 from fmrec.live.endpoint_ranking import EndpointRanking, runtime_client
+from fmrec.live.item_names import StoredNames
 from fmrec.live.served_model import Champion
 from fmrec.recommendations.table import dynamodb_client
 
@@ -23,9 +25,16 @@ endpoint = (
     if os.environ.get("ENDPOINT")
     else None
 )
+names = StoredNames(os.environ.get("ITEM_NAMES"), json.loads(os.environ.get("ITEM_NAMES_COLUMNS", "[]")))
 app = routes.build(
     Champion(
-        os.environ["DATA_URI"], os.environ["TABLE"], dataset, events=events, endpoint=endpoint, client=client
+        os.environ["DATA_URI"],
+        os.environ["TABLE"],
+        dataset,
+        events=events,
+        endpoint=endpoint,
+        names=names,
+        client=client,
     ),
     Callers.of_environment(),
 )

@@ -23,18 +23,17 @@ from fmrec.events.erasure import Eraser, kept
 from fmrec.events.event_files import EventFiles
 from fmrec.events.event_table import EventTable
 from fmrec.execution import run_report
-from fmrec.explore.deployment import Deployment
-from fmrec.explore.item_names import ItemNames
 from fmrec.explore.routes import Routes
 from fmrec.explore.server import Server
 from fmrec.live.api import erasure_routes, event_routes
 from fmrec.live.api import routes as reading_routes
+from fmrec.live.item_names import ItemNames
 from fmrec.live.served_model import Champion
 from fmrec.registry import champion as records
 from fmrec.storage import s3_client
 from tests.browser import chromium
 from tests.fixtures.dynamodb import create_table
-from tests.fixtures.taste_runs import ITEMS, write_taste_run
+from tests.fixtures.taste_runs import ITEMS, write_attribute, write_taste_run
 from tests.fixtures.wsgi_gateway import Gateway
 
 TASTES = ("Comedy", "Western", "Horror", "Musical")
@@ -107,7 +106,7 @@ def explored(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     rows = [f"i{n},{TASTES[n % 4]} number {n},{1950 + n},{TASTES[n % 4]}|Film" for n in range(ITEMS)]
     names.write_text("\n".join(["id,title,year,genres", *rows]))
     known = ItemNames.read(names, ("id", "title", "year", "genres"))
-    routes = Routes(client, Deployment("default", BUCKET), known, store_clicks=True)
+    routes = Routes(client, known, store_clicks=True)
     with Server(routes) as server, Serving(server):
         yield Explored(server, client)
 
@@ -141,6 +140,7 @@ BUCKET = f"explored-{uuid.uuid4().hex[:8]}"
 
 def _gateway(folder: Path) -> Gateway:
     run = write_taste_run(folder, label=TASKS["recommend"]["label"])
+    write_attribute(run, "genre", TASTES)
     manifest = Path(run.manifest_uri)
     document = json.loads(manifest.read_text())
     document["dataset"] = DATASET | document["dataset"]

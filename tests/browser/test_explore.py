@@ -102,7 +102,7 @@ def test_everything_can_be_done_with_the_keyboard_alone(page: Page, recommended:
     expect(page.get_by_role("link", name="Skip to the recommendations")).to_be_focused()
     keyboard.press("Enter")
     focused = page.locator(":focus")
-    for _ in range(4):
+    for _ in range(5):
         keyboard.press("Tab")
     first = items(recommended)[0]
     expect(focused).to_have_accessible_name(re.compile("^Like "))
@@ -139,6 +139,53 @@ def test_settings_of_the_list_are_the_apis(page: Page, recommended: Locator, exp
     diverse = [item.item_id for item in explored.client.recommend(liked, n=20, diversity=1).items]
     expect(recommended.locator("> li").nth(1)).to_have_attribute("data-item", diverse[1])
     assert items(recommended) == diverse
+
+
+def test_the_list_is_filtered_by_attributes_with_the_keyboard_alone(
+    page: Page, recommended: Locator, explored: Explored
+) -> None:
+    keyboard, chosen = page.keyboard, page.locator("#filter-list > li")
+    page.locator("#filters summary").focus()
+    keyboard.press("Enter")
+    kind = page.get_by_label("Kind of filter")
+    expect(kind).to_be_visible()
+    page.locator("#filters summary").focus()
+    keyboard.press("Tab")
+    expect(kind).to_be_focused()
+    expect(page.locator("#filter-values option").first).to_have_attribute("value", "Comedy")
+    for _ in range(2):
+        keyboard.press("Tab")
+    expect(page.get_by_label("Value")).to_be_focused()
+    keyboard.type("Western")
+    keyboard.press("Enter")
+    expect(chosen).to_have_text(["only genre: Western×"])
+    western = [item.item_id for item in explored.client.popular(where={"genre": ["Western"]}).items]
+    expect(recommended.locator("> li").first).to_have_attribute("data-item", western[0])
+    assert items(recommended) == western
+    assert {int(item[1:]) % 4 for item in western} == {1}
+
+    # The filters hold for a user's list, too, which is asked for with them in the query.
+    page.get_by_role("radio", name="A user").check()
+    page.get_by_label("User id").fill("u0")
+    keyboard.press("Enter")
+    expect(page.locator("#status")).to_contain_text("For user u0: folded in")
+    found = explored.client.recommendations("u0", where={"genre": ["Western"]}).items
+    assert items(recommended) == [item.item_id for item in found]
+
+    page.get_by_role("button", name="Remove only genre: Western").focus()
+    keyboard.press("Enter")
+    expect(chosen).to_have_count(0)
+    expect(kind).to_be_focused()
+    kind.select_option("at most")
+    expect(page.get_by_label("Value")).to_be_hidden()
+    page.get_by_label("Items of a kind").fill("1")
+    page.get_by_role("button", name="Add filter").press("Enter")
+    expect(recommended.locator("> li")).to_have_count(4)
+    kind.select_option("no items with")
+    page.get_by_label("Value").fill("Comedy")
+    page.get_by_role("button", name="Add filter").press("Enter")
+    expect(recommended.locator("> li")).to_have_count(3)
+    assert {int(item[1:]) % 4 for item in items(recommended)} == {1, 2, 3}
 
 
 def test_an_answer_that_comes_late_does_not_replace_a_newer_one(page: Page, recommended: Locator) -> None:
@@ -201,6 +248,10 @@ def test_the_page_is_accessible_on_a_screen_and_a_phone(
     page.goto(explored.url)
     page.locator("#items .like").first.click()
     page.locator("#items summary").first.click()
+    page.locator("#filters summary").click()
+    page.get_by_label("Value").fill("Comedy")
+    page.get_by_role("button", name="Add filter").click()
+    expect(page.locator("#filter-list > li")).to_have_count(1)
     assert violations(page, axe, scheme) == []
     page.locator("#items").get_by_role("button", name="Similar to").first.click()
     expect(page.locator("#audience button").first).to_be_visible()

@@ -98,6 +98,7 @@ def throw_away(tmp_path_factory: pytest.TempPathFactory) -> Synthesis:
                 "jwt": JWT,
                 "cors": {"allowed_origins": [ORIGIN]},
                 "endpoint_from_items": 2_000_000,
+                "item_names": {"key": "raw/items/films.csv", "columns": ["item_id", "title", "year"]},
             }
         ),
         "fmrec.glue.worker_type": "G.2X",

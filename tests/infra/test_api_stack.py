@@ -100,6 +100,27 @@ def test_the_function_may_ask_the_one_endpoint_that_ranks_and_no_other(
     assert asked(with_api, "FmRecApi") == []
 
 
+def test_names_of_items_are_of_one_file_that_the_function_may_read(throw_away: Any, with_api: Any) -> None:
+    def found(synthesis: Any, stack: str) -> tuple[dict[str, Any], list[str]]:
+        functions = synthesis.resources(stack, "AWS::Lambda::Function")
+        (answering,) = (each for name, each in functions.items() if name.startswith("AnswerRequests"))
+        policies = synthesis.resources(stack, "AWS::IAM::Policy")
+        (policy,) = (each for name, each in policies.items() if name.startswith("AnswerRequests"))
+        statements = policy["Properties"]["PolicyDocument"]["Statement"]
+        read = [json.dumps(s["Resource"]) for s in statements if s["Action"] == "s3:GetObject"]
+        keys = [key for text in read for key in re.findall(r'"/([^"]*)"', text)]
+        return answering["Properties"]["Environment"]["Variables"], keys
+
+    variables, keys = found(throw_away, STACK)
+    assert json.dumps(variables["ITEM_NAMES"]).endswith('/raw/items/films.csv"]]}')
+    assert json.loads(variables["ITEM_NAMES_COLUMNS"]) == ["item_id", "title", "year"]
+    assert "raw/items/films.csv" in keys
+    variables, without = found(with_api, "FmRecApi")
+    assert "ITEM_NAMES" not in variables
+    assert set(keys) - set(without) == {"raw/items/films.csv"}
+    assert set(without) == {f"{place}/*" for place in ("encoded", "embeddings", "champion", "rules", "runs")}
+
+
 def test_cors_by_setting_allows_what_the_routes_need_and_no_cookies(throw_away: Any) -> None:
     cors = properties_of(throw_away, STACK, "Api")["CorsConfiguration"]
     assert cors.pop("AllowHeaders")[:2] == ["authorization", "content-type"]

@@ -285,6 +285,8 @@ JWT = {"issuer": "https://id.example/", "audience": ["shop"]}
         ({"cors": {"allowed_origins": ["http://a.example"]}}, "http:// for localhost only"),
         ({"cors": {"allowed_origins": ["*", "https://a.example"]}}, "keep '*' or the others"),
         ({"cors": {"allowed_origins": []}}, "api.cors.allowed_origins is []"),
+        ({"item_names": {"key": "champion/a.csv"}}, "expected a file under raw/ of the data bucket"),
+        ({"item_names": {"key": "raw/*.csv"}}, "api.item_names.key is 'raw/*.csv'"),
         ({"cors": {"allowed_origins": ["*"], "max_age_seconds": 86401}}, "max_age_seconds is 86401"),
     ],
 )

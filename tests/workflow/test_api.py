@@ -132,17 +132,20 @@ def test_the_page_signs_what_it_asks_and_knows_the_run_that_serves(
     try:
         page, _, token = address.partition("#")
         found = {}
-        for path in ("api/popular?n=5", "local/about", "local/search?q=second"):
+        for path in ("api/popular?n=5", "config.json", "api/model", "api/report", "api/items?search=second"):
             asked = urllib.request.Request(page + path, headers={TOKEN_HEADER: token})
             with urllib.request.urlopen(asked, timeout=60) as answer:
                 found[path] = json.loads(answer.read())
     finally:
         end_exploring(tmp_path)
     assert found["api/popular?n=5"] == ask("GET", "/popular?n=5")[1]
-    about = found["local/about"]
-    assert (about["run"], about["click"]) == (model.run, {"value": 4.0, "event": None})
-    assert about["store_clicks"] is True
-    assert found["local/search?q=second"]["items"][0]["details"] == "1995 · Action, Crime"
+    served = found["api/model"]
+    assert (served["run"], served["click"]) == (model.run, {"value": 4.0, "event": None})
+    assert (served["names"], found["config.json"]["store_clicks"]) == (True, True)
+    assert found["api/items?search=second"]["items"][0]["details"] == "1995 · Action, Crime"
+    # Who signs may read the report by the function's role, with no access to the bucket.
+    assert found["api/report"]["run"] == model.run
+    assert {step["step"] for step in found["api/report"]["instances"]} >= {"fm training"}
     assert not (tmp_path / RECORD).exists()
 
 

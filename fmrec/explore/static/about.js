@@ -1,13 +1,14 @@
-// Draws what serves: quality, instances, cost.
+// Draws what serves: the model, and of its run quality, instances, cost.
 
 import { bar, byId, element, plural } from "./elements.js";
 
-export function drawAbout(about) {
-  const sizes = about.sizes ?? {};
-  const parts = [`Data set ${about.dataset}`];
-  if (about.run) parts.push(`run ${about.run}`);
-  if (sizes.users) parts.push(`trained on ${plural(sizes.users, "user")} and ${plural(sizes.items, "item")}`);
-  byId("deployment").textContent = parts.join(" · ");
+export function drawModel(model) {
+  const trained = `trained on ${plural(model.users, "user")} and ${plural(model.items, "item")}`;
+  byId("deployment").textContent = [`Data set ${model.dataset}`, `run ${model.run}`, trained].join(" · ");
+}
+
+/** Draws the run's report; without one, `why` says why. */
+export function drawReport(about) {
   byId("verdict").textContent = about.verdict || sentence(about.why);
   const tables = byId("quality-tables");
   tables.replaceChildren();
@@ -17,13 +18,13 @@ export function drawAbout(about) {
   }
   if (about.new_users) {
     const { metric, users, who, rows } = about.new_users;
-    tables.append(figures(`${metric} of lists folded in, for ${users.toLocaleString("en")} ${who}`, "lists", metric, rows, rows[0][0]));
+    tables.append(figures(`${metric} of lists folded in, for ${users.toLocaleString("en")} ${who}`, "lists", metric, rows, rows[0].name));
   }
   drawCost(about);
 }
 
 function figures(caption, head, metric, rows, own) {
-  const most = Math.max(...rows.map(([, value]) => value), 1e-9);
+  const most = Math.max(...rows.map(({ value }) => value), 1e-9);
   return element(
     "table",
     { class: "figures" },
@@ -32,7 +33,7 @@ function figures(caption, head, metric, rows, own) {
     element(
       "tbody",
       {},
-      ...rows.map(([name, value]) =>
+      ...rows.map(({ name, value }) =>
         element(
           "tr",
           { class: name === own ? "own" : "" },

@@ -1,9 +1,12 @@
 // What the reader does, and what becomes of the lists.
 
 import * as api from "./asking.js";
-import { drawAbout } from "./about.js";
+import { drawModel, drawReport } from "./about.js";
 import { byId, element, listed, plural } from "./elements.js";
+import { filters, listenToFilters } from "./filters.js";
+import { findHome, home, permitted } from "./home.js";
 import { drawList } from "./lists.js";
+import * as signIn from "./sign_in.js";
 
 const REASONS = 5;
 const SOURCES = {
@@ -19,12 +22,13 @@ const state = {
   liked: [],
   before: null, // Map of item → rank in the list before
   asked: 0,
-  about: { store_clicks: false, names: 0, click: {} },
+  model: { names: false, click: {} },
+  may: { anybody: true, user: null }, // whom the reader may ask about
   popular: [],
   shown: [],
 };
 
-const canLike = () => !state.known || (state.about.store_clicks && state.user !== "");
+const canLike = () => !state.known || (home.store_clicks && state.user !== "");
 
 /** Runs what may fail; what it throws is told. */
 async function trying(work) {
@@ -32,6 +36,10 @@ async function trying(work) {
     byId("problem").replaceChildren();
     return await work();
   } catch (error) {
+    if (error instanceof signIn.SignedOut) {
+      drawSignedOut(error.message);
+      return undefined;
+    }
     byId("problem").replaceChildren(element("p", { class: "problem" }, error.message));
     return undefined;
   }
@@ -49,7 +57,7 @@ function refresh({ fresh = false, focus = null } = {}) {
       const n = Number(byId("count").value);
       const because = byId("explain").checked ? REASONS : 0;
       const settings = { n, diversity: Number(byId("diversity").value), because };
-      const list = state.known ? await api.forUser(state.user, settings) : await api.forHistory(state.liked, settings);
+      const list = state.known ? await api.forUser(state.user, settings, filters()) : await api.forHistory(state.liked, settings, filters());
       if (number !== state.asked) return; // another one has been asked for since
       drawRecommended(list);
       drawPopular();
@@ -63,7 +71,7 @@ function refresh({ fresh = false, focus = null } = {}) {
 
 function drawRecommended(list) {
   const { before } = state;
-  drawList(byId("items"), list.items, { like: canLike() ? like : null, open: openItem, before, who: state.known ? "they" : "you" });
+  drawList(byId("items"), list.items, { like: canLike() ? like : null, open: openItem, before, who: state.known && state.may.anybody ? "they" : "you" });
   state.shown = list.items.map((item) => item.item_id);
   state.before = new Map(list.items.map((item) => [item.item_id, item.rank]));
   byId("source").textContent = SOURCES[list.source] ?? list.source;
@@ -72,11 +80,11 @@ function drawRecommended(list) {
 }
 
 function restsOn(list) {
-  const whom = state.known ? `user ${state.user}` : "somebody new";
+  const whom = !state.known ? "somebody new" : state.may.anybody ? `user ${state.user}` : "you";
   if (list.source === "batch") return `For ${whom}: the list that the last run published.`;
   if (list.source !== "live") return `Nothing is known of ${whom} yet, so this is what is popular.`;
   return state.known
-    ? `For ${whom}: folded in for this request, from all that the user did.`
+    ? `For ${whom}: folded in for this request, from all that ${state.may.anybody ? "the user" : "you"} did.`
     : `For ${whom}: folded in for this request, from ${plural(state.liked.length, "liked item")}.`;
 }
 
@@ -116,7 +124,7 @@ async function like(item) {
   const focus = row ? [...row.parentElement.children].indexOf(row) : null;
   if (state.known) {
     const event = { event_id: crypto.randomUUID(), user_id: state.user, item_id: item };
-    const { value, event: kinds } = state.about.click;
+    const { value, event: kinds } = state.model.click;
     if (value !== null) event.value = Number(byId("value").value);
     if (kinds !== null) event.event = byId("kind").value;
     if (!(await trying(() => api.store(event)))) return;
@@ -151,16 +159,17 @@ function begin(known, user = "") {
   state.user = user;
   state.liked = [];
   document.querySelector(`input[name=mode][value=${known ? "known" : "new"}]`).checked = true;
-  byId("user-form").hidden = !known;
+  if (known && !state.may.anybody) state.user = state.may.user;
+  byId("user-form").hidden = !known || !state.may.anybody;
   if (known) byId("user").value = user;
-  const stores = known && state.about.store_clicks;
-  byId("click").hidden = !stores || (state.about.click.value === null && state.about.click.event === null);
+  const stores = known && home.store_clicks;
+  byId("click").hidden = !stores || (state.model.click.value === null && state.model.click.event === null);
   byId("search-form").hidden = known && !stores;
   byId("who-note").textContent = !known
     ? "What is clicked is sent with each request, and stored nowhere."
     : stores
       ? "Clicks are stored as the user's events: the next list knows them, and so does the next run."
-      : "Clicks are not stored, so a user's list stays as it is; `fmrec explore --store-clicks` stores them as events.";
+      : `Clicks are not stored, so a user's list stays as it is; ${home.sign_in ? "the setting api.page.store_clicks" : "`fmrec explore --store-clicks`"} stores them as events.`;
   drawLiked();
   refresh({ fresh: true });
   if (known) suggestUsers();
@@ -170,10 +179,10 @@ let suggested = false;
 
 /** Some users that training knew: those who may want what is popular. */
 async function suggestUsers() {
-  if (suggested || !state.popular.length) return;
+  if (suggested || !state.may.anybody || !state.popular.length) return;
   suggested = true;
   const items = state.popular.slice(0, 3).map((item) => item.item_id);
-  // A token of one user may not ask for others.
+  // The token that `fmrec explore` was given may be of one user, who may not ask for others.
   const found = await Promise.all(items.map((item) => api.audience(item, 4).catch(() => [])));
   const users = [...new Set(found.flat().map((user) => user.user_id))];
   byId("users").replaceChildren(...users.map((user) => element("option", { value: user })));
@@ -195,7 +204,7 @@ async function openItem(item) {
   byId("audience").replaceChildren();
   byId("item").setAttribute("aria-busy", "true");
   if (!byId("item").open) byId("item").showModal();
-  const found = await trying(() => Promise.all([api.similar(item, 8), api.audience(item, 12).catch(() => [])]));
+  const found = await trying(() => Promise.all([api.similar(item, 8), state.may.anybody ? api.audience(item, 12).catch(() => []) : []]));
   if (number !== opened) return;
   byId("item").removeAttribute("aria-busy");
   if (!found) return byId("item").close();
@@ -212,7 +221,7 @@ let typed = 0;
 async function find() {
   const number = ++typed;
   const text = byId("search").value.trim();
-  const items = text && state.about.names ? await trying(() => api.search(text)) : [];
+  const items = text && state.model.names ? await trying(() => api.search(text)) : [];
   if (number !== typed || !items) return;
   byId("found").replaceChildren(
     ...items.slice(0, 8).map((item) => {
@@ -221,7 +230,7 @@ async function find() {
       return element("li", {}, element("button", { type: "button", onclick: choose }, element("b", {}, name), details ? element("span", { class: "muted small" }, details) : ""));
     }),
   );
-  byId("search-count").textContent = text && state.about.names ? `${plural(items.length, "item")} found` : "";
+  byId("search-count").textContent = text && state.model.names ? `${plural(items.length, "item")} found` : "";
 }
 
 function clearSearch() {
@@ -236,7 +245,7 @@ async function addTyped(submitted) {
   submitted.preventDefault();
   const text = byId("search").value.trim();
   if (!text) return;
-  const first = state.about.names ? (await trying(() => api.search(text)))?.[0] : undefined;
+  const first = state.model.names ? (await trying(() => api.search(text)))?.[0] : undefined;
   const item = first ?? text;
   if (!(await trying(() => api.similar(item, 1)))) return; // an item that the model doesn't know
   await api.learn([item]);
@@ -254,21 +263,58 @@ function listen() {
   byId("restart").addEventListener("click", () => { begin(false); byId("search").focus(); });
   byId("close").addEventListener("click", () => byId("item").close());
   for (const id of ["count", "diversity", "explain"]) byId(id).addEventListener("change", () => refresh());
+  listenToFilters(() => refresh(), trying);
+  byId("sign-in").addEventListener("click", () => trying(() => signIn.begin(home.sign_in)));
+  byId("sign-out").addEventListener("click", () => signIn.end(home.sign_in));
+}
+
+/** Nothing of anybody stays on the page when nobody is signed in. */
+function drawSignedOut(why) {
+  state.asked++;
+  opened++;
+  typed++;
+  Object.assign(state, { user: "", liked: [], before: null, popular: [], shown: [] });
+  if (byId("item").open) byId("item").close();
+  for (const id of ["items", "popular", "liked", "found", "users", "suggested", "similar", "audience"]) byId(id).replaceChildren();
+  for (const id of ["explore", "quality", "instances", "nav", "sign-out"]) byId(id).hidden = true;
+  byId("deployment").textContent = "";
+  byId("signed-out").hidden = false;
+  byId("signed-out-why").textContent = why;
+  byId("sign-in").focus();
+}
+
+/** Shows what the reader may ask for, and nothing else. */
+function drawPermitted() {
+  state.may = permitted();
+  const { anybody, user } = state.may;
+  const known = document.querySelector("input[name=mode][value=known]");
+  known.closest("label").hidden = !anybody && user === null;
+  byId("known-label").textContent = anybody ? "A user" : "You";
+  byId("audience-part").hidden = !anybody;
+  for (const id of ["quality", "instances", "nav"]) byId(id).hidden = !anybody;
+  byId("sign-out").hidden = !home.sign_in;
+  byId("footer").textContent = home.sign_in
+    ? "Everything here is asked of the HTTP API, with your sign-in."
+    : "Everything here is asked of the HTTP API by `fmrec explore`, which runs on this machine and signs the requests.";
 }
 
 async function start() {
   listen();
   await trying(async () => {
-    const [about, popular] = await Promise.all([api.about(), api.popular(10)]);
-    state.about = about;
-    state.popular = popular.items;
-    drawAbout(about);
-    byId("search-label").textContent = about.names ? "Find an item by its name" : "An item's id";
-    byId("value-field").hidden = about.click.value === null;
-    byId("value").value = about.click.value ?? "";
-    byId("kind-field").hidden = about.click.event === null;
-    byId("kind").replaceChildren(...(about.click.event ?? []).map((kind) => element("option", {}, kind)));
+    await findHome();
+    drawPermitted();
+    const model = await api.model();
+    api.haveNames(model.names);
+    state.model = model;
+    drawModel(model);
+    byId("search-label").textContent = model.names ? "Find an item by its name" : "An item's id";
+    byId("value-field").hidden = model.click.value === null;
+    byId("value").value = model.click.value ?? "";
+    byId("kind-field").hidden = model.click.event === null;
+    byId("kind").replaceChildren(...(model.click.event ?? []).map((kind) => element("option", {}, kind)));
+    state.popular = (await api.popular(10)).items;
     begin(false);
+    if (state.may.anybody) drawReport(await api.report().catch((error) => ({ why: error.message })));
   });
 }
 

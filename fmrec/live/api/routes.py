@@ -24,7 +24,7 @@ from fmrec.events.event_files import EventFiles
 from fmrec.events.event_table import EventTable
 from fmrec.live import answers
 from fmrec.live.answers import Request
-from fmrec.live.api import erasure_routes, event_routes
+from fmrec.live.api import catalogue_routes, erasure_routes, event_routes
 from fmrec.live.api.application import PathId, add_errors, succeeds
 from fmrec.live.api.callers import Callers
 from fmrec.live.api.query import Count, Diversity, Ids, Maxima, Pairs, filters
@@ -44,6 +44,7 @@ def build(champion: Champion, callers: Callers | None = None) -> APIGatewayHttpR
     app = APIGatewayHttpResolver(enable_validation=True)
     add_errors(app)
     add_routes(app, champion, callers or Callers())
+    catalogue_routes.add_routes(app, champion, callers or Callers())
     return app
 
 

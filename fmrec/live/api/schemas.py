@@ -12,6 +12,7 @@ from fmrec.live.answers import MAXIMUM_ITEMS, Answers, Request, Source
 MAXIMUM_HISTORY = 10_000
 MAXIMUM_RANKED = 1000
 MAXIMUM_EVENTS = 1000
+MAXIMUM_NAMED = 1000
 
 MAXIMUM_ATTRIBUTES = 10
 MAXIMUM_VALUES = 100
@@ -223,6 +224,121 @@ class Audience(BaseModel):
     users: list[LikelyUser]
     model_version: str
     run: str
+
+
+class NamesRequest(Body):
+    """Names of these items."""
+
+    item_ids: Annotated[list[ItemId], Field(max_length=MAXIMUM_NAMED)]
+
+
+class ItemName(BaseModel):
+    """What an item is called, and what else is to be shown of it."""
+
+    item_id: str
+    name: str
+    details: str
+
+
+class ItemNameList(BaseModel):
+    """Items with names; none where the API has no file of names (setting ``api.item_names``)."""
+
+    items: list[ItemName]
+
+
+class AttributeCount(BaseModel):
+    """A value of an attribute, and how many items have it."""
+
+    value: str
+    items: int
+
+
+class AttributeValues(BaseModel):
+    """An attribute of items that lists are filtered by, and its values, the most frequent first."""
+
+    name: str
+    values: list[AttributeCount]
+    distinct: int
+    """Values in all, listed or not."""
+
+
+class AttributeList(BaseModel):
+    """What lists are filtered by."""
+
+    attributes: list[AttributeValues]
+
+
+class Click(BaseModel):
+    """What an event needs, for a click that means "liked it"."""
+
+    value: float | None
+    """The least value that counts as liked; null where the data set has no column of values."""
+    event: list[str] | None
+    """Kinds, the weightiest first; null where the data set has no column of kinds."""
+
+
+class Model(BaseModel):
+    """The model that serves."""
+
+    dataset: str
+    run: str
+    model_version: str
+    since: str
+    users: int
+    items: int
+    click: Click
+    names: bool
+    """Whether items have names."""
+
+
+class Figure(BaseModel):
+    """One measured value of a table."""
+
+    name: str
+    value: float
+
+
+class Quality(BaseModel):
+    """A metric of all lists, the model's own and others', the best first."""
+
+    metric: str
+    users: int
+    own: str
+    """The row that is the model's."""
+    rows: list[Figure]
+
+
+class NewUsers(BaseModel):
+    """A metric of lists of users who are folded in."""
+
+    metric: str
+    users: int
+    who: str
+    rows: list[Figure]
+
+
+class ChosenInstance(BaseModel):
+    """What a step ran on, and what it cost."""
+
+    step: str
+    instance: str
+    why: str
+    refused: list[str]
+    usd_per_hour: float | None
+    usd: float | None
+
+
+class Report(BaseModel):
+    """Quality, instances and cost of the run whose model serves."""
+
+    run: str
+    verdict: str
+    quality: Quality | None
+    new_users: NewUsers | None
+    instances: list[ChosenInstance]
+    usd: float | None
+    usd_per_month: float | None
+    """Of the endpoint, as long as it stands."""
 
 
 class Problem(BaseModel):

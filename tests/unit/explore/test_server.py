@@ -4,17 +4,17 @@ import http.client
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from fmrec.client import Client
 from fmrec.errors import ForbiddenError, InputError, NotFoundError, ServiceError, ThrottledError
-from fmrec.explore.deployment import Deployment
-from fmrec.explore.item_names import ItemNames, Named
+from fmrec.explore.page_files import STATIC
 from fmrec.explore.routes import Routes
-from fmrec.explore.server import LARGEST_BODY, STATIC, TOKEN_HEADER, Server
+from fmrec.explore.server import LARGEST_BODY, TOKEN_HEADER, Server
+from fmrec.live.item_names import ItemNames, Named
 
 
 class Api(Client):
@@ -62,7 +62,7 @@ class Page:
 def page() -> Iterator[Page]:
     api = Api()
     names = ItemNames({"7": Named("Fargo", "1996")})
-    with Server(Routes(api, Deployment("default", why="no bucket"), names)) as server:
+    with Server(Routes(api, names)) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         yield Page(server, api)
@@ -92,7 +92,7 @@ def test_data_needs_the_token_that_is_behind_the_hash_of_the_address(page: Page)
         status, _, text = page.ask("GET", "/api/popular?n=3", X_Explore_Token=token)
         assert status == 401
         assert "open the address" in detail(text)
-    assert page.ask("POST", "/local/names", b'{"ids": []}', X_Explore_Token=None)[0] == 401
+    assert page.ask("POST", "/api/items/names", b'{"item_ids": []}', X_Explore_Token=None)[0] == 401
     assert page.api.asked == []
     assert page.ask("GET", "/api/popular?n=3")[0] == 200
     assert page.api.asked == [("GET", "/popular?n=3", None)]
@@ -147,7 +147,7 @@ def test_what_the_page_has_no_need_of_is_not_asked_for(
 
 
 def test_events_are_handed_on_only_where_that_was_asked_for(page: Page) -> None:
-    page.server.routes.store_clicks = True
+    page.server.routes = replace(page.server.routes, store_clicks=True)
     assert page.ask("POST", "/api/events", b'{"event_id": "1"}')[0] == 200
     assert page.api.asked == [("POST", "/events", {"event_id": "1"})]
 
@@ -160,14 +160,14 @@ def test_events_are_handed_on_only_where_that_was_asked_for(page: Page) -> None:
         (b"{}", {"Content_Length": "-1"}, 411),
         (b"{}", {"Content_Length": None}, 411),
         (b"", {"Content_Length": str(LARGEST_BODY + 1)}, 413),
-        (b'{"ids": 7}', {}, 422),
+        (b'{"item_ids": 7}', {}, 422),
         (b"[" * 100_000, {}, 422),
     ],
 )
 def test_bodies_that_are_none_are_refused(
     page: Page, body: bytes, headers: dict[str, str | None], status: int
 ) -> None:
-    assert page.ask("POST", "/local/names", body, **headers)[0] == status
+    assert page.ask("POST", "/api/items/names", body, **headers)[0] == status
 
 
 @pytest.mark.parametrize(
@@ -193,15 +193,33 @@ def test_errors_of_the_api_come_as_problem_documents_with_their_sentence(
     )
 
 
-def test_names_are_looked_up_and_searched(page: Page) -> None:
-    _, _, text = page.ask("POST", "/local/names", b'{"ids": ["7", "8"]}')
-    assert json.loads(text) == {"names": {"7": {"name": "Fargo", "details": "1996"}}}
-    _, _, text = page.ask("GET", "/local/search?q=far")
-    assert json.loads(text) == {"items": [{"item_id": "7", "name": "Fargo", "details": "1996"}]}
-    _, _, text = page.ask("GET", "/local/about")
-    about = json.loads(text)
-    assert (about["names"], about["store_clicks"]) == (1, False)
-    assert about["why"].endswith("unknown: no bucket")
+def test_names_are_this_machines_where_it_has_a_file_and_else_the_apis(page: Page) -> None:
+    named = {"items": [{"item_id": "7", "name": "Fargo", "details": "1996"}]}
+    _, _, text = page.ask("POST", "/api/items/names", b'{"item_ids": ["7", "8"]}')
+    assert json.loads(text) == named
+    _, _, text = page.ask("GET", "/api/items?search=far")
+    assert json.loads(text) == named
+    assert page.api.asked == []
+    _, _, text = page.ask("GET", "/api/model")
+    assert json.loads(text)["names"] is True
+
+    page.server.routes = Routes(page.api)
+    assert json.loads(page.ask("GET", "/api/model")[2])["names"] is False
+    page.ask("GET", "/api/items?search=far")
+    page.ask("POST", "/api/items/names", b'{"item_ids": ["7"]}')
+    assert page.api.asked[-2:] == [
+        ("GET", "/items?search=far", None),
+        ("POST", "/items/names", {"item_ids": ["7"]}),
+    ]
+
+
+def test_the_page_is_told_where_it_is_at_home_and_of_an_api_that_is_older(page: Page) -> None:
+    _, _, text = page.ask("GET", "/config.json")
+    assert json.loads(text) == {"api": "/api", "store_clicks": False, "sign_in": None}
+    assert page.ask("GET", "/config.json", X_Explore_Token=None)[0] == 401
+    page.api.error = NotFoundError("the API answered 404: Not Found")
+    status, _, text = page.ask("GET", "/api/model")
+    assert (status, detail(text).endswith("of an earlier version: deploy it again")) == (404, True)
 
 
 def test_a_port_that_is_taken_is_said(page: Page) -> None:

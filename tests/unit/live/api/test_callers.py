@@ -85,6 +85,9 @@ def test_every_route_that_names_a_user_looks_at_the_token(
     assert status(reading, "POST", "/recommendations", {"history": []}, **user) == 200
     assert status(reading, "GET", f"/items/{item}/audience", **user) == 403
     assert status(reading, "GET", f"/items/{item}/audience", scope="lists/any-user") == 200
+    assert status(reading, "GET", "/report", **user) == 403
+    assert status(reading, "GET", "/report", scope="lists/any-user") == 404
+    assert status(reading, "GET", "/model", **user) == 200
     assert status(storing, "POST", "/events", posted("50%"), **user) == 200
     assert status(storing, "POST", "/events", posted("50%", "ann"), **user) == 403
     assert not events.of("ann").events

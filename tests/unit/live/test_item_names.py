@@ -1,11 +1,12 @@
-"""Names of items from a file."""
+"""Names of items from a file, of this machine or of the data bucket."""
 
 from pathlib import Path
 
 import pytest
 
-from fmrec.errors import InputError
-from fmrec.explore.item_names import ItemNames, Named
+from fmrec.errors import InputError, ServiceError
+from fmrec.live import item_names
+from fmrec.live.item_names import ItemNames, Named, StoredNames
 
 FILMS = """id,title,year,genres
 1,Toy Story,1995,Animation|Comedy
@@ -71,3 +72,24 @@ def test_what_is_no_file_of_names_is_said(
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="can't be read as names of items"):
         ItemNames.read(tmp_path / "none.csv")
+
+
+def test_stored_names_are_those_of_the_models_items_and_are_read_again_with_another_run(path: Path) -> None:
+    stored = StoredNames(str(path), ["id", "title"])
+    assert stored.of_run("r1", ["1", "3", "unheard-of"]).search("st") == ["3", "1"]
+    assert stored.of_run("r1", []).names.keys() == {"1", "3"}
+    path.write_text("id,title\n1,Toy Story 2\n")
+    assert stored.of_run("r2", ["1", "3"]).names == {"1": Named("Toy Story 2")}
+    assert StoredNames().of_run("r1", ["1"]).names == {}
+
+
+def test_stored_names_that_cannot_be_read_are_the_deployments_fault(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ServiceError, match=r"can't be read: .*setting api\.item_names"):
+        StoredNames(str(path.with_name("none.csv"))).of_run("r1", ["1"])
+    with pytest.raises(ServiceError, match="no field 'name'"):
+        StoredNames(str(path), ["id", "name"]).of_run("r1", ["1"])
+    monkeypatch.setattr(item_names, "LARGEST_FILE", 10)
+    with pytest.raises(InputError, match="has more than"):
+        ItemNames.read_object(str(path))
