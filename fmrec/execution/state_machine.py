@@ -132,8 +132,8 @@ def start(
 def history(stepfunctions: Any, execution_arn: str, seen: int = 0) -> Iterator[dict[str, Any]]:
     """Yield the events after the first ``seen`` ones, in order.
 
-    Events are numbered from 1. Who has seen some asks from the newest one back, so that following an execution
-    reads each event about once and not its whole history each time.
+    Events are numbered from 1. Who has seen some asks from the newest one back, so that following an
+    execution reads each event about once and not its whole history each time.
     """
     pages = stepfunctions.get_paginator("get_execution_history").paginate(
         executionArn=execution_arn,

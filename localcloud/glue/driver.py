@@ -19,12 +19,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from localcloud import roles
+from localcloud.forks import Forks, Process
 from localcloud.glue.jvms import DEFAULTS, Jvm, JvmError, Jvms
 from localcloud.home import Home, Record, client_environment
 from localcloud.processes import end_marked
 
 RUN_MARK = "LOCALCLOUD_GLUE_RUN"
 """Environment variable in everything that a run starts."""
+
+IMPORTED = ("boto3.session", "numpy", "pyarrow", "pyspark.sql", "pyspark.java_gateway")
+"""What a driver imports, before its script does."""
 
 _RUNTIME = Path(__file__).resolve().parent / "runtime"
 _S3_URI = re.compile(r"s3[an]?://([^/]+)/(.+)")
@@ -51,6 +55,8 @@ class Driver:
 
     Parameters
     ----------
+    forks
+        What its process is a fork of, where that is possible.
     job, run
         The job and the run as the API describes them.
     log
@@ -58,17 +64,25 @@ class Driver:
     """
 
     def __init__(
-        self, home: Home, record: Record, jvms: Jvms, job: dict[str, Any], run: dict[str, Any], log: Path
+        self,
+        home: Home,
+        record: Record,
+        jvms: Jvms,
+        forks: Forks,
+        job: dict[str, Any],
+        run: dict[str, Any],
+        log: Path,
     ) -> None:
         self._record = record
         self._jvms = jvms
+        self._forks = forks
         self._job = job
         self._run = run
         self._log = log
         self._folder = home.glue / str(run["Id"])
         self._error_file = self._folder / "error.txt"
         self._clean_file = self._folder / "clean"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._jvm: Jvm | None = None
         self._killed = False
         self._lock = threading.Lock()
@@ -111,21 +125,14 @@ class Driver:
             }
             settings_file = self._folder / "settings.json"
             settings_file.write_text(json.dumps(settings), encoding="utf-8")
-            self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    str(_RUNTIME / "glue_driver.py"),
-                    str(settings_file),
-                    str(script),
-                    *self._argv(arguments),
-                ],
-                cwd=self._working_folder(),
-                env={**self._inherited(), **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            command = [
+                sys.executable,
+                str(_RUNTIME / "glue_driver.py"),
+                str(settings_file),
+                str(script),
+                *self._argv(arguments),
+            ]
+            self._process = self._started(command, {**self._inherited(), **environment}, log)
 
     def returncode(self) -> int | None:
         """The exit status, negative for a signal; None while it runs."""
@@ -162,6 +169,8 @@ class Driver:
         """End the process with all it started."""
         with self._lock:
             self._killed = True
+        if self._process is not None:
+            self._process.kill()  # a fork has the mark of what it is forked from
         end_marked(RUN_MARK, self._run["Id"], grace_seconds=0.0)
         if self._process is not None:
             self._process.wait()
@@ -178,6 +187,21 @@ class Driver:
             self._jvms.give_back(jvm)
         self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _started(self, command: list[str], environment: dict[str, str], log: IO[bytes]) -> Process:
+        if self._forks.possible(command, environment):
+            with Path(os.devnull).open("rb") as nothing:
+                files = (nothing.fileno(), log.fileno(), log.fileno())
+                return self._forks.start(command, environment, self._working_folder(), files)
+        return subprocess.Popen(
+            command,
+            cwd=self._working_folder(),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
     def _arguments(self) -> dict[str, str]:
         """Default arguments, overridden by the run's, overridden by those that can't be overridden."""

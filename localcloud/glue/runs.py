@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from localcloud.faults import ServiceFault
-from localcloud.glue.driver import Driver, DriverError
+from localcloud.forks import Forks
+from localcloud.glue.driver import IMPORTED, Driver, DriverError
 from localcloud.glue.jvms import JvmError, Jvms
 from localcloud.glue.logs import ship
 from localcloud.home import Home, Record
@@ -45,6 +46,7 @@ class GlueRuns:
         self._home = home
         self._record = record
         self._jvms = Jvms(home, record)
+        self._forks = Forks(IMPORTED)
         self._lock = threading.Lock()
         self._active: dict[str, _Active] = {}
 
@@ -151,6 +153,7 @@ class GlueRuns:
         for one in active:
             one.ended.wait(10.0)
         self._jvms.close()
+        self._forks.close()
 
     def _find(self, job_name: str, run_id: str) -> dict[str, Any]:
         from ministack.services import glue
@@ -199,7 +202,7 @@ class GlueRuns:
     def _attempt(self, active: _Active, log: Any) -> tuple[str, str]:
         """Run the driver to its end; returns the run's last state and its ErrorMessage."""
         run = active.run
-        driver = Driver(self._home, self._record, self._jvms, active.job, run, log)
+        driver = Driver(self._home, self._record, self._jvms, self._forks, active.job, run, log)
         try:
             active.driver = driver
             driver.start()

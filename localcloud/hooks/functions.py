@@ -10,13 +10,26 @@ Lambda functions"; quotas: 6 MB for a synchronous answer.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+import subprocess
+import types
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from localcloud.hooks.binding import edit, replace
+from localcloud.forks import Fork, Forks
+from localcloud.hooks.binding import edit, find, replace
 
 _MARK = "localcloud-error:"
 _INIT_FAILED = "Worker init failed: "
+_IMPORTED = (
+    "boto3.session",
+    "botocore.client",
+    "botocore.httpsession",
+    "numpy",
+    "pydantic",
+    "aws_lambda_powertools",
+)
+"""Packages of Lambda's runtime and of the deployed layer that most functions import."""
 
 # Anything that writes to file descriptor 1, also from C, must not mix with the protocol on it.
 _OWN_STDOUT = (
@@ -113,6 +126,40 @@ def install() -> None:
         "ministack.services.lambda_svc", "_execute_function_warm", ("func", "event", "request_id"), _unpacking
     )
     replace("ministack.services.lambda_svc", "_resolve_layer_zip", ("attachment",), _without_layers)
+    runtime = find("ministack.core", "lambda_runtime", types.ModuleType)
+    find(runtime.__name__, "subprocess", types.ModuleType)
+    runtime.subprocess = _Workers(Forks(_IMPORTED))
+
+
+class _Workers:
+    """``subprocess`` for the emulator's pool of workers: those in Python are forks."""
+
+    def __init__(self, forks: Forks) -> None:
+        self._forks = forks
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(subprocess, name)
+
+    def Popen(  # noqa: N802 - the emulator's name for it
+        self, command: Sequence[str], *, env: Mapping[str, str], cwd: str, **options: Any
+    ) -> Fork | subprocess.Popen[Any]:
+        """Start a worker; a fork has text pipes, which is what the emulator asks for."""
+        if not self._forks.possible(command, env):
+            return subprocess.Popen(command, env=env, cwd=cwd, **options)
+        (its_input, to_it), (from_it, its_output), (errors, its_errors) = os.pipe(), os.pipe(), os.pipe()
+        try:
+            worker = self._forks.start(command, env, cwd, (its_input, its_output, its_errors))
+        except BaseException:
+            for descriptor in (to_it, from_it, errors):
+                os.close(descriptor)
+            raise
+        finally:
+            for descriptor in (its_input, its_output, its_errors):
+                os.close(descriptor)
+        worker.stdin = os.fdopen(to_it, "w", buffering=1, encoding="utf-8")
+        worker.stdout = os.fdopen(from_it, encoding="utf-8")
+        worker.stderr = os.fdopen(errors, encoding="utf-8")
+        return worker
 
 
 def _without_layers(_original: Callable[..., bytes | None]) -> Callable[..., bytes | None]:

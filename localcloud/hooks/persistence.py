@@ -23,8 +23,8 @@ from localcloud.home import Home
 from localcloud.hooks.binding import FUNCTION, find
 
 _SHARE = 20
-"""A service is looked at again when this many times the time that it took has passed, and all of them when this
-many times the processor time that they took has.
+"""A service is looked at again when this many times the time that it took has passed, and all of them when
+this many times the processor time that they took has.
 """
 _SWEEP_SECONDS = 1.0
 _STATE_KEYS = {
@@ -126,8 +126,8 @@ class StateSaver:
         return True
 
     def _write(self, key: str, state: Any) -> None:
-        """Write as the emulator's own ``save_state`` does, which takes json's encoder in Python for it and five
-        times as long.
+        """Write as the emulator's own ``save_state`` does, which takes json's encoder in Python for it and
+        five times as long.
         """
         document = {"__ministack_format__": self._format(key), "payload": state}
         part = self._folder / f"{key}.json.part"

@@ -1,7 +1,7 @@
 """The programs that stand in for containers: started, listed, limited in memory, and never left behind.
 
 Each runs in a process group of its own, so that it is stopped with everything it started; on Linux
-the kernel kills it if the server is killed (``launcher``).
+the kernel kills it if the server is killed (``launcher``, ``localcloud.fork_server``).
 """
 
 from __future__ import annotations
@@ -17,10 +17,15 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
+from localcloud.forks import Forks, Process
+
 Kind = Literal["training", "transform", "endpoint"]
 
 REPOSITORY_ROOT = pathlib.Path(__file__).resolve().parents[2]
 _LAUNCHER = str(pathlib.Path(__file__).with_name("launcher.py"))
+_STAND_INS = ("algorithms.factorization_machines", "algorithms.knn")
+"""Programs that are forks of a process which has imported their modules."""
+_IMPORTED = ("algorithms.factorization_machines.train", "algorithms.knn.train", "algorithms.knn.serve")
 STOP_GRACE_SECONDS = 120.0
 """Between SIGTERM and SIGKILL when a job is stopped, as on AWS."""
 _MEMORY_POLL_SECONDS = 0.02
@@ -33,7 +38,7 @@ class ShutDownError(Exception):
 class Child:
     """One running program."""
 
-    def __init__(self, kind: Kind, name: str, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, kind: Kind, name: str, process: Process) -> None:
         self.kind = kind
         self.name = name
         self.process = process
@@ -66,6 +71,7 @@ class Children:
         self._lock = threading.Lock()
         self._running: dict[int, Child] = {}
         self._closed = False
+        self._forks = Forks(_IMPORTED, [str(REPOSITORY_ROOT)])
         # The kernel ties a child's death signal to the *thread* that forked it: one that outlives them all.
         self._spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sagemaker-spawner")
 
@@ -102,7 +108,7 @@ class Children:
                 self._spawn,
                 kind,
                 name,
-                [sys.executable, "-I", "-S", _LAUNCHER, str(os.getpid()), *command],
+                list(command),
                 inherited | {"PYTHONPATH": python_path, "PYTHONUNBUFFERED": "1"} | dict(environment),
                 log,
             ).result()
@@ -130,6 +136,7 @@ class Children:
         for child in running:
             child.process.wait()
         self._spawner.shutdown(wait=True)
+        self._forks.close()
 
     def _spawn(
         self, kind: Kind, name: str, command: list[str], environment: dict[str, str], log: pathlib.Path
@@ -137,19 +144,26 @@ class Children:
         with self._lock:
             if self._closed:
                 raise ShutDownError("the local cloud is stopping")
-            with log.open("ab") as output:
-                process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=environment,
-                    cwd=REPOSITORY_ROOT,
-                    start_new_session=True,
-                )
+            process = self._process(command, environment, log)
             child = Child(kind, name, process)
             self._running[process.pid] = child
             return child
+
+    def _process(self, command: list[str], environment: dict[str, str], log: pathlib.Path) -> Process:
+        with log.open("ab") as output, pathlib.Path(os.devnull).open("rb") as nothing:
+            stands_in = command[1] == "-m" and command[2] in _STAND_INS
+            if stands_in and self._forks.possible(command, environment):
+                files = (nothing.fileno(), output.fileno(), output.fileno())
+                return self._forks.start(command, environment, REPOSITORY_ROOT, files)
+            return subprocess.Popen(
+                [sys.executable, "-I", "-S", _LAUNCHER, str(os.getpid()), *command],
+                stdin=nothing,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                cwd=REPOSITORY_ROOT,
+                start_new_session=True,
+            )
 
     def _forget_at_end(self, child: Child) -> None:
         child.process.wait()

@@ -213,13 +213,16 @@ def test_runs_at_the_same_time_are_limited_and_stopping_one_kills_all_it_started
         jobs.glue.start_job_run(JobName=name)
     assert refused.value.response["Error"]["Code"] == "ConcurrentRunsExceededException"
     wait_until(lambda: set(runs) <= set(jobs.cloud.processes("glue")))
+    started = jobs.cloud.processes("glue")
+    drivers = {str(started[run]) for run in runs}
 
     def left() -> list[str]:
         marks = [f"LOCALCLOUD_GLUE_RUN={run}".encode() for run in runs]
         return [
             folder.name
             for folder in Path("/proc").iterdir()
-            if folder.name.isdigit() and any(mark in environment(folder) for mark in marks)
+            if folder.name in drivers
+            or (folder.name.isdigit() and any(mark in environment(folder) for mark in marks))
         ]
 
     wait_until(lambda: len(left()) == 4)

@@ -1,0 +1,122 @@
+"""A process that has imported what the programs forked from it import; it starts them on request.
+
+``python fork_server.py SOCKET MODULE …`` with the number of an open socket. A request is a JSON document and
+four open files: the program's standard input, output and error, and where its process id and then its wait
+status are written to, four bytes each. A program runs as the interpreter would run it; the process ends with
+its socket, and on Linux the kernel then kills what it has forked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1
+_LARGEST_REQUEST = 1 << 20
+_FILES = 4
+
+
+def main(arguments: list[str]) -> None:
+    """Import the modules, then fork until the socket is closed; in a fork, run its program."""
+    del sys.path[0]  # this file's folder
+    control = socket.socket(fileno=int(arguments[0]))
+    for module in arguments[1:]:
+        with contextlib.suppress(ImportError):  # the program that needs it says so
+            importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # the collector would touch, and so copy, all that forks share
+    request = _fork_on_request(control)
+    if request is not None:
+        _run(request)
+
+
+def _fork_on_request(control: socket.socket) -> dict[str, Any] | None:
+    """Return the request in each fork, and None at the end."""
+    reports: dict[int, int] = {}
+    woken, waker = os.pipe()
+    os.set_blocking(waker, False)
+    signal.set_wakeup_fd(waker)
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    libc = ctypes.CDLL(None)
+    requested = control.fileno()
+    while True:
+        ready, _, _ = select.select([requested, woken], [], [])
+        if woken in ready:
+            os.read(woken, 1 << 10)
+            _report_ended(reports)
+        if requested not in ready:
+            continue
+        content, files, _, _ = socket.recv_fds(control, _LARGEST_REQUEST, _FILES)
+        if not content:
+            return None
+        server, pid = os.getpid(), os.fork()
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for descriptor in (woken, waker, files[3], *reports.values()):
+                os.close(descriptor)
+            control.close()
+            os.setsid()
+            for number, descriptor in enumerate(files[:3]):
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            if sys.platform == "linux":
+                libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+                if os.getppid() != server:
+                    os._exit(1)
+            return dict(json.loads(content))
+        reports[pid] = files[3]
+        for descriptor in files[:3]:
+            os.close(descriptor)
+        _report(files[3], pid)
+
+
+def _report_ended(reports: dict[int, int]) -> None:
+    with contextlib.suppress(ChildProcessError):
+        while (found := os.waitpid(-1, os.WNOHANG)) != (0, 0):
+            pid, status = found
+            report = reports.pop(pid)
+            _report(report, status)
+            os.close(report)
+
+
+def _report(descriptor: int, number: int) -> None:
+    with contextlib.suppress(BrokenPipeError):  # nobody wants to know any more
+        os.write(descriptor, struct.pack("=i", number))
+
+
+def _run(request: dict[str, Any]) -> None:
+    """Run ``-m module`` or a file with its arguments, as ``__main__``."""
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    time.tzset()
+    program, *arguments = request["program"]
+    sys.path[:0] = [
+        part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part not in sys.path
+    ]
+    if program == "-m":
+        sys.path.insert(0, request["folder"])
+        sys.argv = arguments
+        runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.path.insert(0, str(Path(program).parent))
+        sys.argv = [program, *arguments]
+        runpy.run_path(program, run_name="__main__")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,85 @@
+"""Programs that are forks of a process that has imported for them: they run as the interpreter runs them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from localcloud.forks import Fork, Forks
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no program is forked")
+
+
+@pytest.fixture
+def forks() -> Iterator[Forks]:
+    found = Forks(["decimal"])
+    yield found
+    found.close()
+
+
+def start(forks: Forks, folder: Path, code: str, *arguments: str, **environment: str) -> Fork:
+    program = folder / "program.py"
+    program.write_text(textwrap.dedent(code))
+    command = [sys.executable, str(program), *arguments]
+    with (folder / "output").open("wb") as output, Path(os.devnull).open("rb") as nothing:
+        return forks.start(command, environment, folder, (nothing.fileno(), output.fileno(), output.fileno()))
+
+
+def test_a_program_has_its_own_arguments_environment_folder_and_session_and_what_was_imported(
+    forks: Forks, tmp_path: Path
+) -> None:
+    code = """
+        import os, sys
+        print("decimal" in sys.modules, __name__, sys.argv[1:], dict(os.environ), os.getcwd(), os.getsid(0))
+        sys.exit(7)
+    """
+    fork = start(forks, tmp_path, code, "a", "b c", KEY="value")
+    assert (fork.wait(30), fork.poll()) == (7, 7)
+    expected = ("True __main__ ['a', 'b c'] {'KEY': 'value'}", str(tmp_path), str(fork.pid))
+    assert (tmp_path / "output").read_text() == " ".join(expected) + "\n"
+
+
+def test_an_error_is_printed_and_ends_it_with_1(forks: Forks, tmp_path: Path) -> None:
+    assert start(forks, tmp_path, "raise ValueError('of the program')").wait(30) == 1
+    assert (tmp_path / "output").read_text().endswith("ValueError: of the program\n")
+
+
+def test_a_program_that_runs_is_waited_for_and_signalled(forks: Forks, tmp_path: Path) -> None:
+    fork, other = (start(forks, tmp_path, "import time; time.sleep(60)") for _ in range(2))
+    assert fork.poll() is None
+    with pytest.raises(subprocess.TimeoutExpired):
+        fork.wait(0.01)
+    fork.terminate()
+    assert fork.wait(30) == -signal.SIGTERM
+    assert other.poll() is None
+
+
+def test_programs_end_with_the_process_they_are_forked_from_and_the_next_has_a_new_one(
+    forks: Forks, tmp_path: Path
+) -> None:
+    fork = start(forks, tmp_path, "import os, time; print(os.getppid()); time.sleep(60)")
+    while not (parent := (tmp_path / "output").read_text().strip()):
+        assert fork.poll() is None
+    os.kill(int(parent), signal.SIGKILL)
+    assert fork.wait(30) == -signal.SIGKILL
+    assert start(forks, tmp_path, "raise SystemExit(3)").wait(30) == 3
+    forks.close()
+    with pytest.raises(OSError, match="no more"):
+        start(forks, tmp_path, "")
+
+
+def test_what_libraries_read_at_import_must_be_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    command = [sys.executable, "-m", "program"]
+    assert Forks.possible(command, {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": "/x"})
+    assert not Forks.possible(command, {"OPENBLAS_NUM_THREADS": "2"})
+    assert not Forks.possible(command, {"OMP_NUM_THREADS": "2"})
+    assert not Forks.possible(["/bin/sh", "-m", "program"], {})
+    assert not Forks.possible([sys.executable, "-c", "pass"], {})
