@@ -76,13 +76,15 @@ def one_history(
     found = np.asarray(ordinals)
     if found.size == 0:
         found = found.astype(np.int64)
-    if found.ndim != 1 or not np.issubdtype(found.dtype, np.integer):
+    if found.ndim != 1 or found.dtype.kind not in "iu":
         raise InputError(
             f"a history has the shape {found.shape} and type {found.dtype}: expected item ordinals as integers (m,)"
         )
-    if found.size and not 0 <= found.min() <= found.max() < items:
+    if found.size and (found.min() < 0 or found.max() >= items):
         wrong = int(found.min() if found.min() < 0 else found.max())
         raise InputError(f"a history names item {wrong}: expected ordinals from 0 below {items}")
+    if weights is None and (found[1:] > found[:-1]).all():
+        return Interactions(np.array([0, len(found)], np.int64), found.astype(np.int32)), np.ones(len(found))
     given = np.ones(len(found)) if weights is None else np.asarray(weights, np.float64)
     if given.shape != found.shape or not np.isfinite(given).all() or (given < 0).any():
         raise InputError(

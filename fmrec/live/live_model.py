@@ -98,7 +98,7 @@ def live_model(
     columns = run.manifest.ranges["item"]
     # Vectors are most of what is to be read, and what is computed of them needs no interpreter.
     with ThreadPoolExecutor(1, thread_name_prefix="vectors") as pool:
-        fold_in = pool.submit(open_fold_in, run, folding_in or run.folding_in)
+        fold_in = pool.submit(_prepared_fold_in, run, folding_in or run.folding_in)
         names = run.feature_index.names(*columns)
         interactions = run.feature_index.interactions(*columns)
     return LiveModel(
@@ -110,6 +110,12 @@ def live_model(
         float(run.bias or 0),
         EncodedAttributes(run),
     )
+
+
+def _prepared_fold_in(run: Run, folding_in: FoldingIn) -> FoldIn:
+    fold_in = open_fold_in(run, folding_in)
+    fold_in.prepare()
+    return fold_in
 
 
 def open_fold_in(run: Run, folding_in: FoldingIn, vectors: Vectors | None = None) -> FoldIn:
