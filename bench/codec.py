@@ -5,7 +5,7 @@
 Every case is encoded from arrays to one array of bytes and decoded from bytes to a SciPy or NumPy matrix. The
 SDK runs in an environment of its own (``bench/oracles``) on the first ``--sdk-rows`` rows, writing to memory
 and reading to its Record objects, or from there on into an array for each tensor, which is still no matrix;
-its bytes are checked to be ours. The copy reads the encoded bytes once and writes them once to fresh memory:
+its bytes are checked to be ours. The copy reads the encoded bytes once and writes them once to a new array:
 nothing that makes those bytes can be quicker. Times are processor seconds, the least of several runs, because
 other work on a machine stretches the clock's.
 """

@@ -19,14 +19,19 @@ from numpy.typing import NDArray
 
 from fmrec.recordio import wire
 from fmrec.recordio.read_frames import Frames
-from fmrec.recordio.row_arrays import Rows, check_payload
-from fmrec.recordio.schema import Schema
+from fmrec.recordio.row_arrays import Rows
+from fmrec.recordio.schema import Room, Schema
 from fmrec.recordio.wire import Bytes, TensorType
 
 ROWS_BEFORE_LOADING = 1_000_000
 MAX_FEATURE_DIM = 1 << 28
 """Keys below it take four bytes or fewer."""
-_HEAD = np.frombuffer(wire.MAGIC.to_bytes(4, "little") + wire.VALUES_ENTRY[:-1], np.uint8)
+HEAD_BYTES, KEY_BYTES = 48, 4
+"""What a record has before its values and around its keys, and a key's varint, at most."""
+MIN_RECORD = 28
+"""Bytes; none that holds a sparse tensor is smaller."""
+TAIL_BYTES = 24
+"""Shape and label's head take 22 or fewer."""
 SETTING = "FMREC_RECORDIO_COMPILED"
 
 _rows_done = 0
@@ -60,23 +65,47 @@ def encode(rows: Rows) -> Bytes | None:
     counts = rows.counts.astype(np.int64)
     unit = rows.value_type.itemsize
     label, label_head = _label(rows.label_type)
-    keys = np.ascontiguousarray(keys)
-    lengths = kernels.measure(counts, keys, unit, len(rows.shape), len(label))
-    payloads = lengths[:, -1]
-    check_payload(int(payloads.max()))
-    size = int((wire.FRAME + (payloads + 3 & -4)).sum())
-    out = np.empty(size + wire.SPARE, np.uint8)
     labels = np.empty(0, np.uint8) if rows.labels is None else _as_bytes(rows.labels)
-    tail = np.frombuffer(rows.shape + label_head, np.uint8)
-    values = _as_bytes(rows.values)
-    kernels.write(lengths, counts, keys, values, labels, unit, _HEAD, rows.value_type.tag, tail, out)
-    return out[:size]
+    # Memory that isn't written takes none, and is given back.
+    out = np.empty(
+        len(rows) * (HEAD_BYTES + TAIL_BYTES + 8) + len(keys) * (unit + KEY_BYTES) + wire.SPARE, np.uint8
+    )
+    size = kernels.encode(
+        counts,
+        np.ascontiguousarray(keys),
+        _as_bytes(rows.values),
+        labels,
+        unit,
+        wire.MAGIC,
+        rows.value_type.tag,
+        _tail(rows.shape + label_head),
+        len(rows.shape),
+        len(label),
+        wire.MAX_PAYLOAD,
+        out,
+    )
+    if size < 0:  # a row is too long: the careful way names it
+        return None
+    out.resize(size, refcheck=False)
+    return out
 
 
-def decode(frames: Frames, schema: Schema) -> tuple[Rows, NDArray[np.int64]] | None:
+def split(buffer: Bytes, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64], int] | None:
+    """Return starts and lengths of the payloads of all complete records among the first ``size`` bytes, and
+    how many bytes these take; None if one isn't framed as it should be, or they can't hold a sparse tensor.
+    """
+    from fmrec.recordio import kernels
+
+    starts, lengths = (np.empty(size // MIN_RECORD + 1, np.int64) for _ in range(2))
+    count, used = kernels.split(buffer, size, wire.MAGIC, wire.MAX_PAYLOAD, starts, lengths)
+    return None if count < 0 else (starts[:count], lengths[:count], used)
+
+
+def decode(frames: Frames, schema: Schema, room: Room) -> tuple[Rows, NDArray[np.int64]] | None:
     """Return the rows of all valid records that are laid out as usual, and the places of the others.
 
-    None for a schema that this way isn't made for.
+    None for a schema that this way isn't made for, or where a key isn't below the dimension: the careful way
+    names it.
     """
     if not schema.is_sparse or not _fits(schema.value_type, schema.label_type, schema.feature_dim):
         return None
@@ -85,40 +114,35 @@ def decode(frames: Frames, schema: Schema) -> tuple[Rows, NDArray[np.int64]] | N
     unit = schema.value_type.itemsize
     shape = wire.length_delimited(wire.SHAPE, wire.varint(schema.feature_dim))
     label, label_head = _label(schema.label_type)
-    tail = np.frombuffer(shape + label_head, np.uint8)
-    count = len(frames.starts)
-    found = [np.empty(count, np.int64) for _ in range(3)]
-    regular = np.empty(count, np.bool_)
-    records = (frames.buffer, frames.starts, frames.lengths)
-    sizes = (len(shape), len(label))
-    kernels.locate(*records, unit, _HEAD, schema.value_type.tag, tail, *sizes, *found, regular)
-    while True:
-        places = np.flatnonzero(regular)
-        own = slice(None) if len(places) == count else places
-        counts, values_at, keys_at = (column[own] for column in found)
-        ends = (frames.starts + frames.lengths)[own] - len(label)
-        total = int(counts.sum())
-        values, keys = np.empty(total * unit, np.uint8), np.empty(total, schema.key_dtype)
-        valid = np.empty(len(counts), np.bool_)
-        located = (frames.buffer, counts, values_at, keys_at, ends - len(shape))
-        kernels.take(*located, unit, schema.feature_dim, values, keys, valid)
-        if valid.all():
-            break
-        regular[places[~valid]] = False
-    labels = None
-    if schema.label_type is not None:
-        at = ends + len(label_head)
-        labels = wire.windows(frames.buffer, schema.label_type.itemsize)[at].view(schema.label_type.dtype)
-    rows = Rows(
-        counts,
-        values.view(schema.value_type.dtype),
-        schema.value_type,
-        keys,
+    # A value takes its own bytes and one or more of its key.
+    elements = int(frames.lengths.sum()) // (unit + 1) + wire.SPARE // unit
+    rows = room(schema, len(frames.starts), elements)
+    regular = np.empty(len(rows), np.bool_)
+    done, elements = kernels.decode(
+        frames.buffer,
+        frames.starts,
+        frames.lengths,
+        unit.bit_length() - 1,
+        schema.value_type.tag,
+        _tail(shape + label_head),
+        len(shape),
+        len(label),
+        len(label) - len(label_head),
         schema.feature_dim,
-        labels,
-        schema.label_type,
+        rows.counts,
+        *(np.empty(0, np.uint8) if own is None else own.view(np.uint8) for own in (rows.values, rows.keys)),
+        np.empty(0, np.uint8) if rows.labels is None else rows.labels.view(np.uint8),
+        regular,
     )
-    return rows, np.flatnonzero(~regular)
+    if done < 0:
+        return None
+    return rows.first(done, elements), np.flatnonzero(~regular)
+
+
+def _tail(expected: bytes) -> NDArray[np.uint64]:
+    """Return what is expected after a record's keys in words, and which of their bits it takes."""
+    content = expected.ljust(TAIL_BYTES, b"\0") + (b"\xff" * len(expected)).ljust(TAIL_BYTES, b"\0")
+    return np.frombuffer(content, "<u8")
 
 
 def _fits(value_type: TensorType, label_type: TensorType | None, feature_dim: int) -> bool:

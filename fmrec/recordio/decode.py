@@ -14,7 +14,7 @@ from fmrec.recordio import compiled, decode_general, decode_uniform, wire
 from fmrec.recordio.read_frames import Frames, read_frames
 from fmrec.recordio.record import Record, parse_record
 from fmrec.recordio.row_arrays import Collected, Rows, concatenate_rows, merge_rows
-from fmrec.recordio.schema import Schema
+from fmrec.recordio.schema import Room, Schema
 
 Matrix: TypeAlias = Any
 """``scipy.sparse.csr_matrix`` or ``numpy.ndarray``."""
@@ -57,11 +57,19 @@ def read_matrix(file: BinaryIO) -> tuple[Matrix, NDArray[Any] | None]:
     """
     start, size = _extent(file)
     collected: Collected | None = None
-    for piece in read_rows(file):
+
+    most = 0
+
+    def room(schema: Schema, rows: int, elements: int) -> Rows:
+        nonlocal most
+        most = max(most, elements)
+        return schema.empty(rows, elements) if collected is None else collected.room(rows, elements)
+
+    for piece in _read_rows(file, room):
         if collected is None:
             # If the others are as the first block's, with a little to spare.
             share = size / max(1, file.tell() - start) if size else 1
-            collected = Collected(piece, int(len(piece) * max(1, share * 1.01)))
+            collected = Collected(piece, int(len(piece) * max(1, share * 1.01)), most)
         collected.add(piece)
     if collected is None:
         raise FormatError("byte 0: there is no record in the file: expected at least one")
@@ -125,19 +133,27 @@ def read_rows(file: BinaryIO) -> Iterator[Rows]:
     FormatError
         As ``read_matrix``, when reading gets there.
     """
+    yield from _read_rows(file, Schema.empty)
+
+
+def _read_rows(file: BinaryIO, room: Room) -> Iterator[Rows]:
     schema: Schema | None = None
-    for frames in read_frames(file):
+    for frames in read_frames(file, _split):
         if schema is None:
             at = frames.payload_offset(0)
             schema = Schema.of(parse_record(frames.payload(0), at), at)
             decoder = decode_uniform.Decoder(schema)
-        yield _decode(frames, schema, decoder)
+        yield _decode(frames, schema, decoder, room)
 
 
-def _decode(frames: Frames, schema: Schema, decoder: decode_uniform.Decoder) -> Rows:
+def _split(buffer: wire.Bytes, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64], int] | None:
+    return compiled.split(buffer, size) if compiled.is_ready(0) else None
+
+
+def _decode(frames: Frames, schema: Schema, decoder: decode_uniform.Decoder, room: Room) -> Rows:
     total = len(frames.starts)
     pieces: list[tuple[NDArray[np.int64], Rows]] = []
-    found = compiled.decode(frames, schema) if compiled.is_ready(total) else None
+    found = compiled.decode(frames, schema, room) if compiled.is_ready(total) else None
     if found is not None:
         rows, rest = found
         if not len(rest):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,9 @@ from fmrec.errors import FormatError
 from fmrec.recordio import wire
 from fmrec.recordio.wire import Bytes
 
-BLOCK = 1 << 22
+BLOCK = 1 << 21
 """Bytes read at once; a record may be larger."""
-SLACK = 64
+SLACK = 192
 """Zero bytes behind a block, so that a look ahead from its last byte stays inside the buffer."""
 
 
@@ -46,10 +46,15 @@ class Frames:
         return self.offset + int(self.starts[row])
 
 
-def read_frames(file: BinaryIO) -> Iterator[Frames]:
+Split: TypeAlias = Callable[[Bytes, int], tuple[NDArray[np.int64], NDArray[np.int64], int] | None]
+"""Finds payloads' starts and lengths among a buffer's first bytes, and what they take, if all are valid."""
+
+
+def read_frames(file: BinaryIO, quick_split: Split | None = None) -> Iterator[Frames]:
     """Yield a stream's records block by block, each block with at least one record.
 
-    A block's buffer is used again for the next: take what is needed of it before.
+    A block's buffer is used again for the next: take what is needed of it before. Blocks that ``quick_split``
+    returns None for are split here.
 
     Raises
     ------
@@ -69,7 +74,11 @@ def read_frames(file: BinaryIO) -> Iterator[Frames]:
             return
         size = len(rest) + read
         buffer[size : size + SLACK] = 0
-        frames, used = _split(buffer, size, offset)
+        found = quick_split(buffer, size) if quick_split else None
+        if found is None:
+            frames, used = _split(buffer, size, offset)
+        else:
+            frames, used = Frames(buffer, found[0], found[1], offset), found[2]
         if len(frames.starts):
             yield frames
         rest = buffer[used:size].tobytes()

@@ -41,6 +41,16 @@ class Rows:
             labels=None if self.labels is None else self.labels[start:end],
         )
 
+    def first(self, rows: int, elements: int) -> Rows:
+        """Return that many rows, which have so many elements."""
+        return replace(
+            self,
+            counts=self.counts[:rows],
+            values=self.values[:elements],
+            keys=None if self.keys is None else self.keys[:elements],
+            labels=None if self.labels is None else self.labels[:rows],
+        )
+
     @property
     def shape(self) -> bytes:
         """The tensor's shape field; dense tensors have none."""
@@ -68,15 +78,28 @@ def concatenate_rows(pieces: list[Rows]) -> Rows:
 class Collected:
     """Batches of one schema that arrive one by one, in arrays that grow as they need."""
 
-    def __init__(self, first: Rows, rows_expected: int) -> None:
+    def __init__(self, first: Rows, rows_expected: int, room: int = 0) -> None:
+        """``room`` is for how many elements more than it needs ``room`` will be called."""
         self._first, self._expected = first, rows_expected
         self._rows = self._elements = 0
         share = rows_expected / max(1, len(first))
         self._same_count = int(first.counts[0])
         self._counts: NDArray[np.int64] | None = None  # while all rows have as many values
-        self._values = np.empty(int(len(first.values) * share), first.values.dtype)
+        self._values = np.empty(int(len(first.values) * share) + room, first.values.dtype)
         self._keys = None if first.keys is None else np.empty(len(self._values), first.keys.dtype)
         self._labels = None if first.labels is None else np.empty(rows_expected, first.labels.dtype)
+
+    def room(self, rows: int, elements: int) -> Rows:
+        """Return where the next rows will be collected: ``add`` needn't copy what is decoded there."""
+        self._grow(self._rows + rows, self._elements + elements)
+        inside = slice(self._elements, self._elements + elements)
+        return replace(
+            self._first,
+            counts=np.empty(rows, np.int64),
+            values=self._values[inside],
+            keys=None if self._keys is None else self._keys[inside],
+            labels=None if self._labels is None else self._labels[self._rows : self._rows + rows],
+        )
 
     def add(self, piece: Rows) -> None:
         rows, elements = self._rows + len(piece), self._elements + len(piece.values)
@@ -85,15 +108,21 @@ class Collected:
         if self._counts is not None:
             self._counts = _with_room(self._counts, rows)
             self._counts[self._rows : rows] = piece.counts
-        self._values = _with_room(self._values, elements)
-        self._values[self._elements : elements] = piece.values
+        self._grow(rows, elements)
+        inside = slice(self._elements, elements)
+        _put(self._values[inside], piece.values)
         if self._keys is not None and piece.keys is not None:
+            _put(self._keys[inside], piece.keys)
+        if self._labels is not None and piece.labels is not None:
+            _put(self._labels[self._rows : rows], piece.labels)
+        self._rows, self._elements = rows, elements
+
+    def _grow(self, rows: int, elements: int) -> None:
+        self._values = _with_room(self._values, elements)
+        if self._keys is not None:
             self._keys = _with_room(self._keys, elements)
-            self._keys[self._elements : elements] = piece.keys
         if self._labels is not None:
             self._labels = _with_room(self._labels, rows)
-            self._labels[self._rows : rows] = piece.labels
-        self._rows, self._elements = rows, elements
 
     def rows(self) -> Rows:
         same_counts = np.broadcast_to(np.int64(self._same_count), self._rows)
@@ -104,6 +133,11 @@ class Collected:
             keys=None if self._keys is None else self._keys[: self._elements],
             labels=None if self._labels is None else self._labels[: self._rows],
         )
+
+
+def _put(target: NDArray[Any], elements: NDArray[Any]) -> None:
+    if elements.ctypes.data != target.ctypes.data:
+        target[:] = elements
 
 
 def _with_room(array: NDArray[Any], size: int) -> NDArray[Any]:

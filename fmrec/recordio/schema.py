@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,18 @@ class Schema:
         if record.label:
             _, label_type = _only_tensor(record.label, "label", at)
         return cls(value_type, is_sparse, dimension, label_type)
+
+    def empty(self, rows: int, elements: int) -> Rows:
+        """Return rows to be filled."""
+        return Rows(
+            counts=np.empty(rows, np.int64),
+            values=np.empty(elements, self.value_type.dtype),
+            value_type=self.value_type,
+            keys=np.empty(elements, self.key_dtype) if self.is_sparse else None,
+            feature_dim=self.feature_dim,
+            labels=None if self.label_type is None else np.empty(rows, self.label_type.dtype),
+            label_type=self.label_type,
+        )
 
     def row(self, record: Record, at: int) -> Rows:
         """Return a record as a batch of one row.
@@ -111,6 +124,10 @@ class Schema:
         if len(tensor.values) != 1:
             raise FormatError(f"byte {at}: a record's label has {len(tensor.values)} values: expected one")
         return tensor.values
+
+
+Room: TypeAlias = Callable[[Schema, int, int], Rows]
+"""Gives so many rows and elements to be filled: ``Schema.empty``, or where they will be collected."""
 
 
 def _only_tensor(entries: dict[str, Value], what: str, at: int) -> tuple[Tensor, TensorType]:

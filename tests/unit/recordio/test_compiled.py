@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from fmrec import recordio
 from fmrec.errors import FormatError
-from fmrec.recordio import compiled, wire
+from fmrec.recordio import compiled, read_frames, wire
 from tests.unit.recordio.test_recordio_properties import damaged, encoded, matrices
 
 pytest.importorskip("numba")
@@ -26,9 +27,16 @@ SETTINGS = settings(
 )
 
 
+def in_blocks(size: int, data: bytes) -> Any:
+    """Decode data that is read so many bytes at a time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(read_frames, "BLOCK", size)
+        return recordio.decode(data)
+
+
 @SETTINGS
-@given(case=matrices())
-def test_bytes_and_rows_are_the_same(switch: Any, case: tuple[Any, Any]) -> None:
+@given(case=matrices(), block=st.sampled_from([64, 1 << 10, 1 << 21]))
+def test_bytes_and_rows_are_the_same(switch: Any, case: tuple[Any, Any], block: int) -> None:
     switch("0")
     expected = encoded(*case)
     rows, labels = recordio.decode(expected)
@@ -37,7 +45,7 @@ def test_bytes_and_rows_are_the_same(switch: Any, case: tuple[Any, Any]) -> None
     matrix = case[0]
     joined = recordio.encode_csr(matrix.indptr, matrix.indices, matrix.data, matrix.shape[1], case[1])
     assert joined.tobytes() == expected
-    found, found_labels = recordio.decode(expected)
+    found, found_labels = in_blocks(block, expected)
     for name in ("indptr", "indices", "data"):
         own, other = getattr(found, name), getattr(rows, name)
         assert own.dtype == other.dtype
@@ -83,6 +91,34 @@ def test_an_irregular_record_among_regular_ones_keeps_its_place(switch: Any, set
     assert np.diff(matrix.indptr).tolist() == [0, 1, 2, 3, 4] * 40
 
 
+@pytest.mark.parametrize("setting", ["0", "1"])
+def test_rows_that_grow_after_the_first_block_are_all_collected(switch: Any, setting: str) -> None:
+    switch(setting)
+    counts = np.concatenate([np.arange(300) % 3, np.arange(300)])
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    keys, values = np.arange(indptr[-1]) % 70_000, np.arange(indptr[-1], dtype=np.float64)
+    data = recordio.encode_csr(indptr, keys, values, 70_000, np.arange(600.0)).tobytes()
+    matrix, labels = in_blocks(1 << 12, data)
+    assert matrix.indptr.tolist() == indptr.tolist()
+    assert matrix.indices.tolist() == keys.tolist()
+    assert matrix.data.tolist() == values.tolist()
+    assert labels.tolist() == list(range(600))
+
+
+@pytest.mark.parametrize("setting", ["0", "1"])
+@pytest.mark.parametrize("place", [0, 2, 5, 6])
+def test_a_key_at_the_dimension_is_refused_with_its_record(switch: Any, setting: str, place: int) -> None:
+    switch(setting)
+    keys = np.full(7, 200)
+    good = recordio.encode_csr([0, 7], keys, np.ones(7, np.float32), 300).tobytes()
+    keys[place] = 299
+    bad = bytearray(recordio.encode_csr([0, 7], keys, np.ones(7, np.float32), 300))
+    bad[bad.index(b"\xab\x02")] += 1  # 299 as a varint
+    expected = f"byte {len(good) * 90 + 8}: a record has the key 300: expected below its dimension 300"
+    with pytest.raises(FormatError, match=expected):
+        recordio.decode(good * 90 + bytes(bad) + good * 10)
+
+
 def test_without_numba_nothing_is_loaded_and_the_bytes_are_the_same() -> None:
     program = """
 import sys
@@ -93,7 +129,7 @@ importlib.util.find_spec = (lambda find: lambda name, *rest: None if name == "nu
 )
 import numpy as np
 from fmrec import recordio
-from fmrec.recordio import compiled, wire
+from fmrec.recordio import compiled, read_frames, wire
 compiled.ROWS_BEFORE_LOADING = 1
 counts = np.arange(200) % 7
 indptr = np.concatenate([[0], np.cumsum(counts)])
