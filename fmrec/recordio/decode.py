@@ -192,13 +192,13 @@ def _decode_general(frames: Frames, schema: Schema) -> tuple[Rows | None, NDArra
     values, counts = _elements(buffer, fields.values_at, fields.value_bytes, schema.value_type, irregular)
     keys = None
     if schema.is_sparse:
-        numbers, key_counts = decode_general.packed_varints(
-            buffer, fields.keys_at, fields.key_bytes, irregular
-        )
-        irregular |= key_counts != counts
-        if not irregular.any() and len(numbers) and numbers.max() >= schema.feature_dim:
-            irregular[np.repeat(np.arange(len(counts)), counts)[numbers >= schema.feature_dim]] = True
-        keys = numbers.astype(schema.key_dtype)
+        short = None
+        if not irregular.any():
+            short = decode_general.packed_keys(buffer, fields.keys_at, fields.key_bytes, counts)
+        if short is None or (len(short) and short.max() >= schema.feature_dim):
+            keys = _careful_keys(buffer, fields, counts, schema)
+        else:
+            keys = short.view(np.int32).astype(schema.key_dtype, copy=False)
     elif not irregular.any():
         irregular |= counts != schema.feature_dim
     labels = None
@@ -211,6 +211,18 @@ def _decode_general(frames: Frames, schema: Schema) -> tuple[Rows | None, NDArra
     if len(found):
         return None, found
     return Rows(counts, values, schema.value_type, keys, schema.feature_dim, labels, schema.label_type), found
+
+
+def _careful_keys(
+    buffer: wire.Bytes, fields: decode_general.Fields, counts: NDArray[np.int64], schema: Schema
+) -> NDArray[Any]:
+    """Return all keys; mark records irregular whose keys are not as many as values, or not valid."""
+    irregular = fields.irregular
+    numbers, key_counts = decode_general.packed_varints(buffer, fields.keys_at, fields.key_bytes, irregular)
+    irregular |= key_counts != counts
+    if not irregular.any() and len(numbers) and numbers.max() >= schema.feature_dim:
+        irregular[np.repeat(np.arange(len(counts)), counts)[numbers >= schema.feature_dim]] = True
+    return numbers.astype(schema.key_dtype)
 
 
 def _elements(

@@ -35,7 +35,7 @@ class Fields:
 
 
 def locate(buffer: Bytes, starts: Offsets, lengths: Offsets, schema: Schema) -> Fields:
-    """Find the fields of the payloads at ``starts``. The buffer must go on for 64 bytes after the last."""
+    """Find the fields of the payloads at ``starts``. The buffer must go on for ``wire.SPARE`` bytes."""
     ends = starts + lengths
     irregular = np.zeros(len(starts), np.bool_)
     shape = b""
@@ -43,8 +43,7 @@ def locate(buffer: Bytes, starts: Offsets, lengths: Offsets, schema: Schema) -> 
         shape = wire.length_delimited(wire.SHAPE, wire.varint(schema.feature_dim))
 
     def expect(content: bytes, at: Offsets) -> Offsets:
-        found = wire.windows(buffer, len(content))[at].view(np.uint8).reshape(-1, len(content))
-        irregular[:] |= (found != np.frombuffer(content, np.uint8)).any(axis=1)
+        irregular[:] |= wire.differ(buffer, at, content)
         return at + len(content)
 
     def length(at: Offsets) -> tuple[Offsets, Offsets]:
@@ -93,6 +92,10 @@ def _check_label_head(
 ) -> None:
     low, high = (label_type.itemsize, label_type.itemsize) if label_type.itemsize else (1, wire.MAX_VARINT)
     irregular |= (label_bytes < low) | (label_bytes > high)
+    if low == high:
+        tensor = wire.length_delimited(wire.VALUES, bytes(low))
+        irregular |= wire.differ(buffer, at, wire.map_entry(wire.LABEL, label_type, tensor)[:-low])
+        return
     heads = np.zeros((high + 1, LABEL_HEAD), np.uint8)
     for size in range(low, high + 1):
         tensor = wire.length_delimited(wire.VALUES, bytes(size))
@@ -120,9 +123,29 @@ def _lengths(buffer: Bytes, at: Offsets) -> tuple[Offsets, Offsets]:
 
 def floats(buffer: Bytes, at: Offsets, sizes: Offsets, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Read packed floats; ``sizes`` are bytes."""
-    values = np.empty(int(sizes.sum()), np.uint8)
-    wire.move_segments(values, np.cumsum(sizes) - sizes, buffer, at, sizes // dtype.itemsize, dtype.itemsize)
-    return values.view(dtype)
+    size = int(sizes.sum())
+    values = np.empty(size + wire.SPARE, np.uint8)
+    wire.copy_ascending(values, np.cumsum(sizes) - sizes, buffer, at, sizes)
+    return values[:size].view(dtype)
+
+
+def packed_keys(
+    buffer: Bytes, at: Offsets, sizes: Offsets, counts: Offsets
+) -> NDArray[np.unsignedinteger[Any]] | None:
+    """Read packed varints of up to four bytes; None if there are longer ones, or not as many as expected."""
+    ends = np.cumsum(sizes)
+    total = int(sizes.sum())
+    stream = np.empty(total + wire.SPARE, np.uint8)
+    wire.copy_ascending(stream, ends - sizes, buffer, at, sizes)
+    found = varints.unpack_words(stream, total)
+    if found is None:
+        return None
+    numbers, last = found
+    until = np.cumsum(counts)
+    if not len(until) or until[-1] != len(last) or ((sizes == 0) != (counts == 0)).any():
+        return None
+    filled = slice(None) if counts.min() else np.flatnonzero(counts)
+    return numbers if (last[until[filled] - 1] == ends[filled] - 1).all() else None
 
 
 def packed_varints(

@@ -21,6 +21,8 @@ from fmrec.recordio.wire import Bytes
 MIN_ROWS = 64
 """Fewer uniform records are not worth a comparison of their own."""
 MAX_COMPARISONS = 16
+MAX_COMMON = 64
+"""Records of more lengths are too various for so few comparisons."""
 MAX_SMALL_GROUPS = 8
 """Comparisons of a stream that may find too few records before no more are made."""
 MAX_LENGTH = 1 << 16
@@ -126,6 +128,8 @@ class Decoder:
             return []
         records = np.bincount(lengths)
         common = np.flatnonzero(records >= MIN_ROWS)
+        if len(common) > MAX_COMMON:
+            return []
         return [int(length) for length in common[np.argsort(-records[common], kind="stable")]]
 
     def _new_layout(self, frames: Frames, row: int) -> _Layout | None:

@@ -17,7 +17,7 @@ from fmrec.recordio.wire import Bytes
 
 BLOCK = 1 << 21
 """Bytes read at once; a record may be larger."""
-SLACK = 192
+SLACK = wire.SPARE
 """Zero bytes behind a block, so that a look ahead from its last byte stays inside the buffer."""
 
 

@@ -157,6 +157,33 @@ def unpack(stream: Bytes, size: int) -> tuple[NDArray[np.unsignedinteger[Any]], 
     return large, last
 
 
+def unpack_words(stream: Bytes, size: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]] | None:
+    """Return what ``unpack`` returns, or None if a number has more than four bytes."""
+    last = np.flatnonzero(stream[:size] < 0x80)
+    first = np.empty_like(last)
+    if len(last):
+        first[0] = 0
+        np.add(last[:-1], 1, out=first[1:])
+    words = wire.windows(stream, WORD_BYTES)[first].view("<u4")
+    # All bits up to the first byte that doesn't go on.
+    own = ~words
+    own &= np.uint32(0x80808080)
+    if len(own) and not own.min():
+        return None
+    own ^= own - np.uint32(1)
+    words &= own
+    words &= np.uint32(0x7F7F7F7F)
+    high = np.bitwise_and(words, np.uint32(0x7F007F00), out=own)
+    high >>= np.uint32(1)
+    words &= np.uint32(0x007F007F)
+    words |= high
+    np.bitwise_and(words, np.uint32(0x3FFF0000), out=high)
+    high >>= np.uint32(2)
+    words &= np.uint32(0x00003FFF)
+    words |= high
+    return words, last
+
+
 def _words(numbers: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """Return the varints of numbers below 2**28 as little-endian words."""
     words = numbers & np.uint32(0x7F)

@@ -93,6 +93,18 @@ def windows(buffer: Bytes, size: int) -> NDArray[np.void]:
     return np.ndarray((max(0, len(buffer) - size + 1),), f"V{size}", buffer, strides=(1,))
 
 
+def differ(buffer: Bytes, offsets: Integers, content: bytes) -> NDArray[np.bool_]:
+    """Say at which offsets the buffer has other bytes: compared word by word."""
+    found = np.zeros(len(offsets), np.bool_)
+    at = 0
+    while at < len(content):
+        size = next(size for size in (8, 4, 2, 1) if size <= len(content) - at)
+        expected = int.from_bytes(content[at : at + size], "little")
+        found |= windows(buffer[at:], size)[offsets].view(f"<u{size}") != expected
+        at += size
+    return found
+
+
 def items(elements: NDArray[Any], rows: int) -> NDArray[np.void]:
     """Return each row's elements, all rows having as many, as one item."""
     size = elements.size // rows * elements.dtype.itemsize
