@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, SparkSession
@@ -19,17 +19,15 @@ FREQUENT_EVENTS = 10
 
 @dataclass(frozen=True)
 class DataFacts:
-    """Answers for ``training_check``: each is a look at the feature index, or at the files once more."""
+    """Answers for ``training_check``, some of which take a look at the files once more."""
 
     spark: SparkSession
     dataset: Dataset
     raw_uri: str
-    index_uri: str
+    most: Callable[[], int]
 
     def most_interactions_of_a_user(self) -> int:
-        index = self.spark.read.parquet(self.index_uri).where(F.col("namespace") == "user")
-        row = index.agg(F.max(COUNT)).head()
-        return int(row[0] or 0) if row is not None else 0
+        return self.most()
 
     def values(self) -> tuple[float, float] | None:
         return self._range("value")
@@ -56,3 +54,19 @@ def count_events(texts: DataFrame, named: Iterable[str]) -> dict[str, int]:
     events = texts.where(F.col(NAMESPACE) == EVENTS).groupBy(NAME).agg(F.sum(COUNT).alias(COUNT))
     order = F.col(NAME).isin(names).desc(), F.desc(COUNT), F.col(NAME)
     return {row[0]: int(row[1]) for row in events.orderBy(*order).take(len(names) + FREQUENT_EVENTS)}
+
+
+def most_frequent(counts: Mapping[str, int], named: Iterable[str]) -> dict[str, int]:
+    """Return the same as ``count_events``, of counts that are at hand."""
+    names = set(named)
+    if not names:
+        return {}
+    order = sorted(counts, key=lambda name: (name not in names, -counts[name], name.encode()))
+    return {name: counts[name] for name in order[: len(names) + FREQUENT_EVENTS]}
+
+
+def most_interactions(spark: SparkSession, index_uri: str) -> int:
+    """Return how many interactions the most active user has, as a feature index says."""
+    index = spark.read.parquet(index_uri).where(F.col("namespace") == "user")
+    row = index.agg(F.max(COUNT)).head()
+    return int(row[0] or 0) if row is not None else 0

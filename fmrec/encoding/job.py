@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 from pyspark import StorageLevel
@@ -22,11 +22,10 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that everybody k
 from fmrec.artifacts.layout import MANIFEST
 from fmrec.artifacts.manifest import Dropped, Manifest
 from fmrec.dataset import Attributes, Dataset, ImplicitLabel
-from fmrec.dataset.left_out import share_left_out
 from fmrec.deployment.shape_rule import sampling
 from fmrec.encoding.attach_features import AttachFeatures
 from fmrec.encoding.encode_ids import EncodeIds, encode_ids, pack_code_tables
-from fmrec.encoding.facts_for_messages import DataFacts, count_events
+from fmrec.encoding.facts_for_messages import DataFacts, count_events, most_interactions
 from fmrec.encoding.feature_index import COUNT, NAME, NAMESPACE, SIDES, Keep, write_index
 from fmrec.encoding.features.attributes import described_ids
 from fmrec.encoding.features.kinds import OWNER
@@ -35,10 +34,10 @@ from fmrec.encoding.features.side_table import SideTable, pack_lookup, seen_ids,
 from fmrec.encoding.ingest.read_interactions import Ingested, ingest
 from fmrec.encoding.ingest.source_rows import resolve
 from fmrec.encoding.ingest.spark_errors import READING_SETTINGS, to_input_error
-from fmrec.encoding.negatives import ItemRange
+from fmrec.encoding.one_task import INDEX, encode_in_one_task, fits_one_task
 from fmrec.encoding.run_manifest import manifest_of, outcome_of
 from fmrec.encoding.run_outputs import RunOutputs
-from fmrec.encoding.shuffle.buckets import Buckets, Route, SideRoute
+from fmrec.encoding.shuffle.buckets import Buckets, CountedByIndex, Route, SideRoute
 from fmrec.encoding.shuffle.messages import Kind
 from fmrec.encoding.shuffle.spark_shuffle import run_stage
 from fmrec.encoding.shuffle_plan import Range, ShufflePlan
@@ -55,6 +54,8 @@ from fmrec.storage.part_files import SUFFIX, Output, WrittenPart
 PARQUET = ".parquet"
 OUTPUTS = {"seen": PARQUET, "heldout": PARQUET, "train": SUFFIX, "test": SUFFIX}
 """What tasks store, in folders of these names, and how the parts' names end."""
+NO_FEATURES: dict[str, Any] = {"attributes": {}, "feature_values": {}}
+"""What ``SideFeatures.counts`` says where there are none."""
 PIECES_PER_CORE = 4
 Progress = Callable[[str, int | None], None]
 """Called with each step that begins, and the number of rows that it works on, once known."""
@@ -158,28 +159,45 @@ class _Job:
         read = ingest(
             self.spark, self.dataset, self.raw_uri, quarantine_uri, self.keep, context, erasures=erasures
         )
-        self.tell("indexing", read.rows)
-        features, ranges, trained = self._index(read)
         self._choose_sampling(read.good_count)
-        self.tell("encoding", read.rows)
-        with RunOutputs(self.output_uri, OUTPUTS) as outputs:
-            encoding = _Encoding(self, read, features, ranges, trained, outputs.folders)
-            summary, tables = encoding.run()
+        self.tell("indexing", read.rows)
+        encode_rows = self._in_one_task if fits_one_task(self.dataset, read) else self._in_stages
+        with contextlib.ExitStack() as uses_outputs:
+            outputs, encoded = encode_rows(read, uses_outputs)
+            summary, ranges = encoded.summary, encoded.ranges
             summary.tally.drop(Dropped.NOT_RATED, read.not_rated)
             summary.tally.drop(Dropped.ERASED, read.erased)
-            details = self._checked(read, features, summary)
-            without = {side: ranges[side][1] - trained[side][1] for side in SIDES}
+            details = self._checked(read, encoded)
+            without = {side: ranges[side][1] - encoded.trained[side][1] for side in SIDES}
             if any(without.values()):
                 details["without_interactions"] = without
-            if tables:
-                details["side_features"] = {side: f"{side}_features/" for side in tables}
+            if encoded.tables:
+                details["side_features"] = {side: f"{side}_features/" for side in encoded.tables}
             seconds = round(time.monotonic() - self.started, 3)
             manifest = manifest_of(run, self.dataset, read, summary, ranges, seconds, details)
             for side in SIDES:
-                if side not in tables:  # an earlier run may have had some
+                if side not in encoded.tables:  # an earlier run may have had some
                     object_store.delete_folder(self._output(f"{side}_features/"))
             outputs.commit(self._parts(outputs.folders, summary), manifest.to_json())
         return manifest
+
+    def _in_one_task(self, read: Ingested, uses: contextlib.ExitStack) -> tuple[RunOutputs, _Encoded]:
+        object_store.delete_folder(self.index_uri)
+        outputs = uses.enter_context(RunOutputs(self.output_uri, OUTPUTS | {INDEX: PARQUET}))
+        self.tell("encoding", read.rows)
+        summary, index = encode_in_one_task(self.dataset, read, outputs.folders)
+        self._check_index(index.ranges)
+        return outputs, _Encoded(summary, index.ranges, index.ranges, index.events, lambda: index.most)
+
+    def _in_stages(self, read: Ingested, uses: contextlib.ExitStack) -> tuple[RunOutputs, _Encoded]:
+        features, ranges, trained = self._index(read)
+        self.tell("encoding", read.rows)
+        outputs = uses.enter_context(RunOutputs(self.output_uri, OUTPUTS))
+        summary, tables = _Encoding(self, read, features, ranges, trained, outputs.folders).run()
+        label = self.dataset.label
+        events = count_events(read.texts, label.event_weights if isinstance(label, ImplicitLabel) else ())
+        most = partial(most_interactions, self.spark, self.index_uri)
+        return outputs, _Encoded(summary, ranges, trained, events, most, tables, features)
 
     def _index(self, read: Ingested) -> tuple[SideFeatures, dict[str, Range], dict[str, Range]]:
         """Give all ids and names of side features their feature ids; return the features, all ranges, and of
@@ -210,13 +228,17 @@ class _Job:
             trained = {
                 side: (ranges[side][0], ranges[side][1] - more.get(at, 0)) for at, side in enumerate(SIDES)
             }
+        self._check_index(trained)
+        return features, ranges, trained
+
+    def _check_index(self, trained: dict[str, Range]) -> None:
+        """Refuse data without a user or an item that is frequent enough."""
         for side in SIDES:
             if trained[side][0] == trained[side][1]:
                 raise InputError(
                     f"no {side} has at least {getattr(self.dataset.minimum_interactions, side)} "
                     f"interactions: lower minimum_interactions.{side}"
                 )
-        return features, ranges, trained
 
     def _described(self) -> dict[str, Attributes | None]:
         """The attributes of users and of items by which ids without interactions are indexed, too."""
@@ -260,14 +282,14 @@ class _Job:
         needed = F.when(F.col(NAMESPACE) == 0, minimum.user).otherwise(minimum.item)
         return counted.where(F.col(COUNT) >= needed)
 
-    def _checked(self, read: Ingested, features: SideFeatures, summary: TaskSummary) -> dict[str, Any]:
+    def _checked(self, read: Ingested, encoded: _Encoded) -> dict[str, Any]:
         """Refuse what no model can learn from; return counts and warnings for the manifest."""
-        label = self.dataset.label
-        named = label.event_weights if isinstance(label, ImplicitLabel) else ()
-        outcome = outcome_of(read, summary, count_events(read.texts, named))
-        facts = DataFacts(self.spark, self.dataset, self.raw_uri, self.index_uri)
-        warnings = [*features.warnings, *check_training(self.dataset, outcome, facts)]
-        return features.counts() | {"warnings": warnings}
+        outcome = outcome_of(read, encoded.summary, encoded.events)
+        facts = DataFacts(self.spark, self.dataset, self.raw_uri, encoded.most_interactions)
+        features = encoded.features
+        warnings = [*(features.warnings if features else []), *check_training(self.dataset, outcome, facts)]
+        counts = features.counts() if features else NO_FEATURES
+        return counts | {"warnings": warnings}
 
     @staticmethod
     def _parts(outputs: dict[str, Output], summary: TaskSummary) -> dict[str, list[WrittenPart]]:
@@ -289,6 +311,22 @@ class _Job:
         return self._output("feature_index/")
 
 
+@dataclass(frozen=True)
+class _Encoded:
+    """What was stored and counted.
+
+    ``trained`` are the ranges of those users and items that have interactions.
+    """
+
+    summary: TaskSummary
+    ranges: dict[str, Range]
+    trained: dict[str, Range]
+    events: dict[str, int]
+    most_interactions: Callable[[], int]
+    tables: Mapping[str, SideTable] = field(default_factory=dict)
+    features: SideFeatures | None = None
+
+
 @dataclass
 class _Encoding:
     """The stages from chunks to stored parts."""
@@ -305,14 +343,9 @@ class _Encoding:
         """Store train, test, seen and heldout; return what tasks report, and the tables of side features."""
         job, read = self.job, self.read
         unknown = POLICIES[job.dataset.unknown]
-        plan = ShufflePlan(
-            job.spark,
-            job.dataset,
-            read.good_count,
-            ShufflePlan.partitions_of(read.rows),
-            self.ranges["user"],
-            job.index_uri,
-        )
+        users, partitions = self.ranges["user"], ShufflePlan.partitions_of(read.rows)
+        counted = CountedByIndex(job.spark, job.index_uri, users)
+        plan = ShufflePlan(job.dataset, read.good_count, partitions, users, counted)
         tables = {} if unknown.needs_seen_ids else self._write_side_tables({})
         by_user, order = plan.by_user(), plan.record_order()
         # Where rows pass by to be given side features, or to be judged by what train has seen.
@@ -347,14 +380,7 @@ class _Encoding:
         partitions = ShufflePlan.partitions_of(read.rows)
         to_ids = EncodeIds(self.features.contexts, read.numbers, by_user)
         indexed = encode_ids(read.chunks, tables, to_ids, partitions)
-        popularity = isinstance(dataset.label, ImplicitLabel) and dataset.label.sampling == "popularity"
-        items = ItemRange(*self.trained["item"], popularity)
-        first, end = self.trained["user"]
-        wanted = dataset.label.left_out_users if isinstance(dataset.label, ImplicitLabel) else 0.0
-        share = share_left_out(wanted, end - first, items.count)
-        stage = SplitAndLabel(
-            dataset, items, self.outputs["seen"], self.outputs["heldout"], route, reports_seen_ids, share
-        )
+        stage = SplitAndLabel.of(dataset, self.trained, self.outputs, route, reports_seen_ids)
         return run_stage(by_user.shuffle(indexed), stage)
 
     def _buckets(self, side: str, by_user: Buckets) -> Buckets:

@@ -6,10 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from pyspark.sql import SparkSession
 
 from fmrec.dataset import Dataset, ImplicitLabel, LeaveFirstN, LeaveLastN, NoSplit, RandomSplit
-from fmrec.encoding.shuffle.buckets import Buckets, balanced_buckets
+from fmrec.encoding.shuffle.buckets import Buckets, GroupCounts, balanced_buckets
 from fmrec.encoding.write_records import RecordOrder
 
 PART_BYTES = 32 << 20
@@ -36,16 +35,15 @@ class ShufflePlan:
     partitions : int
         Of everything that is not cut by parts.
     users : Range
-    index_uri : str
-        Where the feature index says how often each user occurs.
+    count_groups : GroupCounts
+        Says how many of the rows are of which users.
     """
 
-    spark: SparkSession
     dataset: Dataset
     rows: int
     partitions: int
     users: Range
-    index_uri: str
+    count_groups: GroupCounts
 
     @staticmethod
     def partitions_of(rows: int) -> int:
@@ -69,7 +67,7 @@ class ShufflePlan:
         if isinstance(label, ImplicitLabel):
             factor, copies = 1 + label.negatives_per_positive, label.copies
             models = label.models
-            weight = max(1, math.ceil(max(label.event_weights.values(), default=1)))
+            weight = _largest_weight(label)
         buckets, parts = self._cut(self.rows * factor * copies, self.dataset.parts)
         # Parts are ranges of buckets, so finer buckets leave them as they are; each model has its own.
         train = Buckets(np.arange(models * buckets * weight, dtype=np.int64), models * parts)
@@ -87,4 +85,16 @@ class ShufflePlan:
         return parts * max(1, math.ceil(expected / parts / BUCKET_ROWS)), parts
 
     def _balanced(self, bucket_rows: int, partitions: int) -> Buckets:
-        return balanced_buckets(self.spark, self.index_uri, self.users, self.rows, bucket_rows, partitions)
+        return balanced_buckets(self.count_groups, self.users, self.rows, bucket_rows, partitions)
+
+
+def records_per_row(dataset: Dataset) -> int:
+    """Return how many training records a row can become."""
+    label = dataset.label
+    if not isinstance(label, ImplicitLabel):
+        return 1
+    return (1 + label.negatives_per_positive) * label.copies * label.models * _largest_weight(label)
+
+
+def _largest_weight(label: ImplicitLabel) -> int:
+    return max(1, math.ceil(max(label.event_weights.values(), default=1)))

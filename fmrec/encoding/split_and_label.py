@@ -8,7 +8,7 @@ negatives, copies and repetitions one interaction brings.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,7 @@ from fmrec.dataset import (
     TimeCut,
 )
 from fmrec.dataset.hashing import hashes, left_out, units
+from fmrec.dataset.left_out import share_left_out
 from fmrec.dataset.splits import Split, for_validation
 from fmrec.encoding.negatives import ItemRange, NegativeSampler
 from fmrec.encoding.pairs import Pairs, distinct_pairs, pack_ids
@@ -226,6 +227,24 @@ class SplitAndLabel:
     route: Route
     reports_seen_ids: bool
     left_out_share: float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        dataset: Dataset,
+        trained: Mapping[str, tuple[int, int]],
+        outputs: Mapping[str, Output],
+        route: Route,
+        reports_seen_ids: bool,
+    ) -> SplitAndLabel:
+        """Return the stage for the users and items in ``trained``, which have interactions."""
+        label = dataset.label
+        popularity = isinstance(label, ImplicitLabel) and label.sampling == "popularity"
+        items = ItemRange(*trained["item"], popularity)
+        first, end = trained["user"]
+        wanted = label.left_out_users if isinstance(label, ImplicitLabel) else 0.0
+        share = share_left_out(wanted, end - first, items.count)
+        return cls(dataset, items, outputs["seen"], outputs["heldout"], route, reports_seen_ids, share)
 
     def __call__(self, messages: Iterable[Message], partition: int) -> Iterator[Message]:
         tally = Tally()

@@ -31,6 +31,14 @@ PAIRS_SCHEMA = pa.schema(
         ("relevant", pa.bool_()),
     ]
 )
+INDEX_SCHEMA = pa.schema(
+    [
+        ("column", pa.int64()),
+        ("namespace", pa.string()),
+        ("name", pa.string()),
+        ("interactions", pa.int64()),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -62,17 +70,21 @@ class TaskSummary:
     def of(self, output: str) -> list[StoredPart]:
         return self.parts.get(output, [])
 
+    def add(self, kind: Kind, data: bytes) -> None:
+        """Add what one message says."""
+        if kind == Kind.TALLY:
+            self.tally.add(Tally.from_json(data))
+        else:
+            stored = StoredPart.from_bytes(data)
+            self.parts.setdefault(stored.output, []).append(stored)
+
 
 def collect_summaries(messages: DataFrame) -> TaskSummary:
     """Run the tasks and add up what they report."""
     summary = TaskSummary()
     reports = messages.where(F.col("kind").isin(int(Kind.TALLY), int(Kind.STORED_PART)))
     for kind, data in reports.select("kind", "data").collect():
-        if kind == Kind.TALLY:
-            summary.tally.add(Tally.from_json(data))
-        else:
-            stored = StoredPart.from_bytes(data)
-            summary.parts.setdefault(stored.output, []).append(stored)
+        summary.add(Kind(kind), data)
     return summary
 
 
@@ -126,31 +138,44 @@ class RecordsPart(_Part):
         return self._stored(nonzeros=self._nonzeros, positives=self._positives)
 
 
-class PairsPart(_Part):
-    """A part of pairs as Parquet, one row group per bucket."""
+class ParquetPart(_Part):
+    """A part as Parquet, one row group per table."""
+
+    schema = PAIRS_SCHEMA
 
     def __init__(self, name: str, output: Output, number: int) -> None:
         super().__init__(name, output, f"{number:05d}")
         self._writer: Any = None
 
-    def write(self, pairs: Pairs) -> None:
-        if len(pairs):
-            self._write(pairs)
+    def write_arrays(self, arrays: list[Any]) -> None:
+        """Write arrays in the order of the schema's fields, unless they are empty."""
+        if not len(arrays[0]):
+            return
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(pa.PythonFile(_Stream(self._opened()), mode="w"), self.schema)
+        self._writer.write_table(
+            pa.Table.from_arrays([pa.array(array) for array in arrays], schema=self.schema)
+        )
+        self._rows += len(arrays[0])
 
     def finish(self) -> Iterator[StoredPart]:
         if self._writer is not None:
             self._writer.close()
         return self._stored()
 
-    def _write(self, pairs: Pairs) -> None:
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(pa.PythonFile(_Stream(self._opened()), mode="w"), PAIRS_SCHEMA)
+
+class PairsPart(ParquetPart):
+    """A part of pairs, one row group per bucket."""
+
+    def write(self, pairs: Pairs) -> None:
         value = pa.array(pairs.value.astype(np.float32), from_pandas=True)
-        arrays = [pairs.user, pairs.item, value, pairs.relevant]
-        self._writer.write_table(
-            pa.Table.from_arrays([pa.array(array) for array in arrays], schema=PAIRS_SCHEMA)
-        )
-        self._rows += len(pairs)
+        self.write_arrays([pairs.user, pairs.item, value, pairs.relevant])
+
+
+class IndexPart(ParquetPart):
+    """A part of the feature index."""
+
+    schema = INDEX_SCHEMA
 
 
 class _Stream(io.RawIOBase):

@@ -58,6 +58,12 @@ class RecordOrder:
         partition = F.when(bucket < self.train.count, self.train.partition(bucket)).otherwise(of_test)
         return shuffle(messages, partition, self.train.partitions + self.test.partitions)
 
+    def partition_of(self, bucket: int) -> int:
+        """Return the partition of ``shuffle`` that a bucket comes to."""
+        if bucket < self.train.count:
+            return self.train.partition_of(bucket)
+        return self.train.partitions + self.test.partition_of(bucket - self.train.count)
+
     def part(self, partition: int) -> tuple[str, str]:
         """Return the channel and the number of the part that a partition of ``shuffle`` becomes.
 

@@ -53,6 +53,10 @@ class Buckets:
     def partition(self, bucket: Column) -> Column:
         return F.floor(bucket * self.partitions / self.count).cast("int")
 
+    def partition_of(self, bucket: int) -> int:
+        """Return what ``partition`` computes."""
+        return bucket * self.partitions // self.count
+
     def shuffle(self, messages: DataFrame) -> DataFrame:
         return shuffle(messages, self.partition(F.col("bucket")), self.partitions)
 
@@ -68,13 +72,17 @@ class SideRoute:
         return pack_rows(kind, rows, self.buckets.of(rows.of_side(self.side)))
 
 
+class GroupCounts(Protocol):
+    """Counts the interactions of users in groups of ``width`` feature ids, the first from the first user on.
+
+    Returns the number and count of each group that has users, ascending, as (groups, 2).
+    """
+
+    def __call__(self, width: int) -> NDArray[np.int64]: ...
+
+
 def balanced_buckets(
-    spark: SparkSession,
-    index_uri: str,
-    users: tuple[int, int],
-    rows: int,
-    bucket_rows: int,
-    partitions: int,
+    count_groups: GroupCounts, users: tuple[int, int], rows: int, bucket_rows: int, partitions: int
 ) -> Buckets:
     """Cut users so that each bucket has some ``bucket_rows`` of all rows, however unlike users are.
 
@@ -83,11 +91,43 @@ def balanced_buckets(
     first, end = users
     if partitions == 1 and rows <= bucket_rows:
         return Buckets.even(users, 1, 1)
-    index = spark.read.schema(f"column bigint, {COUNT} bigint").parquet(index_uri)
-    mine = index.where((F.col("column") >= first) & (F.col("column") < end))
     width = max(1, math.floor((end - first) * bucket_rows / FINENESS / rows))
-    group = F.floor((F.col("column") - first) / width)
-    counts = np.array(mine.groupBy(group).agg(F.sum(COUNT)).sort(group).collect(), np.int64).reshape(-1, 2)
+    counts = count_groups(width)
     before = np.cumsum(counts[:, 1]) - counts[:, 1]
     opens = np.append(True, np.diff(before // bucket_rows) > 0)
     return Buckets(first + counts[opens, 0] * width, min(partitions, int(opens.sum())))
+
+
+@dataclass(frozen=True)
+class CountedByIndex:
+    """The counts of a written feature index."""
+
+    spark: SparkSession
+    index_uri: str
+    users: tuple[int, int]
+
+    def __call__(self, width: int) -> NDArray[np.int64]:
+        first, end = self.users
+        index = self.spark.read.schema(f"column bigint, {COUNT} bigint").parquet(self.index_uri)
+        mine = index.where((F.col("column") >= first) & (F.col("column") < end))
+        group = F.floor((F.col("column") - first) / width)
+        counts = mine.groupBy(group).agg(F.sum(COUNT)).sort(group).collect()
+        return np.array(counts, np.int64).reshape(-1, 2)
+
+
+@dataclass(frozen=True)
+class CountedInMemory:
+    """The counts of users who are all at hand.
+
+    Parameters
+    ----------
+    interactions : int64 array
+        Of each user.
+    """
+
+    interactions: NDArray[np.int64]
+
+    def __call__(self, width: int) -> NDArray[np.int64]:
+        starts = np.arange(0, len(self.interactions), width)
+        sums = np.add.reduceat(self.interactions, starts)
+        return np.stack([np.arange(len(starts)), sums], axis=1)

@@ -42,6 +42,8 @@ class Kind(IntEnum):
     """On the way to their users' bucket, where they are split and labelled."""
     TRAIN = 5
     TEST = 6
+    INDEX = 7
+    """What the driver has to know of an index that a task has made (``one_task``)."""
 
 
 CHANNELS = {Kind.TRAIN: "train", Kind.TEST: "test"}
@@ -62,7 +64,7 @@ class Message(NamedTuple):
     @property
     def is_report(self) -> bool:
         """Whether it is for the driver, and only passes by the other stages."""
-        return self.kind in (Kind.TALLY, Kind.STORED_PART)
+        return self.kind in (Kind.TALLY, Kind.STORED_PART, Kind.INDEX)
 
 
 def pack_rows(kind: Kind, rows: Rows, buckets: NDArray[np.int64]) -> Iterator[Message]:

@@ -17,7 +17,7 @@ JOB = """
 import json, sys
 from pyspark.sql import SparkSession
 from fmrec.dataset import Dataset
-from fmrec.encoding.job import SETTINGS, encode
+from fmrec.encoding import job
 base, master = sys.argv[1:]
 builder = SparkSession.builder.master(master).appName("cluster")
 for name, value in json.loads(sys.stdin.read()).items():
@@ -26,7 +26,10 @@ spark = builder.getOrCreate()
 spark.sparkContext.setLogLevel("OFF")
 document = {"interactions": {"path": "rows.csv"}, "parts": 4, "split": {"method": "leave-last-n", "n": 2}}
 run = "cluster" if "cluster" in master else "threads"
-encode(spark, Dataset.from_document(document), base, f"{base}/{run}", run)
+ways = {"stages": False, "one-task": True} if run == "cluster" else {"one-task": True}
+for way, fits in ways.items():
+    job.fits_one_task = lambda dataset, read: fits
+    job.encode(spark, Dataset.from_document(document), base, f"{base}/{run}-{way}", run)
 executors = spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size() - 1
 print(run, executors)
 """
@@ -67,7 +70,8 @@ def test_two_executors_with_speculation_write_the_bytes_of_two_threads(tmp_path:
     (tmp_path / "rows.csv").write_text("\n".join(["user_id,item_id,rating,timestamp", *lines]))
     assert encode(tmp_path, "local[2]", {}).startswith("threads 0")
     assert encode(tmp_path, "local-cluster[2,1,1024]", SPECULATION) == "cluster 2"
-    threads, cluster = stored(tmp_path / "threads"), stored(tmp_path / "cluster")
+    threads = stored(tmp_path / "threads-one-task")
     assert len(threads) >= 6
-    assert cluster == threads
+    assert stored(tmp_path / "cluster-stages") == threads
+    assert stored(tmp_path / "cluster-one-task") == threads
     assert not list(tmp_path.rglob("_temporary"))
