@@ -23,10 +23,12 @@ from stacks.event_intake import EventIntake, add_eraser
 from stacks.functions import FunctionSettings, add_function, dependency_layer
 from stacks.log_groups import log_group
 from stacks.operations.api_watch import ApiWatch
+from stacks.page import PageHosting
 from stacks.settings import Settings
 from stacks.storage import StorageStack
 
 FUNCTION = "answer_requests"
+PREFLIGHT_SECONDS = 3600
 ALLOWED_HEADERS = (
     "authorization",
     "content-type",
@@ -154,6 +156,17 @@ class ApiStack(Stack):
             others=late,
             dashboard=settings.watch.dashboard,
         )
+        if api.page is not None and api.jwt is not None:
+            PageHosting(
+                self,
+                "Page",
+                settings=settings,
+                page=api.page,
+                jwt=api.jwt,
+                api_url=http.api_endpoint,
+                storage=storage,
+                layer=layer,
+            )
         asked = (
             "requests are signed for the service execute-api" if api.jwt is None else "requests bring a token"
         )
@@ -193,14 +206,15 @@ def _authorizer(api: Api) -> apigateway.IHttpRouteAuthorizer:
 
 def _cors(api: Api) -> apigateway.CorsPreflightOptions | None:
     """What browsers are told; no cookies: who asks is in the header Authorization."""
-    if api.cors is None:
+    if not api.origins:
         return None
+    seconds = PREFLIGHT_SECONDS if api.cors is None else api.cors.max_age_seconds
     methods = sorted({route.partition(" ")[0] for route in api.routes})
     return apigateway.CorsPreflightOptions(
-        allow_origins=api.cors.allowed_origins,
+        allow_origins=api.origins,
         allow_methods=[apigateway.CorsHttpMethod(method) for method in methods],
         allow_headers=list(ALLOWED_HEADERS),
-        max_age=Duration.seconds(api.cors.max_age_seconds),
+        max_age=Duration.seconds(seconds),
     )
 
 

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from fmrec.artifacts import layout
 from fmrec.errors import SettingsError
 from fmrec.live.api.callers import ANY_USER_SCOPE, USER_CLAIM
+from stacks.page_settings import Page
 from stacks.section import Section
 
 ROUTES = (
@@ -29,6 +30,10 @@ EVENT_ROUTES = ("POST /events",)
 ERASURE_ROUTES = ("DELETE /users/{user_id}",)
 """Where the API takes events."""
 EVERY_ROUTE = "*"
+PAGE_ROUTES = tuple(
+    route for route in ROUTES if route not in {"POST /rank", "GET /items/{item_id}/audience", "GET /report"}
+)
+"""What the page asks of every reader."""
 
 ISSUER = re.compile(r"https://[^\s/?#@]+(/[^\s?#]*)?")
 ORIGIN = re.compile(r"https://[a-z0-9.-]+(:\d{1,5})?|http://(localhost|127\.0\.0\.1)(:\d{1,5})?")
@@ -157,6 +162,15 @@ class Api(Section):
     cors: Cors | None = None
     """Whether web pages of other origins may call it."""
 
+    page: Page | None = None
+    """Whether the page of `fmrec explore` is deployed with it."""
+
+    @property
+    def origins(self) -> list[str]:
+        """Origins of web pages that may call it."""
+        found = [] if self.cors is None else list(self.cors.allowed_origins)
+        return found if self.page is None or "*" in found else sorted({*found, self.page.origin})
+
     @property
     def routes(self) -> tuple[str, ...]:
         """All that it has."""
@@ -179,5 +193,29 @@ class Api(Section):
                     f"api.jwt.scopes names {route!r}, which the API "
                     + ("has with api.events only" if absent else "doesn't have")
                     + f": expected '*' or one of {', '.join(self.routes)}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _page(self) -> Api:
+        page = self.page
+        if page is None:
+            return self
+        if self.jwt is None:
+            raise SettingsError(
+                "api.page is set and api.jwt is not: the page's readers sign in at the issuer of the API's tokens, so "
+                "set api.jwt with its issuer and audience"
+            )
+        if page.store_clicks and self.events is None:
+            raise SettingsError(
+                "api.page.store_clicks is true and api.events is not set: set api.events, which takes the clicks, or "
+                "leave store_clicks out"
+            )
+        for route in (*PAGE_ROUTES, *(EVENT_ROUTES if page.store_clicks else ())):
+            wanted = self.jwt.scopes_of(route)
+            if wanted and not set(wanted) & set(page.scopes):
+                raise SettingsError(
+                    f"the page can't ask for {route}: api.jwt.scopes wants one of {', '.join(wanted)}, and "
+                    f"api.page.scopes has {', '.join(page.scopes)}; add one of the former to the latter"
                 )
         return self

@@ -22,6 +22,9 @@ EARLIEST = (1980, 1, 1, 0, 0, 0)
 SPARK_ROOM = ROOT / "fmrec" / "encoding"
 """Left out of Lambdas, which have no Spark; a change there redeploys the Glue job alone."""
 
+PAGE_FUNCTION, PAGE = "write_page", ROOT / "fmrec" / "explore" / "static"
+"""The one function that has the page's files, to write them."""
+
 
 def library(*excluded: Path) -> list[Path]:
     """Return fmrec's files in a fixed order."""
@@ -39,6 +42,8 @@ def function_code(function: str) -> Path:
     source = ROOT / "lambda" / function
     contents = {path.relative_to(source): path for path in source.rglob("*.py")}
     contents |= {path.relative_to(ROOT): path for path in library(SPARK_ROOM)}
+    if function == PAGE_FUNCTION:
+        contents |= {path.relative_to(ROOT): path for path in sorted(PAGE.iterdir())}
     folder = BUILD / "functions" / function
     for path in list(folder.rglob("*")):
         if path.is_file() and path.relative_to(folder) not in contents:

@@ -26,6 +26,18 @@ HEADERS = {
 }
 
 
+HSTS_SECONDS = 730 * 86400
+
+
+def deployed_headers(api_origin: str, token_origin: str) -> dict[str, str]:
+    """What CloudFront sends with every file: the local server's headers, two more hosts to ask, and HTTPS."""
+    return HEADERS | {
+        "Content-Security-Policy": content_security_policy([api_origin, token_origin]),
+        "Strict-Transport-Security": f"max-age={HSTS_SECONDS}; includeSubDomains",
+        "X-Frame-Options": "DENY",
+    }
+
+
 def content_security_policy(also_asked: Iterable[str] = ()) -> str:
     """No script but the page's own files, and no request but to its own server and these origins."""
     asked = " ".join(["'self'", *also_asked])

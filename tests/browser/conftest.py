@@ -5,6 +5,7 @@ import os
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from socketserver import ThreadingMixIn
@@ -27,14 +28,15 @@ from fmrec.explore.routes import Routes
 from fmrec.explore.server import Server
 from fmrec.live.api import erasure_routes, event_routes
 from fmrec.live.api import routes as reading_routes
-from fmrec.live.item_names import ItemNames
+from fmrec.live.api.callers import Callers
+from fmrec.live.item_names import ItemNames, StoredNames
 from fmrec.live.served_model import Champion
 from fmrec.registry import champion as records
 from fmrec.storage import s3_client
 from tests.browser import chromium
 from tests.fixtures.dynamodb import create_table
 from tests.fixtures.taste_runs import ITEMS, write_attribute, write_taste_run
-from tests.fixtures.wsgi_gateway import Gateway
+from tests.fixtures.wsgi_gateway import Authorize, Gateway
 
 TASTES = ("Comedy", "Western", "Horror", "Musical")
 
@@ -77,8 +79,8 @@ def axe() -> str:
 
 
 @pytest.fixture(scope="module")
-def client(dynamodb_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A client of the API's own code, over a run of four tastes; S3 and DynamoDB are the emulator's."""
+def emulated(dynamodb_endpoint: str) -> Iterator[None]:
+    """The environment in which S3 and DynamoDB are the emulator's."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (
             ("AWS_ENDPOINT_URL", dynamodb_endpoint),
@@ -88,24 +90,26 @@ def client(dynamodb_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> 
         ):
             patch.setenv(name, value)
         s3_client.forget_client()
-        gateway = _gateway(tmp_path_factory.mktemp("explored"))
-        with (
-            make_server("127.0.0.1", 0, gateway, server_class=_Threading, handler_class=_Quiet) as server,
-            Serving(server),
-        ):
-            session = botocore.session.Session()
-            session.set_credentials("test", "test")
-            yield Client(f"http://127.0.0.1:{server.server_port}", region="us-east-1", session=session)
+        yield
         s3_client.forget_client()
+
+
+@pytest.fixture(scope="module")
+def client(emulated: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client of the API's own code, over a run of four tastes."""
+    gateway = write_gateway(tmp_path_factory.mktemp("explored"), f"explored-{uuid.uuid4().hex[:8]}")
+    with serving(gateway) as url:
+        session = botocore.session.Session()
+        session.set_credentials("test", "test")
+        yield Client(url, region="us-east-1", session=session)
 
 
 @pytest.fixture(scope="module")
 def explored(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Explored]:
     """The page, which stores clicks of named users and knows names of items."""
     names = tmp_path_factory.mktemp("names") / "names.csv"
-    rows = [f"i{n},{TASTES[n % 4]} number {n},{1950 + n},{TASTES[n % 4]}|Film" for n in range(ITEMS)]
-    names.write_text("\n".join(["id,title,year,genres", *rows]))
-    known = ItemNames.read(names, ("id", "title", "year", "genres"))
+    names.write_text(titles())
+    known = ItemNames.read(names, COLUMNS)
     routes = Routes(client, known, store_clicks=True)
     with Server(routes) as server, Serving(server):
         yield Explored(server, client)
@@ -135,19 +139,34 @@ def page(browser: Browser, explored: Explored, console: list[str]) -> Iterator[P
     assert asked == {explored.url.rpartition("/")[0]}
 
 
-BUCKET = f"explored-{uuid.uuid4().hex[:8]}"
+COLUMNS = ("id", "title", "year", "genres")
 
 
-def _gateway(folder: Path) -> Gateway:
+def titles() -> str:
+    """A file of names of all items."""
+    rows = [f"i{n},{TASTES[n % 4]} number {n},{1950 + n},{TASTES[n % 4]}|Film" for n in range(ITEMS)]
+    return "\n".join([",".join(COLUMNS), *rows])
+
+
+def write_gateway(
+    folder: Path,
+    bucket: str,
+    *,
+    callers: Callers | None = None,
+    names: StoredNames | None = None,
+    authorize: Authorize | None = None,
+    origin: str = "",
+) -> Gateway:
+    """The API over a run of four tastes that is written into a new bucket."""
     run = write_taste_run(folder, label=TASKS["recommend"]["label"])
     write_attribute(run, "genre", TASTES)
     manifest = Path(run.manifest_uri)
     document = json.loads(manifest.read_text())
     document["dataset"] = DATASET | document["dataset"]
     manifest.write_text(json.dumps(document))
-    root = f"s3://{BUCKET}"
+    root = f"s3://{bucket}"
     s3, dynamodb = boto3.client("s3"), boto3.client("dynamodb")
-    s3.create_bucket(Bucket=BUCKET)
+    s3.create_bucket(Bucket=bucket)
     places = {
         kind: f"{root}/{kind}/r/{name}.json"
         for kind, name in (("encoded", "manifest"), ("embeddings", "embeddings"))
@@ -157,17 +176,19 @@ def _gateway(folder: Path) -> Gateway:
     (folder / "champion/model.json").write_text(json.dumps(asdict(record)))
     run_report.write(report(), str(folder / "runs/r/report.json"))
     for path in folder.rglob("*.*"):
-        s3.upload_file(str(path), BUCKET, path.relative_to(run.folder).as_posix())
-    lists, table = f"lists-{BUCKET}", f"events-{BUCKET}"
+        s3.upload_file(str(path), bucket, path.relative_to(run.folder).as_posix())
+    lists, table = f"lists-{bucket}", f"events-{bucket}"
     create_table(dynamodb, lists, "user_id")
     create_table(dynamodb, table, "user_id", "entry")
     events = EventTable(table, client=dynamodb)
-    app = reading_routes.build(Champion(root, lists, events=events, client=dynamodb))
+    champion = Champion(root, lists, events=events, names=names, client=dynamodb)
     eraser = Eraser(root, lists, events, "default")
     return Gateway(
-        app,
-        event_routes.build(events, EventFiles.of(DATASET), 90),
-        erasure_routes.build(eraser, kept(90, 30)),
+        reading_routes.build(champion, callers),
+        event_routes.build(events, EventFiles.of(DATASET), 90, callers),
+        erasure_routes.build(eraser, kept(90, 30), callers),
+        authorize=authorize,
+        origin=origin,
     )
 
 
@@ -203,6 +224,16 @@ def report() -> dict[str, Any]:
         "published": {"users": 90, "recommendations": 900, "table": "T"},
         "endpoint": {"name": "e", "status": "InService", "answer": None},
     }  # fmt: skip
+
+
+@contextmanager
+def serving(application: Any) -> Iterator[str]:
+    """Serve a WSGI application on a free port, and give its URL."""
+    with (
+        make_server("127.0.0.1", 0, application, server_class=_Threading, handler_class=_Quiet) as server,
+        Serving(server),
+    ):
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 class _Threading(ThreadingMixIn, WSGIServer):

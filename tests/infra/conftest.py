@@ -34,6 +34,15 @@ JWT = {
     "scopes": {"*": ["lists/read"], "POST /events": ["events/write"]},
     "any_user_scope": "lists/any-user",
 }
+PAGE: dict[str, Any] = {
+    "domain": "page.example.com",
+    "certificate": "arn:aws:acm:us-east-1:000000000000:certificate/12345678-1234-1234-1234-123456789012",
+    "client_id": "page",
+    "authorization_endpoint": "https://sign-in.example/oauth2/authorize",
+    "token_endpoint": "https://sign-in.example/oauth2/token",
+    "sign_out_endpoint": "https://sign-in.example/logout",
+    "scopes": ["openid", "lists/read"],
+}
 
 
 @dataclass(frozen=True)
@@ -96,6 +105,7 @@ def throw_away(tmp_path_factory: pytest.TempPathFactory) -> Synthesis:
             {
                 "events": {},
                 "jwt": JWT,
+                "page": PAGE,
                 "cors": {"allowed_origins": [ORIGIN]},
                 "endpoint_from_items": 2_000_000,
                 "item_names": {"key": "raw/items/films.csv", "columns": ["item_id", "title", "year"]},

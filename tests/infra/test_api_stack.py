@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stacks.api_settings import ERASURE_ROUTES, EVENT_ROUTES, ROUTES
-from tests.infra.conftest import JWT, ORIGIN
+from tests.infra.conftest import JWT, ORIGIN, PAGE
 
 ALL_ROUTES = {*ROUTES, *EVENT_ROUTES, *ERASURE_ROUTES}
 
@@ -125,7 +125,7 @@ def test_cors_by_setting_allows_what_the_routes_need_and_no_cookies(throw_away: 
     cors = properties_of(throw_away, STACK, "Api")["CorsConfiguration"]
     assert cors.pop("AllowHeaders")[:2] == ["authorization", "content-type"]
     assert cors == {
-        "AllowOrigins": [ORIGIN],
+        "AllowOrigins": [f"https://{PAGE['domain']}", ORIGIN],
         "AllowMethods": ["DELETE", "GET", "POST"],
         "MaxAge": 3600,
     }
@@ -139,7 +139,7 @@ def test_the_stage_is_throttled_and_logged_with_the_key(throw_away: Any) -> None
     assert {"requestId", "caller", "route", "status"} <= logged.keys()
     assert "path" not in json.dumps(logged).lower()
     groups = throw_away.resources(STACK, "AWS::Logs::LogGroup").values()
-    assert len(groups) == 5
+    assert len(groups) == 6
     assert all("KmsKeyId" in group["Properties"] for group in groups)
 
 
@@ -184,6 +184,7 @@ def test_each_function_may_do_its_own_and_no_more(throw_away: Any) -> None:
         "EraseUser": logs
         | {"dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem", "s3:PutObject"}
         | {"s3:AbortMultipartUpload", "kms:Decrypt", "kms:GenerateDataKey"},
+        "PageWritePage": logs | {"s3:PutObject", "s3:ListBucketVersions", "s3:DeleteObjectVersion"},
         "EventsStoreEvents": logs | {"kms:Decrypt", "dynamodb:PutItem"},
         "EventsLandEvents": logs
         | {"s3:PutObject", "s3:AbortMultipartUpload", "s3:ListBucket", "kms:Decrypt", "kms:GenerateDataKey"}

@@ -20,6 +20,8 @@ from fmrec.instances.workloads import DEFAULT_NUM_FACTORS, DEFAULT_RECOMMENDATIO
 from stacks.api_settings import Api
 from stacks.images import check_region, domain_suffix, regions, registry
 from stacks.settings import Settings, from_context
+from tests.infra.conftest import JWT as SCOPED
+from tests.infra.conftest import PAGE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -286,6 +288,33 @@ JWT = {"issuer": "https://id.example/", "audience": ["shop"]}
         ({"cors": {"allowed_origins": ["*", "https://a.example"]}}, "keep '*' or the others"),
         ({"cors": {"allowed_origins": []}}, "api.cors.allowed_origins is []"),
         ({"item_names": {"key": "champion/a.csv"}}, "expected a file under raw/ of the data bucket"),
+        ({"page": PAGE}, "api.page is set and api.jwt is not"),
+        (
+            {"jwt": SCOPED, "events": {}, "page": PAGE | {"scopes": ["openid"]}},
+            "api.jwt.scopes wants one of lists/read",
+        ),
+        ({"jwt": SCOPED, "page": PAGE | {"scopes": ["lists/read"]}}, "expected 'openid' among them"),
+        ({"jwt": JWT, "page": PAGE | {"store_clicks": True}}, "api.events is not set"),
+        (
+            {"jwt": SCOPED, "events": {}, "page": PAGE | {"store_clicks": True}},
+            "the page can't ask for POST /events: api.jwt.scopes wants one of events/write",
+        ),
+        ({"jwt": SCOPED, "page": PAGE | {"domain": "Page.example"}}, "expected a host in lower case"),
+        (
+            {
+                "jwt": JWT,
+                "page": PAGE | {"certificate": str(PAGE["certificate"]).replace("us-east-1", "eu-west-1")},
+            },
+            "in us-east-1, whatever the deployment's Region",
+        ),
+        (
+            {"jwt": SCOPED, "page": PAGE | {"token_endpoint": "http://a.example/t"}},
+            "expected an https:// URL",
+        ),
+        (
+            {"jwt": SCOPED, "page": PAGE | {"sign_out_endpoint": "https://a.example/?x"}},
+            "expected an https:// URL",
+        ),
         ({"item_names": {"key": "raw/*.csv"}}, "api.item_names.key is 'raw/*.csv'"),
         ({"cors": {"allowed_origins": ["*"], "max_age_seconds": 86401}}, "max_age_seconds is 86401"),
     ],

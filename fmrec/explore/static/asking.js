@@ -11,7 +11,7 @@ async function ask(method, path, body) {
   try {
     response = await fetch(home.api + path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
   } catch {
-    throw new Error(home.sign_in ? "The API does not answer." : "fmrec explore does not answer: is it still running?");
+    throw new Error(home.sign_in ? "The API does not answer, or not to this page." : "fmrec explore does not answer: is it still running?");
   }
   if (home.sign_in && response.status === 401) forget("The API does not take this sign-in any more: sign in again.");
   const document = await response.json().catch(() => ({}));

@@ -23,8 +23,12 @@ pytestmark = pytest.mark.oracle
 STARTER = r"StarterStartRun\w+"
 ANSWERING = r"(AnswerRequests|EraseUser|EventsStoreEvents)\w+"
 LANDING = r"EventsLandEvents\w+"
-FUNCTIONS = rf"(Functions\w+|{STARTER}|{ANSWERING}|{LANDING})"
-LOG_GROUPS = r"((Functions|Starter|AnswerRequests|EraseUser|Events)\w*Log\w+|WorkflowLog\w+|AccessLog\w+)"
+WRITING = r"PageWritePage\w+"
+FUNCTIONS = rf"(Functions\w+|{STARTER}|{ANSWERING}|{LANDING}|{WRITING})"
+PAGE_BUCKETS, DISTRIBUTION = r"Page(Site|Logs)\w+", r"PageDistribution\w+"
+LOG_GROUPS = (
+    r"((Functions|Starter|AnswerRequests|EraseUser|Events|PageWrite)\w*Log\w+|WorkflowLog\w+|AccessLog\w+)"
+)
 ACCESS_LOGS, DATA, LOCKS = r"AccessLogs\w+", r"Data\w+", r"Locks\w+"
 
 Answers = dict[tuple[str, str], str]
@@ -60,7 +64,16 @@ CHECKOV: Answers = {
         "CKV_AWS_116",
         LANDING,
     ): "The stream keeps its records until they have landed, and an alarm says when that takes an hour.",
+    (
+        "CKV_AWS_116",
+        WRITING,
+    ): "CloudFormation waits for its answer, and rolls back without one.",
     ("CKV_AWS_117", FUNCTIONS): NOBODYS_NETWORK,
+    (
+        "CKV_AWS_68",
+        DISTRIBUTION,
+    ): "It serves a dozen constant files, and no request reaches a program; AWS WAF would cost more than all else of "
+    "the page.",
     (
         "CKV_AWS_173",
         FUNCTIONS,
@@ -86,6 +99,24 @@ CONTROL_TOWER: Answers = {
     ): "Old encodings must be deleted by age, and people's data on demand; "
     "versions keep what was overwritten.",
     ("CT.S3.PR.10", ACCESS_LOGS): "S3 delivers access logs to buckets with SSE-S3 only.",
+    (
+        "CT.CLOUDFRONT.PR.4",
+        DISTRIBUTION,
+    ): "The page is of no use where the API, which is in one Region, is not there.",
+    (
+        "CT.S3.PR.2",
+        PAGE_BUCKETS,
+    ): "They log to the bucket of access logs, which is another stack's: the rule doesn't know references to other "
+    "stacks. test_page.py checks it.",
+    ("CT.S3.PR.4", PAGE_BUCKETS): "Nothing waits for the page's files, nor for its log.",
+    (
+        "CT.S3.PR.9",
+        PAGE_BUCKETS,
+    ): "The files are replaced by each deployment; the log must be deleted by age.",
+    (
+        "CT.S3.PR.10",
+        PAGE_BUCKETS,
+    ): "Whoever opens the page gets the files; CloudFront's log has these files in it and nobody's data.",
     ("CT.CLOUDWATCH.PR.2", LOG_GROUPS): "How long logs are kept is a setting, retention.log_days (90).",
     (
         "CT.CLOUDWATCH.PR.3",
