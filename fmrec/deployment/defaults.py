@@ -97,7 +97,19 @@ TUNING: dict[str, Any] = {
     },
     "objective": None,
 }
-"""What a tuning section may say, and the defaults."""
+"""What a tuning section may say, and the defaults where SageMaker tunes by what its container measures."""
+
+RANKING_OBJECTIVE = "ndcg_at_10"
+"""The objective with which trials are compared by ranking (`fmrec.deployment.trials`)."""
+
+TUNING_BY_RANKING: dict[str, Any] = {
+    "maximum_jobs": 12,
+    "parallel_jobs": 6,
+    "maximum_usd": 10.0,
+    "maximum_minutes": 240,
+    "objective": RANKING_OBJECTIVE,
+}
+"""The same for trials that are compared by ranking."""
 
 
 def required(task: str) -> tuple[str, ...]:
