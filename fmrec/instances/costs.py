@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from fmrec.deployment.trials import TRAININGS
 from fmrec.instances import memory, serverless_choice
 from fmrec.instances.catalogue import Prices
 from fmrec.instances.chooser import Candidate, Choice
@@ -100,6 +101,8 @@ def estimate(
         else:
             run[step] = _job(request, work, choice, prices)
     lists = "batch_transform" in chosen
+    if {"fm_tuning", "fm_trials"} & set(chosen):
+        run["glue_validation"] = _glue(replace(request, ensemble=1))
     run |= _run_services(request, lists=lists)
     month |= _month_services(request, lists=lists)
     if prices.currency != "USD":
@@ -176,22 +179,37 @@ def _endpoint(work: Workload, choice: Choice, prices: Prices) -> Line:
     )
 
 
-def _fm_training_seconds(request: Request, work: Workload) -> tuple[float, str]:
+def training_seconds(request: Request, work: Workload) -> tuple[float, float]:
+    """How long one factorization machine's job works, and starts, ends and downloads."""
     sizes, policy = request.sizes, request.policy
-    epochs = number(request.hyperparameters, "epochs", DEFAULT_EPOCHS)
-    weight = max(1.0, request.num_factors * sizes.nnz_per_row / FM_REFERENCE_VALUES)
-    sharded = policy.data_distribution == "ShardedByS3Key"
-    hosts = work.instance_count if sharded else 1
-    rows = sizes.rows * epochs / hosts
-    training = rows * weight / FM_RECORDS_PER_SECOND
+    hosts = _hosts(request, work)
+    rows = sizes.rows * _epochs(request) / hosts
     download = 0.0
     if policy.input_mode == "File":
         download = (sizes.train_bytes / hosts + sizes.test_bytes) / DOWNLOAD_BYTES_PER_SECOND
-    one = training + download + JOB_OVERHEAD_SECONDS
+    return rows * _weight(request) / FM_RECORDS_PER_SECOND, download + JOB_OVERHEAD_SECONDS
+
+
+def _hosts(request: Request, work: Workload) -> int:
+    """Instances that share the rows."""
+    return work.instance_count if request.policy.data_distribution == "ShardedByS3Key" else 1
+
+
+def _epochs(request: Request) -> int:
+    return number(request.hyperparameters, "epochs", DEFAULT_EPOCHS)
+
+
+def _weight(request: Request) -> float:
+    return max(1.0, request.num_factors * request.sizes.nnz_per_row / FM_REFERENCE_VALUES)
+
+
+def _fm_training_seconds(request: Request, work: Workload) -> tuple[float, str]:
+    sizes, weight, hosts = request.sizes, _weight(request), _hosts(request, work)
+    training, fixed = training_seconds(request, work)
     # What is paid for is each job's own time, also when the last of them runs alone.
     rounds = request.ensemble / work.parallel_jobs if work.step == "fm_training" else 1.0
     basis = (
-        f"{sizes.rows:,} rows * {epochs} epochs"
+        f"{sizes.rows:,} rows * {_epochs(request)} epochs"
         + (f" / {hosts} hosts" if hosts > 1 else "")
         + (
             f" * {weight:.2g} (num_factors {request.num_factors}, {sizes.nnz_per_row:g} non-zeros)"
@@ -199,14 +217,14 @@ def _fm_training_seconds(request: Request, work: Workload) -> tuple[float, str]:
             else ""
         )
         + f" / {FM_RECORDS_PER_SECOND:,} records a second = {training:.0f} s"
-        + f" + download {download:.0f} s + start and end {JOB_OVERHEAD_SECONDS} s"
+        + f" + download {fixed - JOB_OVERHEAD_SECONDS:.0f} s + start and end {JOB_OVERHEAD_SECONDS} s"
         + (
             f", {request.ensemble} models, {work.parallel_jobs} at the same time"
-            if request.ensemble > 1
+            if request.ensemble > 1 and work.step == "fm_training"
             else ""
         )
     )
-    return one * rounds, basis
+    return (training + fixed) * rounds, basis
 
 
 def _knn_training_seconds(request: Request, work: Workload) -> tuple[float, str]:
@@ -259,6 +277,14 @@ def _fm_tuning_seconds(request: Request, work: Workload) -> tuple[float, str]:
     )
 
 
+def _fm_trials_seconds(request: Request, work: Workload) -> tuple[float, str]:
+    one, basis = _fm_training_seconds(request, work)
+    return TRAININGS * one, (
+        f"at most {TRAININGS:g} * ({basis}) = {TRAININGS * one / 60:.0f} minutes, {work.parallel_jobs} trials at the "
+        "same time"
+    )
+
+
 def _evaluation_seconds(request: Request, work: Workload) -> tuple[float, str]:
     sizes, dimension = request.sizes, request.dimension
     products = sizes.users * sizes.items * dimension / KNN_PRODUCTS_PER_SECOND
@@ -278,6 +304,7 @@ _DURATIONS: dict[str, Callable[[Request, Workload], tuple[float, str]]] = {
     "batch_transform": _batch_transform_seconds,
     "fm_transform": _fm_transform_seconds,
     "fm_tuning": _fm_tuning_seconds,
+    "fm_trials": _fm_trials_seconds,
     "evaluation": _evaluation_seconds,
 }
 

@@ -59,7 +59,8 @@ def plan(
     task
         ``recommend`` or ``predict-rating``: which steps the run takes, and what it costs.
     tuning
-        ``maximum_jobs`` and ``parallel_jobs``: adds the step ``fm_tuning``; None means no tuning.
+        ``maximum_jobs`` and ``parallel_jobs``: adds the step ``fm_tuning``; with ``most_factors``, the step
+        ``fm_trials`` in its place: trials that are compared by ranking. None means no tuning.
     evaluation
         Adds the step ``evaluation``, a processing job that ranks every item for every user.
     ensemble
@@ -75,6 +76,8 @@ def plan(
         "waiting_can_help", "quota_increase"}}, "cost", "notes", "sizes"}``.
         Types outside the policy's families are not listed.
         ``no_candidate`` is null, or the sentence that says why a step has no candidate and what to do.
+        ``fm_trials`` also has ``seconds``: how long one training works (``training``), and starts, ends
+        and downloads (``fixed``), which is what trials are sized by.
         ``waiting_can_help``: some type would be a candidate if nothing else ran in the account.
         ``quota_increase`` is null, or what to ask of Service Quotas so that the best type which only
         a quota keeps out becomes a candidate.
@@ -112,6 +115,9 @@ def plan(
             "waiting_can_help": any(r.waiting_can_help for r in choice.rejected),
             "quota_increase": _increase(work, choice, account),
         }
+    if "fm_trials" in chosen:
+        training, fixed = costs.training_seconds(request, chosen["fm_trials"][0])
+        steps["fm_trials"]["seconds"] = {"training": round(training, 3), "fixed": round(fixed, 3)}
     needed = {step: pair for step, pair in chosen.items() if steps[step]["needed"]}
     return {
         "sizes": asdict(sizes),
@@ -125,8 +131,8 @@ def plan(
 def _choose(work: Workload, account: Account, prices: Prices, policy: Policy) -> tuple[Workload, Choice]:
     """Choose instances for a step.
 
-    An ensemble trains as many models at a time as quotas allow, and an endpoint that scales starts with fewer
-    instances than it has now where there is no room for as many next to them.
+    As many models of an ensemble, or trials, are trained at a time as quotas allow, and an endpoint that
+    scales starts with fewer instances than it has now where there is no room for as many next to them.
     """
     if work.serverless is not None:
         return work, serverless_choice.choose(work, work.serverless, account.quotas)
@@ -140,7 +146,7 @@ def _choose(work: Workload, account: Account, prices: Prices, policy: Policy) ->
 
 def _smaller(work: Workload) -> Workload | None:
     """The same work by one model or instance fewer at a time, where a step may do with less."""
-    if work.step == "fm_training" and work.parallel_jobs > 1:
+    if work.step in {"fm_training", "fm_trials"} and work.parallel_jobs > 1:
         return replace(work, parallel_jobs=work.parallel_jobs - 1)
     if work.scaling is not None and work.instance_count > work.scaling.minimum:
         return replace(work, instance_count=work.instance_count - 1)
@@ -153,7 +159,12 @@ def _fleets(serving: Mapping[str, Any], account: Account) -> dict[str, Fleet]:
 
 
 def _optional(tuning: Mapping[str, Any] | None, evaluation: bool) -> list[str]:
-    wanted = {"fm_tuning": tuning is not None, "evaluation": evaluation}
+    by_ranking = tuning is not None and "most_factors" in tuning
+    wanted = {
+        "fm_tuning": tuning is not None and not by_ranking,
+        "fm_trials": by_ranking,
+        "evaluation": evaluation,
+    }
     return [step for step in OPTIONAL_STEPS if wanted[step]]
 
 

@@ -29,8 +29,8 @@ STEPS_OF_TASK = {
 }
 """What a run of each task takes: lists by k-NN, or pairs scored by the FM model itself."""
 
-OPTIONAL_STEPS = ("fm_tuning", "evaluation")
-"""What a plan has when it is asked for: hyperparameter tuning, and ranking evaluation."""
+OPTIONAL_STEPS = ("fm_tuning", "fm_trials", "evaluation")
+"""What a plan has when it is asked for: tuning by SageMaker or by ranking, and ranking evaluation."""
 
 ALL_STEPS = STEPS + OPTIONAL_STEPS
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
+from fmrec.deployment.trials import TRAININGS
 from fmrec.instances import memory
 from fmrec.instances.catalogue import Call
 from fmrec.instances.memory import Term, VolumeNeed
@@ -314,6 +315,28 @@ def _fm_tuning(request: Request) -> Workload:
     )
 
 
+def _fm_trials(request: Request) -> Workload:
+    count = request.policy.instance_count("fm_trials")
+    factors = number(request.tuning, "most_factors", request.num_factors)
+    largest = replace(
+        request, hyperparameters={**request.hyperparameters, "num_factors": factors}, ensemble=1
+    )
+    alone = _fm_training(_with_count(largest, count))
+    parallel = request.parallel_jobs
+    return replace(
+        alone,
+        step="fm_trials",
+        parallel_jobs=parallel,
+        inputs={**alone.inputs, "maximum_jobs": request.maximum_jobs, "parallel_jobs": parallel},
+        notes=(
+            *alone.notes,
+            f"up to {request.maximum_jobs} trials choose hyperparameters by ranking, {parallel} at the same time "
+            f"where the quotas have room, in all at most as long as {TRAININGS:g} trainings; instances have the "
+            f"memory for {factors} factors",
+        ),
+    )
+
+
 def _with_count(request: Request, count: int) -> Request:
     counts = {**request.policy.instance_counts, "fm_training": count}
     return replace(request, policy=replace(request.policy, instance_counts=counts))
@@ -360,5 +383,6 @@ STEP_BUILDERS: dict[str, Callable[[Request], Workload]] = {
     "fm_transform": _fm_transform,
     "fm_endpoint": _fm_endpoint,
     "fm_tuning": _fm_tuning,
+    "fm_trials": _fm_trials,
     "evaluation": _evaluation,
 }

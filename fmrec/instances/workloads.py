@@ -178,7 +178,8 @@ class Glue:
 class Request:
     """What a run is asked to do: data sizes, SageMaker's hyperparameters, serving, policy.
 
-    ``tuning`` has ``maximum_jobs`` and ``parallel_jobs`` of a hyperparameter tuning job. ``fleets``:
+    ``tuning`` has ``maximum_jobs`` and ``parallel_jobs`` of hyperparameter tuning, and ``most_factors`` where
+    that is by ranking. ``fleets``:
     step → what the endpoint that it updates runs on now. ``ensemble``: models that are trained for one index.
     """
 

@@ -47,6 +47,24 @@ def test_tuning_takes_its_rounds_times_one_training_and_no_more_jobs_than_there_
     assert "evaluation" not in steps
 
 
+def test_trials_take_at_most_three_trainings_and_run_as_many_at_a_time_as_quotas_allow() -> None:
+    across = "Number of instances across all training jobs"
+    tuning = {"maximum_jobs": 12, "parallel_jobs": 4, "most_factors": 256}
+
+    def planned(limit: float) -> dict[str, Any]:
+        return plan(sizes(100_000), {"num_factors": 64}, {}, {}, Account({across: limit}), tuning=tuning)
+
+    found = planned(4)
+    step, items = found["steps"]["fm_trials"], found["cost"]["run"]["items"]
+    assert (step["needs"]["parallel_jobs"], step["needs"]["inputs"]["num_factors"]) == (4, 256)
+    assert items["fm_trials"]["hours"] == pytest.approx(3 * items["fm_training"]["hours"], abs=1e-3)
+    assert sum(step["seconds"].values()) == pytest.approx(items["fm_training"]["hours"] * 3600, abs=0.5)
+    # The encoding is made a second time, with validation rows.
+    assert items["glue_validation"]["amount"] == items["glue"]["amount"]
+    assert planned(2)["steps"]["fm_trials"]["needs"]["parallel_jobs"] == 2
+    assert planned(0)["steps"]["fm_trials"]["candidates"] == []
+
+
 def quotas_of(**values: float) -> Account:
     return Account(
         quotas={f"{name.replace('_', '.')} for training job usage": v for name, v in values.items()}
