@@ -72,6 +72,7 @@ def function_settings(
                 "CACHE_URI": f"s3://{data_bucket}/{layout.ACCOUNT_CACHE}",
             },
         ),
+        "propose_trials": FunctionSettings("Proposes hyperparameters to try, and chooses the best"),
         "evaluate_ranking": FunctionSettings(
             "Ranks all items for held-out users and judges the lists",
             memory_mb=data,
@@ -151,7 +152,7 @@ class Functions(Construct):
         return add_function(scope, name, own, settings=self._settings, key=self._key, layer=self._layer)
 
     def _permit(self, storage: StorageStack) -> None:
-        """What each function may do; check_quality needs nothing."""
+        """What each function may do; check_quality and propose_trials need nothing."""
         key, table = storage.key, storage.table.table_arn
         ranks, scores = (
             sagemaker_names(

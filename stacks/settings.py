@@ -62,14 +62,17 @@ class Task(Section):
 
 class Tuning(Section):
     """Hyperparameter tuning before every training; what isn't given is as in
-    `fmrec.deployment.defaults.TUNING`.
+    `fmrec.deployment.defaults.TUNING_BY_RANKING`, or with ``ranges`` in `fmrec.deployment.defaults.TUNING`.
     """
 
     maximum_jobs: int | None = None
     parallel_jobs: int | None = None
     maximum_usd: float | None = None
     """What the training jobs of one tuning may cost together, by the instance's hourly price."""
+    maximum_minutes: int | None = None
+    """How long trials that are compared by ranking may take together."""
     ranges: dict[str, list[int | float]] | None = None
+    """What SageMaker's own tuning may try, by what its container measures."""
     objective: str | None = None
 
 
@@ -263,7 +266,9 @@ class Settings(Section):
             predictor_type = task.hyperparameters["predictor_type"]
             check_predictor(label.mode, predictor_type)
             if self.tuning is not None:
-                tuning.resolve(self.tuning.model_dump(), task.hyperparameters)
+                lists = name == TASK
+                section = tuning.for_task(self.tuning.model_dump(), lists=lists)
+                tuning.resolve(section, task.hyperparameters, lists=lists)
             for metric in task.thresholds:
                 known = quality_gate.is_ranking_metric(metric)
                 if name == "recommend" and not known:

@@ -32,6 +32,9 @@ ITEM_FEATURES = "item_features/"
 TUNING = "tuning/"
 """A second encoding in the same form, with validation rows in place of the test rows."""
 
+TRIALS = "trials/"
+"""In ``embeddings/<run>/`` and ``evaluations/<run>/``: the same of trials of hyperparameters, by number."""
+
 MODELS = "models/"
 """What SageMaker training jobs write: ``models/<job>/output/model.tar.gz``."""
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from fmrec.artifacts.manifest import Manifest
-from fmrec.commands.plan_settings import PlanSettings, read_settings
+from fmrec.commands.plan_settings import PlanSettings, planned_tuning, read_settings
 from fmrec.dataset.labels import Label
-from fmrec.deployment import shape_rule
-from fmrec.deployment.defaults import SERVING, TASK
+from fmrec.deployment import shape_rule, trials
+from fmrec.deployment.defaults import RANKING_OBJECTIVE, SERVING, TASK
 from fmrec.deployment.shape_rule import Shape
 from fmrec.errors import InputError, SettingsError
 from fmrec.execution.execution_input import check_ensemble
@@ -148,7 +148,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     )
     model.add_argument("--tuning-jobs", type=int, metavar="N", help="also plan hyperparameter tuning, N jobs")
     model.add_argument(
-        "--parallel-jobs", type=int, metavar="N", help="tuning jobs at the same time (default: 1)"
+        "--parallel-jobs", type=int, metavar="N", help="tuning jobs at the same time (default: as deployed)"
     )
     model.add_argument(
         "--evaluation", action="store_true", help="also plan a processing job that evaluates ranking"
@@ -197,6 +197,10 @@ def _request(arguments: argparse.Namespace, *, sizes_required: bool) -> Request:
     by_shape = shape_rule.choose(hyperparameters, shape, settings.task)
     if by_shape is not None:
         hyperparameters |= by_shape["hyperparameters"]
+    tuned = _tuning(arguments, settings)
+    if tuned.pop("objective", None) == RANKING_OBJECTIVE:
+        own = trials.tunable(hyperparameters, [] if by_shape is None else by_shape["hyperparameters"])
+        tuned["most_factors"] = trials.most_factors(own, int(hyperparameters["num_factors"]))
     serving = dict(settings.serving)
     if arguments.recommendations is not None:
         serving["recommendations_per_user"] = arguments.recommendations
@@ -208,7 +212,7 @@ def _request(arguments: argparse.Namespace, *, sizes_required: bool) -> Request:
         hyperparameters,
         serving,
         _policy(arguments, settings.policy),
-        _tuning(arguments) or settings.tuning or {},
+        tuned,
         ensemble=_ensemble(arguments, settings),
         glue=settings.glue,
     )
@@ -246,12 +250,13 @@ def _sizes(arguments: argparse.Namespace, label: Label, *, required: bool) -> tu
     return sizes, Shape(max(1, picks), sizes.users, sizes.items, **asdict(sampled))
 
 
-def _tuning(arguments: argparse.Namespace) -> dict[str, int]:
+def _tuning(arguments: argparse.Namespace, settings: PlanSettings) -> dict[str, Any]:
     if arguments.tuning_jobs is None:
         if arguments.parallel_jobs is not None:
             raise SettingsError("--parallel-jobs is the tuning's: give --tuning-jobs too")
-        return {}
-    return {"maximum_jobs": arguments.tuning_jobs, "parallel_jobs": arguments.parallel_jobs or 1}
+        return dict(settings.tuning or {})
+    own = {"maximum_jobs": arguments.tuning_jobs, "parallel_jobs": arguments.parallel_jobs}
+    return planned_tuning(own, settings.hyperparameters, settings.task) or {}
 
 
 def _policy(arguments: argparse.Namespace, settings: Mapping[str, Any]) -> Policy:

@@ -43,7 +43,7 @@ class PlanSettings:
     serving: dict[str, Any]
     policy: dict[str, Any]
     tuning: dict[str, Any] | None
-    """``maximum_jobs`` and ``parallel_jobs``; None for no tuning."""
+    """As `planned_tuning` says."""
     label: Label
     """What an interaction says, which decides how many training rows it brings."""
     ensemble: int
@@ -120,20 +120,25 @@ def _resolve(settings: Mapping[str, Any], wanted: str | None) -> PlanSettings:
         serving["scaling"] = own_serving["scaling"]
     policy = _own(instances, "policy", "instances.")
     Policy.from_mapping(policy)
-    tuned = settings.get("tuning")
-    if tuned is not None:
-        found = tuning.resolve(tuned, chosen) or {}
-        tuned = {key: found[key] for key in ("maximum_jobs", "parallel_jobs")}
     return PlanSettings(
         name,
         chosen,
         serving,
         dict(policy),
-        tuned,
+        planned_tuning(tuning.for_task(settings.get("tuning"), lists=name == TASK), chosen, name),
         label,
         execution_input.check_ensemble(settings.get("ensemble", 1), "ensemble") if name == TASK else 1,
         _glue(_own(settings, "glue")),
     )
+
+
+def planned_tuning(section: Any, chosen: Mapping[str, str], task: str) -> dict[str, Any] | None:
+    """``maximum_jobs``, ``parallel_jobs`` and the ``objective``'s name; None for no tuning."""
+    found = tuning.resolve(section, chosen, lists=task == TASK)
+    if found is None:
+        return None
+    limits = {key: found[key] for key in ("maximum_jobs", "parallel_jobs")}
+    return limits | {"objective": found["objective"]["MetricName"]}
 
 
 def _glue(own: Mapping[str, Any]) -> Glue:

@@ -17,7 +17,7 @@ from fmrec.dataset.left_out import MAXIMUM_SHARE
 from fmrec.dataset.names import check_name as check_dataset_name
 from fmrec.dataset.section import is_number, shown
 from fmrec.deployment import drift_limits, hyperparameters
-from fmrec.deployment.defaults import SERVING, TASKS, required
+from fmrec.deployment.defaults import SERVING, TASK, TASKS, required
 from fmrec.errors import InputError, SettingsError
 from fmrec.execution import tuning
 from fmrec.execution.data_bucket import DataBucket
@@ -100,7 +100,7 @@ def resolve(run: str, given: Any, defaults: Mapping[str, Any], bucket: DataBucke
         "serving": serving({"exclude_seen": name == "recommend"}, defaults["serving"], own, bucket=bucket),
         "promotion": None,
         "replace_catalogue": _of_kind(given, "replace_catalogue", bool, "true or false", False),
-        "tuning": _tuning(given, defaults.get("tuning"), chosen),
+        "tuning": _tuning(given, defaults.get("tuning"), chosen, name),
         "ensemble": _ensemble(given, defaults.get("ensemble", 1), name),
         "drift_limits": drift_limits.limits(
             defaults.get("drift"), _of_kind(given, "drift", Mapping, DRIFT, {})
@@ -230,11 +230,14 @@ def _encoded(given: Mapping[str, Any]) -> str | None:
     return found
 
 
-def _tuning(given: Mapping[str, Any], deployed: Any, chosen: Mapping[str, str]) -> dict[str, Any] | None:
+def _tuning(
+    given: Mapping[str, Any], deployed: Any, chosen: Mapping[str, str], task: str
+) -> dict[str, Any] | None:
     """What tuning is to try; nothing on what was encoded before, where no validation rows were cut."""
-    wanted = given.get("tuning", deployed)
+    lists = task == TASK
+    wanted = given.get("tuning", tuning.for_task(deployed, lists=lists))
     if given.get("encoded") is None:
-        return tuning.resolve(wanted, chosen)
+        return tuning.resolve(wanted, chosen, lists=lists)
     if given.get("tuning") is not None:
         raise InputError(
             "the execution input has both 'tuning' and 'encoded': tuning needs rows for validation, which are cut "

@@ -58,6 +58,9 @@ class ChooseInstancesEvent(TypedDict):
     served_uri: str | None
     """The record of what serves; None where it doesn't matter which catalogue that is of."""
     ensemble: int
+    tuning: Document | None
+    """Limits of trials that are compared by ranking (`fmrec.execution.tuning`); None where none are planned.
+    """
 
 
 class ChooseInstancesAnswer(TypedDict):
@@ -74,10 +77,29 @@ class ChooseInstancesAnswer(TypedDict):
     """Which of them the data's shape gave (`fmrec.deployment.shape_rule`); None where all were given."""
 
 
+class ProposeTrialsEvent(TypedDict):
+    hyperparameters: dict[str, str]
+    """All that the run has."""
+    free: list[str]
+    """Those that may be changed."""
+    trials: list[Document]
+    """All so far: ``number``, ``round``, ``hyperparameters``; ``ndcg`` and ``usd`` where they are known."""
+    budget: Document
+    """As `fmrec.deployment.trials.Budget`."""
+
+
+class ProposeTrialsAnswer(TypedDict):
+    trials: list[Document]
+    """The next ones, to be trained at the same time: ``number``, ``round``, ``hyperparameters``."""
+    best: Document | None
+    """The best so far, as it was sent."""
+
+
 class EvaluateRankingEvent(TypedDict):
     manifest_uri: str
     embeddings_uri: str
-    champion_uri: str
+    champion_uri: str | None
+    """None to judge the model alone, as trials are: without the champion, simple models and new users."""
     output_uri: str
 
 
@@ -118,6 +140,8 @@ class ExportEmbeddingsEvent(TypedDict):
     """One for each model of an ensemble."""
     manifest_uri: str
     output_uri: str
+    folding_in: bool
+    """Whether it is chosen how users are folded in, which trials don't need."""
 
 
 class ExportEmbeddingsAnswer(TypedDict):
@@ -311,6 +335,7 @@ EVENTS: dict[str, type] = {
     "compare_data": CompareDataEvent,
     "compare_lists": CompareListsEvent,
     "choose_instances": ChooseInstancesEvent,
+    "propose_trials": ProposeTrialsEvent,
     "evaluate_ranking": EvaluateRankingEvent,
     "check_quality": CheckQualityEvent,
     "export_embeddings": ExportEmbeddingsEvent,
@@ -332,6 +357,7 @@ ANSWERS: dict[str, type] = {
     "compare_data": CompareDataAnswer,
     "compare_lists": CompareListsAnswer,
     "choose_instances": ChooseInstancesAnswer,
+    "propose_trials": ProposeTrialsAnswer,
     "evaluate_ranking": EvaluateRankingAnswer,
     "check_quality": CheckQualityAnswer,
     "export_embeddings": ExportEmbeddingsAnswer,

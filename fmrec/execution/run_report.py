@@ -31,7 +31,7 @@ def write(report: Mapping[str, Any], uri: str) -> dict[str, str]:
         "version": VERSION,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         **report,
-        "spent": spent(report["chosen"], report["jobs"]),
+        "spent": spent(report["chosen"], report["jobs"], report["tuned"]),
     }
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     object_store.write_bytes(page_uri(uri), run_page.render(document).encode())
@@ -57,14 +57,18 @@ def logged(report: Mapping[str, Any]) -> dict[str, Any]:
         "popularity": None if found is None else found.popularity,
         "users": report["published"]["users"],
         **{name: changes.get(name) for name in ("overlap", "unchanged", "coverage")},
-        "usd": spent(report["chosen"], report["jobs"])["usd"],
+        "usd": spent(report["chosen"], report["jobs"], report.get("tuned"))["usd"],
         "findings": len(findings),
         "drift": "; ".join(finding["sentence"] for finding in findings),
     }
 
 
-def spent(chosen: Mapping[str, Any], jobs: Mapping[str, Any]) -> dict[str, Any]:
+def spent(
+    chosen: Mapping[str, Any], jobs: Mapping[str, Any], tuned: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """What the jobs on SageMaker's instances cost, by what they ran on and for how long.
+
+    Trials of hyperparameters are one step, ``fm_trials``.
 
     Returns
     -------
@@ -82,6 +86,15 @@ def spent(chosen: Mapping[str, Any], jobs: Mapping[str, Any]) -> dict[str, Any]:
             "usd_per_hour": price,
             "seconds": seconds,
             "usd": None if seconds is None or price is None else round(seconds / 3600 * price, 6),
+        }
+    trials = (tuned or {}).get("trials", [])
+    if trials:
+        paid = [trial.get("usd") for trial in trials]
+        steps["fm_trials"] = {
+            "trials": len(trials),
+            "seconds": sum(_seconds(trial["job"]) or 0.0 for trial in trials if "job" in trial),
+            # What a job that failed was paid for isn't known.
+            "usd": None if None in paid else round(sum(paid), 6),
         }
     amounts = [step["usd"] for step in steps.values()]
     return {"steps": steps, "usd": None if None in amounts else round(sum(amounts), 6)}
@@ -140,6 +153,8 @@ def message(report: Mapping[str, Any], uri: str) -> str:
 def _tuning(tuned: Mapping[str, Any] | None) -> list[str]:
     if tuned is None:
         return []
+    if "trials" in tuned:
+        return [f"{run_summary.tuning(tuned)}."]
     limits = tuned["limits"]
     fewer = (
         "" if limits["jobs"] == limits["wanted_jobs"] else f" (of {limits['wanted_jobs']} that were wanted)"

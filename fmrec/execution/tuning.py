@@ -1,8 +1,10 @@
-"""What SageMaker's hyperparameter tuning may try before a run trains, and what it may cost.
+"""How hyperparameters are tuned before a run trains, and what that may cost.
 
-Ranges are the algorithm's own (SageMaker developer guide, *Tune a Factorization Machines Model*):
-``num_factors`` and the ways of initialising can't be tuned. The objective is measured on the ``test`` channel
-of the tuning jobs, which holds validation rows cut from the training rows
+For top-N lists trials are compared by their ranking of held-out picks (`fmrec.deployment.trials`). With
+`ranges`, or with an objective of the container's, SageMaker's hyperparameter tuning does it: its ranges are
+the algorithm's own (SageMaker developer guide, *Tune a Factorization Machines Model*), ``num_factors`` and
+the ways of initialising can't be tuned, and the objective is measured on the ``test`` channel of the tuning
+jobs. Either way that is on validation rows cut from the training rows
 (`fmrec.dataset.splits.for_validation`): test rows choose nothing.
 """
 
@@ -12,7 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fmrec.deployment import hyperparameters
-from fmrec.deployment.defaults import TUNING
+from fmrec.deployment.defaults import RANKING_OBJECTIVE, TUNING, TUNING_BY_RANKING
+from fmrec.deployment.trials import TUNABLE
 from fmrec.errors import SettingsError
 from fmrec.execution.quality_gate import direction
 
@@ -22,8 +25,11 @@ NOT_TUNABLE = ("num_factors", "predictor_type", "clip_gradient", "eps", "rescale
 
 MOST_JOBS, MOST_PARALLEL = 500, 10
 """SageMaker's own limits are 750 jobs and 10 at a time."""
+MOST_TRIALS = 50
+"""The state machine remembers each of them, and a state has room for 256 KiB."""
 
 MOST_USD = 1e6
+MOST_MINUTES = 7 * 24 * 60
 
 OBJECTIVES = {
     "binary_classifier": (
@@ -36,21 +42,25 @@ OBJECTIVES = {
 """What SageMaker can optimise; the first by default."""
 
 
-def resolve(given: Any, chosen: Mapping[str, str]) -> dict[str, Any] | None:
-    """Check a tuning section and say what a tuning job takes.
+def resolve(given: Any, chosen: Mapping[str, str], *, lists: bool = False) -> dict[str, Any] | None:
+    """Check a tuning section and say what tuning takes.
 
     Parameters
     ----------
     given
-        None for no tuning, or an object with some of `TUNING`' keys.
+        None for no tuning, or an object with some of the keys of `TUNING` or of `TUNING_BY_RANKING`.
     chosen
-        The run's hyperparameters; the tuned ones replace theirs.
+        The run's hyperparameters that settings and input give; SageMaker's tuning replaces the ones that it
+        tunes, trials leave them as they are.
+    lists
+        Whether the run makes top-N lists, which can be ranked.
 
     Returns
     -------
     dict or None
-        ``maximum_jobs``, ``parallel_jobs``, ``maximum_usd``, ``objective`` (``MetricName``, ``Type``),
-        ``ranges`` (as ``ParameterRanges``) and ``tuned`` (the hyperparameters that they are of).
+        ``maximum_jobs``, ``parallel_jobs``, ``maximum_usd``, ``objective`` (``MetricName``, ``Type``). Of
+        trials also ``maximum_minutes``; of SageMaker's tuning ``ranges`` (as ``ParameterRanges``) and
+        ``tuned`` (the hyperparameters that they are of).
 
     Raises
     ------
@@ -61,20 +71,89 @@ def resolve(given: Any, chosen: Mapping[str, str]) -> dict[str, Any] | None:
         return None
     if not isinstance(given, Mapping):
         raise SettingsError(f"tuning is {given!r}: expected a JSON object, or null for none")
-    unknown = [key for key in given if key not in TUNING]
+    unknown = [key for key in given if key not in TUNING | TUNING_BY_RANKING]
     if unknown:
-        raise SettingsError(f"tuning.{unknown[0]} is unknown: expected {', '.join(TUNING)}")
-    section = TUNING | {key: value for key, value in given.items() if value is not None}
-    jobs = _whole_number(section, "maximum_jobs", MOST_JOBS)
-    parallel = _whole_number(section, "parallel_jobs", MOST_PARALLEL)
+        raise SettingsError(
+            f"tuning.{unknown[0]} is unknown: expected {', '.join(TUNING | TUNING_BY_RANKING)}"
+        )
+    own = {key: value for key, value in given.items() if value is not None}
+    if by_ranking(own, chosen, lists=lists):
+        return _trials(own, chosen, lists=lists)
+    section = {**TUNING, **own}
+    if "maximum_minutes" in section:
+        raise SettingsError(
+            f"tuning.maximum_minutes is {section['maximum_minutes']!r}: expected only with the objective {RANKING_OBJECTIVE}; "
+            "SageMaker's tuning is held by maximum_usd"
+        )
     ranges = _ranges(section["ranges"])
+    return _limits(section) | {
+        "objective": _objective(section["objective"], chosen["predictor_type"]),
+        "ranges": ranges,
+        "tuned": [entry["Name"] for entries in ranges.values() for entry in entries],
+    }
+
+
+def by_ranking(own: Mapping[str, Any], chosen: Mapping[str, str], *, lists: bool) -> bool:
+    """Whether trials are compared by ranking: as asked, and by default where there are lists to rank."""
+    if own.get("objective") is not None:
+        return bool(own["objective"] == RANKING_OBJECTIVE)
+    return "ranges" not in own and lists and _why_no_trials(chosen) is None
+
+
+def for_task(deployed: Any, *, lists: bool) -> Any:
+    """A deployment's section as it holds for a task: what is for lists doesn't hold for others."""
+    if lists or not isinstance(deployed, Mapping):
+        return deployed
+    return {
+        key: value
+        for key, value in deployed.items()
+        if key != "maximum_minutes" and not (key == "objective" and value == RANKING_OBJECTIVE)
+    }
+
+
+def _trials(own: Mapping[str, Any], chosen: Mapping[str, str], *, lists: bool) -> dict[str, Any]:
+    if not lists:
+        raise SettingsError(
+            f"tuning.objective is {RANKING_OBJECTIVE!r}, but the run makes no lists that could be ranked: expected "
+            f"{' or '.join(OBJECTIVES[chosen['predictor_type']])}"
+        )
+    why = _why_no_trials(chosen)
+    if why is not None:
+        raise SettingsError(f"tuning.objective is {RANKING_OBJECTIVE!r}, but {why}")
+    if "ranges" in own:
+        raise SettingsError(
+            f"tuning.ranges is {own['ranges']!r}, but the objective is {RANKING_OBJECTIVE!r}: trials start from the run's own "
+            "hyperparameters and need no ranges; leave out one of them"
+        )
+    section = {**TUNING_BY_RANKING, **own}
+    return _limits(section, MOST_TRIALS) | {
+        "maximum_minutes": _whole_number(section, "maximum_minutes", MOST_MINUTES),
+        "objective": {"MetricName": RANKING_OBJECTIVE, "Type": "Maximize"},
+    }
+
+
+def _why_no_trials(chosen: Mapping[str, str]) -> str | None:
+    """Why nothing could be tried by ranking; None where something can."""
+    if chosen["predictor_type"] != "binary_classifier":
+        return (
+            f"hyperparameters.predictor_type is {chosen['predictor_type']!r}: trials start from what the data's "
+            "shape gives, which is for a binary_classifier; give tuning.ranges"
+        )
+    if all(name in chosen for name in TUNABLE):
+        return (
+            f"settings and input give all of {', '.join(TUNABLE)}, and what is given is not changed: leave out those "
+            "that trials may choose"
+        )
+    return None
+
+
+def _limits(section: Mapping[str, Any], most_jobs: int = MOST_JOBS) -> dict[str, Any]:
+    jobs = _whole_number(section, "maximum_jobs", most_jobs)
+    parallel = _whole_number(section, "parallel_jobs", MOST_PARALLEL)
     return {
         "maximum_jobs": jobs,
         "parallel_jobs": min(parallel, jobs),
         "maximum_usd": _dollars(section["maximum_usd"]),
-        "objective": _objective(section["objective"], chosen["predictor_type"]),
-        "ranges": ranges,
-        "tuned": [entry["Name"] for entries in ranges.values() for entry in entries],
     }
 
 

@@ -15,6 +15,7 @@ from fmrec.reporting.run_summary import (
     folded_in,
     ranking,
     resources,
+    tuning,
 )
 
 OWN = "this run"
@@ -31,7 +32,7 @@ def render(report: Mapping[str, Any]) -> str:
         ("Instances", _instances(report)),
         ("Time of the jobs", page.timeline(_jobs(report))),
         ("What serves now", _serves(report)),
-        ("Hyperparameters", _hyperparameters(report)),
+        ("Hyperparameters", _hyperparameters(report) + _trials(report)),
     ]
     run, task = str(report["run"]), str(report.get("task", ""))
     return page.page(
@@ -234,6 +235,27 @@ def _hyperparameters(report: Mapping[str, Any]) -> str:
             for name, value in sorted(named.items())
         ),
     )
+
+
+def _trials(report: Mapping[str, Any]) -> str:
+    """Every trial of hyperparameters with what it reached, the chosen one marked."""
+    tuned = report.get("tuned")
+    told = tuning(tuned)
+    if tuned is None or told is None:
+        return ""
+    names = list(tuned["trials"][0]["hyperparameters"])
+    rows = [
+        (
+            f"{trial['number']}" + (" (chosen)" if trial["number"] == tuned["best"] else ""),
+            *(escape(str(trial["hyperparameters"][name])) for name in names),
+            escape(str(trial["why"])) if trial.get("ndcg") is None else f"{trial['ndcg']:.4f}",
+            f"{trial['job']['seconds']:,.0f}" if "job" in trial else "",
+            f"{trial['usd']:.4f}" if "usd" in trial else "",
+        )
+        for trial in tuned["trials"]
+    ]
+    heads = ("trial", *names, "NDCG", "seconds", "USD")
+    return page.note(escape(f"Tuning: {told}.")) + page.table(heads, rows, numbers=heads[1:])
 
 
 def _seconds_between(started: Any, ended: Any) -> float | None:

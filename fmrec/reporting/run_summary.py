@@ -149,6 +149,30 @@ def quality(report: Mapping[str, Any]) -> str:
     return f"{found.metric} {found.value:.4f}; popularity's {found.popularity:.4f}, {champion}"
 
 
+def tuning(tuned: Mapping[str, Any] | None) -> str | None:
+    """What trials have chosen, in one line; None where no trials were compared."""
+    if tuned is None or "trials" not in tuned:
+        return None
+    trials = tuned["trials"]
+    judged = [trial for trial in trials if trial.get("ndcg") is not None]
+    best = next(trial for trial in judged if trial["number"] == tuned["best"])
+    own = next((trial for trial in judged if trial["number"] == 1), None)
+    before = "" if own is None else f"; with the run's own values {own['ndcg']:.4f}"
+    changed = [
+        f"{name} {value}"
+        for name, value in best["hyperparameters"].items()
+        if value != trials[0]["hyperparameters"][name]
+    ]
+    paid = [trial.get("usd") for trial in trials]
+    usd = "cost unknown" if None in paid else f"{sum(paid):.4f} USD"
+    without = "" if len(judged) == len(trials) else f", {len(trials) - len(judged)} without a model"
+    values = ", ".join(changed) or "the run's own values"
+    return (
+        f"trial {best['number']} of {len(trials)}{without}: {values}, NDCG {best['ndcg']:.4f} on validation rows"
+        f"{before}; {usd}"
+    )
+
+
 def resources(chosen: Mapping[str, Any]) -> str:
     """What a step ran on, such as ``1 x ml.m5.large``."""
     if chosen["instance_type"] == SERVERLESS:
@@ -188,6 +212,9 @@ def _rows(report: Mapping[str, Any], report_uri: str, page_uri: str) -> Iterator
     told = new_users(report)
     if told is not None:
         yield "new users", told
+    chosen_by_trials = tuning(report.get("tuned"))
+    if chosen_by_trials is not None:
+        yield "tuning", chosen_by_trials
     yield "verdict", report["verdict"]["sentence"]
     published = report["published"]
     if published["users"]:

@@ -10,7 +10,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from fmrec.artifacts import training_data
-from fmrec.deployment import shape_rule
+from fmrec.deployment import shape_rule, trials
 from fmrec.execution.function_contracts import ChooseInstancesEvent
 from fmrec.instances import account
 from fmrec.instances.plan import plan
@@ -36,6 +36,12 @@ def handler(event: ChooseInstancesEvent, context: LambdaContext) -> dict[str, An
     if by_shape is not None:
         hyperparameters = hyperparameters | by_shape["hyperparameters"]
         logger.info("chose hyperparameters by the data's shape", extra=by_shape)
+    tuning = event["tuning"]
+    if tuning is not None:
+        # Asked again, all are given, and the first answer is sent along.
+        free = tuning.get("free") or ([] if by_shape is None else list(by_shape["hyperparameters"]))
+        own = trials.tunable(hyperparameters, free)
+        tuning = tuning | {"most_factors": trials.most_factors(own, int(hyperparameters["num_factors"]))}
     chosen = plan(
         manifest,
         hyperparameters,
@@ -44,6 +50,7 @@ def handler(event: ChooseInstancesEvent, context: LambdaContext) -> dict[str, An
         found,
         prices,
         task=event["task"],
+        tuning=tuning,
         ensemble=event["ensemble"],
     )
     for step, choice in chosen["steps"].items():

@@ -23,6 +23,15 @@ def handler(event: EvaluateRankingEvent, context: LambdaContext) -> dict[str, An
     """Answer the report that is written to ``output_uri``, and whose champion the model was judged
     against.
     """
+    if event["champion_uri"] is None:
+        report = evaluate(
+            manifest_uri=event["manifest_uri"],
+            embeddings_uri=event["embeddings_uri"],
+            output_uri=event["output_uri"],
+            maximum_items=0,
+        )
+        logger.info("judged the lists alone", extra={"metrics": report["model"]["metrics"]})
+        return {**report, "judged_against": ""}
     # Read first: a champion that changes during the evaluation is noticed afterwards.
     recorded = champion.recorded(event["champion_uri"])
     serving = champion.read(event["champion_uri"])

@@ -33,7 +33,9 @@ def handler(event: ExportEmbeddingsEvent, context: LambdaContext) -> dict[str, A
         user_rows=read_side_rows(manifest, event["manifest_uri"], "user"),
     )
     uri = object_store.join(event["output_uri"], layout.EMBEDDINGS_DOCUMENT)
-    folding_in = choosing_step.choose_and_store(event["manifest_uri"], uri)
+    if event["folding_in"]:
+        chosen = choosing_step.choose_and_store(event["manifest_uri"], uri)
+        logger.info("chose how users are folded in", extra={"folding_in": chosen.to_document()})
     answer = {
         "uri": uri,
         "dim": exported["dim"],
@@ -42,5 +44,5 @@ def handler(event: ExportEmbeddingsEvent, context: LambdaContext) -> dict[str, A
         "item_parts": len(exported["item_parts"]),
         "query_parts": len(exported["query_parts"]),
     }
-    logger.info("exported embeddings", extra={**answer, "folding_in": folding_in.to_document()})
+    logger.info("exported embeddings", extra=answer)
     return answer

@@ -39,6 +39,7 @@ SUBSTITUTIONS = (
         "CheckInput",
         "CompareData",
         "ChooseInstances",
+        "ProposeTrials",
         "EvaluateRanking",
         "CheckQuality",
         "ExportEmbeddings",

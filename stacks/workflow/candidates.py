@@ -31,7 +31,7 @@ from stacks.workflow.state_builders import (
 
 QUOTA_REFUSED = "SageMaker.ResourceLimitExceededException"
 WAIT_MINUTES = 5
-STEPS = ("fm_training", "knn_training", "batch_transform", "fm_transform", "endpoint_step")
+STEPS = ("fm_training", "fm_trials", "knn_training", "batch_transform", "fm_transform", "endpoint_step")
 """What ``waited_…`` variables there are."""
 NO_CAPACITY = r"/InsufficientInstanceCapacity|Unable to provision requested ML compute capacity/"
 SERVED = of_dataset(
@@ -51,9 +51,15 @@ REFUSAL_NUMBERS = (
 )
 
 
-def choose(state: str, *, next_state: str, ensemble: Any = "{% $ensemble %}") -> States:
+def choose(
+    state: str,
+    *,
+    next_state: str,
+    ensemble: Any = "{% $ensemble %}",
+    tuning: str | None = None,
+) -> States:
     """Ask for a plan by what the account has now, and for hyperparameters that nobody gave; `ensemble`:
-    training jobs at the same time.
+    training jobs at the same time; `tuning`: an expression for the limits of trials, or for null.
     """
     return invoke(
         state,
@@ -67,6 +73,7 @@ def choose(state: str, *, next_state: str, ensemble: Any = "{% $ensemble %}") ->
             "task": jsonata("$task"),
             "served_uri": jsonata(f"$replace_catalogue ? null : {SERVED}"),
             "ensemble": ensemble,
+            "tuning": None if tuning is None else jsonata(tuning),
         },
         assign={
             "plan": jsonata("$states.result.Payload"),
@@ -93,10 +100,13 @@ class Candidates:
         ``$endpoint_step``.
     title
         What a person calls it, such as ``FM training``: part of the states' names.
+    tuning
+        An expression for the limits of trials, where it is their instances that are chosen.
     """
 
     step: str
     title: str
+    tuning: str | None = None
 
     @property
     def key(self) -> str:
@@ -215,7 +225,7 @@ class Candidates:
                 assign={waited: jsonata(f"${waited} + {WAIT_MINUTES}")},
                 next_state=again,
             ),
-            choose(again, next_state=self.take),
+            choose(again, next_state=self.take, tuning=self.tuning),
             self.none_left(),
         )
 

@@ -1,9 +1,11 @@
 """Hyperparameter tuning before the training, where the input or the settings ask for it.
 
 A second encoding of the same interactions cuts validation rows from the training rows, so that test rows
-choose nothing; a SageMaker tuning job trains on the rest with drawn hyperparameters, on an instance that is
-chosen as for the training itself; the best job's values go over the run's. Dollars are held by two limits
-that SageMaker keeps: how many jobs, and how long each may run, at the price of the instance that was found.
+choose nothing. Top-N lists are tuned by trials that are compared by ranking (`stacks.workflow.trials`). For
+what the container measures, a SageMaker tuning job trains on the rest with drawn hyperparameters, on an
+instance that is chosen as for the training itself; the best job's values go over the run's. Its dollars are
+held by two limits that SageMaker keeps: how many jobs, and how long each may run, at the price of the
+instance that was found.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 from fmrec.artifacts import layout
 from fmrec.instances.policy import Policy
 from stacks.settings import Settings
+from stacks.workflow import trials
 from stacks.workflow.candidates import Candidates, choose
 from stacks.workflow.state_builders import (
     EXPLAIN,
@@ -36,6 +39,7 @@ from stacks.workflow.training import (
 WANTED = "Is tuning requested?"
 CUT = "Encode the validation split"
 PLAN = "Choose instances for tuning"
+BY_RANKING = "Are trials compared by ranking?"
 BUDGET = "Does the budget allow tuning?"
 TUNE = "Tune the hyperparameters"
 
@@ -64,7 +68,9 @@ def tune(settings: Settings, policy: Policy) -> States:
             validation=True,
             next_state=PLAN,
         ),
-        choose(PLAN, next_state=TUNING.take, ensemble=1),
+        choose(PLAN, next_state=BY_RANKING, ensemble=1, tuning=trials.LIMITS),
+        decide(BY_RANKING, (trials.BY_RANKING, trials.TRIALS.take), otherwise=TUNING.take),
+        trials.search(settings, policy),
         TUNING.states(attempt=BUDGET, exhausted=TUNING.exhausted(resorts.training)),
         _budget(settings, policy),
         task(

@@ -143,7 +143,7 @@ def test_key_rotates_and_table_and_topic_use_it(synthesis: Any) -> None:
 def test_every_log_group_is_encrypted_with_the_key_which_names_it(synthesis: Any) -> None:
     ((key_name, key),) = synthesis.resources("FmRecStorage", "AWS::KMS::Key").items()
     groups = synthesis.resources("FmRecPipeline", "AWS::Logs::LogGroup")
-    assert len(groups) == 19
+    assert len(groups) == 20
     for group in groups.values():
         assert f"OutputFnGetAtt{key_name}Arn" in json.dumps(group["Properties"]["KmsKeyId"])
     (logs,) = (

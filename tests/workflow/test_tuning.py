@@ -1,4 +1,4 @@
-"""Hyperparameter tuning through the deployed workflow: chosen on validation rows, within its budget."""
+"""Tuning through the deployed workflow, by SageMaker and by ranking: on validation rows, in its budget."""
 
 from __future__ import annotations
 
@@ -88,3 +88,35 @@ def test_the_best_of_the_tried_hyperparameters_on_validation_rows_trains_the_mod
     assert cut["dataset"]["validation"] is True
     assert cut["train"]["rows"] < whole["train"]["rows"]
     assert cut["test"]["rows"] == whole["test"]["rows"] > 0
+
+
+def test_the_trial_that_ranks_validation_rows_best_trains_the_model(pipeline: Any) -> None:
+    pipeline.upload("raw/tuning/ratings.csv", ratings())
+    run = pipeline.run(INPUT | {"tuning": {"maximum_jobs": 2, "parallel_jobs": 2, "maximum_usd": 0.5}})
+    assert run.status == "SUCCEEDED", run.cause
+
+    report, sagemaker = read(pipeline, f"runs/{run.name}/report.json"), pipeline.cloud.client("sagemaker")
+    tuned = report["tuned"]
+    own, other = tuned["trials"]
+    jobs = [sagemaker.describe_training_job(TrainingJobName=trial["job"]["name"]) for trial in (own, other)]
+    # The first has the run's own values; what the input gives is the same in both.
+    given = INPUT["hyperparameters"]
+    for trial, job in zip((own, other), jobs, strict=True):
+        assert job["HyperParameters"] | trial["hyperparameters"] == job["HyperParameters"]
+        assert {name: float(job["HyperParameters"][name]) for name in given} == given
+        assert job["StoppingCondition"]["MaxRuntimeInSeconds"] / 3600 * 2 * 0.115 <= 0.5
+        assert [channel["ChannelName"] for channel in job["InputDataConfig"]] == ["train"]
+    assert float(other["hyperparameters"]["factors_wd"]) == pytest.approx(
+        1.5 * float(own["hyperparameters"]["factors_wd"]), rel=0.05
+    )
+    # Each is judged by its lists for who has validation rows, and the better one trains the model.
+    for trial in (own, other):
+        judged = read(pipeline, f"evaluations/{run.name}/trials/{trial['number']}/ranking.json")
+        assert trial["ndcg"] == judged["model"]["metrics"]["ndcg_at_10"] > 0
+        assert (judged["champion"], judged["simple_models"]) == (None, {})
+    best = max((own, other), key=lambda trial: trial["ndcg"])
+    assert tuned["hyperparameters"] == best["hyperparameters"]
+    trained = sagemaker.describe_training_job(TrainingJobName=f"fmrec-{run.name}-fm-1")
+    decay = best["hyperparameters"]["factors_wd"]
+    assert trained["HyperParameters"]["factors_wd"] == report["hyperparameters"]["factors_wd"] == decay
+    assert report["spent"]["steps"]["fm_trials"]["usd"] == pytest.approx(own["usd"] + other["usd"], abs=1e-5)

@@ -11,11 +11,20 @@ import pytest
 from fmrec.artifacts.manifest import Manifest
 from fmrec.execution.data_bucket import DataBucket
 from fmrec.execution.execution_input import resolve
+from fmrec.execution.trial_rounds import propose
 from stacks.settings import Settings
 from stacks.workflow import definition as workflow_definition
 from tests.fixtures.manifests import manifest
 
-STEPS = ("fm_training", "knn_training", "batch_transform", "knn_endpoint", "fm_transform", "fm_endpoint")
+STEPS = (
+    "fm_training",
+    "fm_trials",
+    "knn_training",
+    "batch_transform",
+    "knn_endpoint",
+    "fm_transform",
+    "fm_endpoint",
+)
 
 
 class Encoded(DataBucket):
@@ -65,6 +74,7 @@ def _planned(**steps: Any) -> Any:
         }
         for step in STEPS
     }
+    plan["fm_trials"]["seconds"] = {"training": 60.0, "fixed": 120.0}
     for step, changes in steps.items():
         plan[step] |= changes
     sizes = {"feature_dim": 2625, "users": 943, "items": 1682, "rows": 90570, "test_rows": 9430, "models": 1}
@@ -177,6 +187,14 @@ def answers(endpoint: dict[str, Any], task_error: Any) -> dict[str, Any]:
                     "Value": 0.53,
                 },
             },
+        },
+        "Propose the next trials": lambda a: {"Payload": propose(a["Payload"])},
+        "Train a trial": trained,
+        "Export the embeddings of a trial": lambda a: {
+            "Payload": {"uri": a["Payload"]["output_uri"] + "embeddings.json"}
+        },
+        "Evaluate the ranking of a trial": lambda a: {
+            "Payload": {"k": 10, "model": {"metrics": {"ndcg_at_10": 0.3}}}
         },
         "Export the embeddings": lambda a: {
             "Payload": {

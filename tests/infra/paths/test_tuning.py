@@ -139,7 +139,10 @@ def test_a_failure_of_tuning_is_told_by_its_own_state_and_nothing_is_trained(
 
 def test_spot_jobs_wait_no_longer_than_they_may_run(machine: Any, answers: Any) -> None:
     settings = Settings.model_validate(
-        {"instances": {"policy": {"spot_training": True}}, "tuning": {"maximum_usd": 100.0}}
+        {
+            "instances": {"policy": {"spot_training": True}},
+            "tuning": {"maximum_usd": 100.0, "ranges": {"factors_lr": [0.001, 0.1]}},
+        }
     )
     started = machine(workflow_definition(settings), answers)
     status, _ = started.run({})

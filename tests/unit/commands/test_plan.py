@@ -237,7 +237,9 @@ def test_tuning_and_evaluation_are_planned_when_asked_for(capsys: pytest.Capture
     options = ["--tuning-jobs", "20", "--parallel-jobs", "4", "--evaluation"]
     assert cli.main(["plan", *MOVIELENS_25M, *options]) == 0
     text = capsys.readouterr().out
-    assert "fm_tuning: 3.3 GiB, 10 GB volume, 4 instances" in text
+    assert "fm_trials: " in text
+    assert "4 trials at the same time" in text
+    assert "glue_validation" in text
     assert "evaluation: " in text
     assert cli.main(["plan", *MOVIELENS_25M, "--parallel-jobs", "4"]) == 2
     assert "give --tuning-jobs too" in capsys.readouterr().err
@@ -278,7 +280,10 @@ def test_what_settings_leave_out_is_planned_as_deployed(
     (candidate,) = serverless["steps"]["knn_endpoint"]["candidates"]
     assert (candidate["memory_mb"], candidate["maximum_concurrency"]) == (2048, 9)
     tuned = planned("recommend", {"tuning": {"maximum_jobs": 6, "parallel_jobs": 3}})
-    assert tuned["steps"]["fm_tuning"]["needs"]["parallel_jobs"] == 3
+    assert tuned["steps"]["fm_trials"]["needs"]["parallel_jobs"] == 3
+    measured = planned("recommend", {"tuning": {"ranges": {"epochs": [1, 4]}, "parallel_jobs": 3}})
+    assert measured["steps"]["fm_tuning"]["needs"]["parallel_jobs"] == 3
+    assert planned("predict-rating", {"tuning": {"parallel_jobs": 2}})["steps"]["fm_tuning"]["needed"]
 
 
 @pytest.mark.parametrize(

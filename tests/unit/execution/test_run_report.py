@@ -105,6 +105,45 @@ def test_a_model_of_ratings_says_what_its_scores_mean_and_nothing_of_lists() -> 
     assert "the table T" not in message
 
 
+TRIALS: dict[str, Any] = {
+    "objective": "ndcg_at_10",
+    "value": 0.31,
+    "best": 2,
+    "hyperparameters": {"epochs": "4", "factors_wd": "2e-05"},
+    "trials": [
+        {
+            "number": number,
+            "hyperparameters": {"epochs": "4", "factors_wd": decay},
+            "job": {"seconds": 150, "billable_seconds": 120},
+            "usd": 0.0038,
+            "ndcg": ndcg,
+        }
+        for number, decay, ndcg in ((1, "3e-05", 0.3), (2, "2e-05", 0.31))
+    ],
+    "limits": {"jobs": 2, "wanted_jobs": 2},
+}
+
+
+def test_trials_cost_what_their_jobs_were_paid_for_and_an_unknown_amount_where_one_failed() -> None:
+    spent = run_report.spent(CHOSEN, JOBS, TRIALS)
+
+    assert spent["steps"]["fm_trials"] == {"trials": 2, "seconds": 240.0, "usd": 0.0076}
+    assert spent["usd"] == round(run_report.spent(CHOSEN, JOBS)["usd"] + 0.0076, 6)
+    broken = {**TRIALS, "trials": [*TRIALS["trials"], {"number": 3, "why": "NaN"}]}
+    assert run_report.spent(CHOSEN, JOBS, broken)["usd"] is None
+    refused = {**TRIALS, "trials": [*TRIALS["trials"], {"number": 3, "why": "refused", "usd": 0}]}
+    assert run_report.spent(CHOSEN, JOBS, refused)["usd"] == spent["usd"]
+
+
+def test_a_run_says_what_its_trials_chose_and_what_the_runs_own_values_reach() -> None:
+    message = run_report.message({**REPORT, "tuned": TRIALS}, "u")
+
+    assert (
+        "trial 2 of 2: factors_wd 2e-05, NDCG 0.3100 on validation rows; with the run's own values 0.3000; "
+        "0.0076 USD."
+    ) in message
+
+
 def test_a_tuned_run_says_what_was_chosen_and_what_it_could_cost() -> None:
     tuned = {
         "objective": "test:rmse",

@@ -7,6 +7,7 @@ import pytest
 
 from fmrec.artifacts.manifest import Manifest
 from fmrec.deployment.defaults import TUNING
+from fmrec.deployment.trials import TUNABLE
 from fmrec.errors import InputError, SettingsError
 from fmrec.execution import execution_input, tuning
 from fmrec.execution.data_bucket import DataBucket
@@ -22,6 +23,65 @@ CLASSIFIER = {
 
 def test_without_a_section_nothing_is_tuned() -> None:
     assert tuning.resolve(None, CLASSIFIER) is None
+
+
+LISTS = {"predictor_type": "binary_classifier", "bias_lr": "0.003"}
+
+
+def test_lists_are_tuned_by_ranking_unless_ranges_or_the_objective_say_otherwise() -> None:
+    resolved = tuning.resolve({}, LISTS, lists=True)
+
+    assert resolved == {
+        "maximum_jobs": 12,
+        "parallel_jobs": 6,
+        "maximum_usd": 10.0,
+        "maximum_minutes": 240,
+        "objective": {"MetricName": "ndcg_at_10", "Type": "Maximize"},
+    }
+    for section in (
+        {"ranges": {"factors_lr": [0.001, 0.01]}},
+        {"objective": "test:binary_classification_cross_entropy"},
+    ):
+        measured = tuning.resolve(section, LISTS, lists=True)
+        assert measured is not None
+        assert measured["objective"]["MetricName"] == "test:binary_classification_cross_entropy"
+        assert measured["maximum_jobs"] == 10
+
+
+@pytest.mark.parametrize(
+    ("section", "chosen", "lists", "sentence"),
+    [
+        ({"objective": "ndcg_at_10"}, LISTS, False, "makes no lists that could be ranked"),
+        ({"objective": "ndcg_at_10", "ranges": {"epochs": [1, 2]}}, LISTS, True, "need no ranges"),
+        (
+            {"objective": "ndcg_at_10"},
+            {"predictor_type": "regressor", "num_factors": "8"},
+            True,
+            "which is for a binary_classifier",
+        ),
+        (
+            {"objective": "ndcg_at_10"},
+            dict.fromkeys(TUNABLE, "1") | {"predictor_type": "binary_classifier"},
+            True,
+            "what is given is not changed",
+        ),
+        ({"maximum_minutes": 0}, LISTS, True, "tuning.maximum_minutes is 0"),
+        ({"maximum_jobs": 51}, LISTS, True, "from 1 to 50"),
+        ({"maximum_minutes": 60}, LISTS, False, "only with the objective ndcg_at_10"),
+    ],
+)
+def test_what_cannot_be_ranked_is_refused_with_a_sentence(
+    section: Any, chosen: Any, lists: bool, sentence: str
+) -> None:
+    with pytest.raises(SettingsError, match=re.escape(sentence)):
+        tuning.resolve(section, chosen, lists=lists)
+
+
+def test_a_deployments_tuning_by_ranking_is_by_cross_entropy_for_a_task_without_lists() -> None:
+    deployed = {"objective": "ndcg_at_10", "maximum_minutes": 60, "maximum_jobs": 3}
+
+    assert tuning.for_task(deployed, lists=True) == deployed
+    assert tuning.for_task(deployed, lists=False) == {"maximum_jobs": 3}
 
 
 def test_an_empty_section_tunes_the_defaults_by_cross_entropy() -> None:

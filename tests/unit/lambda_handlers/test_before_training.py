@@ -57,6 +57,7 @@ def test_choose_instances_plans_with_what_it_can_read_and_keeps_what_it_read(
             "task": "recommend",
             "served_uri": None,
             "ensemble": 1,
+            "tuning": None,
         },
         INSTANCE_POLICY=json.dumps({"families": ["m5"]}),
         CACHE_URI=small_run.uri("cache/account.json"),
@@ -80,6 +81,56 @@ def test_choose_instances_plans_with_what_it_can_read_and_keeps_what_it_read(
     assert len(json.dumps(answer)) < 256 * 1024
     # Everything was denied: unknown, and said so.
     assert any("quotas" in note for note in answer["notes"])
+
+
+def test_choose_instances_plans_trials_with_the_memory_for_what_they_may_try(
+    invoke: Any, small_run: Any
+) -> None:
+    event = {
+        "manifest_uri": small_run.uri("encoded/manifest.json"),
+        "hyperparameters": {"predictor_type": "binary_classifier"},
+        "serving": {"recommendations_per_user": 2, "endpoint": True},
+        "task": "recommend",
+        "served_uri": None,
+        "ensemble": 3,
+        "tuning": {"maximum_jobs": 6, "parallel_jobs": 2},
+    }
+    settings = {"INSTANCE_POLICY": "{}", "CACHE_URI": small_run.uri("cache/account.json")}
+
+    first = invoke("choose_instances", event, **settings)
+    inputs = first["steps"]["fm_trials"]["needs"]["inputs"]
+    assert (inputs["num_factors"], inputs["parallel_jobs"]) == (256, 2)
+    assert first["steps"]["fm_trials"]["seconds"]["fixed"] == 120
+    given = event | {"hyperparameters": first["hyperparameters"]}
+    again = invoke("choose_instances", given, **settings)
+    assert again["steps"]["fm_trials"]["needs"]["inputs"]["num_factors"] == 64
+    sent_along = given | {"tuning": event["tuning"] | {"free": ["num_factors"]}}
+    again = invoke("choose_instances", sent_along, **settings)
+    assert again["steps"]["fm_trials"]["needs"]["inputs"]["num_factors"] == 256
+
+
+def test_propose_trials_begins_with_the_runs_own_values_and_names_the_best(invoke: Any) -> None:
+    event = {
+        "hyperparameters": {"predictor_type": "binary_classifier", "epochs": "4", "factors_wd": "3e-05"},
+        "free": ["factors_wd"],
+        "trials": [],
+        "budget": {"parallel_jobs": 2, "maximum_jobs": 3, "training_seconds": 60, "fixed_seconds": 120},
+    }
+
+    first = invoke("propose_trials", event)
+    assert first == {
+        "trials": [
+            {"number": 1, "round": 1, "hyperparameters": {"factors_wd": "3e-05"}},
+            {"number": 2, "round": 1, "hyperparameters": {"factors_wd": "4.5e-05"}},
+        ],
+        "best": None,
+    }
+    tried = [first["trials"][0] | {"ndcg": 0.3, "usd": 0.01}, first["trials"][1] | {"why": "NaN"}]
+    second = invoke("propose_trials", event | {"trials": tried})
+    assert second == {
+        "trials": [{"number": 3, "round": 2, "hyperparameters": {"factors_wd": "2e-05"}}],
+        "best": tried[0],
+    }
 
 
 def test_choose_instances_says_that_there_is_no_encoding(invoke: Any, small_run: Any) -> None:
@@ -116,6 +167,7 @@ def test_choose_instances_refuses_data_of_another_catalogue(invoke: Any, small_r
         "serving": {"recommendations_per_user": 2, "endpoint": True},
         "task": "recommend",
         "ensemble": 1,
+        "tuning": None,
         "served_uri": str(record),
     }
     settings = {"INSTANCE_POLICY": "{}", "CACHE_URI": small_run.uri("cache/account.json")}

@@ -43,6 +43,7 @@ def published(invoke: Any, small_run: Any, cloud: Any, held_out: None) -> Any:
             "model_uris": [small_run.uri("model.tar.gz")],
             "manifest_uri": small_run.uri("encoded/manifest.json"),
             "output_uri": small_run.uri("embeddings/"),
+            "folding_in": True,
         },
     )
     products = small_run.scores - small_run.model.bias - small_run.model.linear[:7, None]
@@ -85,6 +86,34 @@ def test_export_embeddings_answers_sizes_and_not_the_parts(published: Any) -> No
     folding_in = json.loads(Path(exported["uri"]).with_name("folding_in.json").read_text())
     assert (folding_in["regularization"], folding_in["negative_weight"]) == (2, 0.05)
     assert "users have both a history and held-out interactions" in folding_in["why"]
+
+
+def test_a_trial_is_exported_and_judged_without_what_only_a_model_needs(
+    invoke: Any, small_run: Any, held_out: None
+) -> None:
+    exported = invoke(
+        "export_embeddings",
+        {
+            "model_uris": [small_run.uri("model.tar.gz")],
+            "manifest_uri": small_run.uri("encoded/manifest.json"),
+            "output_uri": small_run.uri("embeddings/trials/1/"),
+            "folding_in": False,
+        },
+    )
+    assert not Path(exported["uri"]).with_name("folding_in.json").exists()
+    judged = invoke(
+        "evaluate_ranking",
+        {
+            "manifest_uri": small_run.uri("encoded/manifest.json"),
+            "embeddings_uri": exported["uri"],
+            "champion_uri": None,
+            "output_uri": small_run.uri("evaluations/trials/1/ranking.json"),
+        },
+        SIMPLE_MODELS="{}",
+    )
+
+    assert 0 < judged["model"]["metrics"]["ndcg_at_10"] <= 1
+    assert (judged["champion"], judged["simple_models"], judged["folded_in"]) == (None, {}, None)
 
 
 def test_publish_recommendations_writes_everyones_best(published: Any, small_run: Any, cloud: Any) -> None:

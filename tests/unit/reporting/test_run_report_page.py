@@ -311,3 +311,39 @@ def test_new_users_have_a_table_and_a_line_of_their_own() -> None:
     assert run_summary.new_users(nobody) is None
     assert "Not measured: nobody has a history." in run_page.render(nobody)
     assert "New users" not in run_page.render(report())
+
+
+def trial(number: int, decay: str, **more: Any) -> dict[str, Any]:
+    return {"number": number, "round": 1, "hyperparameters": {"epochs": "3", "factors_wd": decay}, **more}
+
+
+TUNED = {
+    "objective": "ndcg_at_10",
+    "best": 2,
+    "value": 0.3101,
+    "hyperparameters": {"epochs": "3", "factors_wd": "2e-05"},
+    "trials": [
+        trial(1, "3e-05", ndcg=0.3, job={"seconds": 1250}, usd=0.0399),
+        trial(2, "2e-05", ndcg=0.3101, job={"seconds": 1260}, usd=0.0402),
+        trial(3, "4.5e-05", why="no instance <was> left for it", usd=0),
+    ],
+}
+
+
+def test_the_page_has_every_trial_with_what_it_reached_and_cost_or_why_it_has_no_model() -> None:
+    text = " ".join(read(run_page.render(report(tuned=TUNED))).split())
+
+    assert "1 3 3e-05 0.3000 1,250 0.0399 2 (chosen) 3 2e-05 0.3101 1,260 0.0402" in text
+    assert "3 3 4.5e-05 no instance <was> left for it 0.0000" in text
+    assert "with the run's own values 0.3000; 0.0801 USD." in text
+
+
+def test_the_closing_lines_say_which_trial_was_chosen() -> None:
+    lines = run_summary.summary(report(tuned=TUNED), "u", "p")
+
+    (line,) = (line for line in lines if line.startswith("  tuning"))
+    assert line.endswith(
+        "trial 2 of 3, 1 without a model: factors_wd 2e-05, NDCG 0.3101 on validation rows; with the run's own "
+        "values 0.3000; 0.0801 USD"
+    )
+    assert not any(line.startswith("  tuning") for line in run_summary.summary(report(), "u", "p"))
