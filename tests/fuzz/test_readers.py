@@ -33,8 +33,6 @@ from fmrec.recordio import compiled
 from tests.fuzz.mutations import cases, mutated, mutated_json, mutated_records
 from tests.unit.test_documents import DATASET_DOCUMENT, MANIFEST
 
-pytestmark = pytest.mark.fuzz
-
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "60"))
 SLOWEST = 5.0
 """CPU seconds that one small file may take."""

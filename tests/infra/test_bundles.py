@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from stacks import bundles
-from stacks.functions import function_settings
 from stacks.settings import Settings
 
 LIMIT = 250 * 1024 * 1024
@@ -49,6 +48,8 @@ def test_staging_again_removes_what_is_gone_and_writes_nothing_else(tmp_path: An
 
 
 def test_every_function_is_under_the_limit_with_its_layer(layer: Any) -> None:
+    from stacks.functions import function_settings
+
     code = [
         size(bundles.function_code(name))
         for name in function_settings(Settings(), "bucket", "locks", "models")

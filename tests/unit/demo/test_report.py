@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from demo import plots, results
+from demo import results
 from demo.report import Report
 
 
@@ -50,6 +50,8 @@ def document() -> dict[str, Any]:
 def test_the_page_shows_figures_lists_and_failed_checks_and_needs_nothing_else(
     document: dict[str, Any], tmp_path: Path
 ) -> None:
+    from demo import plots
+
     users = [{"user": "7", "lists": {"liked": ["Fargo (1996)"], "recommended": ["Tom & Jerry"]}}]
     curve = plots.learning_curve([0.67, 0.55, 0.48], 0.56, "cross entropy")
     report = Report(document, {"Learning curve": curve}, users, [("Train", 0.0, 7.5)])
@@ -76,6 +78,8 @@ def test_the_page_shows_figures_lists_and_failed_checks_and_needs_nothing_else(
 
 
 def test_the_decision_s_plot_names_the_cut() -> None:
+    from demo import plots
+
     curve = {"threshold": [0.1, 0.5, 0.9], "accuracy": [0.5, 0.7, 0.6], "precision": [0.5, 0.7, 0.9]}
     svg = plots.decision_curve(curve | {"recall": [1.0, 0.8, 0.2]}, 0.473)
     for text in ("0.473", "accuracy", "precision", "recall"):
@@ -83,6 +87,8 @@ def test_the_decision_s_plot_names_the_cut() -> None:
 
 
 def test_a_map_of_items_draws_every_item_once() -> None:
+    from demo import plots
+
     vectors = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
     genres = [["Comedy"]] * 10 + [["Action", "Drama"]] * 10 + [["Drama"]] * 10
     svg = plots.item_map(vectors, genres, np.arange(30))

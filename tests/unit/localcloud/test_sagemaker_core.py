@@ -10,7 +10,6 @@ from typing import Any
 import boto3
 import numpy as np
 import pytest
-from sagemaker.core import resources, shapes  # type: ignore[import-untyped]
 
 from fmrec import recordio
 from localcloud.home import Home, client_environment
@@ -37,6 +36,8 @@ def put(s3: Any, key: str, *arrays: np.ndarray) -> None:
 
 
 def test_resources_are_made_watched_listed_searched_and_deleted(cloud: Any, session: Any) -> None:
+    from sagemaker.core import resources, shapes  # type: ignore[import-untyped]
+
     s3, role = cloud.client("s3"), cloud.role("core", "sagemaker", "s3:*")
     s3.create_bucket(Bucket="core")
     generator = np.random.default_rng(0)

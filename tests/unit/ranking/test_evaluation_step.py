@@ -105,8 +105,13 @@ def run(tmp_path_factory: pytest.TempPathFactory, ratings: Ratings, vectors: Vec
 
 
 @pytest.fixture(scope="session")
-def report(run: Any) -> Any:
-    return evaluate(**run, k=10)
+def report_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tmp_path_factory.mktemp("report") / "ranking.json")
+
+
+@pytest.fixture(scope="session")
+def report(run: Any, report_uri: str) -> Any:
+    return evaluate(**run, k=10, output_uri=report_uri)
 
 
 def by_hand(ratings: Ratings, scores: Any) -> Any:
@@ -213,9 +218,12 @@ def test_segments_divide_users_and_items(report: Any, ratings: Ratings) -> None:
     assert popularity[2]["recall_at_10"] == 0.0
 
 
-def test_the_report_is_written_as_json(run: Any, tmp_path: Path) -> None:
-    report = evaluate(**run, k=5, output_uri=str(tmp_path / "ranking.json"))
-    assert json.loads((tmp_path / "ranking.json").read_text()) == report
+def test_the_report_is_written_as_json(report: Any, report_uri: str) -> None:
+    assert json.loads(Path(report_uri).read_text()) == report
+
+
+def test_lists_are_as_long_as_asked_for(run: Any) -> None:
+    report = evaluate(**run, k=5, maximum_items=1)
     assert "ndcg_at_5" in report["model"]["metrics"]
 
 
@@ -236,7 +244,7 @@ def test_a_champion_is_matched_by_id_and_judged_on_the_same_users(
     user_ids = ["nobody" if n == 7 else f"u{n}" for n in users]
     item_ids = ["nothing" if n == 49 else f"i{n}" for n in items]
     champion = write_run(tmp_path, ratings, vectors[0][users], vectors[1][items], user_ids, item_ids)
-    found = evaluate(**run, champion=champion)
+    found = evaluate(**run, champion=champion, maximum_items=1)
     scores = vectors[0] @ vectors[1].T
     scores[:, 49] = -np.inf
     expected = by_hand(ratings, scores)
