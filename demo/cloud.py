@@ -127,7 +127,21 @@ def synthesise_and_bootstrap(
     context
         Settings, each as ``-c name=value``.
     """
+    synthesise(target, assembly, *context, on_line=on_line)
+    return bootstrap(target, assembly, on_line=on_line)
+
+
+def synthesise(
+    target: Cloud, assembly: Path, *context: str, on_line: Callable[[str], None] = lambda _line: None
+) -> None:
+    """Write the app's templates, which are the same for every cloud, to ``assembly``."""
     cdk(target, "synth", "--quiet", "--output", str(assembly), *context, on_line=on_line)
+
+
+def bootstrap(
+    target: Cloud, assembly: Path, on_line: Callable[[str], None] = lambda _line: None
+) -> tuple[str, str]:
+    """Bootstrap ``target`` for the templates in ``assembly``; return the CDK CLI's ``--app``."""
     app = ("--app", str(assembly))
     cdk(target, "bootstrap", *app, on_line=on_line)
     return app

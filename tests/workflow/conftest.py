@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 import time
 import urllib.request
 import uuid
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from demo.cloud import Cloud
 from demo.movielens import MovieLens
 from fmrec.commands.run import PIPELINE_STACK, STORAGE_STACK
 from fmrec.execution.state_machine import Execution, follow, stack_outputs, start
+from tests.conftest import one_process_at_a_time
 
 SOME_USERS = 300
 SMALL_USERS, SMALL_ITEMS = 60, 40
@@ -116,10 +119,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """The app as `cdk deploy` leaves it, with small ratings uploaded; plentiful quotas."""
     state = tmp_path_factory.mktemp("cloud")
     with local.cloud(state, "large", keep_running=False) as cloud:
-        # A folder of its own: another process of these tests may be synthesising, and the CLI locks it.
-        app = local.synthesise_and_bootstrap(
-            cloud, tmp_path_factory.mktemp("synthesis"), *NEVER, *ENDPOINTS, *API
-        )
+        app = local.bootstrap(cloud, synthesised(cloud, tmp_path_factory))
         local.cdk(cloud, *DEPLOY, *app, on_line=lambda _line: None)
         cloudformation = cloud.client("cloudformation")
         deployed = Pipeline(
@@ -128,6 +128,17 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
         )
         deployed.upload("raw/small/ratings.csv", small_ratings())
         yield deployed
+
+
+def synthesised(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The app's templates, written once for all processes of this run of the tests."""
+    temporary = tmp_path_factory.getbasetemp()
+    shared = temporary.parent if "PYTEST_XDIST_WORKER" in os.environ else temporary
+    assembly = shared / "workflow-templates"
+    with one_process_at_a_time("workflow-templates"):
+        if not (assembly / "manifest.json").is_file():
+            local.synthesise(cloud, assembly, *NEVER, *ENDPOINTS, *API)
+    return assembly
 
 
 @pytest.fixture(scope="session")

@@ -17,13 +17,15 @@ KILLED = {
 
 @pytest.mark.parametrize("kind", KILLED)
 def test_a_killed_process_is_named_and_the_next_run_succeeds(
-    pipeline: Any, small_input: dict[str, Any], kind: str
+    pipeline: Any, small_input: dict[str, Any], encoded_input: dict[str, Any], kind: str
 ) -> None:
-    interrupted = small_input | {}
+    given = encoded_input | {"serving": encoded_input["serving"] | {"endpoint": kind == "endpoint"}}
+    if kind == "glue":
+        del given["encoded"]
+        given["dataset"] = small_input["dataset"]
+    interrupted = given | {}
     if kind == "training":
-        interrupted["hyperparameters"] = small_input["hyperparameters"] | {"epochs": 1_000_000}
-    if kind != "endpoint":
-        interrupted["serving"] = small_input["serving"] | {"endpoint": False}
+        interrupted["hyperparameters"] = given["hyperparameters"] | {"epochs": 1_000_000}
     # Endpoints of earlier runs go on serving while they are updated.
     earlier = pipeline.processes(kind)
     arn = pipeline.start(interrupted)
@@ -36,5 +38,5 @@ def test_a_killed_process_is_named_and_the_next_run_succeeds(
     assert state.lower() in execution.cause.lower()
     assert cause in execution.cause.lower()
     assert execution.states[-1].type == "Fail"
-    again = pipeline.run(small_input | {"serving": interrupted["serving"]})
+    again = pipeline.run(given)
     assert again.status == "SUCCEEDED", again.cause

@@ -17,24 +17,10 @@ import pytest
 
 from fmrec.execution.state_machine import Execution, follow, start
 from fmrec.instances.catalogue import catalogue
+from tests.workflow.conftest import SMALL_INPUT
 from tests.workflow.variants import Variants
 
-INPUT: dict[str, Any] = {
-    "dataset": {
-        "interactions": {"path": "small/", "format": "csv", "header": True},
-        "label": {"mode": "binary", "threshold": 4},
-        "split": {"method": "leave-first-n", "n": 4},
-    },
-    "hyperparameters": {
-        "num_factors": 4,
-        "epochs": 30,
-        "mini_batch_size": 100,
-        "linear_lr": 0.02,
-        "factors_lr": 0.05,
-        "factors_init_sigma": 0.1,
-    },
-    "serving": {"recommendations_per_user": 5, "endpoint": False},
-}
+WITHOUT_ENDPOINT = {"recommendations_per_user": 5, "endpoint": False}
 WITH_ENDPOINT = {"recommendations_per_user": 5, "endpoint": True}
 
 TRAINING, TRANSFORM, ENDPOINT = "for training job usage", "for transform job usage", "for endpoint usage"
@@ -62,15 +48,13 @@ PLENTY = {
 class Machine:
     """Variants of the deployed state machine, run on data that is encoded already."""
 
-    def __init__(self, pipeline: Any) -> None:
+    def __init__(self, pipeline: Any, encoded: str) -> None:
         self.pipeline = pipeline
         self.states = pipeline.cloud.client("stepfunctions")
         self.s3 = pipeline.cloud.client("s3")
         self.bucket = pipeline.outputs["DataBucket"]
         self.variants = Variants(pipeline)
-        run = pipeline.run(INPUT)
-        assert run.status == "SUCCEEDED", run.cause
-        self._encoded: str = run.name
+        self._encoded = encoded
 
     def read(self, key: str) -> bytes:
         body: bytes = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
@@ -79,7 +63,7 @@ class Machine:
     def start(
         self,
         last_resort: dict[str, Any] | None = None,
-        serving: dict[str, Any] = INPUT["serving"],
+        serving: dict[str, Any] = WITHOUT_ENDPOINT,
         encoded: str | None = None,
     ) -> str:
         """Start an execution under these last resorts and return its ARN."""
@@ -87,7 +71,7 @@ class Machine:
         self.s3.delete_object(Bucket=self.bucket, Key="cache/account.json")
         given = {
             "encoded": encoded or self._encoded,
-            "hyperparameters": INPUT["hyperparameters"],
+            "hyperparameters": SMALL_INPUT["hyperparameters"],
             "serving": serving,
         }
         self.variants.use({"instances": {"last_resort": last_resort or {}}})
@@ -114,10 +98,10 @@ class Machine:
 
 
 @pytest.fixture(scope="module")
-def machine(pipeline: Any) -> Iterator[Machine]:
+def machine(pipeline: Any, encoded_run: str) -> Iterator[Machine]:
     """The machine; afterwards quotas are as plentiful as before."""
     before = pipeline.control("quotas")
-    machine = Machine(pipeline)
+    machine = Machine(pipeline, encoded_run)
     yield machine
     machine.variants.restore()
     pipeline.control("quotas", before)
