@@ -1,7 +1,8 @@
 """What an account allows decides which instances a run gets; a run ends in success or in the right sentence.
 
-Runs begin at what one run has encoded. Some are by other settings: limited to one family and told to wait
-for an endpoint. `test_last_resorts` has the other scenarios, each with settings of its own.
+Runs begin at what one run has encoded. A second deployment beside the first, limited to one family and
+told to wait for its endpoint, shares the account and its quotas with it. `test_last_resorts` has the other
+scenarios, each with settings of its own.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from fmrec.execution.state_machine import Execution
+from demo import cloud as local
+from fmrec.execution.state_machine import Execution, stack_outputs
 from fmrec.instances.catalogue import catalogue
-from tests.workflow.variants import Variants
+from tests.workflow.conftest import DEPLOY
 
 TRAINING = "for training job usage"
 ACROSS_ENDPOINTS = "Number of instances across active endpoints"
@@ -44,14 +46,26 @@ def _account(pipeline: Any, plenty: dict[str, float]) -> Iterator[None]:
         time.sleep(0.1)
 
 
-@pytest.fixture
-def other(pipeline: Any) -> Iterator[Any]:
-    """The deployment by other settings: m5 only, and waiting where the endpoint has no instance."""
-    variants = Variants(pipeline)
-    resort = {"endpoint": "wait", "wait_minutes": 10}
-    variants.use({"instances": {"policy": {"families": ["m5"]}, "last_resort": resort}})
-    yield pipeline
-    variants.restore()
+@pytest.fixture(scope="module")
+def other(pipeline: Any, encoded_run: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A second deployment in the same account: m5 only, and waiting where the endpoint has no instance."""
+    local.cdk(
+        pipeline.cloud,
+        *DEPLOY,
+        *("--output", str(tmp_path_factory.mktemp("other"))),
+        *("-c", "fmrec.name=Other"),
+        *("-c", 'fmrec.instances.policy={"families": ["m5"]}'),
+        *("-c", 'fmrec.instances.last_resort={"endpoint": "wait", "wait_minutes": 10}'),
+        on_line=lambda _line: None,
+    )
+    cloudformation = pipeline.cloud.client("cloudformation")
+    outputs = stack_outputs(cloudformation, "OtherStorage") | stack_outputs(cloudformation, "OtherPipeline")
+    s3 = pipeline.cloud.client("s3")
+    bucket = pipeline.outputs["DataBucket"]
+    for entry in s3.list_objects_v2(Bucket=bucket, Prefix=f"encoded/{encoded_run}/")["Contents"]:
+        body = s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
+        s3.put_object(Bucket=outputs["DataBucket"], Key=entry["Key"], Body=body)
+    return type(pipeline)(pipeline.cloud, outputs)
 
 
 @pytest.fixture
@@ -211,7 +225,7 @@ def test_an_endpoint_waits_for_instances_that_another_endpoint_uses_and_then_sta
     execution = other.wait(arn)
 
     written = report(other, execution)
-    assert written["endpoint"]["name"] == "fmrec-knn"
+    assert written["endpoint"]["name"] == "other-knn"
     assert written["endpoint"]["status"] == "InService"
     assert "Choose instances again for the endpoint" in visited(execution)
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.workflow.conftest import SMALL_INPUT
+
 KILLED = {
     "glue": ("Encode the interactions", "kill"),
     "training": ("Train the factorization machine", "kill"),
@@ -17,12 +19,12 @@ KILLED = {
 
 @pytest.mark.parametrize("kind", KILLED)
 def test_a_killed_process_is_named_and_the_next_run_succeeds(
-    pipeline: Any, small_input: dict[str, Any], encoded_input: dict[str, Any], kind: str
+    pipeline: Any, encoded_input: dict[str, Any], kind: str
 ) -> None:
     given = encoded_input | {"serving": encoded_input["serving"] | {"endpoint": kind == "endpoint"}}
     if kind == "glue":
         del given["encoded"]
-        given["dataset"] = small_input["dataset"]
+        given["dataset"] = SMALL_INPUT["dataset"]
     interrupted = given | {}
     if kind == "training":
         interrupted["hyperparameters"] = given["hyperparameters"] | {"epochs": 1_000_000}
