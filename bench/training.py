@@ -131,6 +131,7 @@ def report_peer(peer: str, data: Path, threads: int, ours: dict[str, tuple[float
     """Run a peer and print its line, or the sentence that says why there is none."""
     python = environment_of(peer)
     if python is None:
+        report_skipped(peer, threads, "it doesn't install here")
         return
     script = Path(__file__).with_name("training_peers.py")
     limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"), str(threads))
@@ -144,10 +145,12 @@ def report_peer(peer: str, data: Path, threads: int, ours: dict[str, tuple[float
             check=False,
         )
     except subprocess.TimeoutExpired:
-        print(f"{peer:12}skipped: not done after {PEER_SECONDS} s")
+        report_skipped(peer, threads, f"not done after {PEER_SECONDS} s")
         return
     if finished.returncode != 0:
-        print(f"{peer:12}skipped: it ended with {finished.returncode}: {finished.stderr.strip()[-300:]}")
+        report_skipped(
+            peer, threads, f"it ended with {finished.returncode}: {finished.stderr.strip()[-300:]}"
+        )
         return
     found = json.loads(finished.stdout.strip().splitlines()[-1])
     loss = "rmse" if "rmse" in found else "log_loss"
@@ -165,6 +168,13 @@ def report_peer(peer: str, data: Path, threads: int, ours: dict[str, tuple[float
     verdict(what, ratio if not worse else 0.0, REQUIRED_RATIO[peer], at_most=False)
 
 
+def report_skipped(peer: str, threads: int, reason: str) -> None:
+    """Print why there is no measurement, on a line that counts as a missed target."""
+    sentence = " ".join(reason.split()).replace(": ", ", ")
+    what = f"FM stand-in, {threads} thread(s), times {peer}, which was not measured ({sentence})"
+    verdict(what, 0.0, REQUIRED_RATIO[peer], at_most=False)
+
+
 def environment_of(peer: str) -> Path | None:
     """Python of the peer's environment, made when missing; None if the peer doesn't install."""
     folder = BUILD / "bench-env" / peer
@@ -176,7 +186,7 @@ def environment_of(peer: str) -> Path | None:
     installed = subprocess.run(command, capture_output=True, text=True, check=False)
     if installed.returncode != 0:
         last = (installed.stderr.strip().splitlines() or ["no reason given"])[-1]
-        print(f"{peer:12}skipped: {' '.join(PEERS[peer])} doesn't install here: {last}")
+        print(f"{' '.join(PEERS[peer])}: {last}")
         return None
     (folder / "installed").touch()
     return python

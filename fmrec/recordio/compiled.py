@@ -1,4 +1,4 @@
-"""Ragged rows by compiled loops, where numba is installed: the same bytes and rows as NumPy's ways, several
+"""Sparse rows by compiled loops, where numba is installed: the same bytes and rows as NumPy's ways, several
 times faster.
 
 numba is optional. Loading it takes half a second, and compiling some seconds more where its cache can't be
@@ -55,10 +55,15 @@ def _is_installed() -> bool:
         return False
 
 
+def encodes(rows: Rows) -> bool:
+    """Say whether this way is made for such rows."""
+    return rows.keys is not None and _fits(rows.value_type, rows.label_type, rows.feature_dim)
+
+
 def encode(rows: Rows) -> Bytes | None:
     """Return the rows' records, or None for rows that this way isn't made for."""
     keys = rows.keys
-    if keys is None or not _fits(rows.value_type, rows.label_type, rows.feature_dim):
+    if keys is None or not encodes(rows):
         return None
     from fmrec.recordio import kernels
 

@@ -152,9 +152,7 @@ def _checked(
 
 def _chunks(indptr: NDArray[np.int64], rows: Rows, chunk_elements: int) -> Iterator[Bytes]:
     counts, keys, labels = rows.counts, rows.keys, rows.labels
-    if chunk_elements > CHUNK_ELEMENTS and (
-        not len(rows) or (counts == counts[0]).all() or not compiled.is_ready(0)
-    ):
+    if not compiled.is_ready(0) or not compiled.encodes(rows):
         chunk_elements = CHUNK_ELEMENTS
     for start, end in _chunk_bounds(counts, chunk_elements):
         inside = slice(indptr[start], indptr[end])
@@ -212,7 +210,10 @@ def tensor_type(dtype: np.dtype[Any], of: str) -> TensorType:
 
 def encode_rows(rows: Rows) -> Bytes:
     """Encode one chunk that was checked already."""
-    encoded = encode_uniform.encode(rows)
+    # Loops that are loaded write any sparse rows; those that are not are loaded for ragged ones alone.
+    encoded = compiled.encode(rows) if compiled.is_ready(0) else None
+    if encoded is None:
+        encoded = encode_uniform.encode(rows)
     if encoded is None and compiled.is_ready(len(rows)):
         encoded = compiled.encode(rows)
     if encoded is None:
