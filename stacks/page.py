@@ -28,6 +28,8 @@ from stacks.page_settings import Page
 from stacks.settings import Settings
 from stacks.storage import StorageStack
 
+DELETING = ("s3:DeleteObject", "s3:DeleteObjectVersion")
+"""What DeleteObjects wants, also of versions (S3 API reference, DeleteObjects, "Permissions")."""
 FILES = (page_files.CONFIG.removeprefix("/"), *(name for name, _ in page_files.STATIC.values()))
 
 
@@ -73,7 +75,7 @@ class PageHosting(Construct):
             role,
             Permission(["s3:PutObject"], [site.arn_for_objects(name) for name in FILES]),
             Permission(["s3:ListBucketVersions"], [bucket.bucket_arn for bucket in emptied]),
-            Permission(["s3:DeleteObjectVersion"], [site.arn_for_objects(name) for name in FILES]),
+            Permission(DELETING, [site.arn_for_objects(name) for name in FILES]),
         )
         if destroyed:
             grant(role, _delete_all(self, logs))
@@ -229,7 +231,7 @@ def _delete_all(scope: Construct, bucket: s3.Bucket) -> Permission:
     resolved: Any = Stack.of(scope).resolve(bucket.bucket_arn)
     name = resolved["Fn::GetAtt"][0]
     return Permission(
-        ["s3:DeleteObjectVersion"],
+        DELETING,
         [arn],
         wildcards={f"<{name}.Arn>/*": "CloudFront names its log's files; all of them go with the stack."},
     )

@@ -15,7 +15,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import boto3
 import botocore.session
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from bench.oracles.environments import browser_from_npm
 from fmrec.client import Client
@@ -38,6 +38,7 @@ from tests.fixtures.dynamodb import create_table
 from tests.fixtures.taste_runs import ITEMS, write_attribute, write_taste_run
 from tests.fixtures.wsgi_gateway import Authorize, Gateway
 
+expect.set_options(timeout=15_000)
 TASTES = ("Comedy", "Western", "Horror", "Musical")
 
 

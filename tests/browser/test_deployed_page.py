@@ -181,6 +181,25 @@ def test_a_token_for_any_user_is_offered_all_of_it(page: Page, deployed: Deploye
     expect(page.locator("#status")).to_contain_text("For user u1:")
 
 
+def test_without_a_claim_of_users_anybody_is_offered_every_user(
+    page: Page, deployed: Deployed, console: list[str]
+) -> None:
+    # As config.json is then: without what is null. The API of this test still refuses what is about many.
+    settings = deployed.provider.settings()
+    del settings["user_claim"], settings["any_user_scope"], settings["sign_out_endpoint"]
+    config = {"api": deployed.api, "store_clicks": False, "sign_in": settings}
+    page.route("**/config.json", lambda route: route.fulfill(json=config))
+    page.reload()
+    sign_in(page)
+    expect(page.get_by_role("radio", name="A user")).to_be_visible()
+    expect(page.locator("#verdict")).to_contain_text("The answer is about many users")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("button", name="Sign in")).to_be_focused()
+    assert "GET /logout" not in deployed.provider.asked
+    assert all("403" in text for text in console)
+    console.clear()
+
+
 def signed_out(page: Page, why: str) -> None:
     """The page says why, shows nothing and has kept nothing."""
     expect(page.locator("#signed-out-why")).to_contain_text(why)

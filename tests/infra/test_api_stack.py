@@ -184,7 +184,8 @@ def test_each_function_may_do_its_own_and_no_more(throw_away: Any) -> None:
         "EraseUser": logs
         | {"dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem", "s3:PutObject"}
         | {"s3:AbortMultipartUpload", "kms:Decrypt", "kms:GenerateDataKey"},
-        "PageWritePage": logs | {"s3:PutObject", "s3:ListBucketVersions", "s3:DeleteObjectVersion"},
+        "PageWritePage": logs
+        | {"s3:PutObject", "s3:ListBucketVersions", "s3:DeleteObject", "s3:DeleteObjectVersion"},
         "EventsStoreEvents": logs | {"kms:Decrypt", "dynamodb:PutItem"},
         "EventsLandEvents": logs
         | {"s3:PutObject", "s3:AbortMultipartUpload", "s3:ListBucket", "kms:Decrypt", "kms:GenerateDataKey"}

@@ -90,8 +90,10 @@ export function end(settings) {
 export function permitted(settings) {
   const found = claims(token());
   const scopes = [].concat(found.scope ?? [], found.scp ?? []).flatMap((text) => text.split(" "));
-  const anybody = settings.user_claim === null || (settings.any_user_scope !== null && scopes.includes(settings.any_user_scope));
-  return { anybody, user: settings.user_claim === null ? null : (found[settings.user_claim] ?? null) };
+  // CDK leaves out of config.json what is null.
+  const claim = settings.user_claim ?? null;
+  const anybody = claim === null || scopes.includes(settings.any_user_scope ?? null);
+  return { anybody, user: claim === null ? null : (found[claim] ?? null) };
 }
 
 function claims(text) {
