@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 from pyspark.errors import AnalysisException
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from fmrec.encoding.ingest.encodings import keeps_ascii
 from fmrec.encoding.ingest.spark_errors import first_sentence
@@ -65,8 +65,8 @@ def literal(path: str) -> str:
     return re.sub(r"([\\{}\[\]*?])", r"\\\1", path)
 
 
-def list_files(spark: SparkSession, path: str) -> list[str]:
-    """Return the names of a path's files, as Spark's rows name them.
+def list_files(spark: SparkSession, path: str) -> tuple[DataFrame, list[str]]:
+    """List a path's files, once: return their lines, and their names as Spark's rows name them.
 
     Raises
     ------
@@ -76,7 +76,8 @@ def list_files(spark: SparkSession, path: str) -> list[str]:
     if any("\ud800" <= letter <= "\udfff" for letter in path):
         raise InputError(f"{path!a} is not valid UTF-8, which Spark needs: rename the file or folder")
     try:
-        found = sorted(spark.read.text(path).inputFiles())
+        lines = spark.read.text(path)
+        found = sorted(lines.inputFiles())
     except AnalysisException as error:
         if error.getCondition() == "PATH_NOT_FOUND":
             raise InputError(f"{path} holds no file: check the path and what was uploaded") from error
@@ -86,7 +87,7 @@ def list_files(spark: SparkSession, path: str) -> list[str]:
     _check_names(path, found)
     if not found:
         raise InputError(f"{path} is empty: expected rows")
-    return found
+    return lines, found
 
 
 def _check_names(path: str, found: list[str]) -> None:

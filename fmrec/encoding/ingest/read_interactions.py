@@ -237,9 +237,7 @@ def _count(
     problems: dict[int, Problem],
 ) -> Ingested:
     """Count rows by file, piece and problem."""
-    # Carrying names along in every row would cost more than all the numbers.
-    listed = spark.createDataFrame(pa.table({PATH: names}))
-    paths: dict[int, str] = dict(listed.select(F.xxhash64(PATH), PATH).collect())
+    paths = _names_by_hash(spark, names, {file for file, *_ in found})
     pieces: dict[tuple[int, int], Piece] = {}
     files: dict[str, dict[str, int]] = {}
     bad: Counter[str] = Counter()
@@ -258,6 +256,14 @@ def _count(
     read = sum(file["read"] for file in files.values())
     numbered = number_pieces(list(pieces.values()))
     return Ingested(chunks, read, bad, not_rated, erased, dict(sorted(files.items())), numbered)
+
+
+def _names_by_hash(spark: SparkSession, names: list[str], found: set[int]) -> dict[int, str]:
+    """Return the names of the files whose hashes rows have: names in every row would cost more."""
+    if len(names) == 1:
+        return dict.fromkeys(found, names[0])
+    listed = spark.createDataFrame(pa.table({PATH: names}))
+    return dict(listed.select(F.xxhash64(PATH), PATH).collect())
 
 
 def _check_usable(

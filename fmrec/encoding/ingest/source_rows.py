@@ -85,14 +85,14 @@ def open_rows(spark: SparkSession, source: Source, path: str, fields: Mapping[st
     InputError
         Nothing is there, or the files don't have these columns.
     """
-    names = list_files(spark, path)
+    listed, names = list_files(spark, path)
     if source.format == "parquet":
         return _open_parquet(spark, source, path, names, fields)
     files = _with_heads(spark, open_heads(names, source.encoding), source.encoding)
     begun = [file for file in files if first_line(file.text(source.encoding), source.comment) is not None]
     if not begun:
         raise InputError(f"{path} is empty: expected rows")
-    lines = _lines(spark, source, path, files)
+    lines = _lines(spark, source, listed, files)
     if source.format == "jsonl":
         return _open_json(lines, source, begun, names, fields)
     layouts = find_layouts(spark, source, files, fields)
@@ -131,13 +131,15 @@ def number_pieces(pieces: list[Piece]) -> list[tuple[Piece, int, int]]:
     return numbered
 
 
-def _lines(spark: SparkSession, source: Source, path: str, files: list[InputFile]) -> DataFrame:
+def _lines(spark: SparkSession, source: Source, listed: DataFrame, files: list[InputFile]) -> DataFrame:
     """Return all files' lines: ``LINE`` as bytes of the source's encoding, and their provenance."""
     streamed = [file for file in files if _is_streamed(source, file)]
     frames = []
     if len(streamed) < len(files):
-        paths = [literal(unquote(file.name)) for file in files if file not in streamed] if streamed else path
-        frames.append(spark.read.text(paths).select(F.col("value").alias(LINE), *_place()))
+        if streamed:
+            paths = [literal(unquote(file.name)) for file in files if file not in streamed]
+            listed = spark.read.text(paths)
+        frames.append(listed.select(F.col("value").alias(LINE), *_place()))
     for into in (LINES, RECORDS, DOCUMENTS):
         mine = [file for file in streamed if _unit(source, file) == into]
         if mine:
