@@ -69,8 +69,8 @@ def test_all_neighbours_come_back_where_k_exceeds_the_index() -> None:
 def test_approximate_indexes_find_most_of_a_clusters_members(changes: dict[str, str]) -> None:
     generator = np.random.default_rng(2)
     centres = 10 * generator.normal(size=(10, WIDTH))
-    cluster = generator.integers(0, 10, 3000)
-    features = (centres[cluster] + generator.normal(size=(3000, WIDTH))).astype(np.float32)
+    cluster = generator.integers(0, 10, COUNT)
+    features = (centres[cluster] + generator.normal(size=(COUNT, WIDTH))).astype(np.float32)
     model = build(features, cluster.astype(np.float32), **changes)
     answer = model.query(features[:200])
     assert np.mean(answer.predicted_label == cluster[:200]) > 0.95
