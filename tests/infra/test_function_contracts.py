@@ -32,6 +32,7 @@ OUTSIDE = {
     "land_events",
     "start_run",
     "store_events",
+    "write_page",
 }
 """Functions that no state invokes."""
 WHOLE_ANSWER = re.compile(r"\{% \$states\.result\.Payload %\}")
