@@ -34,15 +34,11 @@ from implicit.cpu.als import AlternatingLeastSquares
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from algorithms.container.hyperparameters import resolve
-from algorithms.factorization_machines.dataset import Dataset
-from algorithms.factorization_machines.hyperparameters import SCHEMA
-from algorithms.factorization_machines.train import Trainer, available_threads
 from bench import live_cold
-from bench.choose_hyperparameters import Recommend
+from bench.interaction_sets import InteractionSet
 from bench.movielens_split import ITEMS, USERS, MovieLensSplit
-from bench.opponents import deployed
-from bench.trials import BUILD, Trial
+from bench.opponents import deployed, fit
+from bench.trials import BUILD
 from demo.rival_models import ALS_CONFIDENCE, ALS_FACTORS, ALS_ITERATIONS, ALS_REGULARIZATION
 from fmrec.artifacts.folding_in import NEGATIVE_WEIGHT, REGULARIZATION, Basis, FoldingIn
 from fmrec.artifacts.interactions import Interactions, from_pairs
@@ -244,21 +240,14 @@ def _trained(
     """Users' and items' vectors and the items' offsets of a machine trained on some rows with the deployed
     defaults.
     """
-    liked = int(split.labels[rows].sum())
-    sampled, given = deployed(len(rows), liked, USERS, ITEMS)
-    epochs = int(given["epochs"])
-    data = {"negatives": sampled.negatives_per_positive, "copies": sampled.copies}
-    task = Recommend(split)
-    encoded = task.rows(Trial({}, epochs, data), rows, seed)
-    settings = resolve(
-        SCHEMA,
-        {"predictor_type": "binary_classifier", **task.settings(Trial({}, 1, data), len(rows)), **given},
+    user = split.columns[rows, 0].astype(np.int64)
+    item = split.columns[rows, 1].astype(np.int64) - USERS
+    picked = split.labels[rows] == 1
+    nothing = np.empty(0, np.int64)
+    data = InteractionSet(
+        "known", USERS, ITEMS, (user[picked], item[picked]), (user, item), (nothing, nothing)
     )
-    trainer = Trainer(settings, seed, available_threads())
-    with Dataset([encoded], settings["feature_dim"], settings["mini_batch_size"], BUILD) as dataset:
-        for _ in range(epochs):
-            trainer.train_epoch(dataset)
-    machine = trainer.machine()
+    machine = fit(data, seed, *deployed(data))
     offsets = machine.bias + machine.linear[USERS:]
     vectors = machine.factors.astype(np.float32)
     return vectors[:USERS], vectors[USERS:], offsets.astype(np.float32)

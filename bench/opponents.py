@@ -84,7 +84,7 @@ def compare(data: InteractionSet, seeds: list[int], ensemble: int, *, validation
         opponents[name] = scores[best] if validation else judged.ndcg(rankers(final, best)[best](final))
         print(f"  {name:<24}{opponents[name]:.4f}   {best} (validation {scores[best]:.4f})", flush=True)
     print(f"  {'popularity':<24}{judged.ndcg(popularity(final)):.4f}")
-    sampled, hyperparameters = deployed(len(final.seen[0]), len(final.liked[0]), final.users, final.items)
+    sampled, hyperparameters = deployed(final)
     print(
         f"  by the data's shape: {sampled.copies} copies, {sampled.negatives_per_positive} negatives, "
         + ", ".join(f"{name} {hyperparameters[name]}" for name in SHOWN)
@@ -99,11 +99,20 @@ def compare(data: InteractionSet, seeds: list[int], ensemble: int, *, validation
     return good
 
 
-def deployed(interactions: int, picks: int, users: int, items: int) -> tuple[Sampling, dict[str, Any]]:
-    """What a deployment on its defaults trains with, on so many interactions."""
-    sampled = sampling(interactions)
-    by_shape = shape_rule.hyperparameters(Shape(picks, users, items, **asdict(sampled)))
-    return sampled, {**TASKS["recommend"]["hyperparameters"], **by_shape}
+def deployed(data: InteractionSet) -> tuple[Sampling, dict[str, Any]]:
+    """What a deployment on its defaults trains with, on these interactions."""
+    sampled = sampling(len(data.seen[0]))
+    share = float(_written_shares(data, sampled.copies).mean())
+    picks = round(len(data.liked[0]) * share)
+    shape = Shape(picks, data.users, data.items, **asdict(sampled), written_share=share)
+    return sampled, {**TASKS["recommend"]["hyperparameters"], **shape_rule.hyperparameters(shape)}
+
+
+def _written_shares(data: InteractionSet, copies: int) -> NDArray[np.float64]:
+    """In what share of the copies each pick is written (`fmrec.encoding.split_and_label.Thinning`)."""
+    picks = np.bincount(data.liked[0], minlength=data.users)
+    share = np.sqrt(np.minimum(1.0, shape_rule.FULL_WEIGHT_PICKS / np.maximum(picks, 1)))
+    return np.asarray(np.maximum(share, 1 / copies)[data.liked[0]])
 
 
 class Judged:
@@ -206,9 +215,11 @@ def fit(
 
 
 def rows_of(data: InteractionSet, generator: np.random.Generator, negatives: int, copies: int) -> Rows:
-    """Every copy of the positives, and uniform negatives that their users never interacted with, shuffled."""
+    """The copies of the positives, and uniform negatives that their users never interacted with, shuffled."""
     keys = np.sort(data.seen[0] * data.items + data.seen[1])
-    users = np.tile(data.liked[0], copies)
+    number = np.arange(copies + 1)[:, None] * _written_shares(data, copies)
+    _, pick = np.nonzero(np.diff(np.floor(number + generator.random(len(data.liked[0]))), axis=0))
+    users, picked = data.liked[0][pick], data.liked[1][pick]
     user = np.repeat(users, negatives)
     item = generator.integers(0, data.items, len(user))
     again = _among(keys, user * data.items + item)
@@ -217,7 +228,7 @@ def rows_of(data: InteractionSet, generator: np.random.Generator, negatives: int
         again = again[_among(keys, user[again] * data.items + item[again])]
     columns = np.concatenate(
         [
-            np.column_stack([users, data.users + np.tile(data.liked[1], copies)]),
+            np.column_stack([users, data.users + picked]),
             np.column_stack([user, data.users + item]),
         ]
     ).astype(np.int32)

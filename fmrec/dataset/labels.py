@@ -57,6 +57,8 @@ class ImplicitLabel:
     positives for training so many times, each time with negatives of their own: the trainer reads
     the same file in every epoch, so more copies and fewer epochs stand in for negatives drawn anew.
     ``models`` writes all of that so many times, in parts of their own, for the models of an ensemble.
+    ``full_weight_picks`` is how many picks of a user count in full: of users with more, each pick is written
+    in some of the copies only, so that together they count as the root of their number. None: all count.
     ``left_out_users`` is the share of the users who are left out of training (`fmrec.dataset.left_out`).
     ``auto`` names what the encoding is to choose (`fmrec.deployment.shape_rule.sampling`).
     """
@@ -66,11 +68,17 @@ class ImplicitLabel:
     negatives_per_positive: int = 4
     copies: int = 1
     models: int = 1
+    full_weight_picks: int | None = None
     left_out_users: float = 0.0
     sampling: str = "uniform"
     seed: int = 0
     auto: frozenset[str] = frozenset()
     mode = "implicit"
+
+    @property
+    def all_by_size(self) -> bool:
+        """Whether the encoding is to choose everything that it can."""
+        return self.auto == frozenset(BY_SIZE)
 
     def chosen(self, **values: int) -> ImplicitLabel:
         """The label with what was chosen where nobody has."""
@@ -85,6 +93,7 @@ class ImplicitLabel:
             **{name: AUTO if name in self.auto else getattr(self, name) for name in BY_SIZE},
             "sampling": self.sampling,
             "seed": self.seed,
+            **({"full_weight_picks": self.full_weight_picks} if self.full_weight_picks is not None else {}),
             # Only an execution's ensemble asks for several: documents of one model stay as they were.
             **({"models": self.models} if self.models > 1 else {}),
             **({"left_out_users": self.left_out_users} if self.left_out_users else {}),
@@ -107,6 +116,7 @@ def take_label(section: Section) -> Label:
             event_weights=_event_weights(section),
             **_by_size(section),
             models=section.integer("models", 1, least=1, most=MOST_MODELS),
+            full_weight_picks=section.integer("full_weight_picks", None, least=1),
             left_out_users=section.number("left_out_users", 0.0, least=0, most=MAXIMUM_SHARE),
             sampling=section.choice("sampling", SAMPLING, "uniform"),
             seed=section.integer("seed", 0, least=0),

@@ -31,8 +31,11 @@ COPIES_RANGE = (2, 8)
 TRAINING_ROWS = 40_000_000
 """What copies may make of the data; larger data has fewer of them, and more epochs instead."""
 
+FULL_WEIGHT_PICKS = 20
+"""Of users with more picks than this, all together count as the root of their number."""
+
 PASSES = 24
-"""How often each pick is seen in training: copies × epochs."""
+"""How often each pick is seen in training, where all count in full: copies × epochs."""
 MINI_BATCH_SIZE = 1000
 LEARNING_RATE = 0.003
 DECAY = 4.4e-5
@@ -68,6 +71,9 @@ class Shape:
     negatives_per_positive: int
     copies: int
     """How often each pick is written, each time with negatives of its own."""
+    written_share: float = 1.0
+    """Share of the copies' positives that was written, where users with many picks count less; `picks` are
+    without the others."""
 
     @classmethod
     def of(cls, manifest: Manifest) -> Shape:
@@ -78,7 +84,9 @@ class Shape:
         share = manifest.train.positive_share
         written = manifest.train.rows * (1.0 if share is None or not implicit else share)
         picks = round(written / (copies * int(label.get("models", 1))))
-        return cls(max(1, picks), max(1, manifest.users), max(1, manifest.items), negatives, copies)
+        thinned = manifest.details.get("thinned", {}).get("train", 0)
+        share = round(written / (written + thinned), 4) if thinned else 1.0
+        return cls(max(1, picks), max(1, manifest.users), max(1, manifest.items), negatives, copies, share)
 
 
 def sampling(interactions: int) -> Sampling:
@@ -108,7 +116,7 @@ def hyperparameters(shape: Shape, mini_batch_size: int = MINI_BATCH_SIZE) -> dic
     rate = f"{LEARNING_RATE:g}"
     return {
         "num_factors": str(_factors(shape)),
-        "epochs": str(max(1, round(PASSES / shape.copies))),
+        "epochs": str(max(1, min(PASSES, round(PASSES / (shape.copies * shape.written_share))))),
         "mini_batch_size": str(mini_batch_size),
         "linear_lr": rate,
         "factors_lr": rate,

@@ -98,6 +98,7 @@ def manifest_of(
             "files": read.files,
             "negatives": {"train": tally.train.negatives, "test": tally.test.negatives},
             "repeated": {"train": tally.train.repeated},
+            **({"thinned": {"train": tally.train.thinned}} if tally.train.thinned else {}),
             **({"days": days_of(tally.days)} if tally.days else {}),
             **({"values": dict(tally.values)} if tally.values else {}),
         }

@@ -42,6 +42,7 @@ from fmrec.storage.part_files import Output
 Mask = NDArray[np.bool_]
 SPLIT_SALT, WEIGHT_SALT = 1, 2
 NEGATIVES_SALT = {"train": 3, "test": 4}
+THINNING_SALT = 5
 CHUNK_RECORDS = 500_000
 """Positives and negatives that are made at once, about."""
 
@@ -166,23 +167,59 @@ def _label_implicit(
     picked = times > 0
     tally.drop(Dropped.NOT_PICKED, int((~picked).sum()))
     rows, times = rows.take(picked), times[picked]
-    ends = np.cumsum(times)
-    per_copy = int(ends[-1]) if len(ends) else 0
+    thin = Thinning(rows, times, label) if channel == "train" else None
     counts = tally.channel(channel)
     counts.encoded += len(rows)
-    counts.repeated += per_copy * copies - len(rows)
     positives = _labelled(rows, np.ones(len(rows)))
     seed = label.seed + NEGATIVES_SALT[channel]
     sampler = NegativeSampler(label.negatives_per_positive, known.user, known.item, items, seed)
     step = max(1, CHUNK_RECORDS // (1 + label.negatives_per_positive))
+    written = 0
     for copy in range(copies):
-        for start in range(0, per_copy, step):
-            numbers = np.arange(start, min(start + step, per_copy), dtype=np.int64)
+        ends = np.cumsum(times if thin is None else thin.times(copy))
+        in_copy = int(ends[-1]) if len(ends) else 0
+        for start in range(0, in_copy, step):
+            numbers = np.arange(start, min(start + step, in_copy), dtype=np.int64)
             found = positives.take(np.searchsorted(ends, numbers, side="right"))
             found = found.with_(sort_key=found.sort_key + copy * COPY)
-            negatives = sampler.sample(found, copy * per_copy + start)
+            negatives = sampler.sample(found, written + start)
             counts.negatives += len(negatives)
             yield LabelledRows.concatenate([found, negatives])
+        written += in_copy
+    counts.repeated += written - len(rows)
+    counts.thinned += int(times.sum()) * copies - written
+
+
+class Thinning:
+    """How often each pick is written in each copy: the picks of users with many count less.
+
+    A user's n picks above `full_weight_picks`, f, count as √(f·n): each is written in a share √(f / n) of the
+    copies, but in at least one for each model. Which copies those are is evenly spaced from a hashed start,
+    so that a user's picks take turns.
+
+    Parameters
+    ----------
+    rows, times : IndexedRows, int64 array
+        Picks of whole users, sorted by user, and how often to write each.
+    """
+
+    def __init__(self, rows: IndexedRows, times: NDArray[np.int64], label: ImplicitLabel) -> None:
+        self._times = times
+        self._share: NDArray[np.float64] | None = None
+        if label.full_weight_picks is None or label.copies == 1:
+            return
+        _, user, picks = np.unique(rows.user, return_inverse=True, return_counts=True)
+        share = np.sqrt(np.minimum(1.0, label.full_weight_picks / picks))
+        self._share = np.maximum(share, 1 / label.copies)[user]
+        self._start = units(hashes(label.seed + THINNING_SALT, rows.user, rows.item, rows.row))
+
+    def times(self, copy: int) -> NDArray[np.int64]:
+        """How often each pick is written in this copy."""
+        if self._share is None:
+            return self._times
+        rate = self._times * self._share
+        before, after = (np.floor(number * rate + self._start) for number in (copy, copy + 1))
+        return np.asarray(after - before, dtype=np.int64)
 
 
 def _labelled(rows: IndexedRows, label: NDArray[np.float64]) -> LabelledRows:

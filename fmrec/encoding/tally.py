@@ -25,11 +25,15 @@ HALFWAY = 1e-6
 
 @dataclass
 class ChannelTally:
-    """Rows of train or test: interactions that were encoded, their repetitions, and sampled negatives."""
+    """Rows of train or test: interactions that were encoded, their repetitions, and sampled negatives.
+
+    ``thinned`` are repetitions that were not written, since their users have picked so much.
+    """
 
     encoded: int = 0
     repeated: int = 0
     negatives: int = 0
+    thinned: int = 0
 
     @property
     def records(self) -> int:
@@ -39,6 +43,7 @@ class ChannelTally:
         self.encoded += other.encoded
         self.repeated += other.repeated
         self.negatives += other.negatives
+        self.thinned += other.thinned
 
 
 @dataclass

@@ -93,6 +93,12 @@ def test_larger_data_has_fewer_copies_and_as_many_passes() -> None:
     assert by_shape(Shape(10**6, 10**5, 10**4, 8, 2))["epochs"] == "12"
 
 
+def test_what_is_not_written_of_long_histories_is_made_up_for_by_epochs() -> None:
+    assert by_shape(Shape(30_000, 943, 1682, 8, 8, 0.57))["epochs"] == "5"
+    assert by_shape(Shape(30_000, 943, 1682, 8, 2, 0.75))["epochs"] == "16"
+    assert by_shape(Shape(10, 943, 1682, 8, 1, 0.01))["epochs"] == "24"
+
+
 @pytest.mark.parametrize("interactions", [1, 90_000, 500_000, 20_000_000])
 def test_sampling_is_found_from_the_rows_it_made(interactions: int) -> None:
     auto = ImplicitLabel(auto=frozenset({"negatives_per_positive", "copies"}))
@@ -104,12 +110,14 @@ def test_sampling_is_found_from_the_rows_it_made(interactions: int) -> None:
 
 
 def test_the_shape_of_an_encoding_counts_each_pick_once() -> None:
-    def encoded(share: float | None, rows: int, **label: Any) -> Shape:
+    def encoded(share: float | None, rows: int, thinned: int = 0, **label: Any) -> Shape:
         found = manifest("r", users=9, items=5, label=label)
         channel = Channel("train/", rows, 1, 1600, share)
-        return Shape.of(type(found)(**{**vars(found), "train": channel}))
+        details = {"thinned": {"train": thinned}} if thinned else {}
+        return Shape.of(type(found)(**{**vars(found), "train": channel, "details": details}))
 
     implicit = {"mode": "implicit", "negatives_per_positive": 4, "copies": 3, "models": 2}
     assert encoded(0.2, 20 * 5 * 3 * 2, **implicit) == Shape(20, 9, 5, 4, 3)
+    assert encoded(0.2, 20 * 5 * 3 * 2, 40, **implicit) == Shape(20, 9, 5, 4, 3, 0.75)
     assert encoded(0.5, 30, mode="binary") == Shape(30, 9, 5, 0, 1)
     assert encoded(None, 30, mode="regression") == Shape(30, 9, 5, 0, 1)

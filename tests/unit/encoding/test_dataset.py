@@ -125,6 +125,15 @@ def test_a_time_format_is_a_name_or_a_pattern_with_a_date(timestamp_format: str)
     assert Dataset.from_document(document).interactions.timestamp_format == timestamp_format
 
 
+def test_how_many_picks_of_a_user_count_in_full_is_kept_and_left_out_where_it_is_not_said() -> None:
+    label = Dataset.from_document({"label": {"mode": "implicit", "full_weight_picks": 30}}).label
+    assert isinstance(label, ImplicitLabel)
+    assert label.full_weight_picks == label.to_document()["full_weight_picks"] == 30
+    assert "full_weight_picks" not in ImplicitLabel().to_document()
+    with pytest.raises(SettingsError, match=r"label\.full_weight_picks is 0: expected an integer at least 1"):
+        Dataset.from_document({"label": {"mode": "implicit", "full_weight_picks": 0}})
+
+
 @pytest.mark.parametrize(
     ("said", "negatives", "copies", "auto"),
     [
@@ -143,6 +152,7 @@ def test_negatives_and_copies_are_left_to_the_encoding_where_a_document_says_nei
     document = label.to_document()
     assert (document["negatives_per_positive"], document["copies"]) == (negatives, copies)
     assert Dataset.from_document({"label": document}).label == label
+    assert label.all_by_size == (len(auto) == 2)
     chosen = label.chosen(negatives_per_positive=8, copies=6)
     assert chosen.auto == frozenset()
     assert chosen.copies == (6 if "copies" in auto else copies)

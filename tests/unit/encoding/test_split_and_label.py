@@ -263,6 +263,48 @@ def test_each_copy_of_the_positives_has_negatives_and_a_place_of_its_own() -> No
     assert len(set(of_copy)) == 4
 
 
+@pytest.mark.parametrize(("full", "of_many"), [(20, 4), (5, 2), (1, 1), (80, 8), (None, 8)])
+@pytest.mark.parametrize("models", [1, 2])
+def test_a_pick_of_a_user_with_many_is_in_some_copies_of_each_model_only(
+    full: int | None, of_many: int, models: int
+) -> None:
+    items = ItemRange(100, 300)
+    found = [(0, 100 + at, 1, at) for at in range(80)] + [(1, 100, 1, 0)]
+    label = implicit | {"copies": 8, "models": models, "full_weight_picks": full}
+    whole = dataset(label=label, split={"method": "none"})
+    decided = decide(indexed(found), whole, items)
+    positives = decided.train.take(decided.train.label == 1)
+    copy, row = positives.sort_key // COPY, positives.sort_key % COPY
+    for model in range(models):
+        # Each of 80 picks in a share √(full / 80) of the copies, 1/8 at least; an only one in all.
+        times = np.bincount(row[copy // 8 == model], minlength=81)
+        assert times.tolist() == [of_many] * 80 + [8]
+    in_copy = np.bincount(copy[row < 80], minlength=8 * models)
+    # They take turns: no copy has all or none of them.
+    assert abs(in_copy - 10 * of_many).max() <= 25
+    assert len(np.unique(copy * 1000 + row)) == len(positives)
+    written = models * (80 * of_many + 8)
+    assert len(positives) == written
+    assert len(decided.train) - written == decided.tally.train.negatives == 3 * written
+    assert (decided.tally.train.encoded, decided.tally.train.repeated) == (81, written - 81)
+    assert decided.tally.train.thinned == models * 80 * (8 - of_many)
+    assert len(decided.seen) == 81
+
+
+def test_nothing_is_thinned_in_one_copy_or_where_rows_are_held_out() -> None:
+    found = [(0, 100 + at, 1, at) for at in range(80)]
+    items = ItemRange(100, 300)
+    held_out: dict[str, Any] = {"method": "leave-first-n", "n": 40}
+    for copies in (1, 4):
+        label = implicit | {"copies": copies, "full_weight_picks": 10}
+        decided = decide(indexed(found), dataset(label=label, split=held_out), items)
+        assert (decided.test.label == 1).sum() == 40
+        # 40 picks are left in train: each in half of the copies.
+        assert (decided.train.label == 1).sum() == 40 * max(1, copies // 2)
+        assert decided.tally.train.thinned == (0 if copies == 1 else 80)
+        assert decided.tally.test.thinned == 0
+
+
 def test_held_out_rows_are_not_copied() -> None:
     label = implicit | {"copies": 4}
     found = [(0, 100 + at, 1, at) for at in range(6)]
