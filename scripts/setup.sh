@@ -11,8 +11,8 @@ write_stamp() { cat "${@:2}" | cksum > "$1"; }
 
 find_python() {
   local candidate
-  for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do
-    if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+  for candidate in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11; do
+    if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' \
       >/dev/null 2>&1; then
       echo "$candidate"
       return
@@ -24,7 +24,7 @@ find_python() {
 install_python_packages() {
   if [ ! -x .venv/bin/python ]; then
     local python
-    python=$(find_python) || fail "needs Python 3.11, 3.12 or 3.13 with venv: install it (Debian: apt-get install python3-venv) or set PYTHON to it."
+    python=$(find_python) || fail "needs Python 3.11 to 3.14 with venv: install it (Debian: apt-get install python3-venv) or set PYTHON to it."
     say "setup: creating .venv with $($python --version)"
     "$python" -m venv .venv
   fi
