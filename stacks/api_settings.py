@@ -67,7 +67,7 @@ class ItemNames(Section):
         if not NAMES_KEY.fullmatch(value):
             raise SettingsError(
                 f"api.item_names.key is {value!r}: expected a file under {layout.RAW} of the data bucket that ends in "
-                ".csv or .tsv, such as raw/items/films.csv"
+                f".csv or .tsv, such as {layout.RAW}items/films.csv"
             )
         return value
 

@@ -17,6 +17,7 @@ OTHERS_OF_THE_NAME = {
     "demo/report.py": ("report.json", "report.html"),
     "fmrec/client.py": ("items/",),
     "fmrec/explore/routes.py": ("items/",),
+    "fmrec/live/api/catalogue_routes.py": ("items/",),
     "fmrec/live/api/routes.py": ("items/",),
     "fmrec/verification/deployment.py": ("manifest.json",),
     "stacks/api.py": ("items/",),
