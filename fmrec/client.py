@@ -15,6 +15,21 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from fmrec import client_answers
+from fmrec.client_answers import (
+    AttributeValues,
+    ErasureReceipt,
+    Item,
+    ItemList,
+    ItemName,
+    LikelyUser,
+    Model,
+    Pending,
+    Reason,
+    Report,
+    Stored,
+    known,
+)
 from fmrec.errors import (
     MALFORMED,
     ForbiddenError,
@@ -24,45 +39,24 @@ from fmrec.errors import (
     ThrottledError,
 )
 
+__all__ = [
+    "Client",
+    "Conditions",
+    "ErasureReceipt",
+    "Event",
+    "History",
+    "Interaction",
+    "Item",
+    "ItemList",
+    "ItemName",
+    "LikelyUser",
+    "Model",
+    "Pending",
+    "Reason",
+    "Report",
+    "Stored",
+]
 SERVICE = "execute-api"
-
-
-@dataclass(frozen=True)
-class Reason:
-    """An item of the history, and what it adds to a score."""
-
-    item_id: str
-    contribution: float
-
-
-@dataclass(frozen=True)
-class Item:
-    """One item of a list; rank 1 is the best."""
-
-    item_id: str
-    score: float
-    rank: int
-    because: tuple[Reason, ...] = ()
-
-
-@dataclass(frozen=True)
-class ItemList:
-    """A list; ``source`` says what it rests on: batch, live, cold-start or popular."""
-
-    source: str
-    items: tuple[Item, ...]
-    model_version: str
-    run: str
-    ignored_items: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class LikelyUser:
-    """A user who may want an item; rank 1 is the likeliest."""
-
-    user_id: str
-    score: float
-    rank: int
 
 
 @dataclass(frozen=True)
@@ -88,33 +82,6 @@ class Event:
     at: str | None = None
     event: str | None = None
     value: float | None = None
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What became of posted events: new ones, and those whose ids had been stored before."""
-
-    stored: int
-    duplicates: int
-
-
-@dataclass(frozen=True)
-class Pending:
-    """What an erasure leaves of a user, and how it ends."""
-
-    where: str
-    what: str
-    ends: str
-
-
-@dataclass(frozen=True)
-class ErasureReceipt:
-    """What an erasure has removed, ``lists`` and ``events``, and what is left."""
-
-    user_id: str
-    erased_at: str
-    removed: dict[str, int]
-    pending: tuple[Pending, ...]
 
 
 History = Iterable[Interaction | str]
@@ -236,7 +203,7 @@ class Client:
     def audience(self, item_id: str, *, n: int = 10) -> tuple[LikelyUser, ...]:
         """Trained users who are likely to want an item; NotFoundError for one that the model doesn't know."""
         found = self.ask("GET", f"/items/{_part(item_id)}/audience?{urlencode({'n': n})}")
-        return tuple(LikelyUser(**user) for user in found["users"])
+        return tuple(known(LikelyUser, user) for user in found["users"])
 
     def popular(
         self,
@@ -259,15 +226,46 @@ class Client:
         body = {"item_ids": list(item_ids), "user_id": user_id, "history": documents}
         return self._list("POST", "/rank", body=_given(body))
 
+    def search(self, text: str, *, n: int = 20) -> tuple[ItemName, ...]:
+        """Items by words of their names, or by an id; none where the API knows no names."""
+        found = self.ask("GET", f"/items?{urlencode({'search': text, 'n': n})}")
+        return tuple(known(ItemName, each) for each in found["items"])
+
+    def names(self, item_ids: Iterable[str]) -> dict[str, ItemName]:
+        """Names of items, up to 1,000, by id; those without one are left out."""
+        found = self.ask("POST", "/items/names", {"item_ids": list(item_ids)})
+        return {each["item_id"]: known(ItemName, each) for each in found["items"]}
+
+    def attributes(self, *, n: int = 100) -> tuple[AttributeValues, ...]:
+        """What lists are filtered by, with the ``n`` most frequent values of each attribute."""
+        found = self.ask("GET", f"/attributes?{urlencode({'n': n})}")
+        return tuple(client_answers.attribute_values(each) for each in found["attributes"])
+
+    def model(self) -> Model:
+        """The model that serves."""
+        return client_answers.model(self.ask("GET", "/model"))
+
+    def report(self) -> Report:
+        """Quality, instances and cost of its run.
+
+        Raises
+        ------
+        NotFoundError
+            The run has no report.
+        ForbiddenError
+            The token is of one user.
+        """
+        return client_answers.report(self.ask("GET", "/report"))
+
     def store(self, events: Iterable[Event]) -> Stored:
         """Store events, up to 1,000; the user's next list knows them. Storing again counts none twice."""
         documents = [_given(asdict(event)) for event in events]
-        return Stored(**self.ask("POST", "/events", {"events": documents}))
+        return known(Stored, self.ask("POST", "/events", {"events": documents}))
 
     def erase(self, user_id: str) -> ErasureReceipt:
         """Erase a user, known or not; erasing again erases what has come since."""
         found = self.ask("DELETE", f"/users/{_part(user_id)}")
-        pending = tuple(Pending(**each) for each in found["pending"])
+        pending = tuple(known(Pending, each) for each in found["pending"])
         return ErasureReceipt(found["user_id"], found["erased_at"], found["removed"], pending)
 
     def _list(
@@ -279,7 +277,7 @@ class Client:
                 item["item_id"],
                 item["score"],
                 item["rank"],
-                tuple(Reason(**reason) for reason in item.get("because") or ()),
+                tuple(known(Reason, reason) for reason in item.get("because") or ()),
             )
             for item in found["items"]
         )

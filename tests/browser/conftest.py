@@ -2,15 +2,11 @@
 
 import json
 import os
-import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from socketserver import ThreadingMixIn
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import boto3
 import botocore.session
@@ -35,6 +31,7 @@ from fmrec.registry import champion as records
 from fmrec.storage import s3_client
 from tests.browser import chromium
 from tests.fixtures.dynamodb import create_table
+from tests.fixtures.serving import Serving, serving
 from tests.fixtures.taste_runs import ITEMS, write_attribute, write_taste_run
 from tests.fixtures.wsgi_gateway import Authorize, Gateway
 
@@ -225,36 +222,3 @@ def report() -> dict[str, Any]:
         "published": {"users": 90, "recommendations": 900, "table": "T"},
         "endpoint": {"name": "e", "status": "InService", "answer": None},
     }  # fmt: skip
-
-
-@contextmanager
-def serving(application: Any) -> Iterator[str]:
-    """Serve a WSGI application on a free port, and give its URL."""
-    with (
-        make_server("127.0.0.1", 0, application, server_class=_Threading, handler_class=_Quiet) as server,
-        Serving(server),
-    ):
-        yield f"http://127.0.0.1:{server.server_port}"
-
-
-class _Threading(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class _Quiet(WSGIRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-class Serving:
-    """Runs a server in a thread."""
-
-    def __init__(self, server: Any) -> None:
-        self._server, self._thread = server, threading.Thread(target=server.serve_forever, args=(0.05,))
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()

@@ -16,9 +16,10 @@ from fmrec.explore.page_files import deployed_headers
 from fmrec.explore.published_page import publish
 from fmrec.live.api.callers import Callers
 from fmrec.live.item_names import StoredNames
-from tests.browser.conftest import COLUMNS, serving, titles, write_gateway
+from tests.browser.conftest import COLUMNS, titles, write_gateway
 from tests.browser.provider import Provider
 from tests.browser.test_explore import items, violations
+from tests.fixtures.serving import serving
 
 
 @dataclass

@@ -7,14 +7,19 @@ from typing import Any
 
 import pytest
 
+from fmrec.client import Client, ItemName, Model
+from fmrec.client_answers import AttributeCount, AttributeValues, ChosenInstance, Click, Figure
 from fmrec.dataset.clicks import click
 from fmrec.deployment.defaults import DATASET
+from fmrec.errors import InputError, NotFoundError
 from fmrec.live.api import routes
 from fmrec.live.item_names import StoredNames
 from fmrec.live.served_model import Champion
 from fmrec.registry import champion as records
 from tests.fixtures.api_calls import Api
+from tests.fixtures.serving import serving
 from tests.fixtures.taste_runs import TasteRun, write_attribute, write_taste_run
+from tests.fixtures.wsgi_gateway import Gateway
 
 TASTES = ("Comedy", "Western", "Horror", "Musical")
 CHOSEN = {
@@ -137,6 +142,55 @@ def test_the_report_has_quality_instances_and_cost_of_the_run_that_serves(run: T
         "the report of run r is not as expected: see the function's log",
     )
 
+    write_report(run)
+    status, _, found = api.ask("GET", "/report")
+    assert status == 200
+    assert (found["run"], found["verdict"], found["new_users"]) == ("r", "Good.", None)
+    assert found["quality"]["rows"][0] == {"name": "this model", "value": 0.3}
+    assert found["quality"]["own"] == "this model"
+    training, endpoint = found["instances"]
+    assert (training["instance"], training["usd_per_hour"]) == ("2 × ml.m5.large", 0.115)
+    assert training["refused"] == ["ml.m5.xlarge: the quota is 0"]
+    assert endpoint["instance"] == "serverless, 2048 MB"
+
+
+def test_the_client_has_typed_answers_of_every_route(run: TasteRun) -> None:
+    path = run.folder / "films.csv"
+    path.write_text(
+        "\n".join(["item_id,title,year", *(f"i{n},Film & number {n},{1900 + n}" for n in range(120))])
+    )
+    api = api_over(run, StoredNames(str(path), ["item_id", "title", "year"]))
+    with serving(Gateway(api.app, api.app, api.app)) as url:
+        client = Client(url, token="any")
+        assert client.search("& 11", n=2) == (
+            ItemName("i11", "Film & number 11", "1911"),
+            ItemName("i110", "Film & number 110", "2010"),
+        )
+        assert client.names(["i3", "unheard-of"]) == {"i3": ItemName("i3", "Film & number 3", "1903")}
+        with pytest.raises(InputError, match="at most 1000 items"):
+            client.names(["i"] * 1001)
+        genres = (AttributeCount("Comedy", 30),)
+        assert client.attributes(n=1) == (AttributeValues("genre", genres, 4),)
+        assert client.model() == Model("default", "r", "m1", "2026-01-01", 90, 120, Click(None, None), True)
+        with pytest.raises(NotFoundError, match="the report of run r can't be read"):
+            client.report()
+        write_report(run)
+        found = client.report()
+    assert (found.run, found.verdict, found.new_users) == ("r", "Good.", None)
+    assert found.quality is not None
+    assert found.quality.rows[0] == Figure("this model", 0.3)
+    assert found.instances[0] == ChosenInstance(
+        "fm training",
+        "2 × ml.m5.large",
+        "the cheapest that fits",
+        ("ml.m5.xlarge: the quota is 0",),
+        0.115,
+        None,
+    )
+
+
+def write_report(run: TasteRun) -> None:
+    """Of a training that one instance was refused for, and a serverless endpoint."""
     serverless = {"instance_type": "serverless", "memory_mb": 2048, "why": "by the settings"}
     metrics = {"metrics": {"ndcg_at_10": 0.3}}
     report = {
@@ -148,13 +202,6 @@ def test_the_report_has_quality_instances_and_cost_of_the_run_that_serves(run: T
             "baselines": {"most_rated": {"metrics": {"ndcg_at_10": 0.1}}},
         },
     }  # fmt: skip
+    path = run.folder / "runs/r/report.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report))
-    status, _, found = api.ask("GET", "/report")
-    assert status == 200
-    assert (found["run"], found["verdict"], found["new_users"]) == ("r", "Good.", None)
-    assert found["quality"]["rows"][0] == {"name": "this model", "value": 0.3}
-    assert found["quality"]["own"] == "this model"
-    training, endpoint = found["instances"]
-    assert (training["instance"], training["usd_per_hour"]) == ("2 × ml.m5.large", 0.115)
-    assert training["refused"] == ["ml.m5.xlarge: the quota is 0"]
-    assert endpoint["instance"] == "serverless, 2048 MB"
