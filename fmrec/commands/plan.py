@@ -59,9 +59,10 @@ def run_plan(arguments: argparse.Namespace) -> int:
     InputError
         Sizes, settings or files that can't be used.
     """
-    request = _request(arguments, sizes_required=True)
+    request, notes = _request(arguments, sizes_required=True)
     account, prices = _account(arguments, live=arguments.account or arguments.profile is not None)
     document = _planned(request, account, prices, arguments)
+    document["notes"] += notes
     if arguments.json:
         print(json.dumps(document, indent=2, allow_nan=False))
     else:
@@ -71,7 +72,7 @@ def run_plan(arguments: argparse.Namespace) -> int:
 
 def run_quotas(arguments: argparse.Namespace) -> int:
     """Print each step's quotas next to what the account has; return 0, or 3 as ``run_plan`` does."""
-    request = _request(arguments, sizes_required=False)
+    request, _ = _request(arguments, sizes_required=False)
     account, prices = _account(arguments, live=arguments.quotas is None)
     document = _planned(request, account, prices, arguments)
     needed = [step for step, choice in document["steps"].items() if choice["needed"]]
@@ -120,7 +121,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "--manifest", metavar="FILE", help="manifest.json of an encoding run; a path or s3:// URI"
     )
     data.add_argument(
-        "--rows", type=int, help="interactions, sampled negatives included; a tenth counts as test"
+        "--rows",
+        type=int,
+        help="interactions, with sampled negatives and every copy of each; a tenth counts as test",
     )
     data.add_argument("--users", type=int)
     data.add_argument("--items", type=int)
@@ -182,10 +185,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="list every candidate and every rejected type")
 
 
-def _request(arguments: argparse.Namespace, *, sizes_required: bool) -> Request:
+def _request(arguments: argparse.Namespace, *, sizes_required: bool) -> tuple[Request, list[str]]:
+    """What is planned, and what to know of its sizes."""
     path = arguments.settings
     settings = read_settings(None if path is None else _read(path), str(path), arguments.task)
     sizes, shape = _sizes(arguments, settings.label, required=sizes_required)
+    notes = [] if arguments.manifest is not None else _notes(settings.label, shape.copies)
     hyperparameters: dict[str, Any] = dict(settings.hyperparameters)
     for name, value in (
         ("num_factors", arguments.factors),
@@ -207,7 +212,7 @@ def _request(arguments: argparse.Namespace, *, sizes_required: bool) -> Request:
     if arguments.no_endpoint:
         serving["endpoint"] = False
     arguments.task = settings.task
-    return Request(
+    request = Request(
         sizes,
         hyperparameters,
         serving,
@@ -216,6 +221,18 @@ def _request(arguments: argparse.Namespace, *, sizes_required: bool) -> Request:
         ensemble=_ensemble(arguments, settings),
         glue=settings.glue,
     )
+    return request, notes
+
+
+def _notes(label: Label, copies: int) -> list[str]:
+    full = shape_rule.full_weight_picks(label)
+    if full is None or copies == 1:
+        return []
+    return [
+        f"the train rows are an upper bound, each pick in all of the {copies} copies: for users with more "
+        f"than {full} picks fewer are written, and more epochs make up for them, so that training takes "
+        "about as long; the manifest of an encoding run has the rows that were written"
+    ]
 
 
 def _ensemble(arguments: argparse.Namespace, settings: PlanSettings) -> int:

@@ -110,6 +110,18 @@ def sampling_behind(label: Label, rows: int) -> Sampling:
     return Sampling(found.negatives_per_positive, found.copies)
 
 
+def full_weight_picks(label: Label) -> int | None:
+    """How many picks of a user count in full: what the label says, or what the encoding chooses.
+
+    None: all of them do.
+    """
+    if not isinstance(label, ImplicitLabel):
+        return None
+    if label.full_weight_picks is None and label.all_by_size:
+        return FULL_WEIGHT_PICKS
+    return label.full_weight_picks
+
+
 def hyperparameters(shape: Shape, mini_batch_size: int = MINI_BATCH_SIZE) -> dict[str, str]:
     """All hyperparameters that the rule knows, as SageMaker takes them, for mini-batches of that size."""
     decay = f"{weight_decay(shape, mini_batch_size):.2g}"

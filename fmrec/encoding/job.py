@@ -22,7 +22,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that everybody k
 from fmrec.artifacts.layout import MANIFEST
 from fmrec.artifacts.manifest import Dropped, Manifest
 from fmrec.dataset import Attributes, Dataset, ImplicitLabel
-from fmrec.deployment.shape_rule import FULL_WEIGHT_PICKS, sampling
+from fmrec.deployment.shape_rule import full_weight_picks, sampling
 from fmrec.encoding.attach_features import AttachFeatures
 from fmrec.encoding.encode_ids import EncodeIds, encode_ids, pack_code_tables
 from fmrec.encoding.facts_for_messages import DataFacts, count_events, most_interactions
@@ -272,8 +272,7 @@ class _Job:
         label = self.dataset.label
         if isinstance(label, ImplicitLabel) and label.auto:
             chosen = label.chosen(**asdict(sampling(interactions)))
-            if label.all_by_size and label.full_weight_picks is None:
-                chosen = replace(chosen, full_weight_picks=FULL_WEIGHT_PICKS)
+            chosen = replace(chosen, full_weight_picks=full_weight_picks(label))
             self.dataset = replace(self.dataset, label=chosen)
 
     def _frequent_ids(self, texts: DataFrame) -> DataFrame:

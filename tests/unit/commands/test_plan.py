@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from fmrec import cli
+from fmrec.deployment.shape_rule import FULL_WEIGHT_PICKS
 
 MOVIELENS_25M = ["--rows", "25000095", "--users", "162541", "--items", "62423", "--factors", "64"]
 STEPS = ["fm_training", "knn_training", "batch_transform", "knn_endpoint", "fm_transform", "fm_endpoint"]
@@ -229,6 +230,8 @@ def test_a_manifest_is_read_from_a_file(tmp_path: Path, capsys: pytest.CaptureFi
     path.write_text(json.dumps(manifest))
     assert cli.main(["plan", "--manifest", str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["sizes"]["feature_dim"] == 2625
+    assert cli.main(["plan", "--manifest", str(path)]) == 0
+    assert "upper bound" not in capsys.readouterr().out
     path.write_text("{}")
     assert cli.main(["plan", "--manifest", str(path)]) == 2
 
@@ -284,6 +287,33 @@ def test_what_settings_leave_out_is_planned_as_deployed(
     measured = planned("recommend", {"tuning": {"ranges": {"epochs": [1, 4]}, "parallel_jobs": 3}})
     assert measured["steps"]["fm_tuning"]["needs"]["parallel_jobs"] == 3
     assert planned("predict-rating", {"tuning": {"parallel_jobs": 2}})["steps"]["fm_tuning"]["needed"]
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ({}, f"in all of the 8 copies: for users with more than {FULL_WEIGHT_PICKS} picks fewer are written"),
+        ({"copies": 3, "full_weight_picks": 5}, "all of the 3 copies: for users with more than 5 picks"),
+        ({"full_weight_picks": 5}, "all of the 8 copies: for users with more than 5 picks"),
+        ({"copies": 3}, None),
+        ({"copies": 1, "full_weight_picks": 5}, None),
+        ({"mode": "binary"}, None),
+    ],
+)
+def test_guessed_rows_are_an_upper_bound_where_long_histories_count_less(
+    label: dict[str, Any], words: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = "predict-rating" if label.get("mode") == "binary" else "recommend"
+    settings = {"tasks": {task: {"label": {"mode": "implicit", **label}}}}
+    line = ["plan", "--task", task, "--settings", context_file(tmp_path, settings)]
+    sizes = ["--rows", "1000000", "--users", "900", "--items", "1600"]
+    assert cli.main([*line, *sizes, "--json"]) == 0
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert [note.split(",")[0] for note in notes] == (["the train rows are an upper bound"] if words else [])
+    if words:
+        assert words in notes[0]
+        assert cli.main([*line, *sizes]) == 0
+        assert f"Note: {notes[0]}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
