@@ -102,10 +102,15 @@ def compare(data: InteractionSet, seeds: list[int], ensemble: int, *, validation
 def deployed(data: InteractionSet) -> tuple[Sampling, dict[str, Any]]:
     """What a deployment on its defaults trains with, on these interactions."""
     sampled = sampling(len(data.seen[0]))
+    by_shape = shape_rule.hyperparameters(shape_of(data, sampled))
+    return sampled, {**TASKS["recommend"]["hyperparameters"], **by_shape}
+
+
+def shape_of(data: InteractionSet, sampled: Sampling) -> Shape:
+    """The shape of what `rows_of` makes of these interactions."""
     share = float(_written_shares(data, sampled.copies).mean())
     picks = round(len(data.liked[0]) * share)
-    shape = Shape(picks, data.users, data.items, **asdict(sampled), written_share=share)
-    return sampled, {**TASKS["recommend"]["hyperparameters"], **shape_rule.hyperparameters(shape)}
+    return Shape(picks, data.users, data.items, **asdict(sampled), written_share=share)
 
 
 def _written_shares(data: InteractionSet, copies: int) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ import argparse
 import math
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,10 @@ from algorithms.factorization_machines.dataset import Dataset
 from algorithms.factorization_machines.hyperparameters import SCHEMA
 from algorithms.factorization_machines.train import Trainer, available_threads
 from bench.interaction_sets import SETS, InteractionSet
-from bench.opponents import Judged, K, deployed, rows_of
+from bench.opponents import Judged, K, deployed, rows_of, shape_of
 from fmrec.deployment import shape_rule, trials
 from fmrec.deployment.defaults import TASKS, TUNING_BY_RANKING
-from fmrec.deployment.shape_rule import Sampling, Shape
+from fmrec.deployment.shape_rule import Sampling
 from fmrec.deployment.trials import Budget, Trial
 from fmrec.ranking.top_k import top_k
 
@@ -69,7 +69,7 @@ class Fits:
 def by_trials(fits: Fits, parallel_jobs: int) -> list[Trial]:
     """The trials of a run in which starts, ends and downloads take as long as the training itself."""
     data = fits.data
-    sampled, hyperparameters = deployed(len(data.seen[0]), len(data.liked[0]), data.users, data.items)
+    sampled, hyperparameters = deployed(data)
     own = trials.tunable(hyperparameters, trials.TUNABLE)
     budget = Budget(parallel_jobs, TUNING_BY_RANKING["maximum_jobs"], 120.0, 120.0)
     tried: list[Trial] = []
@@ -90,7 +90,7 @@ def at_random(fits: Fits, count: int) -> list[tuple[float, str]]:
     while len(found) < count:
         chance = np.random.default_rng((fits.seed, number))
         sampled = Sampling(int(chance.choice([4, 8, 12])), int(chance.choice([4, 8, 12])))
-        shape = Shape(len(data.liked[0]), data.users, data.items, **asdict(sampled))
+        shape = shape_of(data, sampled)
         rule = shape_rule.hyperparameters(shape)
         decay, rate = _log_uniform(chance, 0.35, 2.8), _log_uniform(chance, 0.5, 2)
         linear, factors = decay * _log_uniform(chance, 0.5, 4), float(chance.choice([0.5, 1, 2]))
@@ -100,7 +100,7 @@ def at_random(fits: Fits, count: int) -> list[tuple[float, str]]:
             "linear_wd": linear * float(rule["linear_wd"]),
             "factors_lr": rate * float(rule["factors_lr"]),
             "linear_lr": rate * float(rule["linear_lr"]),
-            "epochs": max(2, round(PASSES / sampled.copies)),
+            "epochs": max(2, round(PASSES / (sampled.copies * shape.written_share))),
         }
         curve = fits.curve({**TASKS["recommend"]["hyperparameters"], **rule, **values}, sampled)
         what = (

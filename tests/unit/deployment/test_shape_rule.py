@@ -116,7 +116,7 @@ def test_the_shape_of_an_encoding_counts_each_pick_once() -> None:
         details = {"thinned": {"train": thinned}} if thinned else {}
         return Shape.of(type(found)(**{**vars(found), "train": channel, "details": details}))
 
-    implicit = {"mode": "implicit", "negatives_per_positive": 4, "copies": 3, "models": 2}
+    implicit: dict[str, Any] = {"mode": "implicit", "negatives_per_positive": 4, "copies": 3, "models": 2}
     assert encoded(0.2, 20 * 5 * 3 * 2, **implicit) == Shape(20, 9, 5, 4, 3)
     assert encoded(0.2, 20 * 5 * 3 * 2, 40, **implicit) == Shape(20, 9, 5, 4, 3, 0.75)
     assert encoded(0.5, 30, mode="binary") == Shape(30, 9, 5, 0, 1)
