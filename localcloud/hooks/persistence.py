@@ -13,20 +13,22 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from localcloud.home import Home
-from localcloud.hooks.binding import FUNCTION, find
+from localcloud.hooks.binding import FUNCTION, find, replace
 
 _SHARE = 20
 """A service is looked at again when this many times the time that it took has passed, and all of them when
 this many times the processor time that they took has.
 """
 _SWEEP_SECONDS = 1.0
+_ATTEMPTS = 10
+"""How often a state is read at the end, when what goes on in threads may still change it."""
 _STATE_KEYS = {
     "states": "stepfunctions",
     "events": "eventbridge",
@@ -58,6 +60,7 @@ class StateSaver:
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._sweep, name="localcloud-state", daemon=True)
+        replace("ministack.app", "save_all", ("services",), lambda _original: self._save_all)
 
     def start(self) -> None:
         """Begin to save; call it when the emulator has loaded what was saved before."""
@@ -67,7 +70,7 @@ class StateSaver:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop saving, before the emulator itself saves everything."""
+        """Stop saving all along; the emulator saves what is left when it stops."""
         self._closing.set()
         self._wake.set()
         self._thread.join()
@@ -106,6 +109,13 @@ class StateSaver:
             if running:  # they change state without a request
                 self._wake.set()
             self._closing.wait(max(_SWEEP_SECONDS, _SHARE * (time.thread_time() - took)))
+
+    def _save_all(self, services: Mapping[str, Callable[[], Any]]) -> None:
+        """Write what has changed, in the place of the emulator's function, which writes everything."""
+        for key, getter in services.items():
+            for _ in range(_ATTEMPTS):
+                if self._check(key, getter):
+                    break
 
     def _check(self, key: str, getter: Callable[[], Any]) -> bool:
         """Write a service's state if it has changed; return whether it could be read."""
