@@ -82,9 +82,9 @@ archive_spark_classes() {
 # Numba's files name modules of the sources that they were compiled from, and fail to load when those are gone.
 forget_stale_kernels() {
   mkdir -p build
-  stamp_matches build/kernels.stamp algorithms/*/*.py fmrec/recordio/*.py && return
+  stamp_matches build/kernels.stamp algorithms/*/*.py fmrec/recordio/*.py fmrec/recordio/*/*.py && return
   find algorithms fmrec -name '*.nb[ic]' -delete
-  write_stamp build/kernels.stamp algorithms/*/*.py fmrec/recordio/*.py
+  write_stamp build/kernels.stamp algorithms/*/*.py fmrec/recordio/*.py fmrec/recordio/*/*.py
 }
 
 install_python_packages
