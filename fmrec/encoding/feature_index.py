@@ -16,6 +16,7 @@ from itertools import accumulate
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
+from fmrec.dataset import Dataset
 from fmrec.errors import InputError
 
 _POSITION_BITS = 33
@@ -92,6 +93,27 @@ def read_index(spark: SparkSession, uri: str, namespaces: Mapping[str, int]) -> 
     ordinals = F.create_map(*[F.lit(part) for pair in namespaces.items() for part in pair])
     found = index.where(F.col("namespace").isin(*namespaces))
     return found.select(ordinals[F.col("namespace")].alias(NAMESPACE), NAME, "column")
+
+
+def check_sides(dataset: Dataset, trained: Mapping[str, tuple[int, int]]) -> None:
+    """Refuse data without a user or an item that is frequent enough.
+
+    Parameters
+    ----------
+    trained : mapping of str to (int, int)
+        The ranges of those users and items that have interactions, by side.
+
+    Raises
+    ------
+    InputError
+        A range is empty.
+    """
+    for side in SIDES:
+        if trained[side][0] == trained[side][1]:
+            raise InputError(
+                f"no {side} has at least {getattr(dataset.minimum_interactions, side)} "
+                f"interactions: lower minimum_interactions.{side}"
+            )
 
 
 def _sizes(ordered: DataFrame) -> Counter[tuple[int, int]]:

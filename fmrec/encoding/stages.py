@@ -1,0 +1,205 @@
+"""The stages of larger runs as Spark runs them, from chunks to stored parts, with a shuffle before each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
+
+from fmrec.dataset import Attributes, Dataset
+from fmrec.encoding.attach_features import AttachFeatures
+from fmrec.encoding.encode_ids import EncodeIds, encode_ids, pack_code_tables
+from fmrec.encoding.feature_index import COUNT, NAME, NAMESPACE, SIDES, Keep, check_sides, write_index
+from fmrec.encoding.features.attributes import described_ids
+from fmrec.encoding.features.kinds import OWNER
+from fmrec.encoding.features.side_features import SideFeatures
+from fmrec.encoding.features.side_table import SideTable, pack_lookup, seen_ids, write_side_table
+from fmrec.encoding.ingest.read_interactions import Ingested
+from fmrec.encoding.ingest.source_rows import resolve
+from fmrec.encoding.shuffle.buckets import Buckets, CountedByIndex, Route, SideRoute
+from fmrec.encoding.shuffle.messages import Kind
+from fmrec.encoding.shuffle.spark_shuffle import run_stage
+from fmrec.encoding.shuffle_plan import Range, ShufflePlan
+from fmrec.encoding.split_and_label import SplitAndLabel
+from fmrec.encoding.stored_parts import TaskSummary, collect_summaries
+from fmrec.encoding.unknown_ids import POLICIES
+from fmrec.encoding.write_records import WriteRecords
+from fmrec.storage.part_files import Output
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """What ids and names of side features stand for."""
+
+    features: SideFeatures
+    ranges: dict[str, Range]
+    """Of all namespaces."""
+    trained: dict[str, Range]
+    """Of those users and items that have interactions."""
+
+
+@dataclass(frozen=True)
+class Stages:
+    """One run's stages: ``index``, then ``encode``.
+
+    Parameters
+    ----------
+    index_uri : str
+        The folder of the feature index.
+    side_table_uris : mapping of str to str
+        The folders of users' and items' features, by side.
+    """
+
+    spark: SparkSession
+    dataset: Dataset
+    raw_uri: str
+    read: Ingested
+    index_uri: str
+    side_table_uris: Mapping[str, str]
+    keep: Keep
+
+    def index(self) -> Indexed:
+        """Give all ids and names of side features their feature ids.
+
+        Raises
+        ------
+        InputError
+            No user or no item is frequent enough, or side features can't be used.
+        """
+        read, partitions = self.read, self._partitions
+        ids = reduce(
+            DataFrame.unionAll, self._without_interactions(read.texts), self._frequent_ids(read.texts)
+        )
+        if self.dataset.features:
+            ids = self.keep(ids)
+        features = SideFeatures(
+            self.spark,
+            self.dataset,
+            self.raw_uri,
+            read.texts,
+            ids,
+            interactions=read.good_count,
+            partitions=partitions,
+            keep=self.keep,
+        )
+        namespaces = ["user", "item", *(feature.name for feature in self.dataset.features)]
+        names = reduce(DataFrame.unionAll, features.names(), ids)
+        ranges = write_index(names, namespaces, self.index_uri, partitions, self.keep)
+        trained = {side: ranges[side] for side in SIDES}
+        if any(self._described().values()):
+            more: dict[int, int] = dict(ids.where(F.col(COUNT) == 0).groupBy(NAMESPACE).count().collect())
+            trained = {
+                side: (ranges[side][0], ranges[side][1] - more.get(at, 0)) for at, side in enumerate(SIDES)
+            }
+        check_sides(self.dataset, trained)
+        return Indexed(features, ranges, trained)
+
+    def encode(
+        self, indexed: Indexed, outputs: dict[str, Output]
+    ) -> tuple[TaskSummary, dict[str, SideTable]]:
+        """Store train, test, seen and heldout; return what tasks report, and the tables of side features."""
+        unknown = POLICIES[self.dataset.unknown]
+        users = indexed.ranges["user"]
+        counted = CountedByIndex(self.spark, self.index_uri, users)
+        plan = ShufflePlan(self.dataset, self.read.good_count, self._partitions, users, counted)
+        tables = {} if unknown.needs_seen_ids else self._write_side_tables(indexed, {})
+        by_user, order = plan.by_user(), plan.record_order()
+        # Where rows pass by to be given side features, or to be judged by what train has seen.
+        stops = [
+            SideRoute(side, _buckets(side, indexed.ranges[side], by_user))
+            for side in SIDES
+            if unknown.needs_seen_ids or (side in tables and not tables[side].small)
+        ]
+        routes: list[Route] = [*stops, order]
+        to_ids = EncodeIds(indexed.features.contexts, self.read.numbers, by_user)
+        split = SplitAndLabel.of(self.dataset, indexed.trained, outputs, routes[0], unknown.needs_seen_ids)
+        rows = run_stage(by_user.shuffle(self._with_ids(indexed.features, to_ids)), split)
+        seen: dict[str, DataFrame] = {}
+        if unknown.needs_seen_ids:
+            labelled = self.keep(rows)
+            rows = labelled.where(F.col("kind") != int(Kind.SEEN_IDS))
+            seen = {side: self.keep(seen_ids(labelled, side)) for side in SIDES}
+            tables = self._write_side_tables(indexed, seen if unknown.leaves_out_ids else {})
+        for stop, route in zip(stops, routes[1:], strict=True):
+            side = stop.side
+            ids, table = indexed.ranges[side], tables.get(side)
+            lookup = pack_lookup(self.spark, stop.buckets, ids, table, seen.get(side))
+            stage = AttachFeatures(side, unknown, route)
+            rows = run_stage(stop.buckets.shuffle(rows.unionAll(lookup)), stage)
+        attached = {stop.side for stop in stops}
+        read_whole = [table for side, table in tables.items() if side not in attached]
+        records = {name: outputs[name] for name in ("train", "test")}
+        write = WriteRecords(order, records, read_whole, _feature_dim(indexed))
+        return collect_summaries(run_stage(order.shuffle(rows), write)), tables
+
+    @property
+    def _partitions(self) -> int:
+        return ShufflePlan.partitions_of(self.read.rows)
+
+    def _described(self) -> dict[str, Attributes | None]:
+        """The attributes of users and of items by which ids without interactions are indexed, too."""
+        found = {"user": self.dataset.users, "item": self.dataset.items}
+        return {
+            side: attributes if attributes is not None and attributes.without_interactions else None
+            for side, attributes in found.items()
+        }
+
+    def _without_interactions(self, texts: DataFrame) -> list[DataFrame]:
+        """Ids of users and items that only their attributes name."""
+        frames = []
+        for at, (side, attributes) in enumerate(self._described().items()):
+            if attributes is None:
+                continue
+            columns = [feature.column for feature in self.dataset.features if feature.of == side]
+            path = resolve(self.raw_uri, attributes.source.path)
+            longest = self.dataset.quarantine.max_id_length
+            ids = described_ids(self.spark, attributes, path, columns, longest=longest)
+            met = texts.where(F.col(NAMESPACE) == at).select(F.col(NAME).alias(OWNER))
+            others = ids.join(met, OWNER, "left_anti")
+            frames.append(
+                others.select(
+                    F.lit(at).alias(NAMESPACE), F.col(OWNER).alias(NAME), F.lit(0).cast("bigint").alias(COUNT)
+                )
+            )
+        return frames
+
+    def _frequent_ids(self, texts: DataFrame) -> DataFrame:
+        """Return every id that occurs often enough, with how often."""
+        minimum = self.dataset.minimum_interactions
+        ids = texts.where(F.col(NAMESPACE).between(0, len(SIDES) - 1))
+        counted = ids.groupBy(NAMESPACE, NAME).agg(F.sum(COUNT).alias(COUNT))
+        needed = F.when(F.col(NAMESPACE) == 0, minimum.user).otherwise(minimum.item)
+        return counted.where(F.col(COUNT) >= needed)
+
+    def _with_ids(self, features: SideFeatures, stage: EncodeIds) -> DataFrame:
+        """Return the rows with feature ids in place of codes."""
+        tables = pack_code_tables(self.read.texts, features.of_texts(self.index_uri))
+        return encode_ids(self.read.chunks, tables, stage, self._partitions)
+
+    def _write_side_tables(self, indexed: Indexed, seen: dict[str, DataFrame]) -> dict[str, SideTable]:
+        """Write the side features of users and items, without the own ids that are not seen, if ``seen``."""
+        features = indexed.features
+        return {
+            side: write_side_table(
+                features.rows(side, self.index_uri, indexed.trained[side][1], seen.get(side)),
+                side,
+                self.side_table_uris[side],
+                indexed.ranges[side],
+                _feature_dim(indexed),
+            )
+            for side in SIDES
+            if features.describes(side)
+        }
+
+
+def _buckets(side: str, ids: Range, by_user: Buckets) -> Buckets:
+    if side == "user":
+        return by_user
+    return Buckets.even(ids, by_user.count, by_user.partitions)
+
+
+def _feature_dim(indexed: Indexed) -> int:
+    return max(end for _, end in indexed.ranges.values())
