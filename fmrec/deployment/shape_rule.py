@@ -31,7 +31,7 @@ COPIES_RANGE = (2, 8)
 TRAINING_ROWS = 40_000_000
 """What copies may make of the data; larger data has fewer of them, and more epochs instead."""
 
-FULL_WEIGHT_PICKS = 20
+FULL_WEIGHT_PICKS = 40
 """Of users with more picks than this, all together count as the root of their number."""
 
 PASSES = 24

@@ -225,22 +225,22 @@ def test_a_click_log_is_weighed_by_event_and_described_by_its_context(
 def test_negatives_and_copies_that_nobody_chose_are_chosen_by_size_and_said_in_the_manifest(
     encode_document: Encode, tmp_path: Path
 ) -> None:
-    lines = [f"{user},{(user * 7 + at) % 50},5,{at}" for user in range(20) for at in range(5)]
-    lines += [f"20,{at},5,{at}" for at in range(45)]
+    lines = [f"{user},{(user * 7 + at) % 100},5,{at}" for user in range(20) for at in range(5)]
+    lines += [f"20,{at},5,{at}" for at in range(90)]
     (tmp_path / "rows.csv").write_text(HEADER + "\n".join(lines))
     document = {"interactions": {"path": "rows.csv"}, "label": {"mode": "implicit"}, **ALL_TRAIN}
     manifest = encode_document(document, tmp_path, tmp_path / "out")
-    assert sampling(145) == Sampling(8, 8)
+    assert sampling(190) == Sampling(8, 8)
     label = manifest.dataset["label"]
     assert (label["negatives_per_positive"], label["copies"]) == (8, 8)
-    assert label["full_weight_picks"] == 20
-    # Of 45 picks each is in two thirds of the copies, in 5 or 6 of 8.
+    assert label["full_weight_picks"] == 40
+    # Of 90 picks each is in two thirds of the copies, in 5 or 6 of 8.
     thinned = manifest.details["thinned"]["train"]
-    assert 45 * 2 <= thinned <= 45 * 3
-    assert manifest.rows.train == 145
-    assert manifest.train.rows == (145 * 8 - thinned) * (1 + 8)
-    share = round(1 - thinned / (145 * 8), 4)
-    assert Shape.of(manifest) == Shape(round(145 - thinned / 8), 21, 49, 8, 8, share)
+    assert 90 * 2 <= thinned <= 90 * 3
+    assert manifest.rows.train == 190
+    assert manifest.train.rows == (190 * 8 - thinned) * (1 + 8)
+    share = round(1 - thinned / (190 * 8), 4)
+    assert Shape.of(manifest) == Shape(round(190 - thinned / 8), 21, 97, 8, 8, share)
     said = encode_document(manifest.dataset, tmp_path, tmp_path / "said")
     names = [sorted(path.name for path in (tmp_path / out / "train").iterdir()) for out in ("out", "said")]
     assert names[0] == names[1]
