@@ -211,6 +211,11 @@ class Api(Section):
                 "api.page.store_clicks is true and api.events is not set: set api.events, which takes the clicks, or "
                 "leave store_clicks out"
             )
+        if page.audience is not None and page.audience not in self.jwt.audience:
+            raise SettingsError(
+                f"api.page.audience is {page.audience!r}, which the page's tokens are for, and api.jwt.audience takes "
+                f"{', '.join(self.jwt.audience)} only: add it there"
+            )
         for route in (*PAGE_ROUTES, *(EVENT_ROUTES if page.store_clicks else ())):
             wanted = self.jwt.scopes_of(route)
             if wanted and not set(wanted) & set(page.scopes):

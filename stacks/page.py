@@ -89,6 +89,8 @@ class PageHosting(Construct):
                 "token_endpoint": page.token_endpoint,
                 "sign_out_endpoint": page.sign_out_endpoint,
                 "scopes": page.scopes,
+                "audience": page.audience,
+                "resource": page.resource,
                 "user_claim": jwt.user_claim,
                 "any_user_scope": jwt.any_user_scope,
             },

@@ -37,6 +37,10 @@ class Page(Section):
         default_factory=lambda: [OPENID]
     )
     """What the page asks for at the sign-in."""
+    audience: Text | None = None
+    """Sent as ``audience`` at the sign-in, where the issuer wants the API named, such as Auth0."""
+    resource: Text | None = None
+    """Sent as ``resource`` (RFC 8707) at the sign-in and with the code, where the issuer wants that."""
     store_clicks: bool = False
     """Whether clicks are posted as events of the reader, which the next run learns from."""
 

@@ -30,6 +30,8 @@ class Provider:
     """What answers have in place of what they should have: ``state`` or ``nonce``."""
     asked: list[str] = field(default_factory=list)
     """Paths of requests."""
+    api: dict[str, str] = field(default_factory=dict)
+    """``audience`` and ``resource``, without which it gives tokens that are no JWT."""
     revoked: bool = False
     _codes: dict[str, dict[str, str]] = field(default_factory=dict)
     _issued: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -100,6 +102,7 @@ class Provider:
             or asked["redirect_uri"] != given.get("redirect_uri")
             or (given.get("grant_type"), given.get("client_id")) != ("authorization_code", CLIENT_ID)
             or "client_secret" in given
+            or asked.get("resource") != given.get("resource")
             or "HTTP_AUTHORIZATION" in environ
             or not 43 <= len(verifier) <= 128
         ):
@@ -107,8 +110,10 @@ class Provider:
         common = {"iss": self.url, "sub": self.user, "exp": int(time.time()) + SECONDS}
         identity = common | {"aud": CLIENT_ID, "nonce": self.tampered.get("nonce", asked["nonce"])}
         access = common | {"client_id": CLIENT_ID, "scope": self.scope}
-        token = _jwt(access)
-        self._issued[token] = access
+        meant = self.api.items() <= asked.items()
+        token = _jwt(access) if meant else secrets.token_urlsafe()
+        if meant:
+            self._issued[token] = access
         return "200 OK", {
             "access_token": token, "id_token": _jwt(identity), "token_type": "Bearer", "expires_in": SECONDS
         }  # fmt: skip

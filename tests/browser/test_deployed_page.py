@@ -201,6 +201,21 @@ def test_without_a_claim_of_users_anybody_is_offered_every_user(
     console.clear()
 
 
+def test_a_provider_is_told_for_which_api_a_token_is_where_it_must_be(
+    page: Page, deployed: Deployed, console: list[str]
+) -> None:
+    deployed.provider.api = {"audience": "https://lists.example", "resource": "https://lists.example/v1"}
+    page.get_by_role("button", name="Sign in").click()
+    signed_out(page, "The API does not take this sign-in any more")
+    assert all("401" in text for text in console)
+    console.clear()
+    settings = deployed.provider.settings() | deployed.provider.api
+    config = {"api": deployed.api, "store_clicks": False, "sign_in": settings}
+    page.route("**/config.json", lambda route: route.fulfill(json=config))
+    page.reload()
+    sign_in(page)
+
+
 def signed_out(page: Page, why: str) -> None:
     """The page says why, shows nothing and has kept nothing."""
     expect(page.locator("#signed-out-why")).to_contain_text(why)

@@ -38,6 +38,8 @@ PAGE: dict[str, Any] = {
     "domain": "page.example.com",
     "certificate": "arn:aws:acm:us-east-1:000000000000:certificate/12345678-1234-1234-1234-123456789012",
     "client_id": "page",
+    "audience": "shop",
+    "resource": "https://lists.example",
     "authorization_endpoint": "https://sign-in.example/oauth2/authorize",
     "token_endpoint": "https://sign-in.example/oauth2/token",
     "sign_out_endpoint": "https://sign-in.example/logout",

@@ -299,6 +299,11 @@ JWT = {"issuer": "https://id.example/", "audience": ["shop"]}
             {"jwt": SCOPED, "events": {}, "page": PAGE | {"store_clicks": True}},
             "the page can't ask for POST /events: api.jwt.scopes wants one of events/write",
         ),
+        (
+            {"jwt": SCOPED, "events": {}, "page": PAGE | {"audience": "https://lists.example"}},
+            "api.page.audience is 'https://lists.example', which the page's tokens are for, and api.jwt.audience takes "
+            "shop only: add it there",
+        ),
         ({"jwt": SCOPED, "page": PAGE | {"domain": "Page.example"}}, "expected a host in lower case"),
         (
             {

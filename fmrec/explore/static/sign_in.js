@@ -19,6 +19,8 @@ export async function begin(settings) {
       client_id: settings.client_id,
       redirect_uri: redirect(),
       scope: settings.scopes.join(" "),
+      audience: settings.audience,
+      resource: settings.resource,
       state: asked.state,
       nonce: asked.nonce,
       code_challenge: base64url(new Uint8Array(digest)),
@@ -48,6 +50,7 @@ async function exchanged(settings, code, asked) {
     redirect_uri: redirect(),
     code_verifier: asked.verifier,
   });
+  if (settings.resource) body.set("resource", settings.resource);
   const response = await fetch(settings.token_endpoint, { method: "POST", body, credentials: "omit" }).catch(() => null);
   const found = response?.ok ? await response.json().catch(() => ({})) : {};
   if (!found.access_token) throw new SignedOut("The sign-in could not be completed: sign in again.");
@@ -109,8 +112,9 @@ const redirect = () => `${location.origin}/`;
 const random = () => base64url(crypto.getRandomValues(new Uint8Array(32)));
 const base64url = (bytes) => btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 
+/** An address with a query; what has no value is left out. */
 function withQuery(address, values) {
   const url = new URL(address);
-  for (const [name, value] of Object.entries(values)) url.searchParams.set(name, value);
+  for (const [name, value] of Object.entries(values)) if (value) url.searchParams.set(name, value);
   return url.href;
 }
