@@ -98,11 +98,15 @@ class ItemNames:
         if not whole:
             return []
         ids, folded = self._folded
-        holds = np.ones(len(ids), bool)
-        for word in whole.split():
-            holds &= _marked(pc.match_substring(folded, word))
-        begins = _marked(pc.starts_with(folded, whole))
-        found = [*np.flatnonzero(begins)[: most + 1], *np.flatnonzero(holds & ~begins)[: most + 1]]
+        # Each word once, and only where all words before it are: a request of many words costs little more.
+        holds = np.arange(len(ids))
+        for word in sorted(set(whole.split()), key=len, reverse=True):
+            if not len(holds):
+                break
+            held = folded if len(holds) == len(ids) else folded.take(pa.array(holds))
+            holds = holds[_marked(pc.match_substring(held, word))]
+        begins = _marked(pc.starts_with(folded.take(pa.array(holds)), whole))
+        found = [*holds[begins][: most + 1], *holds[~begins][: most + 1]]
         given = text.strip()
         exact = [given] if given in self.names else []
         return [*exact, *(ids[at] for at in found if ids[at] != given)][:most]

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from fmrec.errors import InputError, ServiceError
@@ -93,3 +95,21 @@ def test_stored_names_that_cannot_be_read_are_the_deployments_fault(
     monkeypatch.setattr(item_names, "LARGEST_FILE", 10)
     with pytest.raises(InputError, match="has more than"):
         ItemNames.read_object(str(path))
+
+
+def test_words_count_once_and_are_looked_for_among_items_that_hold_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passes: list[int] = []
+    match = pc.match_substring
+
+    def counted(names: pa.Array, word: str) -> pa.Array:
+        passes.append(len(names))
+        return match(names, word)
+
+    monkeypatch.setattr(pc, "match_substring", counted)
+    names = ItemNames({f"i{n}": Named(f"the film {n}") for n in range(30)})
+    assert names.search("film 29 the the film") == ["i29"]
+    assert names.search(" ".join(["film", "absent", *"abcdefghijklmnopqrstuvwxyz"])) == []
+    assert passes == [30, 30, 30, 30]
+    assert names.search("the film 1", 3) == ["i1", "i10", "i11"]
