@@ -16,6 +16,7 @@ from fmrec.explore.page_files import deployed_headers
 from fmrec.explore.published_page import publish
 from fmrec.live.api.callers import Callers
 from fmrec.live.item_names import StoredNames
+from fmrec.storage import s3_client
 from tests.browser.conftest import COLUMNS, titles, write_gateway
 from tests.browser.provider import Provider
 from tests.browser.test_explore import items, violations
@@ -30,7 +31,7 @@ class CloudFront:
     headers: dict[str, str]
 
     def __call__(self, environ: Mapping[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        s3 = boto3.client("s3")
+        s3 = s3_client.s3_client()  # threads share a client, but may not make one of one session
         try:
             found = s3.get_object(Bucket=self.bucket, Key=environ["PATH_INFO"][1:] or "index.html")
         except s3.exceptions.NoSuchKey:
@@ -85,7 +86,7 @@ def deployed(served: Deployed) -> Deployed:
 def page(browser: Browser, deployed: Deployed, console: list[str]) -> Iterator[Page]:
     """The page before anybody has signed in; a test takes out what it expects to be logged."""
     context = browser.new_context(viewport={"width": 1300, "height": 900}, reduced_motion="reduce")
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)  # a sign-in loads the page, its modules and four answers anew
     opened = context.new_page()
     asked: set[str] = set()
     opened.on("console", lambda message: console.append(message.text))
@@ -244,7 +245,7 @@ def test_an_answer_of_another_sign_in_is_not_taken(
     page.get_by_role("button", name="Sign in").click()
     signed_out(page, why)
     assert deployed.provider.asked == asked
-    assert page.url == f"{deployed.page}/"
+    expect(page).to_have_url(f"{deployed.page}/")
     deployed.provider.tampered = {}
     sign_in(page)
 
@@ -289,8 +290,19 @@ def test_a_token_that_the_api_refuses_is_dropped(
 
 
 def test_signing_out_ends_it_here_and_at_the_provider(page: Page, deployed: Deployed, axe: str) -> None:
+    deployed.provider.scope += " lists/any-user"
+    page.route("**/logout?*", lambda route: route.fulfill(status=204))  # stays on the page
+    sign_in(page)
+    expect(page.locator("#verdict")).to_contain_text("The model is good enough.")
+    page.get_by_role("button", name="Sign out").click()
+    # As the browser shows it again when the reader goes back.
+    signed_out(page, "")
+    left = "#status, #verdict, #cost, #quality-tables, #instances-table, #deployment"
+    assert "".join(page.locator(left).all_text_contents()) == ""
+    page.unroute("**/logout?*")
     sign_in(page)
     page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url(f"{deployed.page}/")
     expect(page.get_by_role("button", name="Sign in")).to_be_focused()
     assert deployed.provider.asked[-1] == "GET /logout"
     signed_out(page, "")

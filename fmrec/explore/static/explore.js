@@ -265,7 +265,10 @@ function listen() {
   for (const id of ["count", "diversity", "explain"]) byId(id).addEventListener("change", () => refresh());
   listenToFilters(() => refresh(), trying);
   byId("sign-in").addEventListener("click", () => trying(() => signIn.begin(home.sign_in)));
-  byId("sign-out").addEventListener("click", () => signIn.end(home.sign_in));
+  byId("sign-out").addEventListener("click", () => {
+    drawSignedOut(""); // the browser may show the page as it was left, when the reader goes back
+    signIn.end(home.sign_in);
+  });
 }
 
 /** Nothing of anybody stays on the page when nobody is signed in. */
@@ -275,7 +278,9 @@ function drawSignedOut(why) {
   typed++;
   Object.assign(state, { user: "", liked: [], before: null, popular: [], shown: [] });
   if (byId("item").open) byId("item").close();
-  for (const id of ["items", "popular", "liked", "found", "users", "suggested", "similar", "audience"]) byId(id).replaceChildren();
+  for (const id of ["items", "popular", "liked", "found", "users", "suggested", "similar", "audience", "quality-tables", "instances-table"]) byId(id).replaceChildren();
+  for (const id of ["status", "source", "shared", "verdict", "cost", "item-title", "item-details", "search-count"]) byId(id).textContent = "";
+  for (const id of ["user", "search"]) byId(id).value = "";
   for (const id of ["explore", "quality", "instances", "nav", "sign-out"]) byId(id).hidden = true;
   byId("deployment").textContent = "";
   byId("signed-out").hidden = false;
