@@ -70,15 +70,20 @@ class PageHosting(Construct):
             key=storage.key,
             layer=layer,
         )
-        emptied = [site, *([logs] if destroyed else [])]
+        emptied = {
+            site: "An earlier version's files may have other names; all of them go with the stack.",
+            **(
+                {logs: "CloudFront names its log's files; all of them go with the stack."}
+                if destroyed
+                else {}
+            ),
+        }
         grant(
             role,
             Permission(["s3:PutObject"], [site.arn_for_objects(name) for name in FILES]),
             Permission(["s3:ListBucketVersions"], [bucket.bucket_arn for bucket in emptied]),
-            Permission(DELETING, [site.arn_for_objects(name) for name in FILES]),
+            *(_delete_all(self, bucket, reason) for bucket, reason in emptied.items()),
         )
-        if destroyed:
-            grant(role, _delete_all(self, logs))
         config = {
             "api": api_url,
             "store_clicks": page.store_clicks,
@@ -228,14 +233,14 @@ def _bucket(
     )
 
 
-def _delete_all(scope: Construct, bucket: s3.Bucket) -> Permission:
+def _delete_all(scope: Construct, bucket: s3.Bucket, reason: str) -> Permission:
     arn = bucket.arn_for_objects("*")
     resolved: Any = Stack.of(scope).resolve(bucket.bucket_arn)
     name = resolved["Fn::GetAtt"][0]
     return Permission(
         DELETING,
         [arn],
-        wildcards={f"<{name}.Arn>/*": "CloudFront names its log's files; all of them go with the stack."},
+        wildcards={f"<{name}.Arn>/*": reason},
     )
 
 

@@ -141,6 +141,25 @@ def test_the_page_is_told_where_to_ask_and_to_sign_in_and_no_secret(throw_away: 
     assert "PageTarget" in outputs
 
 
+def test_the_function_that_writes_the_files_writes_these_and_deletes_all_that_earlier_versions_wrote(
+    throw_away: Any,
+) -> None:
+    statements = [
+        statement
+        for name, policy in throw_away.resources(STACK, "AWS::IAM::Policy").items()
+        if name.startswith("PageWrite")
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+    ]
+    allowed = {json.dumps(statement["Action"]): json.dumps(statement["Resource"]) for statement in statements}
+    assert '"/*"' not in allowed['"s3:PutObject"']
+    assert all(f'"/{name}"' in allowed['"s3:PutObject"'] for name in FILES)
+    deleting = [resource for action, resource in allowed.items() if "s3:DeleteObjectVersion" in action]
+    assert (
+        "".join(deleting).count('"/*"') == 2
+    )  # of the page's bucket and, in a deployment to throw away, the log's
+    assert all(name in "".join(deleting) for name in ("PageSite", "PageLogs"))
+
+
 def test_the_function_that_writes_the_files_has_them_and_no_other_function_does() -> None:
     folder = bundles.function_code(bundles.PAGE_FUNCTION) / "fmrec/explore/static"
     for name, _ in page_files.STATIC.values():
