@@ -1,6 +1,6 @@
 """Readers against mutated files: they are read, or refused with the library's own errors.
 
-``FUZZ_SECONDS`` says for how long the readers of each kind of file are tried.
+``FUZZ_SECONDS`` says for how much processor time the readers of each kind of file are tried.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from fmrec.recordio import compiled
 from tests.fuzz.mutations import cases, mutated, mutated_json, mutated_records
 from tests.unit.test_documents import DATASET_DOCUMENT, MANIFEST
 
-SECONDS = float(os.environ.get("FUZZ_SECONDS", "60"))
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "20"))
 SLOWEST = 5.0
 """CPU seconds that one small file may take."""
 MEMORY = 1 << 30
