@@ -40,6 +40,8 @@ from fmrec.storage.part_files import Output
 
 INDEX = "feature_index"
 """The output that the index is stored to."""
+TEXT_CHARACTERS = 256_000_000
+"""Of the ids of users, and of those of items, at most: Arrow's strings hold 2 GiB, four bytes a character."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,14 @@ class IndexReport:
 def fits_one_task(dataset: Dataset, read: Ingested) -> bool:
     """Say whether one task makes a run's records as soon as several would.
 
-    Side features are measured and joined by Spark.
+    Side features are measured and joined by Spark, and texts that could be too many to hold are sorted by it.
     """
     described = any(side is not None and side.without_interactions for side in (dataset.users, dataset.items))
+    if dataset.features or described:
+        return False
     records = read.good_count * (1 + records_per_row(dataset))
-    return not dataset.features and not described and max(records, read.rows) <= PARTITION_ROWS
+    characters = read.good_count * dataset.quarantine.max_id_length
+    return max(records, read.rows) <= PARTITION_ROWS and characters <= TEXT_CHARACTERS
 
 
 def encode_in_one_task(

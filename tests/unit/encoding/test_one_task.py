@@ -133,9 +133,13 @@ def test_users_are_cut_where_as_many_interactions_are_on_both_sides() -> None:
         ({"label": {"mode": "implicit", "negatives_per_positive": 4, "copies": 3}}, False),
         ({"label": {"mode": "implicit", "negatives_per_positive": 4, "copies": 1}}, True),
         ({"features": [{"name": "device", "of": "interaction"}]}, False),
+        ({"quarantine": {"max_id_length": 1280}}, True),
+        ({"quarantine": {"max_id_length": 1281}}, False),
     ],
 )
-def test_one_task_makes_runs_of_so_many_records_as_it_holds(changed: dict[str, Any], fits: bool) -> None:
+def test_one_task_makes_runs_of_so_many_records_and_so_long_ids_as_it_holds(
+    changed: dict[str, Any], fits: bool
+) -> None:
     class Read:
         rows = good_count = 200_000
 
