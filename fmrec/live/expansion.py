@@ -18,13 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fmrec.live.histories import Block
-from fmrec.live.solver import Objective, solve
-from fmrec.live.unpicked_items import Catalogue, Floats, sigmoid
+from fmrec.live.sample import Floats, draw_sample, sigmoid
+from fmrec.live.typical_user import TYPICAL_PICKS, Objective
+from fmrec.live.unpicked_items import Catalogue
 
-TYPICAL_PICKS = 20
-"""How many items the typical user picked, each item for a share of its probability at q = 0. With 10 and 30,
-and without picks, the error of vectors is up to half as large again on one or the other kind of model."""
 EXPANDED_SAMPLE = 3072
 """Items of the sample."""
 MAXIMUM_OPERATIONS = 1 << 34
@@ -74,27 +71,27 @@ class Expansion:
 
     @classmethod
     def of(cls, catalogue: Catalogue, objective: Objective) -> Expansion:
-        centre = _typical_vector(catalogue, objective)
-        c, width = objective.negative_weight, len(centre)
-        # The same items with other offsets: what was known at q = 0 is then known at m.
-        at_centre = Catalogue(catalogue.vectors, catalogue.scores(centre), EXPANDED_SAMPLE)
-        sample = at_centre.sample
-        halves = len(sample.offsets) // 2
+        centre, c = catalogue.centre, objective.negative_weight
+        scores, width = catalogue.scores(centre), len(centre)
+        sample = draw_sample(catalogue.vectors, scores, catalogue.norms, EXPANDED_SAMPLE)
+        halves = len(sample.scores) // 2
         order = np.concatenate([np.arange(0, 2 * halves, 2), np.arange(1, 2 * halves, 2)])
-        weights, u = c * sample.weights[order], sample.offsets[order].astype(np.float64) / 2
+        weights, u = c * sample.weights[order], sample.scores[order].astype(np.float64) / 2
         t = np.tanh(u)
         slope, bend = 1 - t * t, -t * (1 - t * t)  # of tanh, and half its second derivative
         rows, columns = np.triu_indices(width)
         pairs = np.empty((width, width), np.intp)
         pairs[rows, columns] = pairs[columns, rows] = np.arange(len(rows))
-        curvature = c * at_centre.curvature_at_zero
+        curvature = c * catalogue.curvature_at_centre
         curvature[np.diag_indices(width)] += objective.regularization
         return cls(
             centre=centre.astype(np.float32),
-            gradient=(c * at_centre.gradient_at_zero + objective.regularization * centre).astype(np.float32),
+            gradient=(c * catalogue.gradient_at_centre + objective.regularization * centre).astype(
+                np.float32
+            ),
             curvature=curvature.astype(np.float32),
             inverse=np.linalg.inv(curvature).astype(np.float32),
-            tensor=np.float32(c / 2) * _third_derivative(at_centre),
+            tensor=np.float32(c / 2) * _third_derivative(catalogue.vectors, scores),
             pairs=pairs.ravel(),
             sample=sample.vectors[order].reshape(2, halves, width) / 2,
             offsets=u.astype(np.float32),
@@ -141,30 +138,13 @@ class Expansion:
         return gradient, curvature, one - other
 
 
-def _typical_vector(catalogue: Catalogue, objective: Objective) -> npt.NDArray[np.float64]:
-    """The optimum of a user whose picks are shared out among all items; these stay negatives as well."""
-    shares = sigmoid(catalogue.offsets)
-    shares *= TYPICAL_PICKS / max(float(shares.sum()), 1e-30)
-    typical = Block(
-        users=np.zeros(1, np.int64),
-        weights=shares[None],
-        present=np.zeros_like(shares)[None],
-        vectors=np.asarray(catalogue.vectors, np.float32)[None],
-        offsets=catalogue.offsets[None],
-    )
-    # Any vector will do to expand about: it need not be the optimum.
-    found, _ = solve(catalogue, objective, typical, tolerance=0.05)
-    vector: npt.NDArray[np.float64] = found[0]
-    return vector
-
-
-def _third_derivative(at_centre: Catalogue) -> Floats:
+def _third_derivative(items: Floats, scores: Floats) -> Floats:
     """Return ``Σ W'_i x_ia x_ib x_i`` of each pair of factors a ≤ b, (pairs, k)."""
-    width = at_centre.vectors.shape[1]
+    width = items.shape[1]
     tensor = np.zeros((width * (width + 1) // 2, width), np.float32)
-    for start in range(0, len(at_centre), ROWS):
-        vectors = np.ascontiguousarray(at_centre.vectors[start : start + ROWS])
-        p = sigmoid(at_centre.offsets[start : start + ROWS])
+    for start in range(0, len(items), ROWS):
+        vectors = np.ascontiguousarray(items[start : start + ROWS])
+        p = sigmoid(scores[start : start + ROWS])
         weighted, factors = vectors * (p * (1 - p) * (1 - 2 * p))[:, None], np.ascontiguousarray(vectors.T)
         first = 0
         for factor in range(width):

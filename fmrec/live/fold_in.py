@@ -27,23 +27,19 @@ from fmrec.live.expansion import Expansion
 from fmrec.live.histories import blocks, one_history
 from fmrec.live.promising_items import PromisingItems
 from fmrec.live.quick_search import quick_vector
-from fmrec.live.solver import LastPass, Objective, solve
-from fmrec.live.unpicked_items import Catalogue, Doubles, Floats, sigmoid
+from fmrec.live.sample import Doubles, Floats, sigmoid
+from fmrec.live.solver import LastPass, solve
+from fmrec.live.typical_user import Objective
+from fmrec.live.unpicked_items import Catalogue
 from fmrec.ranking.blas import single_threaded_products
 from fmrec.ranking.top_k import Top, top_k
 
-TOLERANCE = 0.05
-"""A search that passes over the items ends with a step of so small a share of its vector. As the sample's
-curvature is a few per cent off, the vector is then within some thousandths of the optimum: 0.0015 in the
-median and 0.005 at worst of 100 users, measured with 27,000 items of 64 factors. A single user's vector is
-found with one such pass at most where the model can be expanded (`Expansion`) and no smaller tolerance is
-asked for: 0.006 in the median and 0.028 at worst. A smaller tolerance costs a pass over the items for each
-factor of about ten."""
-CAREFUL_TOLERANCE = 1e-3
-"""For a user so unlike others that an expansion is of no use: there, small steps may still be far from the
-optimum.
-"""
-EXPLAINING_TOLERANCE = 1e-6
+TOLERANCE = 0.005
+"""Share of its length that a vector may be off by, as the search estimates it; `docs/live.md` has what it is
+at worst. A single user's vector is found with one pass over the items at most where the model can be expanded
+(`Expansion`) and no smaller tolerance is asked for: 0.006 in the median and 0.028 at worst with 27,000 items
+of 64 factors. A smaller tolerance costs a pass over the items for each factor of about ten."""
+EXPLAINING_TOLERANCE = 3e-7
 """For contributions, which are exact at the optimum only."""
 
 
@@ -107,10 +103,10 @@ class FoldIn:
         for name, value in (("regularization", regularization), ("negative_weight", negative_weight)):
             if not (np.isfinite(value) and value > 0):
                 raise InputError(f"{name} is {value}: expected a number above 0")
-        self._catalogue = Catalogue(
-            np.asarray(items, np.float32), np.asarray(offsets, np.float32), sample_items
-        )
         self._objective = Objective(float(regularization), float(negative_weight))
+        self._catalogue = Catalogue(
+            np.asarray(items, np.float32), np.asarray(offsets, np.float32), self._objective, sample_items
+        )
 
     @property
     def items(self) -> int:
@@ -339,7 +335,6 @@ class FoldIn:
             )
             if quick is not None:
                 return quick.astype(np.float64), None
-            tolerance = CAREFUL_TOLERANCE
         (block,) = blocks(catalogue, history, summed)
         vectors, last = solve(self._catalogue, self._objective, block, tolerance)
         return vectors[0], last

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from fmrec.artifacts.interactions import Interactions
 from fmrec.errors import InputError
-from fmrec.live.unpicked_items import Catalogue, Doubles, Floats, sigmoid
+from fmrec.live.sample import Doubles, Floats, sigmoid
+from fmrec.live.unpicked_items import Catalogue
 
 BLOCK_VALUES = 1 << 22
 """Values of history vectors held at once, 16 MiB."""
@@ -41,23 +42,18 @@ class Block:
             self.offsets[which],
         )
 
-    def terms(self, queries: Doubles | None, negative_weight: float) -> tuple[Floats, Floats]:
+    def terms(self, queries: Doubles, negative_weight: float, bounded: bool) -> tuple[Floats, Floats]:
         """Gradient (b, k) and curvature (b, k, k) of the histories' part of the objective.
 
-        An item of the history counts as liked with its weight, and no longer as a negative. Without
-        queries they are those at 0, but for the curvature, which is the bound of all curvatures: what is
-        picked has a small probability at 0, and the curvature there would lead much too far.
+        An item of the history counts as liked with its weight, and no longer as a negative. If
+        ``bounded``, the curvature is the bound of all curvatures.
         """
         negative: Floats = self.present * np.float32(negative_weight)
         more: Floats = np.maximum(self.weights - negative, np.float32(0))
-        if queries is None:
-            p = sigmoid(self.offsets)
-            curvature: Floats = more * np.float32(0.25)
-        else:
-            scores = np.matmul(self.vectors, queries.astype(np.float32)[:, :, None])[:, :, 0]
-            scores += self.offsets
-            p = sigmoid(scores)
-            curvature = more * p * (1 - p)
+        scores = np.matmul(self.vectors, queries.astype(np.float32)[:, :, None])[:, :, 0]
+        scores += self.offsets
+        p = sigmoid(scores)
+        curvature: Floats = more * np.float32(0.25) if bounded else more * p * (1 - p)
         pull = self.weights * (p - 1) - negative * p
         gradient: Floats = np.matmul(pull[:, None, :], self.vectors)[:, 0]
         return gradient, np.matmul((self.vectors * curvature[:, :, None]).transpose(0, 2, 1), self.vectors)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from fmrec.live.unpicked_items import Catalogue, Floats
+from fmrec.live.sample import Floats
+from fmrec.live.unpicked_items import Catalogue
 from fmrec.ranking.top_k import Top
 
 MAXIMUM_BYTES = 32 << 20

@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from fmrec.live.expansion import Expansion
-from fmrec.live.unpicked_items import Catalogue, Floats
+from fmrec.live.sample import Floats
+from fmrec.live.unpicked_items import Catalogue
 
 MAXIMUM_STEPS = 4
 SMALL_STEP = 0.15

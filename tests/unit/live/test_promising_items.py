@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 from fmrec.live import promising_items
 from fmrec.live.promising_items import PromisingItems
+from fmrec.live.typical_user import Objective
 from fmrec.live.unpicked_items import Catalogue
+
+OBJECTIVE = Objective(regularization=2.0, negative_weight=0.05)
 
 
 @settings(max_examples=100, deadline=None)
@@ -37,7 +40,7 @@ def test_the_list_is_that_of_sorting_every_score(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(promising_items, "FIRST", 16)
         patch.setattr(promising_items, "BLOCK", 8)
-        found = PromisingItems(Catalogue(vectors, offsets), centre, distance).top(
+        found = PromisingItems(Catalogue(vectors, offsets, OBJECTIVE), centre, distance).top(
             query, count, hidden, excluded
         )
     scores = vectors @ query + offsets
@@ -54,7 +57,7 @@ def test_no_item_that_reaches_a_score_is_left_out_for_users_near_and_far(distanc
     random = np.random.default_rng(7)
     lengths = random.exponential(1, (5000, 1)) ** 2
     vectors = (random.normal(size=(5000, 12)) * lengths + random.normal(size=12)).astype(np.float32)
-    catalogue = Catalogue(vectors, random.normal(-2, 1, 5000).astype(np.float32))
+    catalogue = Catalogue(vectors, random.normal(-2, 1, 5000).astype(np.float32), OBJECTIVE)
     centre = random.normal(size=12).astype(np.float32)
     promising = PromisingItems(catalogue, centre, distance)
     needed = []

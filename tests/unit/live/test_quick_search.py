@@ -9,7 +9,7 @@ import pytest
 from fmrec.live import FoldIn, quick_search
 from fmrec.live.expansion import Expansion
 from fmrec.live.quick_search import quick_vector
-from fmrec.live.solver import Objective
+from fmrec.live.typical_user import Objective
 from fmrec.live.unpicked_items import Catalogue
 
 Doubles = npt.NDArray[np.float64]
@@ -21,7 +21,7 @@ def catalogue() -> Catalogue:
     random = np.random.default_rng(0)
     tastes = random.normal(size=(20, 24)) * 0.25
     vectors = tastes[random.integers(0, 20, 9000)] + random.normal(size=(9000, 24)) * 0.12
-    return Catalogue(vectors.astype(np.float32), random.normal(-3, 1, 9000).astype(np.float32))
+    return Catalogue(vectors.astype(np.float32), random.normal(-3, 1, 9000).astype(np.float32), OBJECTIVE)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_catalogues_that_are_small_or_too_large_for_a_tensor_are_not_expanded() 
 
     def pays(items: int, factors: int) -> bool:
         vectors = random.normal(size=(items, factors)).astype(np.float32)
-        return Expansion.pays(Catalogue(vectors, np.full(items, -2, np.float32)))
+        return Expansion.pays(Catalogue(vectors, np.full(items, -2, np.float32), OBJECTIVE))
 
     assert not pays(4096, 4)  # its own sample
     assert not pays(4200, 160)  # the tensor is larger than the vectors
