@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import botocore.session
-import botocore.validate
 import jsonata  # type: ignore[import-untyped]  # the emulator's engine comes without types
 import pytest
 
 from stacks.workflow import SUBSTITUTIONS
 from stacks.workflow.state_builders import INTEGRATIONS
+from tests.fixtures.service_calls import check_call
 
 ROOT = Path(__file__).resolve().parents[2]
 os.environ["PATH"] = (
@@ -288,60 +287,6 @@ def _mentioned(text: str) -> tuple[set[str], set[str] | None]:
 @functools.cache
 def _compiled(text: str) -> Any:
     return jsonata.Jsonata.jsonata(text)
-
-
-SERVICES = {
-    "sagemaker": "sagemaker",
-    "aws-sdk:sagemaker": "sagemaker",
-    "aws-sdk:applicationautoscaling": "application-autoscaling",
-    "glue": "glue",
-    "sns": "sns",
-    "lambda": "lambda",
-}
-
-
-def check_call(resource: str, arguments: dict[str, Any]) -> None:
-    """Assert that AWS would accept a call: known members, required ones, types, enums, patterns, limits."""
-    service, operation = resource.split(":states:::")[1].removesuffix(".sync").rsplit(":", 1)
-    model = _service_model(SERVICES[service])
-    shape = model.operation_model(operation[0].upper() + operation[1:]).input_shape
-    if service == "lambda":
-        # The integration takes the payload as JSON, the API as bytes.
-        arguments = {**arguments, "Payload": json.dumps(arguments["Payload"]).encode()}
-        assert len(arguments["Payload"]) <= 256 * 1024
-    report = botocore.validate.ParamValidator().validate(arguments, shape)
-    assert not report.has_errors(), f"{operation}: {report.generate_report()}"
-    _check_values(operation, shape, arguments)
-
-
-@functools.cache
-def _service_model(service: str) -> Any:
-    return botocore.session.get_session().get_service_model(service)
-
-
-def _check_values(place: str, shape: Any, value: Any) -> None:
-    if shape.type_name == "structure":
-        for name, member in value.items():
-            _check_values(f"{place}.{name}", shape.members[name], member)
-    elif shape.type_name == "list":
-        assert len(value) <= shape.metadata.get("max", len(value)), place
-        for member in value:
-            _check_values(place, shape.member, member)
-    elif shape.type_name == "map":
-        for key, member in value.items():
-            _check_values(f"{place} key", shape.key, key)
-            _check_values(f"{place}[{key}]", shape.value, member)
-    elif shape.type_name == "string":
-        assert value in (shape.enum or [value]), f"{place} is {value!r}"
-        assert len(value) <= shape.metadata.get("max", len(value)), f"{place} is too long: {value!r}"
-        pattern = shape.metadata.get("pattern", "").replace(r"\p{L}", "a-zA-Z").replace(r"\p{Z}", r"\s")
-        pattern = pattern.replace(r"\p{N}", "0-9").replace(r"\p{Print}", "[ -~]")
-        if r"\u" in pattern:  # Glue's ranges of UTF-16 surrogates, which Python's re has no word for
-            return
-        assert not pattern or re.fullmatch(f"(?s:{pattern})", value), f"{place} is {value!r}, not {pattern}"
-    elif shape.type_name in {"integer", "long"}:
-        low, high = shape.metadata.get("min", value), shape.metadata.get("max", value)
-        assert low <= value <= high, f"{place} is {value}, not {low} to {high}"
 
 
 ARN = "arn:aws:{}:eu-west-1:000000000000:{}"
