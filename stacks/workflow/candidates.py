@@ -249,6 +249,47 @@ class Candidates:
             next_state=EXPLAIN,
         )
 
+    @property
+    def priced_each(self) -> str:
+        """An expression for the candidates at the price of one job: a plan's is that of all jobs at once."""
+        return (
+            f"( $jobs := {self.planned}.needs.parallel_jobs; [{self.planned}.candidates.$merge([$, "
+            "{'usd_per_hour': $type(usd_per_hour) = 'number' ? usd_per_hour / $jobs : null}])] )"
+        )
+
+    def next_of(self, variable: str, number: str, *, state: str, attempt: str, otherwise: str) -> States:
+        """Take the next candidate in an iteration of a Map, whose variables begin with ``variable_``.
+
+        Parameters
+        ----------
+        number
+            An expression for which iteration it is; refusals have it under the name ``variable``.
+        state, attempt, otherwise
+            The question's name, and where it leads to with and without a candidate.
+        """
+        return decide(
+            state,
+            (
+                f"${variable}_candidate_index < $count(${variable}_candidates)",
+                attempt,
+                {
+                    f"{variable}_candidate": jsonata(f"${variable}_candidates[${variable}_candidate_index]"),
+                    f"{variable}_candidate_index": jsonata(f"${variable}_candidate_index + 1"),
+                    f"{variable}_attempt": jsonata(
+                        f"$count($refusals[step = {self.key} and {variable} = {number}]) "
+                        f"+ $count(${variable}_refused) + 1"
+                    ),
+                },
+            ),
+            otherwise=otherwise,
+        )
+
+    def note_refusal(self, variable: str, number: str, error: str) -> State:
+        """Variables that keep what was refused in an iteration of a Map (``next_of``)."""
+        record = self.record(error, f"${variable}_candidate")
+        refused = f"{variable}_refused"
+        return {refused: jsonata(f"$append(${refused}, [$merge([{record}, {{'{variable}': {number}}}])])")}
+
     def record(self, error: str, candidate: str = "$candidate") -> str:
         """An expression for what was refused, and whether it may be free later."""
         cause = f"$substring({error}.Cause & '', 0, 2000)"

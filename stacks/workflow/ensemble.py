@@ -105,7 +105,6 @@ def train(settings: Settings, policy: Policy, *, one: str, next_state: str) -> S
 
 def _one_model(settings: Settings, policy: Policy) -> States:
     """An iteration: candidates one after the other, until a job has trained the model."""
-    planned = FM.planned
     job_name = jsonata("$job_prefix & '-fm-' & $string($model_number) & '-' & $string($model_attempt)")
     quota: State = {
         "ErrorEquals": [QUOTA_REFUSED],
@@ -146,31 +145,13 @@ def _one_model(settings: Settings, policy: Policy) -> States:
             TAKE,
             {
                 "model_number": jsonata("$states.input.number"),
-                # A plan's price is that of all jobs at the same time.
-                "model_candidates": jsonata(
-                    f"( $jobs := {planned}.needs.parallel_jobs; [{planned}.candidates.$merge([$, {{'usd_per_hour': "
-                    "$type(usd_per_hour) = 'number' ? usd_per_hour / $jobs : null}])] )"
-                ),
+                "model_candidates": jsonata(FM.priced_each),
                 "model_candidate_index": 0,
                 "model_refused": [],
             },
             next_state=NEXT,
         ),
-        decide(
-            NEXT,
-            (
-                "$model_candidate_index < $count($model_candidates)",
-                TRAIN,
-                {
-                    "model_candidate": jsonata("$model_candidates[$model_candidate_index]"),
-                    "model_candidate_index": jsonata("$model_candidate_index + 1"),
-                    "model_attempt": jsonata(
-                        f"$count($refusals[step = {FM.key} and model = $model_number]) + $count($model_refused) + 1"
-                    ),
-                },
-            ),
-            otherwise=NO_INSTANCE,
-        ),
+        FM.next_of("model", "$model_number", state=NEXT, attempt=TRAIN, otherwise=NO_INSTANCE),
         training,
     )
 
@@ -199,10 +180,7 @@ def _after_refusals(missing: str) -> States:
 
 
 def _refused(error: str) -> State:
-    record = FM.record(error, "$model_candidate")
-    return {
-        "model_refused": jsonata(f"$append($model_refused, [$merge([{record}, {{'model': $model_number}}])])")
-    }
+    return FM.note_refusal("model", "$model_number", error)
 
 
 def _results() -> State:

@@ -98,21 +98,7 @@ def _train(trials: Candidates, settings: Settings, policy: Policy) -> States:
             },
             next_state=NEXT,
         ),
-        decide(
-            NEXT,
-            (
-                "$trial_candidate_index < $count($trial_candidates)",
-                TRAIN,
-                {
-                    "trial_candidate": jsonata("$trial_candidates[$trial_candidate_index]"),
-                    "trial_candidate_index": jsonata("$trial_candidate_index + 1"),
-                    "trial_attempt": jsonata(
-                        f"$count($refusals[step = {trials.key} and trial = $trial.number]) + $count($trial_refused) + 1"
-                    ),
-                },
-            ),
-            otherwise=NO_INSTANCE,
-        ),
+        trials.next_of("trial", "$trial.number", state=NEXT, attempt=TRAIN, otherwise=NO_INSTANCE),
         {
             TRAIN: {
                 "Type": "Task",
@@ -234,7 +220,4 @@ def _without_a_model(trials: Candidates) -> States:
 
 
 def _refused(trials: Candidates, error: str) -> State:
-    record = trials.record(error, "$trial_candidate")
-    return {
-        "trial_refused": jsonata(f"$append($trial_refused, [$merge([{record}, {{'trial': $trial.number}}])])")
-    }
+    return trials.note_refusal("trial", "$trial.number", error)

@@ -66,11 +66,7 @@ def search(settings: Settings, policy: Policy) -> States:
                 "refused": [],
                 "trials": [],
                 "trial_failures": [],
-                # A plan's price is that of all jobs at the same time.
-                "priced": jsonata(
-                    f"( $jobs := {TRIALS.planned}.needs.parallel_jobs; [{TRIALS.planned}.candidates.$merge([$, "
-                    "{'usd_per_hour': $type(usd_per_hour) = 'number' ? usd_per_hour / $jobs : null}])] )"
-                ),
+                "priced": jsonata(TRIALS.priced_each),
             },
             next_state=BUDGET,
         ),
