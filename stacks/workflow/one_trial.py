@@ -25,7 +25,7 @@ from stacks.workflow.state_builders import (
     resource,
     retry,
 )
-from stacks.workflow.training import RECORDIO, job_timeout, training_job
+from stacks.workflow.training import LEAST_SECONDS, channel, job_timeout, training_job
 
 TAKE = "Load the instance candidates for a trial"
 NEXT = "Is an instance candidate left for this trial?"
@@ -36,8 +36,6 @@ EVALUATE = "Evaluate the ranking of a trial"
 NO_INSTANCE = "Go on without this trial"
 BROKEN = "Record the failure of this trial"
 
-LEAST_SECONDS = 300
-"""A training job that may run for less is not worth starting: fewer trials are made instead."""
 CAUSE_CHARACTERS = 500
 """Of each failed trial's cause, for the report."""
 
@@ -64,24 +62,11 @@ def _train(trials: Candidates, settings: Settings, policy: Policy) -> States:
         ),
         input_mode=policy.input_mode,
         channels=[
-            {
-                "ChannelName": "train",
-                "ContentType": RECORDIO,
-                "DataSource": {
-                    "S3DataSource": {
-                        "S3DataType": "S3Prefix",
-                        "S3Uri": jsonata(f"$encoded_uri & '{layout.TUNING}{layout.TRAIN}'"),
-                        "S3DataDistributionType": policy.data_distribution,
-                    }
-                },
-            }
+            channel("train", f"$encoded_uri & '{layout.TUNING}{layout.TRAIN}'", policy.data_distribution)
         ],
         candidate="$trial_candidate",
+        seconds=jsonata(seconds),
     )
-    job["StoppingCondition"] = {
-        "MaxRuntimeInSeconds": jsonata(seconds),
-        **({"MaxWaitTimeInSeconds": jsonata(seconds)} if policy.spot_training else {}),
-    }
     broken = {"trial_failure": failure(TRAIN, "training", name)}
     return merge(
         remember(

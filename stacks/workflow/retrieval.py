@@ -22,7 +22,7 @@ from stacks.workflow.state_builders import (
     retry,
     task,
 )
-from stacks.workflow.training import RECORDIO, job_timeout, record_training, tags, training_job
+from stacks.workflow.training import channel, job_timeout, record_training, tags, training_job
 from stacks.workflow.transforming import transform
 
 EXPORT = "Export the embeddings"
@@ -92,19 +92,7 @@ def index(settings: Settings, policy: Policy) -> States:
                     "mini_batch_size": jsonata(f"$string($min([{MINI_BATCH}, $embeddings.items]))"),
                 },
                 input_mode="File",
-                channels=[
-                    {
-                        "ChannelName": "train",
-                        "ContentType": RECORDIO,
-                        "DataSource": {
-                            "S3DataSource": {
-                                "S3DataType": "S3Prefix",
-                                "S3Uri": jsonata(f"$embeddings_uri & '{layout.ITEMS}'"),
-                                "S3DataDistributionType": "FullyReplicated",
-                            }
-                        },
-                    }
-                ],
+                channels=[channel("train", f"$embeddings_uri & '{layout.ITEMS}'", "FullyReplicated")],
             ),
             retries=[retry(*SAGEMAKER_ERRORS)],
             timeout_seconds=job_timeout(settings),

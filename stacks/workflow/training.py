@@ -33,6 +33,8 @@ TRAIN = "Train the factorization machine"
 RECORDIO = "application/x-recordio-protobuf"
 DATA = "s3://${DataBucket}"
 SPOT_SECONDS = 3600
+LEAST_SECONDS = 300
+"""A training job that may run for less is not worth starting: a search makes fewer instead."""
 """The algorithms write no checkpoints, and SageMaker gives those that don't an hour of spot at most."""
 QUEUE_SECONDS = 1800
 """What a Glue run may wait for its start (Flex) beyond its own time-out."""
@@ -275,12 +277,11 @@ def training_job(
     input_mode: str,
     channels: Any,
     candidate: str = "$candidate",
+    seconds: Any = None,
 ) -> State:
-    """Arguments of CreateTrainingJob for the candidate at hand."""
-    seconds = settings.instances.maximum_training_hours * 3600
-    stopping: State = {"MaxRuntimeInSeconds": seconds}
-    if policy.spot_training:
-        stopping = {"MaxRuntimeInSeconds": SPOT_SECONDS, "MaxWaitTimeInSeconds": SPOT_SECONDS}
+    """Arguments of CreateTrainingJob for the candidate at hand; without ``seconds`` it may run as long as
+    settings let any training.
+    """
     return {
         "TrainingJobName": name,
         "RoleArn": "${SageMakerRole}",
@@ -289,9 +290,39 @@ def training_job(
         "InputDataConfig": channels,
         "OutputDataConfig": {"S3OutputPath": f"{DATA}/{layout.MODELS}", "KmsKeyId": "${Key}"},
         "ResourceConfig": resources(candidate),
-        "StoppingCondition": stopping,
+        "StoppingCondition": stopping(
+            longest_seconds(settings, policy) if seconds is None else seconds, policy
+        ),
         **({"EnableManagedSpotTraining": True} if policy.spot_training else {}),
         "Tags": tags(),
+    }
+
+
+def stopping(seconds: Any, policy: Policy) -> State:
+    """How long a job may run; a spot job may wait for instances no longer than that."""
+    return {
+        "MaxRuntimeInSeconds": seconds,
+        **({"MaxWaitTimeInSeconds": seconds} if policy.spot_training else {}),
+    }
+
+
+def longest_seconds(settings: Settings, policy: Policy) -> int:
+    """How long a training job may run at most."""
+    return SPOT_SECONDS if policy.spot_training else settings.instances.maximum_training_hours * 3600
+
+
+def channel(name: str, uri: str, distribution: str) -> State:
+    """A channel of recordIO-protobuf below an expression for a folder."""
+    return {
+        "ChannelName": name,
+        "ContentType": RECORDIO,
+        "DataSource": {
+            "S3DataSource": {
+                "S3DataType": "S3Prefix",
+                "S3Uri": jsonata(uri),
+                "S3DataDistributionType": distribution,
+            }
+        },
     }
 
 

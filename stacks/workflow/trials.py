@@ -18,7 +18,7 @@ from fmrec.deployment.defaults import RANKING_OBJECTIVE
 from fmrec.instances.policy import Policy
 from stacks.settings import Settings
 from stacks.workflow.candidates import Candidates
-from stacks.workflow.one_trial import LEAST_SECONDS, TAKE, one_trial
+from stacks.workflow.one_trial import TAKE, one_trial
 from stacks.workflow.state_builders import (
     EXPLAIN,
     States,
@@ -29,7 +29,7 @@ from stacks.workflow.state_builders import (
     merge,
     remember,
 )
-from stacks.workflow.training import CHOOSE, SPOT_SECONDS
+from stacks.workflow.training import CHOOSE, LEAST_SECONDS, longest_seconds
 
 BUDGET = "Does the budget allow trials?"
 PROPOSE = "Propose the next trials"
@@ -97,7 +97,7 @@ def search(settings: Settings, policy: Policy) -> States:
 
 def _budget(settings: Settings, policy: Policy, *, exhausted: str) -> States:
     """As many trials, each as long, as dollars and minutes allow."""
-    longest = SPOT_SECONDS if policy.spot_training else settings.instances.maximum_training_hours * 3600
+    longest = longest_seconds(settings, policy)
     first = "$priced[$type(usd_per_hour) = 'number'][0].usd_per_hour"
     return decide(
         BUDGET,

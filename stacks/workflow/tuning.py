@@ -29,10 +29,12 @@ from stacks.workflow.state_builders import (
 from stacks.workflow.training import (
     CHOOSE,
     DATA,
-    RECORDIO,
-    SPOT_SECONDS,
+    LEAST_SECONDS,
+    channel,
     encoding_job,
+    longest_seconds,
     resources,
+    stopping,
     tags,
 )
 
@@ -43,8 +45,6 @@ BY_RANKING = "Are trials compared by ranking?"
 BUDGET = "Does the budget allow tuning?"
 TUNE = "Tune the hyperparameters"
 
-LEAST_SECONDS = 300
-"""A training job that may run for less is not worth starting: fewer jobs are made instead."""
 LONGEST_DAYS = 7
 
 TUNING = Candidates("fm_training", "tuning")
@@ -109,7 +109,7 @@ def tune(settings: Settings, policy: Policy) -> States:
 
 def _budget(settings: Settings, policy: Policy) -> States:
     """As many jobs, each as long, as the dollars allow on the instance at hand."""
-    longest = SPOT_SECONDS if policy.spot_training else settings.instances.maximum_training_hours * 3600
+    longest = longest_seconds(settings, policy)
     paid = "$tuning.maximum_usd / $candidate.usd_per_hour * 3600"
     return decide(
         BUDGET,
@@ -151,7 +151,6 @@ def _budget(settings: Settings, policy: Policy) -> States:
 
 def _tuning_job(name: str, policy: Policy) -> State:
     """Arguments of CreateHyperParameterTuningJob for the candidate at hand."""
-    seconds = jsonata("$tuning_limits.seconds_per_job")
     return {
         "HyperParameterTuningJobName": name,
         "HyperParameterTuningJobConfig": {
@@ -175,27 +174,12 @@ def _tuning_job(name: str, policy: Policy) -> State:
                 "{'feature_dim': $string($sizes.feature_dim)}])"
             ),
             "InputDataConfig": [
-                {
-                    "ChannelName": channel,
-                    "ContentType": RECORDIO,
-                    "DataSource": {
-                        "S3DataSource": {
-                            "S3DataType": "S3Prefix",
-                            "S3Uri": jsonata(f"$encoded_uri & '{layout.TUNING}{channel}/'"),
-                            "S3DataDistributionType": policy.data_distribution
-                            if channel == "train"
-                            else "FullyReplicated",
-                        }
-                    },
-                }
-                for channel in ("train", "test")
+                channel("train", f"$encoded_uri & '{layout.TUNING}{layout.TRAIN}'", policy.data_distribution),
+                channel("test", f"$encoded_uri & '{layout.TUNING}{layout.TEST}'", "FullyReplicated"),
             ],
             "OutputDataConfig": {"S3OutputPath": f"{DATA}/{layout.MODELS}", "KmsKeyId": "${Key}"},
             "ResourceConfig": resources(),
-            "StoppingCondition": {
-                "MaxRuntimeInSeconds": seconds,
-                **({"MaxWaitTimeInSeconds": seconds} if policy.spot_training else {}),
-            },
+            "StoppingCondition": stopping(jsonata("$tuning_limits.seconds_per_job"), policy),
             **({"EnableManagedSpotTraining": True} if policy.spot_training else {}),
         },
         "Tags": tags(),
