@@ -9,7 +9,7 @@ from __future__ import annotations
 from fmrec.artifacts import layout
 from stacks.workflow.names import of_dataset
 from stacks.workflow.quality_gate import CHAMPION, FOR_LISTS
-from stacks.workflow.state_builders import EXPLAIN, States, decide, invoke, jsonata, merge
+from stacks.workflow.state_builders import EXPLAIN, States, decide, invoke, jsonata, merge, own_failure
 from stacks.workflow.training import COMPARE, DATA
 
 ALIKE = "Is the data like the champion's?"
@@ -42,14 +42,7 @@ def compare(*, next_state: str) -> States:
             (
                 "$drift.stopped",
                 EXPLAIN,
-                {
-                    "failure": {
-                        "state": COMPARE,
-                        "log": "",
-                        "name": "",
-                        "error": {"Error": "DriftError", "Cause": jsonata("$drift.sentence")},
-                    }
-                },
+                {"failure": own_failure(COMPARE, "DriftError", "$drift.sentence")},
             ),
             otherwise=next_state,
         ),

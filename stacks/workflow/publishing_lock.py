@@ -6,7 +6,7 @@ Whoever waits for another execution finds another champion afterwards, so the mo
 from __future__ import annotations
 
 from stacks.workflow.quality_gate import CHAMPION, FOR_LISTS, MEASURE
-from stacks.workflow.state_builders import EXPLAIN, States, decide, invoke, jsonata, merge, wait
+from stacks.workflow.state_builders import EXPLAIN, States, decide, invoke, jsonata, merge, own_failure, wait
 
 ACQUIRE = "Acquire the publishing lock"
 ACQUIRED = "Is the publishing lock acquired?"
@@ -41,34 +41,29 @@ def acquire(*, lists: str, scores: str) -> States:
             (
                 "$lock.champion_changed and $type($promotion) = 'object'",
                 EXPLAIN,
-                _failure(
-                    "ChampionChangedError",
-                    "'another model has begun to serve since this rollback was started: look at `fmrec models`, and "
-                    "start it again if it is still wanted'",
-                ),
+                {
+                    "failure": own_failure(
+                        ACQUIRE,
+                        "ChampionChangedError",
+                        "'another model has begun to serve since this rollback was started: look at `fmrec models`, and "
+                        "start it again if it is still wanted'",
+                    )
+                },
             ),
             ("$lock.champion_changed", MEASURE),
             (f"$lock.acquired and {FOR_LISTS}", lists),
             ("$lock.acquired", scores),
             (f"$lock_waits < {MAXIMUM_WAITS}", WAIT),
             otherwise=EXPLAIN,
-            assign=_failure(
-                "PublishingLockError",
-                "'the execution ' & $lock.holder & ' has been publishing the same data set for "
-                f"{MAXIMUM_WAITS * WAIT_SECONDS // 3600} hours: wait until it ends, or stop it, and start this one "
-                "again'",
-            ),
+            assign={
+                "failure": own_failure(
+                    ACQUIRE,
+                    "PublishingLockError",
+                    "'the execution ' & $lock.holder & ' has been publishing the same data set for "
+                    f"{MAXIMUM_WAITS * WAIT_SECONDS // 3600} hours: wait until it ends, or stop it, and start this one "
+                    "again'",
+                )
+            },
         ),
         wait(WAIT, WAIT_SECONDS, next_state=ACQUIRE),
     )
-
-
-def _failure(error: str, cause: str) -> dict[str, object]:
-    return {
-        "failure": {
-            "state": ACQUIRE,
-            "log": "",
-            "name": "",
-            "error": {"Error": error, "Cause": jsonata(cause)},
-        }
-    }

@@ -91,6 +91,11 @@ def failure(state: str, log: str = "", name: str = "") -> State:
     return {"state": state, "log": log, "name": name, "error": jsonata("$states.errorOutput")}
 
 
+def own_failure(state: str, error: str, cause: str) -> State:
+    """The same of a state that found something wrong itself; ``cause`` is an expression for the sentence."""
+    return {"state": state, "log": "", "name": "", "error": {"Error": error, "Cause": jsonata(cause)}}
+
+
 def resource(integration: str) -> str:
     """Return the placeholder for an integration's ARN."""
     if integration not in INTEGRATIONS:

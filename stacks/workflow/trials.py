@@ -27,6 +27,7 @@ from stacks.workflow.state_builders import (
     invoke,
     jsonata,
     merge,
+    own_failure,
     remember,
 )
 from stacks.workflow.training import CHOOSE, LEAST_SECONDS, longest_seconds
@@ -123,21 +124,15 @@ def _budget(settings: Settings, policy: Policy, *, exhausted: str) -> States:
         ),
         otherwise=EXPLAIN,
         assign={
-            "failure": {
-                "state": BUDGET,
-                "log": "",
-                "name": "",
-                "error": {
-                    "Error": "TuningBudgetError",
-                    "Cause": jsonata(
-                        "'tuning may cost ' & $string($tuning.maximum_usd) & ' dollars and take ' & "
-                        "$string($tuning.maximum_minutes) & ' minutes, and ' & $priced[0].instance_type & ' costs ' & "
-                        f"($exists({first}) ? $string({first}) : 'an unknown number of') & "
-                        f"' dollars an hour: expected enough for one trial of {LEAST_SECONDS} seconds; raise "
-                        "tuning.maximum_usd or tuning.maximum_minutes, or leave tuning out'"
-                    ),
-                },
-            }
+            "failure": own_failure(
+                BUDGET,
+                "TuningBudgetError",
+                "'tuning may cost ' & $string($tuning.maximum_usd) & ' dollars and take ' & "
+                "$string($tuning.maximum_minutes) & ' minutes, and ' & $priced[0].instance_type & ' costs ' & "
+                f"($exists({first}) ? $string({first}) : 'an unknown number of') & "
+                f"' dollars an hour: expected enough for one trial of {LEAST_SECONDS} seconds; raise "
+                "tuning.maximum_usd or tuning.maximum_minutes, or leave tuning out'",
+            )
         },
     )
 

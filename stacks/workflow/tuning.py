@@ -23,6 +23,7 @@ from stacks.workflow.state_builders import (
     decide,
     jsonata,
     merge,
+    own_failure,
     retry,
     task,
 )
@@ -130,21 +131,15 @@ def _budget(settings: Settings, policy: Policy) -> States:
         ),
         otherwise=EXPLAIN,
         assign={
-            "failure": {
-                "state": BUDGET,
-                "log": "",
-                "name": "",
-                "error": {
-                    "Error": "TuningBudgetError",
-                    "Cause": jsonata(
-                        "'tuning may cost ' & $string($tuning.maximum_usd) & ' dollars, and ' & "
-                        "$candidate.instance_type & ' costs ' & "
-                        "($type($candidate.usd_per_hour) = 'number' ? $string($candidate.usd_per_hour) : "
-                        "'an unknown number of') & ' dollars an hour: expected enough for one job of "
-                        f"{LEAST_SECONDS} seconds; raise tuning.maximum_usd, or leave tuning out'"
-                    ),
-                },
-            }
+            "failure": own_failure(
+                BUDGET,
+                "TuningBudgetError",
+                "'tuning may cost ' & $string($tuning.maximum_usd) & ' dollars, and ' & "
+                "$candidate.instance_type & ' costs ' & "
+                "($type($candidate.usd_per_hour) = 'number' ? $string($candidate.usd_per_hour) : "
+                "'an unknown number of') & ' dollars an hour: expected enough for one job of "
+                f"{LEAST_SECONDS} seconds; raise tuning.maximum_usd, or leave tuning out'",
+            )
         },
     )
 
