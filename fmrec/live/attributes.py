@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +56,11 @@ class Attribute:
         ]
         array = np.array(pairs, np.int64).reshape(-1, 2)
         return cls(name, pa.array(names, pa.string()), from_pairs(array[:, 0], array[:, 1], len(ordinal_of)))
+
+    @cached_property
+    def items_by_value(self) -> npt.NDArray[np.int64]:
+        """(values,) how many items have each value."""
+        return np.bincount(self.of.items, minlength=len(self.values))
 
     def items_with(self, values: Iterable[str], *, all_known: bool = False) -> Items:
         """Which items have one of the values, bool (items,).

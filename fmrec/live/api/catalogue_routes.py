@@ -99,7 +99,7 @@ def _listed(names: ItemNames, item_ids: Iterable[str]) -> ItemNameList:
 
 
 def _values(attribute: Attribute, most: int) -> AttributeValues:
-    counts = np.bincount(attribute.of.items, minlength=len(attribute.values))
+    counts = attribute.items_by_value
     best = np.argsort(-counts, kind="stable")[:most]
     values = [
         AttributeCount(value=attribute.values[int(at)].as_py(), items=int(counts[at]))
