@@ -159,6 +159,13 @@ class Forks:
             os.close(theirs)
         return Fork(command, mine)
 
+    def start_logged(
+        self, command: Sequence[str], environment: Mapping[str, str], folder: str | Path, log: IO[bytes]
+    ) -> Fork:
+        """Start ``command`` without input, its output and errors going to an open file."""
+        with Path(os.devnull).open("rb") as nothing:
+            return self.start(command, environment, folder, (nothing.fileno(), log.fileno(), log.fileno()))
+
     def close(self) -> None:
         """End the process, and with it every program that still runs."""
         with self._lock:

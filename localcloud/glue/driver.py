@@ -190,9 +190,7 @@ class Driver:
 
     def _started(self, command: list[str], environment: dict[str, str], log: IO[bytes]) -> Process:
         if self._forks.possible(command, environment):
-            with Path(os.devnull).open("rb") as nothing:
-                files = (nothing.fileno(), log.fileno(), log.fileno())
-                return self._forks.start(command, environment, self._working_folder(), files)
+            return self._forks.start_logged(command, environment, self._working_folder(), log)
         return subprocess.Popen(
             command,
             cwd=self._working_folder(),

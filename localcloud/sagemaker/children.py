@@ -150,14 +150,13 @@ class Children:
             return child
 
     def _process(self, command: list[str], environment: dict[str, str], log: pathlib.Path) -> Process:
-        with log.open("ab") as output, pathlib.Path(os.devnull).open("rb") as nothing:
+        with log.open("ab") as output:
             stands_in = command[1] == "-m" and command[2] in _STAND_INS
             if stands_in and self._forks.possible(command, environment):
-                files = (nothing.fileno(), output.fileno(), output.fileno())
-                return self._forks.start(command, environment, REPOSITORY_ROOT, files)
+                return self._forks.start_logged(command, environment, REPOSITORY_ROOT, output)
             return subprocess.Popen(
                 [sys.executable, "-I", "-S", _LAUNCHER, str(os.getpid()), *command],
-                stdin=nothing,
+                stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environment,
