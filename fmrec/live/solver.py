@@ -6,7 +6,7 @@ pass over the catalogue, with the sample's curvature. The sample also knows how 
 a step's two ends: added to the exact gradient (as in R. Johnson and T. Zhang, "Accelerating stochastic
 gradient descent using predictive variance reduction", NIPS 2013), that corrects the step without
 another pass and says how far off its end was. A search ends when what is left is small. A catalogue
-that is its own sample needs no passes: each step is an exact Newton step.
+that is its own sample needs no passes: each step has the exact gradient.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SMALL_STEP = 0.2
 LAST_STEP = 10
 """A search that passes over the items doesn't end with a step of more than so many tolerances."""
 QUADRATIC_TOLERANCE = 0.01
-"""Enough for exact Newton steps, each of which about squares the error."""
+"""Enough for Newton steps with exact gradients: each leaves a small share of its length as the error."""
 STEEP = 0.5
 """A step goes too far if the objective rises at its end more than so many times as steeply as it fell."""
 
@@ -108,7 +108,7 @@ class _Search:
                 open_, block, curvatures = open_[moving], block.take(moving), curvatures[moving]
                 step, slope, queries = step[moving], slope[moving], queries[moving]
                 size, error = size[moving], error[moving]
-            far = np.maximum(size, error) > (0 if complete else SMALL_STEP)
+            far = np.maximum(size, error) > SMALL_STEP
             if far.any():
                 curvatures[far] = self.catalogue.sampled_curvatures(queries[far])
 

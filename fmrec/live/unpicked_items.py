@@ -158,6 +158,11 @@ class Catalogue:
         change -= shares[:, None] * sample.curvature
         change *= sample.weights
         found = np.empty((len(queries), *self.curvature_at_centre.shape))
+        if sample.complete:  # no share of the centre's, and so no negative weights
+            for number, roots in enumerate(np.sqrt(change)):
+                weighted = sample.vectors * roots[:, None]
+                found[number] = weighted.T @ weighted  # half of another product's cost
+            return found
         for number, weights in enumerate(change):
             moved = sample.vectors.T @ (sample.vectors * weights[:, None])
             np.add(shares[number] * self.curvature_at_centre, moved, out=found[number])
