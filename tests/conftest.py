@@ -66,17 +66,15 @@ SHARED = {
     "localcloud": ("unit/localcloud/",),
     "infra": ("infra/",),
     "oracles": ("oracles/",),
-    "fuzz": ("fuzz/",),
 }
 """Groups of files that share a deployed local cloud, a Spark session, a local cloud, a synthesis,
-environments, what is left of the processors.
+environments.
 """
 
 LONGEST_FIRST = (
     "workflow",
     "workflow-data",
     "spark-ingest",
-    "fuzz",
     "workflow-refusals",
     "spark",
     "localcloud",
