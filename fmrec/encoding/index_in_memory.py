@@ -16,6 +16,7 @@ INTEGER = r"^-?[0-9]{1,37}(\r\n|\r|\n)?$"
 """As Java reads ``feature_index``'s pattern: its ``$`` is before a last line break, too."""
 _INT64_DIGITS = 18
 Ints = NDArray[np.int64]
+NOBODY = pa.array([], pa.string())
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,12 @@ class NamespaceIndex:
     """Of all texts, one chunk after the other; ``UNKNOWN`` for those that are too rare."""
 
     @classmethod
-    def of(cls, texts: list[ChunkTexts], namespace: int, first: int, minimum: int) -> NamespaceIndex:
-        """Index the names that occur at least ``minimum`` times, from the feature id ``first`` on."""
+    def of(
+        cls, texts: list[ChunkTexts], namespace: int, first: int, minimum: int, described: pa.Array = NOBODY
+    ) -> NamespaceIndex:
+        """Index the names that occur at least ``minimum`` times, from the feature id ``first`` on; after them
+        those in ``described``, distinct, that don't occur at all.
+        """
         mine = [found for found in texts if found.namespace == namespace]
         arrays = [found.texts for found in mine]
         encoded = pa.concat_arrays([pa.array([], pa.string()), *arrays]).dictionary_encode()
@@ -74,12 +79,24 @@ class NamespaceIndex:
         ordered = frequent[in_order_of_names(encoded.dictionary.take(pa.array(frequent)))]
         feature_ids = np.full(len(counts), UNKNOWN)
         feature_ids[ordered] = first + np.arange(len(ordered))
-        names = encoded.dictionary.take(pa.array(ordered))
-        return cls(namespace, first, names, counts[ordered], mine, feature_ids[places])
+        others = described.filter(pc.invert(pc.is_in(described, value_set=encoded.dictionary)))
+        others = others.take(pa.array(in_order_of_names(others)))
+        names = pa.concat_arrays([encoded.dictionary.take(pa.array(ordered)), others])
+        times = np.concatenate([counts[ordered], np.zeros(len(others), np.int64)])
+        return cls(namespace, first, names, times, mine, feature_ids[places])
 
     @property
     def range(self) -> tuple[int, int]:
         return self.first, self.first + len(self.names)
+
+    @property
+    def trained(self) -> tuple[int, int]:
+        """The range of those that occur."""
+        return self.first, self.first + int(np.count_nonzero(self.counts))
+
+    @property
+    def trained_names(self) -> pa.Array:
+        return self.names[: self.trained[1] - self.first]
 
     def code_tables(self) -> Iterator[tuple[int, CodeTable]]:
         """Yield what the codes of each chunk stand for."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -23,9 +23,10 @@ from fmrec.artifacts.manifest import Dropped, Manifest
 from fmrec.dataset import Dataset, ImplicitLabel
 from fmrec.deployment.shape_rule import full_weight_picks, sampling
 from fmrec.encoding.facts_for_messages import DataFacts, count_events, most_interactions
-from fmrec.encoding.feature_index import SIDES, Keep, check_sides
-from fmrec.encoding.features.side_features import SideFeatures, context_of
-from fmrec.encoding.features.side_table import SideTable
+from fmrec.encoding.feature_index import SIDES, Keep
+from fmrec.encoding.features.attribute_counts import FeatureReport
+from fmrec.encoding.features.attribute_files import AttributeFiles, open_attributes
+from fmrec.encoding.features.side_features import context_of
 from fmrec.encoding.ingest.read_interactions import Ingested, ingest
 from fmrec.encoding.ingest.spark_errors import READING_SETTINGS, to_input_error
 from fmrec.encoding.one_task import INDEX, encode_in_one_task, fits_one_task
@@ -43,8 +44,6 @@ from fmrec.storage.part_files import SUFFIX, Output, WrittenPart
 PARQUET = ".parquet"
 OUTPUTS = {"seen": PARQUET, "heldout": PARQUET, "train": SUFFIX, "test": SUFFIX}
 """What tasks store, in folders of these names, and how the parts' names end."""
-NO_FEATURES: dict[str, Any] = {"attributes": {}, "feature_values": {}}
-"""What ``SideFeatures.counts`` says where there are none."""
 PIECES_PER_CORE = 4
 Progress = Callable[[str, int | None], None]
 """Called with each step that begins, and the number of rows that it works on, once known."""
@@ -150,9 +149,10 @@ class _Job:
         )
         self._choose_sampling(read.good_count)
         self.tell("indexing", read.rows)
-        encode_rows = self._in_one_task if fits_one_task(self.dataset, read) else self._in_stages
+        attributes = open_attributes(self.spark, self.dataset, self.raw_uri)
+        encode_rows = self._in_one_task if fits_one_task(self.dataset, read, attributes) else self._in_stages
         with contextlib.ExitStack() as uses_outputs:
-            outputs, encoded = encode_rows(read, uses_outputs)
+            outputs, encoded = encode_rows(read, attributes, uses_outputs)
             summary, ranges = encoded.summary, encoded.ranges
             summary.tally.drop(Dropped.NOT_RATED, read.not_rated)
             summary.tally.drop(Dropped.ERASED, read.erased)
@@ -170,17 +170,34 @@ class _Job:
             outputs.commit(self._parts(outputs.folders, summary), manifest.to_json())
         return manifest
 
-    def _in_one_task(self, read: Ingested, uses: contextlib.ExitStack) -> tuple[RunOutputs, _Encoded]:
-        object_store.delete_folder(self.index_uri)
-        outputs = uses.enter_context(RunOutputs(self.output_uri, OUTPUTS | {INDEX: PARQUET}))
+    def _in_one_task(
+        self, read: Ingested, attributes: list[AttributeFiles], uses: contextlib.ExitStack
+    ) -> tuple[RunOutputs, _Encoded]:
+        tables = {files.side: f"{files.side}_features" for files in attributes}
+        folders = OUTPUTS | dict.fromkeys((INDEX, *tables.values()), PARQUET)
+        for name in (INDEX, *tables.values()):
+            object_store.delete_folder(self._output(f"{name}/"))
+        outputs = uses.enter_context(RunOutputs(self.output_uri, folders))
         self.tell("encoding", read.rows)
-        summary, index = encode_in_one_task(self.dataset, read, outputs.folders)
-        check_sides(self.dataset, index.ranges)
-        return outputs, _Encoded(summary, index.ranges, index.ranges, index.events, lambda: index.most)
+        summary, index = encode_in_one_task(self.dataset, read, attributes, outputs.folders)
+        warnings = index.check(self.dataset, attributes)
+        found = _Encoded(
+            summary,
+            index.ranges,
+            index.trained,
+            index.events,
+            lambda: index.most,
+            list(tables),
+            index.features,
+            warnings,
+        )
+        return outputs, found
 
-    def _in_stages(self, read: Ingested, uses: contextlib.ExitStack) -> tuple[RunOutputs, _Encoded]:
+    def _in_stages(
+        self, read: Ingested, attributes: list[AttributeFiles], uses: contextlib.ExitStack
+    ) -> tuple[RunOutputs, _Encoded]:
         tables = {side: self._output(f"{side}_features/") for side in SIDES}
-        stages = Stages(self.spark, self.dataset, self.raw_uri, read, self.index_uri, tables, self.keep)
+        stages = Stages(self.spark, self.dataset, attributes, read, self.index_uri, tables, self.keep)
         indexed = stages.index()
         self.tell("encoding", read.rows)
         outputs = uses.enter_context(RunOutputs(self.output_uri, OUTPUTS))
@@ -188,7 +205,17 @@ class _Job:
         label = self.dataset.label
         events = count_events(read.texts, label.event_weights if isinstance(label, ImplicitLabel) else ())
         most = partial(most_interactions, self.spark, self.index_uri)
-        found = _Encoded(summary, indexed.ranges, indexed.trained, events, most, written, indexed.features)
+        features = indexed.features
+        found = _Encoded(
+            summary,
+            indexed.ranges,
+            indexed.trained,
+            events,
+            most,
+            list(written),
+            features.report,
+            features.warnings,
+        )
         return outputs, found
 
     def _choose_sampling(self, interactions: int) -> None:
@@ -203,10 +230,8 @@ class _Job:
         """Refuse what no model can learn from; return counts and warnings for the manifest."""
         outcome = outcome_of(read, encoded.summary, encoded.events)
         facts = DataFacts(self.spark, self.dataset, self.raw_uri, encoded.most_interactions)
-        features = encoded.features
-        warnings = [*(features.warnings if features else []), *check_training(self.dataset, outcome, facts)]
-        counts = features.counts() if features else NO_FEATURES
-        return counts | {"warnings": warnings}
+        warnings = [*encoded.warnings, *check_training(self.dataset, outcome, facts)]
+        return encoded.features.counts() | {"warnings": warnings}
 
     @staticmethod
     def _parts(outputs: dict[str, Output], summary: TaskSummary) -> dict[str, list[WrittenPart]]:
@@ -229,7 +254,8 @@ class _Job:
 class _Encoded:
     """What was stored and counted.
 
-    ``trained`` are the ranges of those users and items that have interactions.
+    ``trained`` are the ranges of those users and items that have interactions, ``tables`` the sides that have
+    a table of side features.
     """
 
     summary: TaskSummary
@@ -237,5 +263,6 @@ class _Encoded:
     trained: dict[str, Range]
     events: dict[str, int]
     most_interactions: Callable[[], int]
-    tables: Mapping[str, SideTable] = field(default_factory=dict)
-    features: SideFeatures | None = None
+    tables: Sequence[str] = ()
+    features: FeatureReport = field(default_factory=FeatureReport)
+    warnings: Sequence[str] = ()

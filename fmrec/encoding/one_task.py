@@ -15,23 +15,36 @@ from itertools import groupby
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec.dataset import Dataset, ImplicitLabel
 from fmrec.encoding.attach_features import AttachFeatures
 from fmrec.encoding.encode_ids import EncodeIds
 from fmrec.encoding.facts_for_messages import most_frequent
-from fmrec.encoding.feature_index import NAMESPACE, SIDES
-from fmrec.encoding.index_in_memory import ChunkTexts, NamespaceIndex
-from fmrec.encoding.ingest.chunks import CHUNK, EVENTS, TEXTS
+from fmrec.encoding.feature_index import SIDES, check_sides
+from fmrec.encoding.features.attribute_counts import FeatureReport
+from fmrec.encoding.features.attribute_files import AttributeFiles, DescribedSide
+from fmrec.encoding.features.features_in_memory import AttributeRows, Features, first_ids
+from fmrec.encoding.features.reading import all_readings, context_readings
+from fmrec.encoding.features.side_table import LoadedTable, store_side_table
+from fmrec.encoding.index_in_memory import NOBODY, ChunkTexts, NamespaceIndex
+from fmrec.encoding.ingest.chunks import EVENTS
+from fmrec.encoding.ingest.files import are_small
 from fmrec.encoding.ingest.read_interactions import Ingested
+from fmrec.encoding.one_task_input import TaskInput, task_rows
 from fmrec.encoding.pairs import unpack_ids
 from fmrec.encoding.row_numbers import RowNumbers
-from fmrec.encoding.row_types import FeatureLookup, SparseRows
+from fmrec.encoding.row_types import FeatureLookup, Mask, SparseRows
 from fmrec.encoding.shuffle.buckets import Buckets, CountedInMemory, Route, SideRoute
 from fmrec.encoding.shuffle.messages import Kind, Message, pack_rows
 from fmrec.encoding.shuffle.spark_shuffle import Stage, make_messages
-from fmrec.encoding.shuffle_plan import PARTITION_ROWS, Range, ShufflePlan, records_per_row
+from fmrec.encoding.shuffle_plan import (
+    PARTITION_ROWS,
+    ROW_BYTES,
+    Range,
+    ShufflePlan,
+    records_per_row,
+    row_bytes,
+)
 from fmrec.encoding.split_and_label import SplitAndLabel
 from fmrec.encoding.stored_parts import IndexPart, TaskSummary
 from fmrec.encoding.unknown_ids import POLICIES
@@ -42,56 +55,86 @@ INDEX = "feature_index"
 """The output that the index is stored to."""
 TEXT_CHARACTERS = 256_000_000
 """Of the ids of users, and of those of items, at most: Arrow's strings hold 2 GiB, four bytes a character."""
+ATTRIBUTE_BYTES = 16 << 20
+"""Of the files that describe users, and of those that describe items, at most."""
 
 
 @dataclass(frozen=True)
 class IndexReport:
     """What the driver has to know of the index.
 
-    ``most`` is how many interactions the most active user has, ``events`` how often events occur, as
-    ``facts_for_messages.count_events`` counts them.
+    ``trained`` are the ranges of those users and items that have interactions, ``most`` is how many the most
+    active user has, ``events`` how often events occur, as ``facts_for_messages.count_events`` counts them.
+    ``first_ids`` are by side the first ids that attributes and interactions have.
     """
 
     ranges: dict[str, Range]
+    trained: dict[str, Range]
     most: int
     events: dict[str, int]
+    features: FeatureReport
+    first_ids: dict[str, tuple[list[str], list[str]]]
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> IndexReport:
         found = json.loads(bytes(data))
-        ranges: dict[str, Range] = {side: (first, end) for side, (first, end) in found["ranges"].items()}
-        return cls(ranges, found["most"], found["events"])
+        ranges, trained = (
+            {name: (first, end) for name, (first, end) in found[key].items()} for key in ("ranges", "trained")
+        )
+        features = FeatureReport.from_json(found["features"])
+        return cls(ranges, trained, found["most"], found["events"], features, found["first_ids"])
+
+    def check(self, dataset: Dataset, attributes: list[AttributeFiles]) -> list[str]:
+        """Return what is to be said of side features.
+
+        Raises
+        ------
+        InputError
+            Attributes or features can't be used, or no user or no item is frequent enough.
+        """
+        for files in attributes:
+            counts = self.features.attributes[files.side]
+            files.check(counts, dataset.quarantine.max_share)
+            counts.check_matched(files.attributes.id, *self.first_ids[files.side])
+        warnings = self.features.warnings(all_readings(dataset))
+        check_sides(dataset, self.trained)
+        return warnings
 
 
-def fits_one_task(dataset: Dataset, read: Ingested) -> bool:
-    """Say whether one task makes a run's records as soon as several would.
+def fits_one_task(dataset: Dataset, read: Ingested, attributes: list[AttributeFiles]) -> bool:
+    """Say whether one task makes a run's records as soon as several would, and can hold them.
 
-    Side features are measured and joined by Spark, and texts that could be too many to hold are sorted by it.
+    It holds all records, about as many bytes as two-hot records of one partition have; all ids; and what
+    attribute files say, whose bytes are counted as they are stored.
     """
-    described = any(side is not None and side.without_interactions for side in (dataset.users, dataset.items))
-    if dataset.features or described:
-        return False
     records = read.good_count * (1 + records_per_row(dataset))
     characters = read.good_count * dataset.quarantine.max_id_length
-    return max(records, read.rows) <= PARTITION_ROWS and characters <= TEXT_CHARACTERS
+    return (
+        read.rows <= PARTITION_ROWS
+        and records * row_bytes(dataset) <= PARTITION_ROWS * ROW_BYTES
+        and characters <= TEXT_CHARACTERS
+        and all(are_small(files.opened.files, ATTRIBUTE_BYTES) for files in attributes)
+    )
 
 
 def encode_in_one_task(
-    dataset: Dataset, read: Ingested, outputs: dict[str, Output]
+    dataset: Dataset, read: Ingested, attributes: list[AttributeFiles], outputs: dict[str, Output]
 ) -> tuple[TaskSummary, IndexReport]:
-    """Store the feature index, train, test, seen and heldout, and return what the task reports.
+    """Store the feature index, train, test, seen, heldout and side features; return what the task reports.
 
     Where no user or no item is frequent enough nothing is stored, and a range of the report is empty.
     """
-    task = OneTask(dataset, read.good_count, read.numbers, outputs)
-    columns = (CHUNK, "kind", "data", NAMESPACE, "first", "texts", "counts")
-    chunks = read.chunks.where(F.col("kind").isin(int(Kind.ROWS), TEXTS)).select(*columns)
-    return collect_reports(make_messages(chunks.coalesce(1), task))
+    described = [files.described for files in attributes]
+    task = OneTask(dataset, read.good_count, read.numbers, described, outputs)
+    return collect_reports(make_messages(task_rows(read, attributes, context_readings(dataset)), task))
 
 
 def collect_reports(messages: DataFrame) -> tuple[TaskSummary, IndexReport]:
     """Run the task and return what it reports."""
-    summary, index = TaskSummary(), IndexReport({}, 0, {})
+    summary, index = TaskSummary(), IndexReport({}, {}, 0, {}, FeatureReport(), {})
     for kind, data in messages.select("kind", "data").collect():
         if kind == Kind.INDEX:
             index = IndexReport.from_json(data)
@@ -108,49 +151,86 @@ class OneTask:
     ----------
     rows : int
         Interactions that can be used.
+    described : list of DescribedSide
+        The sides that features describe.
     """
 
     dataset: Dataset
     rows: int
     numbers: RowNumbers
+    described: list[DescribedSide]
     outputs: dict[str, Output]
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[Message]:
-        texts, messages = _unpacked(batches)
-        users, items = self._index(texts)
-        ranges = {"user": users.range, "item": items.range}
-        yield Message(Kind.INDEX, 0, self._report(ranges, users, texts))
-        if not (len(users.names) and len(items.names)):
+        found = TaskInput.of(batches)
+        attributes = {side.side: AttributeRows.of(found.attributes[side.side]) for side in self.described}
+        sides = self._index(found.texts, attributes)
+        features = Features.of(self.dataset, self.rows, sides, self.described, attributes, found.contexts)
+        ranges = {side: index.range for side, index in sides.items()} | features.ranges
+        trained = {side: index.trained for side, index in sides.items()}
+        first = {
+            side: (first_ids(rows.owners), first_ids(sides[side].trained_names))
+            for side, rows in attributes.items()
+        }
+        events, counts = self._events(found.texts), sides["user"].counts
+        most = int(counts.max()) if len(counts) else 0
+        report = IndexReport(ranges, trained, most, events, features.report, first)
+        yield Message(Kind.INDEX, 0, report.to_json())
+        if any(start == end for start, end in trained.values()):
             return
         with IndexPart(INDEX, self.outputs[INDEX], 0) as part:
-            for side, index in zip(SIDES, (users, items), strict=True):
-                feature_ids, namespace = np.arange(*index.range), pa.repeat(side, len(index.names))
+            for name, index in (sides | features.indexes_by_name).items():
+                feature_ids, namespace = np.arange(*index.range), pa.repeat(name, len(index.names))
                 part.write_arrays([feature_ids, namespace, index.names, index.counts])
             for stored in part.finish():
                 yield Message(Kind.STORED_PART, 0, stored.to_bytes())
-        for index in (users, items):
-            for chunk, table in index.code_tables():
-                messages.append(Message(Kind.LOOKUP, chunk, table.to_bytes()))
-        yield from self._stages(ranges, CountedInMemory(users.counts), messages)
+        messages = found.messages
+        for tables in (sides["user"].code_tables(), sides["item"].code_tables(), features.code_tables()):
+            messages += [Message(Kind.LOOKUP, chunk, table.to_bytes()) for chunk, table in tables]
+        rows = {
+            side: features.sides[side].rows(features.indexes, len(sides[side].names)) for side in attributes
+        }
+        yield from self._stages(ranges, trained, CountedInMemory(counts), messages, features.contexts, rows)
 
-    def _index(self, texts: list[ChunkTexts]) -> tuple[NamespaceIndex, NamespaceIndex]:
-        minimum = self.dataset.minimum_interactions
-        users = NamespaceIndex.of(texts, 0, 0, minimum.user)
-        return users, NamespaceIndex.of(texts, 1, users.range[1], minimum.item)
+    def _index(
+        self, texts: list[ChunkTexts], attributes: dict[str, AttributeRows]
+    ) -> dict[str, NamespaceIndex]:
+        minimum, longest = self.dataset.minimum_interactions, self.dataset.quarantine.max_id_length
+        others = {
+            side.side: attributes[side.side].described(longest)
+            for side in self.described
+            if side.attributes.without_interactions
+        }
+        users = NamespaceIndex.of(texts, 0, 0, minimum.user, others.get("user", NOBODY))
+        items = NamespaceIndex.of(texts, 1, users.range[1], minimum.item, others.get("item", NOBODY))
+        return {"user": users, "item": items}
 
-    def _report(self, ranges: dict[str, Range], users: NamespaceIndex, texts: list[ChunkTexts]) -> bytes:
+    def _events(self, texts: list[ChunkTexts]) -> dict[str, int]:
         events: Counter[str] = Counter()
         for found in texts:
             if found.namespace == EVENTS:
                 events.update(dict(zip(found.texts.to_pylist(), found.counts.tolist(), strict=True)))
         label = self.dataset.label
-        named = label.event_weights if isinstance(label, ImplicitLabel) else ()
-        most = int(users.counts.max()) if len(users.counts) else 0
-        return json.dumps(asdict(IndexReport(ranges, most, most_frequent(events, named)))).encode()
+        return most_frequent(events, label.event_weights if isinstance(label, ImplicitLabel) else ())
 
     def _stages(
-        self, ranges: dict[str, Range], counted: CountedInMemory, messages: list[Message]
+        self,
+        ranges: dict[str, Range],
+        trained: dict[str, Range],
+        counted: CountedInMemory,
+        messages: list[Message],
+        contexts: list[int],
+        features: dict[str, SparseRows],
     ) -> Iterator[Message]:
+        """Run the stages.
+
+        Parameters
+        ----------
+        contexts : list of int
+            The namespaces that texts of context are in.
+        features : dict of str to SparseRows
+            Of each user or item of a described side, in the order of the index.
+        """
         dataset = self.dataset
         unknown = POLICIES[dataset.unknown]
         plan = ShufflePlan(dataset, self.rows, 1, ranges["user"], counted)
@@ -158,33 +238,31 @@ class OneTask:
         by_item = Buckets.even(ranges["item"], by_user.count, by_user.partitions)
         stops = [SideRoute("user", by_user), SideRoute("item", by_item)] if unknown.needs_seen_ids else []
         routes: list[Route] = [*stops, order]
-        messages = yield from _run(EncodeIds([], self.numbers, by_user), messages, lambda bucket: 0)
-        split = SplitAndLabel.of(dataset, ranges, self.outputs, routes[0], unknown.needs_seen_ids)
+        messages = yield from _run(EncodeIds(contexts, self.numbers, by_user), messages, lambda bucket: 0)
+        split = SplitAndLabel.of(dataset, trained, self.outputs, routes[0], unknown.needs_seen_ids)
         messages = yield from _run(split, messages, by_user.partition_of)
         seen = [message for message in messages if message.kind == Kind.SEEN_IDS]
         messages = [message for message in messages if message.kind != Kind.SEEN_IDS]
+        known = {side: _known(ranges[side], side, seen) for side in SIDES}
+        for side, rows in features.items():
+            first, end = trained[side]
+            written = np.arange(ranges[side][0], ranges[side][1]) < end
+            if unknown.leaves_out_ids:
+                written &= known[side]
+            yield from store_side_table(side, self.outputs[f"{side}_features"], first, written, rows)
         for stop, route in zip(stops, routes[1:], strict=True):
-            messages += _known_ids(stop, ranges[stop.side], seen)
+            own = np.arange(*ranges[stop.side])
+            lookup = FeatureLookup(own, known[stop.side], features.get(stop.side, SparseRows.empty(len(own))))
+            messages += pack_rows(Kind.LOOKUP, lookup, stop.buckets.of(own))
             stage = AttachFeatures(stop.side, unknown, route)
             messages = yield from _run(stage, messages, stop.buckets.partition_of)
-        feature_dim = ranges["item"][1]
-        write = WriteRecords(order, {name: self.outputs[name] for name in ("train", "test")}, [], feature_dim)
+        tables = (
+            [] if stops else [LoadedTable(side, ranges[side][0], rows) for side, rows in features.items()]
+        )
+        records = {name: self.outputs[name] for name in ("train", "test")}
+        feature_dim = max(end for _, end in ranges.values())
+        write = WriteRecords(order, records, tables, feature_dim)
         yield from _run(write, messages, order.partition_of)
-
-
-def _unpacked(batches: Iterable[pa.RecordBatch]) -> tuple[list[ChunkTexts], list[Message]]:
-    """Take chunks apart: their texts, and their rows for ``EncodeIds``."""
-    texts, rows = [], []
-    for batch in batches:
-        for at, kind in enumerate(batch.column(1).to_pylist()):
-            chunk = batch.column(0)[at].as_py()
-            if kind == Kind.ROWS:
-                rows.append(Message(Kind.ROWS, chunk, memoryview(batch.column(2)[at].as_buffer())))
-                continue
-            namespace, first = batch.column(3)[at].as_py(), batch.column(4)[at].as_py()
-            found, counts = batch.column(5)[at].values, batch.column(6)[at].values
-            texts.append(ChunkTexts(chunk, namespace, first, found, np.asarray(counts).astype(np.int64)))
-    return texts, rows
 
 
 def _run(
@@ -202,11 +280,9 @@ def _run(
     return found
 
 
-def _known_ids(stop: SideRoute, ids: Range, seen: list[Message]) -> list[Message]:
-    """Return for each bucket of users or items which of them train has seen."""
-    own = np.arange(*ids)
-    known = np.zeros(len(own), np.bool_)
+def _known(ids: Range, side: str, seen: list[Message]) -> Mask:
+    """Say of each user or item whether train has seen it."""
+    known = np.zeros(ids[1] - ids[0], np.bool_)
     for message in seen:
-        known[unpack_ids(message.payload)[stop.side] - ids[0]] = True
-    lookup = FeatureLookup(own, known, SparseRows.empty(len(own)))
-    return list(pack_rows(Kind.LOOKUP, lookup, stop.buckets.of(own)))
+        known[unpack_ids(message.payload)[side] - ids[0]] = True
+    return known

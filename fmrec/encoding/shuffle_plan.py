@@ -80,12 +80,16 @@ class ShufflePlan:
 
     def _cut(self, expected: int, parts: int | None) -> tuple[int, int]:
         """Return how many buckets and parts the expected records make."""
-        row_bytes = ROW_BYTES + FEATURE_BYTES * len(self.dataset.features)
-        parts = parts or max(1, math.ceil(expected * row_bytes / PART_BYTES))
+        parts = parts or max(1, math.ceil(expected * row_bytes(self.dataset) / PART_BYTES))
         return parts * max(1, math.ceil(expected / parts / BUCKET_ROWS)), parts
 
     def _balanced(self, bucket_rows: int, partitions: int) -> Buckets:
         return balanced_buckets(self.count_groups, self.users, self.rows, bucket_rows, partitions)
+
+
+def row_bytes(dataset: Dataset) -> int:
+    """Return how many bytes a record has, about."""
+    return ROW_BYTES + FEATURE_BYTES * len(dataset.features)
 
 
 def records_per_row(dataset: Dataset) -> int:

@@ -9,16 +9,15 @@ from functools import reduce
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
-from fmrec.dataset import Attributes, Dataset
+from fmrec.dataset import Dataset
 from fmrec.encoding.attach_features import AttachFeatures
 from fmrec.encoding.encode_ids import EncodeIds, encode_ids, pack_code_tables
 from fmrec.encoding.feature_index import COUNT, NAME, NAMESPACE, SIDES, Keep, check_sides, write_index
-from fmrec.encoding.features.attributes import described_ids
-from fmrec.encoding.features.kinds import OWNER
+from fmrec.encoding.features.attribute_files import OWNER, AttributeFiles
+from fmrec.encoding.features.attributes import GroupedAttributes
 from fmrec.encoding.features.side_features import SideFeatures
 from fmrec.encoding.features.side_table import SideTable, pack_lookup, seen_ids, write_side_table
 from fmrec.encoding.ingest.read_interactions import Ingested
-from fmrec.encoding.ingest.source_rows import resolve
 from fmrec.encoding.shuffle.buckets import Buckets, CountedByIndex, Route, SideRoute
 from fmrec.encoding.shuffle.messages import Kind
 from fmrec.encoding.shuffle.spark_shuffle import run_stage
@@ -47,6 +46,8 @@ class Stages:
 
     Parameters
     ----------
+    attributes : list of AttributeFiles
+        Of the sides that features describe.
     index_uri : str
         The folder of the feature index.
     side_table_uris : mapping of str to str
@@ -55,7 +56,7 @@ class Stages:
 
     spark: SparkSession
     dataset: Dataset
-    raw_uri: str
+    attributes: list[AttributeFiles]
     read: Ingested
     index_uri: str
     side_table_uris: Mapping[str, str]
@@ -70,17 +71,21 @@ class Stages:
             No user or no item is frequent enough, or side features can't be used.
         """
         read, partitions = self.read, self._partitions
-        ids = reduce(
-            DataFrame.unionAll, self._without_interactions(read.texts), self._frequent_ids(read.texts)
-        )
+        attributes = [GroupedAttributes.of(files, self.keep) for files in self.attributes]
+        others = self._without_interactions(read.texts, attributes)
+        ids = reduce(DataFrame.unionAll, others, self._frequent_ids(read.texts))
+        with_interactions: dict[str, int] = {}
         if self.dataset.features:
             ids = self.keep(ids)
+            found = ids.where(F.col(COUNT) > 0).groupBy(NAMESPACE).count().collect()
+            with_interactions = dict.fromkeys(SIDES, 0) | {SIDES[at]: count for at, count in found}
         features = SideFeatures(
             self.spark,
             self.dataset,
-            self.raw_uri,
+            attributes,
             read.texts,
             ids,
+            with_interactions,
             interactions=read.good_count,
             partitions=partitions,
             keep=self.keep,
@@ -89,11 +94,8 @@ class Stages:
         names = reduce(DataFrame.unionAll, features.names(), ids)
         ranges = write_index(names, namespaces, self.index_uri, partitions, self.keep)
         trained = {side: ranges[side] for side in SIDES}
-        if any(self._described().values()):
-            more: dict[int, int] = dict(ids.where(F.col(COUNT) == 0).groupBy(NAMESPACE).count().collect())
-            trained = {
-                side: (ranges[side][0], ranges[side][1] - more.get(at, 0)) for at, side in enumerate(SIDES)
-            }
+        for side, count in with_interactions.items():
+            trained[side] = (ranges[side][0], ranges[side][0] + count)
         check_sides(self.dataset, trained)
         return Indexed(features, ranges, trained)
 
@@ -139,25 +141,15 @@ class Stages:
     def _partitions(self) -> int:
         return ShufflePlan.partitions_of(self.read.rows)
 
-    def _described(self) -> dict[str, Attributes | None]:
-        """The attributes of users and of items by which ids without interactions are indexed, too."""
-        found = {"user": self.dataset.users, "item": self.dataset.items}
-        return {
-            side: attributes if attributes is not None and attributes.without_interactions else None
-            for side, attributes in found.items()
-        }
-
-    def _without_interactions(self, texts: DataFrame) -> list[DataFrame]:
+    def _without_interactions(self, texts: DataFrame, attributes: list[GroupedAttributes]) -> list[DataFrame]:
         """Ids of users and items that only their attributes name."""
         frames = []
-        for at, (side, attributes) in enumerate(self._described().items()):
-            if attributes is None:
+        for grouped in attributes:
+            if not grouped.files.attributes.without_interactions:
                 continue
-            columns = [feature.column for feature in self.dataset.features if feature.of == side]
-            path = resolve(self.raw_uri, attributes.source.path)
-            longest = self.dataset.quarantine.max_id_length
-            ids = described_ids(self.spark, attributes, path, columns, longest=longest)
+            at = SIDES.index(grouped.files.side)
             met = texts.where(F.col(NAMESPACE) == at).select(F.col(NAME).alias(OWNER))
+            ids = grouped.described_ids(self.dataset.quarantine.max_id_length)
             others = ids.join(met, OWNER, "left_anti")
             frames.append(
                 others.select(

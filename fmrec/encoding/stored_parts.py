@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec.encoding.pairs import Pairs
+from fmrec.encoding.row_types import SparseRows
 from fmrec.encoding.shuffle.messages import Kind
 from fmrec.encoding.tally import Tally
 from fmrec.storage.part_files import Output, PartFile, WrittenPart
@@ -37,6 +39,15 @@ INDEX_SCHEMA = pa.schema(
         ("namespace", pa.string()),
         ("name", pa.string()),
         ("interactions", pa.int64()),
+    ]
+)
+
+
+SIDE_TABLE_SCHEMA = pa.schema(
+    [
+        ("column", pa.int64()),
+        ("columns", pa.list_(pa.int64())),
+        ("values", pa.list_(pa.float32())),
     ]
 )
 
@@ -176,6 +187,18 @@ class IndexPart(ParquetPart):
     """A part of the feature index."""
 
     schema = INDEX_SCHEMA
+
+
+class SideTablePart(ParquetPart):
+    """A part of a table of side features, one row group per call."""
+
+    schema = SIDE_TABLE_SCHEMA
+
+    def write(self, own: NDArray[np.int64], rows: SparseRows) -> None:
+        """Write rows of the users or items with these feature ids."""
+        ends = pa.array(np.concatenate(([0], np.cumsum(rows.lengths))), pa.int32())
+        lists = [pa.ListArray.from_arrays(ends, pa.array(found)) for found in (rows.feature_ids, rows.values)]
+        self.write_arrays([own, *lists])
 
 
 class _Stream(io.RawIOBase):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec.dataset.hashing import hashes, units
-from fmrec.encoding.features.side_table import SideTable
+from fmrec.encoding.features.side_table import LoadedTable, SideTable
 from fmrec.encoding.row_types import COPY, UNKNOWN, LabelledRows, SparseRows
 from fmrec.encoding.shuffle.buckets import Buckets
 from fmrec.encoding.shuffle.messages import Kind, Message, each_bucket, pack_rows
@@ -104,13 +104,13 @@ class WriteRecords:
 
     Parameters
     ----------
-    tables : list of SideTable
+    tables : sequence of SideTable or LoadedTable
         Small tables of side features, which every task reads whole.
     """
 
     order: RecordOrder
     outputs: dict[str, Output]
-    tables: list[SideTable]
+    tables: Sequence[SideTable | LoadedTable]
     feature_dim: int
 
     def __call__(self, messages: Iterable[Message], partition: int) -> Iterator[Message]:

@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
 
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
-from fmrec.dataset import Dataset, Feature
+from fmrec.dataset import Dataset
 from fmrec.encoding.feature_index import COUNT, NAME, NAMESPACE, SIDES, Keep, read_index
-from fmrec.encoding.features.attributes import (
-    TRAINED,
-    AttributeCounts,
-    FeatureValues,
-    check_features,
-    count_values,
-    read_attributes,
-    warn_of_rows,
-)
-from fmrec.encoding.features.kinds import (
-    OWNER,
-    Measured,
-    Reading,
-    all_entries,
-    measure,
-    names_of,
-    to_feature_ids,
-)
+from fmrec.encoding.features.attribute_counts import AttributeCounts, FeatureReport, FeatureValues
+from fmrec.encoding.features.attribute_files import OWNER, READS
+from fmrec.encoding.features.attributes import TRAINED, GroupedAttributes, count_values
+from fmrec.encoding.features.kinds import Measured, placed_entries
+from fmrec.encoding.features.measuring import measure
+from fmrec.encoding.features.reading import Reading, context_readings, features_of
 from fmrec.encoding.ingest.read_interactions import Context
-from fmrec.encoding.ingest.source_rows import resolve
+from fmrec.encoding.python_tasks import map_in_arrow
 
-FIRST_ORDINAL = 2
-"""Ordinal of the first side feature's namespace, after users and items."""
+ENTRIES = "_entries"
+_TIMES = "_times"
+_ENTRIES_TYPE = f"array<struct<{NAMESPACE}: int, name: string, weight: float>>"
 
 
 def context_of(dataset: Dataset) -> Context:
@@ -41,12 +31,10 @@ def context_of(dataset: Dataset) -> Context:
     fields: dict[str, str] = {}
     texts: dict[int, Column] = {}
     names: dict[int, str] = {}
-    for at, feature in enumerate(dataset.features):
-        if feature.of != "interaction":
-            continue
-        ordinal, name = at + FIRST_ORDINAL, _context(at)
+    for ordinal, feature in features_of(dataset, "interaction").items():
+        name = f"context_{ordinal}"
         if feature.kind == "date-part":
-            texts[ordinal] = Measured(Reading(feature)).token(F.col("timestamp"))
+            texts[ordinal] = Reading(feature).date_part(F.col("timestamp"))
         else:
             fields[name] = feature.column
             text = F.trim(F.col(name))
@@ -59,7 +47,7 @@ def context_of(dataset: Dataset) -> Context:
 class _Owned:
     """Entries by what owns them, a user, an item, or a text of context: ``OWNER`` and ``ENTRIES``."""
 
-    features: dict[int, Feature]
+    features: Mapping[int, Reading]
     """By the ordinals of their namespaces."""
     frame: DataFrame
 
@@ -69,11 +57,14 @@ class SideFeatures:
 
     Parameters
     ----------
+    attributes : list of GroupedAttributes
     texts : DataFrame
         The interactions' texts as ``chunks.distinct_texts`` returns them, with those of
         ``context_texts`` among them.
     ids : DataFrame
-        ``NAMESPACE`` (0 users, 1 items) and ``NAME`` of all ids that are indexed.
+        ``NAMESPACE`` (0 users, 1 items), ``NAME`` and ``COUNT`` of all ids that are indexed.
+    trained : mapping of str to int
+        How many of them have interactions, by side.
     interactions : int
         How many there are.
 
@@ -87,9 +78,10 @@ class SideFeatures:
         self,
         spark: SparkSession,
         dataset: Dataset,
-        raw_uri: str,
+        attributes: list[GroupedAttributes],
         texts: DataFrame,
         ids: DataFrame,
+        trained: Mapping[str, int],
         *,
         interactions: int,
         partitions: int,
@@ -98,65 +90,36 @@ class SideFeatures:
         self._spark = spark
         self._sides: dict[str, _Owned] = {}
         self._contexts: list[_Owned] = []
-        self._attributes: dict[str, AttributeCounts] = {}
-        self._values: dict[str, tuple[Reading, FeatureValues]] = {}
-        numbered = list(enumerate(dataset.features, start=FIRST_ORDINAL))
-        for side, attributes in (("user", dataset.users), ("item", dataset.items)):
-            features = {ordinal: feature for ordinal, feature in numbered if feature.of == side}
-            if attributes is None or not features:
-                continue
-            path = resolve(raw_uri, attributes.source.path)
+        counts: dict[str, AttributeCounts] = {}
+        values: dict[str, FeatureValues] = {}
+        readings: list[Reading] = []
+        for grouped in attributes:
+            side, of_side = grouped.files.side, grouped.files.readings
             known = ids.where(F.col(NAMESPACE) == SIDES.index(side)).select(
                 F.col(NAME).alias(OWNER), (F.col(COUNT) > 0).alias(TRAINED)
             )
-            readings = {
-                ordinal: Reading.of(feature, attributes.source) for ordinal, feature in features.items()
-            }
-            found = read_attributes(
-                spark,
-                attributes,
-                path,
-                list(readings.values()),
-                known,
-                section=f"{side}s",
-                max_bad_share=dataset.quarantine.max_share,
-                keep=keep,
-            )
-            self._attributes[side] = found.counts
-            entries = {}
-            trained = found.rows.where(TRAINED)
-            for ordinal, reading in readings.items():
-                name = reading.feature.name
-                self._values[name] = reading, found.values[name]
-                text = F.col(f"`{name}`")
-                measured = measure(trained, reading, text, F.lit(1), partitions, keep)
-                entries[ordinal] = measured.entries(measured.token(text))
-            self._sides[side] = _Owned(features, found.rows.select(OWNER, TRAINED, all_entries(entries)))
-        for ordinal, feature in numbered:
-            if feature.of == "interaction":
-                reading = Reading.of(feature, dataset.interactions.source)
-                counted = texts.where(F.col(NAMESPACE) == ordinal).groupBy(F.col(NAME).alias(OWNER))
-                frame = counted.agg(F.sum(COUNT).alias("_times"))
-                if feature.kind != "date-part":  # which come from times that were checked
-                    values = count_values(frame, F.col(OWNER), reading, F.col("_times"), interactions)
-                    self._values[feature.name] = reading, values
-                self._contexts.append(_contexts(frame, ordinal, reading, partitions, keep))
-        self.warnings = [
-            *check_features(self._values),
-            *[warning for side, counts in self._attributes.items() for warning in warn_of_rows(side, counts)],
-        ]
-
-    def counts(self) -> dict[str, Any]:
-        """Return what was read of attributes, and each feature's usable values, for the manifest."""
-        return {
-            "attributes": {side: counts.to_document() for side, counts in self._attributes.items()},
-            "feature_values": {name: values.to_document() for name, (_, values) in self._values.items()},
-        }
+            found = grouped.of_ids(known, trained[side], dataset.quarantine.max_share, keep)
+            counts[side] = found.counts
+            values |= found.values
+            readings += of_side.values()
+            measured = measure(found.rows.where(TRAINED), of_side, F.lit(1), partitions, keep)
+            self._sides[side] = _Owned(of_side, keep(_entries(found.rows, measured)))
+        for ordinal, reading in context_readings(dataset).items():
+            readings.append(reading)
+            counted = texts.where(F.col(NAMESPACE) == ordinal).groupBy(F.col(NAME).alias(OWNER))
+            frame = counted.agg(F.sum(COUNT).alias(_TIMES))
+            frame = keep(frame.select(OWNER, F.array(reading.read(F.col(OWNER))).alias(READS), _TIMES))
+            if reading.is_checked:
+                values |= count_values(frame, [reading], F.col(_TIMES), interactions)
+            measured = measure(frame, {ordinal: reading}, F.col(_TIMES), partitions, keep)
+            self._contexts.append(_Owned({ordinal: reading}, keep(_entries(frame, measured))))
+        self.report = FeatureReport(counts, values)
+        self.warnings = self.report.warnings(readings)
 
     def names(self) -> list[DataFrame]:
         """Return each namespace's names for the index: what training learns something of."""
         sides = [owned.frame.where(TRAINED) for owned in self._sides.values()]
-        return [names_of(frame) for frame in (*sides, *(owned.frame for owned in self._contexts))]
+        return [_names(frame) for frame in (*sides, *(owned.frame for owned in self._contexts))]
 
     def describes(self, side: str) -> bool:
         return side in self._sides
@@ -212,21 +175,48 @@ class SideFeatures:
         return reduce(DataFrame.unionAll, frames)
 
     def _looked_up(self, owned: _Owned, index_uri: str) -> DataFrame:
-        ordinals = {feature.name: ordinal for ordinal, feature in owned.features.items()}
-        return to_feature_ids(owned.frame, read_index(self._spark, index_uri, ordinals))
+        ordinals = {reading.feature.name: ordinal for ordinal, reading in owned.features.items()}
+        return _to_feature_ids(owned.frame, read_index(self._spark, index_uri, ordinals))
 
 
-def _context(at: int) -> str:
-    return f"context_{at}"
+def _entries(frame: DataFrame, measured: Mapping[int, Measured]) -> DataFrame:
+    """Return ``ENTRIES`` in place of ``READS``, the first column but one."""
+    others = [name for name in frame.columns if name not in (OWNER, READS)]
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            entries = placed_entries(batch.column(READS), measured.items())
+            arrays = {OWNER: batch.column(OWNER), ENTRIES: entries}
+            yield pa.RecordBatch.from_pydict(arrays | {name: batch.column(name) for name in others})
+
+    kinds = [f"{name} {frame.schema[name].dataType.simpleString()}" for name in others]
+    schema = ", ".join((f"{OWNER} string", f"{ENTRIES} {_ENTRIES_TYPE}", *kinds))
+    return map_in_arrow(frame.select(OWNER, READS, *others), run, schema)
 
 
-def _contexts(frame: DataFrame, ordinal: int, reading: Reading, partitions: int, keep: Keep) -> _Owned:
-    """Return each different text of a context feature once, with its entries and how often it occurs."""
-    text = F.col(OWNER)
-    if reading.feature.kind == "date-part":  # whose text is a token already
-        measured, token = Measured(reading), text
-    else:
-        measured = measure(frame, reading, text, F.col("_times"), partitions, keep)
-        token = measured.token(text)
-    entries = all_entries({ordinal: measured.entries(token)})
-    return _Owned({ordinal: reading.feature}, frame.select(OWNER, entries, "_times"))
+def _names(owned: DataFrame) -> DataFrame:
+    """Return the names that occur in ``ENTRIES``, each with how often."""
+    times = F.col(_TIMES) if _TIMES in owned.columns else F.lit(1)
+    return (
+        owned.select(times.alias(_TIMES), F.inline(ENTRIES))
+        .groupBy(NAMESPACE, NAME)
+        .agg(F.sum(_TIMES).alias(COUNT))
+    )
+
+
+def _to_feature_ids(owned: DataFrame, index: DataFrame) -> DataFrame:
+    """Replace names by feature ids: ``OWNER``, ``extra_columns`` and ``extra_values``, sorted by id.
+
+    Parameters
+    ----------
+    index : DataFrame
+        ``NAMESPACE`` (an ordinal), ``NAME`` and ``column``.
+    """
+    entries = owned.select(OWNER, F.inline(ENTRIES))
+    found = entries.join(index, [NAMESPACE, NAME]).groupBy(OWNER)
+    pairs = F.array_sort(F.collect_list(F.struct("column", "weight"))).alias("_pairs")
+    return found.agg(pairs).select(
+        OWNER,
+        F.col("_pairs.column").alias("extra_columns"),
+        F.col("_pairs.weight").alias("extra_values"),
+    )

@@ -18,10 +18,12 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that everybody k
 from fmrec.artifacts.side_feature_rows import SideRows
 from fmrec.encoding.pairs import unpack_ids
 from fmrec.encoding.python_tasks import map_in_arrow
-from fmrec.encoding.row_types import FeatureLookup, LabelledRows, SparseRows
+from fmrec.encoding.row_types import FeatureLookup, LabelledRows, Mask, SparseRows
 from fmrec.encoding.shuffle.buckets import Buckets
 from fmrec.encoding.shuffle.messages import Kind, Message, from_arrow, pack_rows
 from fmrec.encoding.shuffle.spark_shuffle import make_messages
+from fmrec.encoding.stored_parts import SideTablePart
+from fmrec.storage.part_files import Output
 
 SMALL_BYTES = 32 << 20
 """Largest table that every task reads."""
@@ -60,6 +62,9 @@ class LoadedTable:
     first: int
     features: SparseRows
 
+    def load(self) -> LoadedTable:
+        return self
+
     def attach(self, rows: LabelledRows) -> LabelledRows:
         """Give rows their user's or item's features."""
         found = self.features.take(rows.of_side(self.side) - self.first)
@@ -78,6 +83,32 @@ def write_side_table(
         written, F.sum(F.size("columns")).alias("nonzeros")
     ).write.mode("overwrite").option("parquet.block.row.count.limit", GROUP_ROWS).parquet(uri)
     return SideTable(side, uri, ids, feature_dim, int(written.get["nonzeros"]))
+
+
+def store_side_table(
+    side: str, output: Output, first: int, written: Mask, features: SparseRows
+) -> Iterator[Message]:
+    """Store a table that is at hand, and report its part.
+
+    Parameters
+    ----------
+    first : int
+        The first of the side's own feature ids.
+    written : bool array
+        Which of the own ids are to be in the table.
+    features : SparseRows
+        The others, of each user or item.
+    """
+    own = SparseRows(
+        written.astype(np.int64), first + np.flatnonzero(written), np.ones(written.sum(), np.float32)
+    )
+    rows = own.hstack(features)
+    with SideTablePart(f"{side}_features", output, 0) as part:
+        bounds = [(start, min(start + GROUP_ROWS, len(rows))) for start in range(0, len(rows), GROUP_ROWS)]
+        for (start, end), found in zip(bounds, rows.cut(bounds), strict=True):
+            part.write(np.arange(first + start, first + end), found)
+        for stored in part.finish():
+            yield Message(Kind.STORED_PART, 0, stored.to_bytes())
 
 
 def pack_lookup(

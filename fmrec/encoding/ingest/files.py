@@ -136,6 +136,20 @@ def uri_of(name: str) -> str:
     return f"s3:{rest}" if scheme in ("s3a", "s3n") else uri
 
 
+def are_small(names: list[str], limit: int) -> bool:
+    """Say whether files that Spark names have at most so many bytes together, packed as they are."""
+    left = limit
+    for name in names:
+        uri = uri_of(name)
+        if "://" in uri and not uri.startswith("s3://"):
+            return False
+        with object_store.open_input(uri) as file:
+            left -= file.seek(0, os.SEEK_END)
+        if left < 0:
+            return False
+    return True
+
+
 def _open_head(name: str) -> InputFile:
     uri = uri_of(name)
     if uri.endswith(_OTHER_ENDINGS) or ("://" in uri and not uri.startswith("s3://")):

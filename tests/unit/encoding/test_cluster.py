@@ -28,7 +28,7 @@ document = {"interactions": {"path": "rows.csv"}, "parts": 4, "split": {"method"
 run = "cluster" if "cluster" in master else "threads"
 ways = {"stages": False, "one-task": True} if run == "cluster" else {"one-task": True}
 for way, fits in ways.items():
-    job.fits_one_task = lambda dataset, read: fits
+    job.fits_one_task = lambda *_: fits
     job.encode(spark, Dataset.from_document(document), base, f"{base}/{run}-{way}", run)
 executors = spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size() - 1
 print(run, executors)

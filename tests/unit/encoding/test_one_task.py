@@ -13,9 +13,12 @@ from pyspark.sql import DataFrame, SparkSession
 from fmrec.artifacts.manifest import Dropped
 from fmrec.dataset import Dataset
 from fmrec.encoding import job, one_task, shuffle_plan
+from fmrec.encoding.ingest.files import are_small
 from fmrec.encoding.job import encode
 from fmrec.encoding.shuffle.buckets import CountedInMemory, balanced_buckets
 from fmrec.encoding.shuffle.messages import to_arrow
+from fmrec.errors import InputError
+from tests.unit.encoding.features.drawn_features import draw_data_set
 from tests.unit.encoding.run_files import stored
 
 EVENTS = {
@@ -60,17 +63,25 @@ def write_events(folder: Path) -> None:
     (folder / "events.jsonl").write_text("\n".join(map(json.dumps, rows)))
 
 
+SEVEN_NEGATIVES = {"mode": "implicit", "negatives_per_positive": 7, "copies": 1}
+DEVICES = [{"name": "device", "of": "interaction"}]
+
+
 def run(spark: SparkSession, document: dict[str, Any], raw: Path, output: Path) -> dict[str, Any]:
     """Encode; return everything that is written, by content where Spark writes it."""
     encode(spark, Dataset.from_document(document), str(raw), str(output), "test")
     manifest = json.loads((output / "manifest.json").read_text())
     del manifest["created"], manifest["seconds"]
-    index = pads.dataset(output / "feature_index").to_table()
-    return stored(output) | {"manifest": manifest, "index": index.to_pydict(), "types": index.schema.types}
+    found: dict[str, Any] = stored(output) | {"manifest": manifest}
+    for name in ("feature_index", "user_features", "item_features"):
+        if (output / name).exists():
+            table = pads.dataset(output / name).to_table().sort_by("column")
+            found |= {name: table.to_pydict(), f"types of {name}": list(map(str, table.schema.types))}
+    return found
 
 
 def in_stages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "fits_one_task", lambda dataset, read: False)
+    monkeypatch.setattr(job, "fits_one_task", lambda *_: False)
 
 
 def test_one_task_indexes_odd_ids_and_drops_unknown_ones_as_the_stages_do(
@@ -85,10 +96,9 @@ def test_one_task_indexes_odd_ids_and_drops_unknown_ones_as_the_stages_do(
     assert {name for name in in_one if name.startswith("train/")} == {
         f"train/part-0000{at}.pbr" for at in range(3)
     }
+    index = in_one["feature_index"]
     users = [
-        name
-        for name, namespace in zip(in_one["index"]["name"], in_one["index"]["namespace"], strict=True)
-        if namespace == "user"
+        name for name, namespace in zip(index["name"], index["namespace"], strict=True) if namespace == "user"
     ]
     numbers = ["-3", "-0", "0", "2\r\n", "007", "7", "12", "12\n", "9" * 18, "9" * 19, "1" * 37]
     assert users == [*numbers, "1" * 38, "B", "a", "é"]
@@ -119,6 +129,55 @@ def test_one_task_cuts_the_buckets_and_parts_that_the_stages_cut(
     assert len([name for name in in_one if name.startswith("test/")]) > 1
 
 
+@pytest.mark.parametrize(("seed", "unknown"), [(0, "index"), (1, "drop"), (2, "features-only")])
+def test_one_task_makes_the_side_features_that_the_stages_make(
+    seed: int, unknown: str, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = draw_data_set(tmp_path, seed, unknown)
+    in_one = run(spark, document, tmp_path, tmp_path / "one")
+    in_stages(monkeypatch)
+
+    assert in_one == run(spark, document, tmp_path, tmp_path / "stages")
+    assert in_one["manifest"]["details"]["side_features"]
+
+
+REFUSED = [
+    ("item_id,f\n007,1\n008,2\n", {}, "none of the 2 ids in 'item_id' of .* there are '007', '008', the interactions have '0', '1', '10'"),
+    ("item_id,f\n", {}, "items.csv holds no rows: expected attributes"),
+    ("item_id,f\n1,x,y\n2,1\n", {}, r"1 of 2 rows of .* are bad \(50.00%: 1 wrong number of fields, e.g. '1,x,y'\)"),
+    ("item_id,f\n1,x\n2,y\n", {}, r"the feature 'f' \(kind numeric\) has nothing to write: .* \(there are 'x', 'y'\)"),
+    ("item_id,f\n1,5\n", {"minimum_interactions": {"user": 9}}, "no user has at least 9 interactions"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("items", "changed", "sentence"), REFUSED)
+def test_one_task_refuses_attributes_that_can_t_be_used_and_leaves_nothing(
+    items: str, changed: dict[str, Any], sentence: str, spark: SparkSession, tmp_path: Path
+) -> None:
+    rows = [f"{at % 4},{at % 11},{at % 5 + 1},{at}" for at in range(30)]
+    (tmp_path / "rows.csv").write_text("\n".join(["user_id,item_id,rating,timestamp", *rows]))
+    (tmp_path / "items.csv").write_text(items)
+    document: dict[str, Any] = {
+        "interactions": {"path": "rows.csv"},
+        "items": {"path": "items.csv"},
+        "features": [{"name": "f", "of": "item", "kind": "numeric"}],
+    }
+    with pytest.raises(InputError, match=sentence):
+        run(spark, document | changed, tmp_path, tmp_path / "out")
+
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".pbr", ".json")]
+    assert not list((tmp_path / "out/feature_index").glob("*"))
+
+
+def test_attributes_in_large_files_are_left_to_the_stages(tmp_path: Path) -> None:
+    for name, size in (("a", 7), ("b", 4)):
+        (tmp_path / name).write_bytes(b"x" * size)
+    names = [f"file://{tmp_path}/{name}" for name in "ab"]
+    assert are_small(names, 11)
+    assert not are_small(names, 10)
+    assert not are_small(["hdfs://host/a"], 11)
+
+
 def test_users_are_cut_where_as_many_interactions_are_on_both_sides() -> None:
     counts = CountedInMemory(pa.array([5, 1, 1, 1, 1, 1, 6, 0, 4]).to_numpy())
     found = balanced_buckets(counts, (10, 19), rows=20, bucket_rows=5, partitions=2)
@@ -131,8 +190,9 @@ def test_users_are_cut_where_as_many_interactions_are_on_both_sides() -> None:
     [
         ({}, True),
         ({"label": {"mode": "implicit", "negatives_per_positive": 4, "copies": 3}}, False),
-        ({"label": {"mode": "implicit", "negatives_per_positive": 4, "copies": 1}}, True),
-        ({"features": [{"name": "device", "of": "interaction"}]}, False),
+        ({"label": SEVEN_NEGATIVES}, True),
+        ({"label": SEVEN_NEGATIVES, "features": DEVICES}, False),
+        ({"features": DEVICES}, True),
         ({"quarantine": {"max_id_length": 1280}}, True),
         ({"quarantine": {"max_id_length": 1281}}, False),
     ],
@@ -144,4 +204,4 @@ def test_one_task_makes_runs_of_so_many_records_and_so_long_ids_as_it_holds(
         rows = good_count = 200_000
 
     dataset = Dataset.from_document({"interactions": {"path": "rows.csv"}} | changed)
-    assert one_task.fits_one_task(dataset, Read()) is fits  # type: ignore[arg-type]
+    assert one_task.fits_one_task(dataset, Read(), []) is fits  # type: ignore[arg-type]

@@ -13,14 +13,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec.dataset import Attributes, Feature, Source
 from fmrec.dataset.section import Section
-from fmrec.encoding.features.attributes import SideAttributes, check_features, read_attributes
-from fmrec.encoding.features.kinds import Measured, Reading, measure
+from fmrec.encoding.features.attribute_counts import check_features
+from fmrec.encoding.features.attribute_files import OWNER, READS, AttributeFiles
+from fmrec.encoding.features.attributes import GroupedAttributes, SideAttributes
+from fmrec.encoding.features.kinds import Measured, numbers_of, of_feature, placed_entries
+from fmrec.encoding.features.measuring import measure
+from fmrec.encoding.features.reading import Reading
 from fmrec.encoding.ingest.number_text import is_number
+from fmrec.encoding.ingest.source_rows import open_rows
 from fmrec.errors import InputError
 
 LETTERS = ["0", "1", "2", "7", "10", "20", " ", "  ", "a", "B", "é", "|", ",", ".", "[", "\\", "-", "e", "\t"]
@@ -39,16 +44,18 @@ def feature(**settings: Any) -> Feature:
     return Feature.take(Section({"name": "f", "of": "item"} | settings, "features[0]"))
 
 
-def frame(spark: SparkSession, values: list[str]) -> DataFrame:
-    return spark.createDataFrame(pd.DataFrame({"at": range(len(values)), "text": values}))
-
-
 def entries(spark: SparkSession, reading: Reading, values: list[str]) -> list[dict[str, float]]:
-    """Return what each text becomes: weights by name."""
-    rows = frame(spark, values)
-    measured = measure(rows, reading, F.col("text"), F.lit(1), 2, lambda kept: kept)
-    found = rows.select("at", measured.entries(measured.token(F.col("text"))).alias("entries")).collect()
-    return [dict(map(tuple, row["entries"])) for row in sorted(found, key=lambda row: int(row["at"]))]
+    """Return what each text becomes: weights by name. Spark measures what NumPy measures."""
+    texts = spark.createDataFrame(pd.DataFrame({"at": range(len(values)), "text": values}))
+    rows = texts.select("at", F.array(reading.read(F.col("text"))).alias(READS)).persist()
+    reads = rows.sort("at").toArrow().column(READS).combine_chunks()
+    numbers, _ = numbers_of(of_feature(reads, 0, 1))
+    measured = Measured.of_numbers(reading, numbers, np.ones(len(numbers), np.int64))
+    for partitions in (1, 2) if reading.is_number else (1,):
+        assert measure(rows, {2: reading}, F.lit(1), partitions, lambda kept: kept) == {2: measured}
+    found = placed_entries(reads, [(2, measured)]).to_pylist()
+    assert {entry["_namespace"] for row in found for entry in row} <= {2}
+    return [{entry["name"]: entry["weight"] for entry in row} for row in found]
 
 
 def number(text: str) -> float | None:
@@ -140,17 +147,13 @@ def read(
     (folder / "items.txt").write_bytes(content)
     attributes = Attributes(Source("items.txt", **source), "item_id")
     known = spark.createDataFrame([(name, True) for name in "789"], "_owner string, _trained boolean")
-    readings = [Reading.of(feature, attributes.source) for feature in features]
-    return read_attributes(
-        spark,
-        attributes,
-        str(folder / "items.txt"),
-        readings,
-        known,
-        section="items",
-        max_bad_share=0.5,
-        keep=lambda kept: kept,
-    )
+    readings = {at: Reading.of(feature, attributes.source) for at, feature in enumerate(features, start=2)}
+    path = str(folder / "items.txt")
+    fields = {OWNER: attributes.id} | {feature.name: feature.column for feature in features}
+    opened = open_rows(spark, attributes.source, path, fields)
+    files = AttributeFiles("item", attributes, path, readings, opened)
+    grouped = GroupedAttributes.of(files, lambda kept: kept)
+    return grouped.of_ids(known, 3, 0.5, lambda kept: kept)
 
 
 def test_attribute_rows_and_values_are_counted_with_examples(spark: SparkSession, tmp_path: Path) -> None:
@@ -176,11 +179,15 @@ def test_lists_in_json_lines_become_several_names(spark: SparkSession, tmp_path:
     content = b'{"item_id":"7","f":["Books","Kids & Co"]}\n{"item_id":"8","f":["Books"]}\n'
     several = feature(kind="multi-valued", scale=1)
     found = read(spark, tmp_path, content, [several], format="jsonl")
-    token = Measured(Reading(several, lists=True))
-    rows = found.rows.select("_owner", token.entries(token.token(F.col("f"))).alias("entries")).collect()
-    assert {row[0]: dict(map(tuple, row[1])) for row in rows} == {
-        "7": {"Books": 0.5, "Kids & Co": 0.5},
-        "8": {"Books": 1},
+    rows = found.rows.toArrow()
+    reads = rows.column(READS).combine_chunks()
+    entries = placed_entries(reads, [(2, Measured(Reading(several, lists=True)))]).to_pylist()
+    assert dict(zip(rows.column(OWNER).to_pylist(), entries, strict=True)) == {
+        "7": [
+            {"_namespace": 2, "name": "Books", "weight": 0.5},
+            {"_namespace": 2, "name": "Kids & Co", "weight": 0.5},
+        ],
+        "8": [{"_namespace": 2, "name": "Books", "weight": 1}],
     }
 
 

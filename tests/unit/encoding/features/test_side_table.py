@@ -12,6 +12,7 @@ from scipy import sparse
 from fmrec import recordio
 from fmrec.artifacts.manifest import Manifest
 from fmrec.artifacts.side_feature_rows import read_side_rows
+from fmrec.encoding import job
 from fmrec.encoding.features import side_table
 from fmrec.model.embeddings import export
 from fmrec.model.factorization_machine import FactorizationMachine
@@ -120,6 +121,7 @@ def test_large_tables_meet_rows_in_buckets_and_give_the_same_bytes(
     label = {"mode": "implicit", "threshold": 3, "negatives_per_positive": 2}
     document = DOCUMENT | {"label": label}
     encode_document(document, raw, tmp_path / "small")
+    monkeypatch.setattr(job, "fits_one_task", lambda *_: False)
     monkeypatch.setattr(side_table, "SMALL_BYTES", 0)
     encode_document(document, raw, tmp_path / "large")
     for part in ("train/part-00000.pbr", "train/part-00001.pbr", "test/part-00000.pbr"):
