@@ -197,7 +197,11 @@ def dynamodb_client() -> Any:
     import boto3
     from botocore.config import Config
 
-    config = Config(retries={"mode": "standard", "max_attempts": 5}, max_pool_connections=WRITERS)
+    config = Config(
+        retries={"mode": "standard", "max_attempts": 5},
+        max_pool_connections=WRITERS,
+        parameter_validation=False,  # it takes longer than all else that a client does for a batch of lists
+    )
     return boto3.client("dynamodb", config=config)
 
 
