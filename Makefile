@@ -61,7 +61,7 @@ verify-aws: setup ## An acceptance run on your AWS account: asks first, costs ab
 clean: ## Remove everything that was built or written, but not .venv and node_modules
 	@rm -rf build out site cdk.out .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-bench: setup ## Every speed that has a target, in one table: reached or MISSED; about an hour
+bench: setup ## Every speed that has a target, in one table: reached or MISSED; some two hours
 	@$(PYTHON) -m bench.table $(ARGS)
 
 bench-encode: setup ## The codec and the encoding job against their peers

@@ -94,7 +94,7 @@ def histories(
     return Interactions(indptr, met[np.lexsort((met, owner))])
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -108,12 +108,12 @@ def main() -> int:
     parser.add_argument("--no-faiss", action="store_true")
     arguments = parser.parse_args()
     print_machine("numpy", "faiss-cpu")
-    reached = [report(kind, arguments) for kind in arguments.kinds]
-    return int(not all(reached))
+    for kind in arguments.kinds:
+        report(kind, arguments)
 
 
-def report(kind: str, arguments: argparse.Namespace) -> bool:
-    """Measure and print one kind of vectors; return whether its target was reached."""
+def report(kind: str, arguments: argparse.Namespace) -> None:
+    """Measure and print one kind of vectors."""
     random = np.random.default_rng(0)
     if kind == "trained":
         users, items = trained_vectors(arguments.users, arguments.items, arguments.factors)
@@ -144,8 +144,9 @@ def report(kind: str, arguments: argparse.Namespace) -> bool:
     ratio = float(np.median([own.processor / other.processor for own, other in runs]))
     target = TRAINED_TARGET if kind == "trained" else RANDOM_TARGET
     what = f"exact top-{arguments.k} with seen masks / bare products, {kind} vectors"
-    return verdict(what, ratio, target, at_most=True) and peak <= LIMIT_GIB
+    verdict(what, ratio, target, at_most=True)
+    verdict(f"its peak memory in GiB, {kind} vectors", peak, LIMIT_GIB, at_most=True)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()
