@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmrec.artifacts.interactions import from_pairs
-from fmrec.ranking import pruning
+from fmrec.ranking import block_ranking, pruning
 from fmrec.ranking import top_k as module
 from fmrec.ranking.top_k import top_k
 from tests.unit.ranking.test_top_k import brute_force
@@ -64,7 +64,7 @@ def test_a_plan_finds_what_sorting_every_score_finds(
     with pytest.MonkeyPatch.context() as patch:
         force_plan(patch, first)
         patch.setattr(module, "BLOCK_USERS", block)
-        patch.setattr(module, "CHUNK", 32)
+        patch.setattr(block_ranking, "CHUNK", 32)
         best = top_k(queries, catalogue, k, seen, excluded)
     assert best.items.tolist() == brute_force(queries, catalogue, k, seen, excluded).tolist()
     ranked = best.items >= 0

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fmrec.artifacts.interactions import from_pairs
 from fmrec.errors import InputError
+from fmrec.ranking import block_ranking
 from fmrec.ranking import top_k as module
 from fmrec.ranking.blas import _thread_functions, single_threaded_products
 from fmrec.ranking.top_k import top_k
@@ -52,7 +53,7 @@ def test_equals_sorting_every_score(
     excluded = random.random(items) < share_excluded
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "BLOCK_USERS", block)
-        patch.setattr(module, "CHUNK", 64)
+        patch.setattr(block_ranking, "CHUNK", 64)
         best = top_k(queries, catalogue, k, seen, excluded)
     assert best.items.tolist() == brute_force(queries, catalogue, k, seen, excluded).tolist()
     ranked = best.items >= 0
