@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -42,6 +43,8 @@ PEERS = {
 }
 REQUIRED_RATIO = {"pytorch": 3.0, "modern-fm": 3.0, "lenskit": 3.0, "myfm": 3.0, "xlearn": 4.0}
 PEER_SECONDS = 900
+INSTALL_SECONDS = 300
+"""A peer without a wheel is built from its sources, which takes xLearn longer on two cores."""
 EPOCHS = 40
 SETTINGS = {
     "num_factors": 64, "mini_batch_size": 1000, "epochs": EPOCHS, "factors_init_sigma": 0.005,
@@ -129,9 +132,10 @@ def write_data(split: MovieLensSplit, path: Path) -> Path:
 
 def report_peer(peer: str, data: Path, threads: int, ours: dict[str, tuple[float, float]]) -> None:
     """Run a peer and print its line, or the sentence that says why there is none."""
-    python = environment_of(peer)
-    if python is None:
-        report_skipped(peer, threads, "it doesn't install here")
+    try:
+        python = environment_of(peer)
+    except PeerMissingError as error:
+        report_skipped(peer, threads, str(error))
         return
     script = Path(__file__).with_name("training_peers.py")
     limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"), str(threads))
@@ -175,19 +179,35 @@ def report_skipped(peer: str, threads: int, reason: str) -> None:
     verdict(what, 0.0, REQUIRED_RATIO[peer], at_most=False)
 
 
-def environment_of(peer: str) -> Path | None:
-    """Python of the peer's environment, made when missing; None if the peer doesn't install."""
+class PeerMissingError(Exception):
+    """A peer has no environment; the message says why."""
+
+
+def environment_of(peer: str) -> Path:
+    """Python of the peer's environment, made when missing.
+
+    Raises
+    ------
+    PeerMissingError
+        It doesn't install, or not within ``INSTALL_SECONDS``.
+    """
     folder = BUILD / "bench-env" / peer
     python = folder / "bin" / "python"
     if (folder / "installed").exists():
         return python
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
     command = [str(python), "-m", "pip", "install", "--quiet", *PEERS[peer]]
-    installed = subprocess.run(command, capture_output=True, text=True, check=False)
-    if installed.returncode != 0:
-        last = (installed.stderr.strip().splitlines() or ["no reason given"])[-1]
-        print(f"{' '.join(PEERS[peer])}: {last}")
-        return None
+    # In a session of its own: what pip starts to build a package would outlive it.
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as installing:
+        try:
+            _, said = installing.communicate(timeout=INSTALL_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(installing.pid, signal.SIGKILL)
+            raise PeerMissingError(f"it could not be built within {INSTALL_SECONDS} s") from None
+    if installing.returncode != 0:
+        raise PeerMissingError(
+            f"it doesn't install: {(said.strip().splitlines() or ['no reason given'])[-1]}"
+        )
     (folder / "installed").touch()
     return python
 
