@@ -28,17 +28,10 @@ class Cloud:
     @property
     def environment(self) -> dict[str, str]:
         """The process environment with nothing of the machine's own AWS configuration in it."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_"))}
-        return kept | {
+        return no_cloud() | {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_REGION": REGION,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "PYTHONPATH": str(ROOT),
         }
 
     def client(self, service: str) -> Any:
@@ -56,6 +49,20 @@ class Cloud:
                 request_checksum_calculation="when_required", retries={"mode": "standard", "max_attempts": 3}
             ),
         )
+
+
+def no_cloud() -> dict[str, str]:
+    """The process environment with a Region, but nothing that leads to an account."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_"))}
+    return kept | {
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "CDK_DISABLE_CLI_TELEMETRY": "true",  # it would go to AWS, which nothing else here does
+        "PYTHONPATH": str(ROOT),
+    }
 
 
 def start(state: Path, quotas: str, *, owned: bool = False) -> Cloud:
@@ -127,15 +134,13 @@ def synthesise_and_bootstrap(
     context
         Settings, each as ``-c name=value``.
     """
-    synthesise(target, assembly, *context, on_line=on_line)
+    synthesise(assembly, *context, on_line=on_line)
     return bootstrap(target, assembly, on_line=on_line)
 
 
-def synthesise(
-    target: Cloud, assembly: Path, *context: str, on_line: Callable[[str], None] = lambda _line: None
-) -> None:
-    """Write the app's templates, which are the same for every cloud, to ``assembly``."""
-    cdk(target, "synth", "--quiet", "--output", str(assembly), *context, on_line=on_line)
+def synthesise(assembly: Path, *context: str, on_line: Callable[[str], None] = lambda _line: None) -> None:
+    """Write the app's templates, which are the same for every cloud and need none, to ``assembly``."""
+    cdk(None, "synth", "--quiet", "--output", str(assembly), *context, on_line=on_line)
 
 
 def bootstrap(
@@ -147,8 +152,8 @@ def bootstrap(
     return app
 
 
-def cdk(target: Cloud, *arguments: str, on_line: Callable[[str], None]) -> None:
-    """Run the CDK CLI of this checkout against ``target``, handing each line of its output on.
+def cdk(target: Cloud | None, *arguments: str, on_line: Callable[[str], None]) -> None:
+    """Run the CDK CLI of this checkout against ``target``, if any, handing each line of its output on.
 
     Raises
     ------
@@ -161,7 +166,7 @@ def cdk(target: Cloud, *arguments: str, on_line: Callable[[str], None]) -> None:
     with subprocess.Popen(
         command,
         cwd=ROOT,
-        env=target.environment | {"PATH": path},
+        env=(target.environment if target else no_cloud()) | {"PATH": path},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

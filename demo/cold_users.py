@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from demo import results
 from demo.cloud import Cloud
@@ -33,12 +32,47 @@ LENGTHS = ("1", "3", "5", "10")
 CHANNEL_KEYS = ("ChannelName", "ContentType", "CompressionType", "RecordWrapperType", "InputMode")
 
 
-def measure_cold_users(
-    cloud: Cloud, bucket: str, run: str, job: dict[str, Any], manifest: Manifest, arena: Arena
-) -> dict[str, Any]:
-    """The report's ``live``: figures of left-out users, and milliseconds for one user's list."""
+def write_channel(cloud: Cloud, bucket: str, run: str, manifest: Manifest) -> None:
+    """Write a run's training channel without the left-out users' rows, under a name of its own."""
+    s3, users = cloud.client("s3"), draw_left_out(manifest.users, SHARE, SEED)
+    source, target = (f"{layout.ENCODED}{folder}/{layout.TRAIN}" for folder in (run, _name(run)))
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=source):
+        for stored in page.get("Contents", []):
+            data = s3.get_object(Bucket=bucket, Key=stored["Key"])["Body"].read()
+            s3.put_object(
+                Bucket=bucket, Key=target + Path(stored["Key"]).name, Body=without_users(data, users)
+            )
+
+
+def start_training(cloud: Cloud, bucket: str, run: str, job: dict[str, Any]) -> None:
+    """Start the run's training job again, on the channel that `write_channel` wrote."""
+    channel = next(one for one in job["InputDataConfig"] if one["ChannelName"] == "train")
+    uri = f"s3://{bucket}/{layout.ENCODED}{_name(run)}/{layout.TRAIN}"
+    location = {"S3DataSource": channel["DataSource"]["S3DataSource"] | {"S3Uri": uri}}
+    specification = {
+        key: job["AlgorithmSpecification"][key] for key in ("TrainingImage", "TrainingInputMode")
+    }
+    cloud.client("sagemaker").create_training_job(
+        TrainingJobName=_name(run),
+        AlgorithmSpecification=specification,
+        RoleArn=job["RoleArn"],
+        HyperParameters=job["HyperParameters"],
+        InputDataConfig=[
+            {key: channel[key] for key in CHANNEL_KEYS if key in channel} | {"DataSource": location}
+        ],
+        OutputDataConfig=job["OutputDataConfig"],
+        ResourceConfig=job["ResourceConfig"],
+        StoppingCondition=job["StoppingCondition"],
+    )
+
+
+def measure_cold_users(cloud: Cloud, run: str, manifest: Manifest, arena: Arena) -> dict[str, Any]:
+    """The report's ``live``: figures of left-out users, and milliseconds for one user's list.
+
+    Waits for the training job that was started.
+    """
+    model = _trained(cloud, _name(run))
     out = draw_left_out(manifest.users, SHARE, SEED)
-    model = _train_without(cloud, bucket, run, job, out)
     known = np.setdiff1d(np.arange(manifest.users), out)
     liked, seen, relevant = (pairs.take(out) for pairs in (arena.liked, arena.seen, arena.relevant))
     met_by = np.bincount(arena.seen.take(known).items, minlength=arena.items)
@@ -69,36 +103,13 @@ def _fold_in(model: FactorizationMachine, manifest: Manifest) -> FoldIn:
     return FoldIn(model.factors[items], offsets, REGULARIZATION, NEGATIVE_WEIGHT)
 
 
-def _train_without(
-    cloud: Cloud, bucket: str, run: str, job: dict[str, Any], users: npt.NDArray[np.int64]
-) -> FactorizationMachine:
-    """Train the job again on the training channel without some users' rows."""
-    s3, sagemaker = cloud.client("s3"), cloud.client("sagemaker")
-    name = f"{run}-cold-users"
-    source, target = (f"{layout.ENCODED}{folder}/{layout.TRAIN}" for folder in (run, name))
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=source):
-        for stored in page.get("Contents", []):
-            data = s3.get_object(Bucket=bucket, Key=stored["Key"])["Body"].read()
-            s3.put_object(
-                Bucket=bucket, Key=target + Path(stored["Key"]).name, Body=without_users(data, users)
-            )
-    channel = next(one for one in job["InputDataConfig"] if one["ChannelName"] == "train")
-    location = {"S3DataSource": channel["DataSource"]["S3DataSource"] | {"S3Uri": f"s3://{bucket}/{target}"}}
-    specification = {
-        key: job["AlgorithmSpecification"][key] for key in ("TrainingImage", "TrainingInputMode")
-    }
-    sagemaker.create_training_job(
-        TrainingJobName=name,
-        AlgorithmSpecification=specification,
-        RoleArn=job["RoleArn"],
-        HyperParameters=job["HyperParameters"],
-        InputDataConfig=[
-            {key: channel[key] for key in CHANNEL_KEYS if key in channel} | {"DataSource": location}
-        ],
-        OutputDataConfig=job["OutputDataConfig"],
-        ResourceConfig=job["ResourceConfig"],
-        StoppingCondition=job["StoppingCondition"],
-    )
+def _name(run: str) -> str:
+    return f"{run}-cold-users"
+
+
+def _trained(cloud: Cloud, name: str) -> FactorizationMachine:
+    """Wait for the training job and read its model."""
+    sagemaker = cloud.client("sagemaker")
     sagemaker.get_waiter("training_job_completed_or_stopped").wait(
         TrainingJobName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 600}
     )

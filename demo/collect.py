@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from demo import plots, results, rival_models
+from demo import cold_users, plots, results, rival_models
 from demo.cloud import Cloud
-from demo.cold_users import measure_cold_users
 from demo.movielens import MovieLens
 from demo.report import Report
 from demo.rival_models import Arena
@@ -65,29 +64,48 @@ class Trained:
         }
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What the report needs of the run that recommends, and no other run."""
+
+    trained: Trained
+    arena: Arena
+    als: dict[str, float]
+    """Metrics of `implicit`'s lists."""
+
+
+def prepare(cloud: Cloud, bucket: str, recommend: Execution) -> Prepared:
+    """Read what the run left, train its rival, and write what is trained on without the left-out users."""
+    trained = Trained.of(cloud, bucket, recommend)
+    cold_users.write_channel(cloud, bucket, recommend.name, trained.manifest)
+    with tempfile.TemporaryDirectory() as folder:
+        arena = Arena.of(rival_models.download_encoding(cloud, bucket, recommend.name, Path(folder)))
+    return Prepared(trained, arena, arena.metrics(*rival_models.alternating_least_squares(arena)))
+
+
 def collect(
     cloud: Cloud,
     outputs: Mapping[str, str],
-    recommend: Execution,
+    prepared: Prepared,
     rating: Execution,
     data: MovieLens,
     seconds: Mapping[str, float],
 ) -> Report:
     """Gather the figures of the two tasks' runs, check them, and lay out the report."""
-    bucket = outputs["DataBucket"]
-    lists_run, rating_run = (Trained.of(cloud, bucket, execution) for execution in (recommend, rating))
+    bucket, arena, lists_run = outputs["DataBucket"], prepared.arena, prepared.trained
+    recommend = lists_run.execution
+    # The job trains while the rest is gathered and drawn; what it is for is measured when all else is done.
+    cold_users.start_training(cloud, bucket, recommend.name, lists_run.job)
+    rating_run = Trained.of(cloud, bucket, rating)
     ratings = results.Ratings.read(data)
     lists = results.served(cloud, outputs["RecommendationsTable"])
-    with tempfile.TemporaryDirectory() as folder:
-        arena = Arena.of(rival_models.download_encoding(cloud, bucket, recommend.name, Path(folder)))
     metrics = results.test_metrics(rating_run.job)
     curve = results.learning_curve(cloud, rating_run.job)
-    document = {
+    document: dict[str, Any] = {
         "dataset": _dataset(rating_run.manifest),
         "metrics": metrics,
         "learning_curve": {"train:binary_classification_cross_entropy": curve},
-        "ranking": _ranking(lists_run, rating_run, arena),
-        "live": measure_cold_users(cloud, bucket, recommend.name, lists_run.job, lists_run.manifest, arena),
+        "ranking": _ranking(prepared, rating_run),
         "recommendations": {
             "users": len(lists),
             "per_user": min(len(recommended.items) for recommended in lists.values()),
@@ -110,9 +128,11 @@ def collect(
         "deploy_seconds": seconds["deploy"],
         "total_seconds": seconds["total"],
     }
+    drawn = _plots(document, lists_run, ratings, data)
+    document["live"] = cold_users.measure_cold_users(cloud, recommend.name, lists_run.manifest, arena)
     return Report(
         document,
-        plots=_plots(document, lists_run, ratings, data),
+        plots=drawn,
         users=[_example(user, ratings, lists, arena, data.titles()) for user in EXAMPLE_USERS],
         timeline=results.state_seconds(recommend),
     )
@@ -128,18 +148,17 @@ def _dataset(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _ranking(recommend: Trained, rating: Trained, arena: Arena) -> dict[str, Any]:
+def _ranking(prepared: Prepared, rating: Trained) -> dict[str, Any]:
     """The workflow's own judgement, and other recommenders' lists judged by the same code."""
-    evaluation = recommend.report["evaluation"]
+    evaluation = prepared.trained.report["evaluation"]
     own = evaluation["model"]["metrics"]
     popularity = max(baseline["metrics"]["ndcg_at_10"] for baseline in evaluation["baselines"].values())
-    explicit = arena.metrics(*rival_models.as_vectors(rating.model, rating.manifest.users))
-    als = arena.metrics(*rival_models.alternating_least_squares(arena))
+    explicit = prepared.arena.metrics(*rival_models.as_vectors(rating.model, rating.manifest.users))
     return {
         **{name: own[name] for name in ("ndcg_at_10", "recall_at_10", "hit_rate_at_10")},
         "coverage": own["coverage_at_10"],
         "popularity_ndcg_at_10": popularity,
-        "als_ndcg_at_10": als["ndcg_at_10"],
+        "als_ndcg_at_10": prepared.als["ndcg_at_10"],
         "explicit_ndcg_at_10": explicit["ndcg_at_10"],
         "users": evaluation["users"],
     }

@@ -7,22 +7,27 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from demo.cloud import ROOT, Cloud, cdk, cloud, synthesise_and_bootstrap
-from demo.collect import collect
+from demo.cloud import ROOT, Cloud, bootstrap, cdk, cloud, synthesise
 from demo.explored import explore
 from demo.movielens import MovieLens, fetch
+from demo.report import Report
 from demo.terminal_summary import print_figures, print_how_to_use, say
 from fmrec.artifacts import layout
 from fmrec.commands.run import PIPELINE_STACK, STORAGE_STACK
 from fmrec.execution.progress import Progress
 from fmrec.execution.state_machine import Execution, follow, stack_outputs, start
 
+if TYPE_CHECKING:
+    from demo.collect import Prepared
+
 STATE = ROOT / "out/demo/cloud"
 OUTPUT = ROOT / "out/demo"
 DATA = ROOT / "build/data/ml-100k"
+ASSEMBLY = ROOT / "cdk.out"
 INPUTS: dict[str, dict[str, Any]] = {"recommend": {}, "predict-rating": {"task": "predict-rating"}}
 """What each task's execution is started with; {} is the deployed default."""
 API: dict[str, Any] = {"events": {}}
@@ -53,44 +58,74 @@ def run(quotas: str, keep_running: bool, show_logs: bool) -> int:
     data = fetch(DATA, say)
     shutil.rmtree(OUTPUT, ignore_errors=True)
     OUTPUT.mkdir(parents=True)
-    say(f"starting the local cloud (quotas: {quotas})")
-    with cloud(STATE, quotas, keep_running) as target:
-        deploy(target, clock, with_api=keep_running)
-        cloudformation = target.client("cloudformation")
-        outputs = stack_outputs(cloudformation, STORAGE_STACK) | stack_outputs(cloudformation, PIPELINE_STACK)
-        upload(target, outputs["DataBucket"], data)
-        ended = {task: execute(target, outputs["StateMachineArn"], task, show_logs) for task in INPUTS}
-        failed = [execution for execution in ended.values() if execution.status != "SUCCEEDED"]
-        for execution in failed:
-            say(f"\nThe workflow ended {execution.status}: {execution.error}\n{execution.cause}")
-        if failed:
-            return 1
-        seconds = clock.parts | {"total": clock.total}
-        report = collect(target, outputs, ended["recommend"], ended["predict-rating"], data, seconds)
-        report.document["total_seconds"] = clock.total
-        as_json, as_html = report.write(OUTPUT)
-        print_figures(report)
-        say(f"\nReport: {as_html.relative_to(ROOT)}, figures: {as_json.relative_to(ROOT)}")
+    say(f"cdk synth, and starting the local cloud (quotas: {quotas})")
+    context = ("--context", f"fmrec.api={json.dumps(API)}") if keep_running else ()
+    with ThreadPoolExecutor(1) as aside:
+        synthesis = aside.submit(synthesise, ASSEMBLY, *context)
+        with cloud(STATE, quotas, keep_running) as target:
+            synthesis.result()
+            deploy(target, clock)
+            report = _run_tasks(target, data, show_logs, clock, aside)
+    if report is None:
+        return 1
     if keep_running:
-        print_how_to_use(target, outputs["DataBucket"], explore(target, STATE, data))
+        print_how_to_use(target, _outputs(target)["DataBucket"], explore(target, STATE, data))
     else:
         say("`make demo-up` leaves the local cloud running, with a page to look at recommendations.")
     return 0 if all(check["passed"] for check in report.document["checks"]) else 1
 
 
-def deploy(target: Cloud, clock: Clock, *, with_api: bool) -> None:
-    """Bootstrap and deploy the unmodified app with the real CDK CLI, and its HTTP API for who will ask."""
+def _run_tasks(
+    target: Cloud, data: MovieLens, show_logs: bool, clock: Clock, aside: ThreadPoolExecutor
+) -> Report | None:
+    """Run both tasks' executions and report on them; None if one failed, which is then said."""
+    outputs = _outputs(target)
+    upload(target, outputs["DataBucket"], data)
+    recommend, rating = INPUTS
+    lists = execute(target, outputs["StateMachineArn"], recommend, show_logs)
+    # The second execution leaves a processor idle most of the time.
+    prepared = aside.submit(_prepare, target, outputs["DataBucket"], lists) if _succeeded(lists) else None
+    scores = execute(target, outputs["StateMachineArn"], rating, show_logs)
+    for execution in (lists, scores):
+        if not _succeeded(execution):
+            say(f"\nThe workflow ended {execution.status}: {execution.error}\n{execution.cause}")
+    if prepared is None or not _succeeded(scores):
+        return None
+    from demo.collect import collect
+
+    seconds = clock.parts | {"total": clock.total}
+    report = collect(target, outputs, prepared.result(), scores, data, seconds)
+    report.document["total_seconds"] = clock.total
+    as_json, as_html = report.write(OUTPUT)
+    print_figures(report)
+    say(f"\nReport: {as_html.relative_to(ROOT)}, figures: {as_json.relative_to(ROOT)}")
+    return report
+
+
+def _prepare(target: Cloud, bucket: str, lists: Execution) -> Prepared:
+    from demo.collect import prepare  # it imports what draws plots, which takes a second
+
+    return prepare(target, bucket, lists)
+
+
+def _succeeded(execution: Execution) -> bool:
+    return execution.status == "SUCCEEDED"
+
+
+def _outputs(target: Cloud) -> dict[str, str]:
+    cloudformation = target.client("cloudformation")
+    return stack_outputs(cloudformation, STORAGE_STACK) | stack_outputs(cloudformation, PIPELINE_STACK)
+
+
+def deploy(target: Cloud, clock: Clock) -> None:
+    """Bootstrap, and deploy the unmodified app with the real CDK CLI."""
 
     def interesting(line: str) -> None:
         if line.startswith((" ✅", " ❌", "Outputs:", "✨")) or "bootstrapped" in line:
             say(f"  {line.strip()}")
 
     say("cdk bootstrap")
-    context = ("--context", f"fmrec.api={json.dumps(API)}") if with_api else ()
-    app = clock.measure(
-        "bootstrap",
-        lambda: synthesise_and_bootstrap(target, ROOT / "cdk.out", *context, on_line=interesting),
-    )
+    app = clock.measure("bootstrap", lambda: bootstrap(target, ASSEMBLY, on_line=interesting))
     say("cdk deploy --all")
     clock.measure(
         "deploy",

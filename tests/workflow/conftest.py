@@ -119,7 +119,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """The app as `cdk deploy` leaves it, with small ratings uploaded; plentiful quotas."""
     state = tmp_path_factory.mktemp("cloud")
     with local.cloud(state, "large", keep_running=False) as cloud:
-        app = local.bootstrap(cloud, synthesised(cloud, tmp_path_factory))
+        app = local.bootstrap(cloud, synthesised(tmp_path_factory))
         local.cdk(cloud, *DEPLOY, *app, on_line=lambda _line: None)
         cloudformation = cloud.client("cloudformation")
         deployed = Pipeline(
@@ -130,14 +130,14 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
         yield deployed
 
 
-def synthesised(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def synthesised(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The app's templates, written once for all processes of this run of the tests."""
     temporary = tmp_path_factory.getbasetemp()
     shared = temporary.parent if "PYTEST_XDIST_WORKER" in os.environ else temporary
     assembly = shared / "workflow-templates"
     with one_process_at_a_time("workflow-templates"):
         if not (assembly / "manifest.json").is_file():
-            local.synthesise(cloud, assembly, *NEVER, *ENDPOINTS, *API)
+            local.synthesise(assembly, *NEVER, *ENDPOINTS, *API)
     return assembly
 
 
