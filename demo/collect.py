@@ -121,7 +121,13 @@ def collect(
         "checks": [
             check.document()
             for check in (
-                results.brute_force_check(lists_run.model, lists_run.manifest, ratings, lists),
+                results.brute_force_check(
+                    lists_run.model,
+                    results.exported(cloud, bucket, recommend.name),
+                    lists_run.manifest,
+                    ratings,
+                    lists,
+                ),
                 results.nothing_seen_check(ratings, lists),
             )
         ],

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from demo.cloud import Cloud
 from demo.movielens import MovieLens
+from fmrec import recordio
 from fmrec.artifacts import layout
 from fmrec.artifacts.manifest import Manifest
 from fmrec.errors import FmrecError
@@ -170,15 +171,36 @@ def served(cloud: Cloud, table: str) -> dict[str, Recommended]:
     return found
 
 
+def exported(cloud: Cloud, bucket: str, run: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The vectors that a run has exported, of users and of items, each (rows, dim)."""
+    s3 = cloud.client("s3")
+    found = []
+    for kind in (layout.QUERIES, layout.ITEMS):
+        prefix = f"{layout.EMBEDDINGS}{run}/{kind}"
+        stored = s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]
+        parts = [s3.get_object(Bucket=bucket, Key=each["Key"])["Body"].read() for each in stored]
+        found.append(np.vstack([recordio.decode(part)[0] for part in parts]))
+    return found[0], found[1]
+
+
 def brute_force_check(
-    model: FactorizationMachine, manifest: Manifest, ratings: Ratings, served_lists: dict[str, Recommended]
+    model: FactorizationMachine,
+    vectors: tuple[NDArray[Any], NDArray[Any]],
+    manifest: Manifest,
+    ratings: Ratings,
+    served_lists: dict[str, Recommended],
 ) -> Check:
-    """Compare every served list with the model's scores of every unseen item, ties aside."""
-    first_item, end = manifest.ranges["item"]
-    factors = model.factors.astype(np.float64)
-    scores = factors[: manifest.users] @ factors[first_item:end].T + model.linear[first_item:end].astype(
-        np.float64
-    )
+    """Compare every served list with the scores of every unseen item, ties aside, and the vectors that score
+    with the model; co-occurrence has added further dimensions to them.
+    """
+    queries, items = (side.astype(np.float64) for side in vectors)
+    own, weights = slice(0, model.num_factors), model.linear[slice(*manifest.ranges["item"])]
+    if not (
+        np.array_equal(np.vstack([queries, items])[:, own], model.factors[: len(queries) + len(items)])
+        and np.array_equal(items[:, -1], weights)
+    ):
+        return Check(False, "the exported vectors are not those of the trained model")
+    scores = queries @ items.T
     ordinal = {item: n for n, item in enumerate(ratings.catalogue())}
     seen = ratings.seen()
     wrong = []

@@ -66,6 +66,9 @@ class Serving(Section):
     neighbours: int | None = None
     """What k-NN is asked for, for each user; by default as many as are recommended, and more where some
     are left out."""
+    co_occurrence: float = SERVING["co_occurrence"]
+    """How far scores of what goes with what spread, where the model's own spread by 1
+    (`fmrec.model.co_occurrence`)."""
     exclude_seen: bool | None = None
     """Leave out what a user interacted with in training; by default `recommend` does,
     `predict-rating` doesn't.

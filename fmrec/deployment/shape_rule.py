@@ -51,6 +51,11 @@ SPARSE = 0.7
 """From where on `MOST_FACTORS` pay in a large catalogue: where each user has few picks, what goes with what
 differs from item to item."""
 
+CO_OCCURRENCE_VALUES = 1 << 25
+"""Of all items' vectors of co-occurrence: 128 MiB, a few times over while they are found."""
+LEAST_CO_OCCURRENCE = 8
+"""Fewer factors than that say little that popularity doesn't."""
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -135,6 +140,14 @@ def hyperparameters(shape: Shape, mini_batch_size: int = MINI_BATCH_SIZE) -> dic
         "linear_wd": decay,
         "factors_wd": decay,
     }
+
+
+def co_occurrence_factors(items: int, num_factors: int) -> int:
+    """How many dimensions co-occurrence adds (`fmrec.model.co_occurrence`): as many as one model has, fewer
+    in large catalogues, 0 where they would be too few.
+    """
+    found = min(num_factors, items, CO_OCCURRENCE_VALUES // max(items, 1))
+    return found if found >= LEAST_CO_OCCURRENCE else 0
 
 
 def _factors(shape: Shape) -> int:

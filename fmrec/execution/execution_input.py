@@ -37,6 +37,8 @@ MAXIMUM_RECOMMENDATIONS = 1000
 
 MAXIMUM_ENSEMBLE = 10
 """A version in SageMaker Model Registry names at most 15 artifacts, and more models add little."""
+MAXIMUM_CO_OCCURRENCE = 10
+"""More is what goes with what alone."""
 DRIFT = "an object with warn and stop"
 
 
@@ -195,6 +197,12 @@ def serving(*layers: Mapping[str, Any], bucket: DataBucket | None = None) -> dic
     for key in ("endpoint", "exclude_seen"):
         if not isinstance(merged[key], bool):
             raise SettingsError(f"serving.{key} is {merged[key]!r}: expected true or false")
+    weight = merged["co_occurrence"]
+    if not is_number(weight) or not 0 <= weight <= MAXIMUM_CO_OCCURRENCE:
+        raise SettingsError(
+            f"serving.co_occurrence is {shown(weight)}: expected a number from 0 to {MAXIMUM_CO_OCCURRENCE}, how far "
+            "scores of what goes with what spread, where the model's own spread by 1"
+        )
     rules = merged["filters"]
     check_rules(rules, bucket)
     check_segments(merged["segments"], bucket)

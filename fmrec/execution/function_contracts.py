@@ -140,6 +140,8 @@ class ExportEmbeddingsEvent(TypedDict):
     """One for each model of an ensemble."""
     manifest_uri: str
     output_uri: str
+    co_occurrence: float
+    """``serving.co_occurrence``."""
     folding_in: bool
     """Whether it is chosen how users are folded in, which trials don't need."""
 

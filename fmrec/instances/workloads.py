@@ -13,6 +13,7 @@ from typing import Any
 from fmrec.artifacts.manifest import Manifest
 from fmrec.deployment.defaults import SERVING, TASKS, TUNING
 from fmrec.deployment.hyperparameters import HYPERPARAMETERS
+from fmrec.deployment.shape_rule import co_occurrence_factors
 from fmrec.errors import SettingsError
 from fmrec.instances import memory
 from fmrec.instances.catalogue import Call
@@ -207,8 +208,12 @@ class Request:
 
     @property
     def dimension(self) -> int:
-        """Length of an item vector ``[V_i, w_i]``: the factors of every model and the linear weight."""
-        return self.ensemble * self.num_factors + 1
+        """Length of an item vector ``[V_i, w_i]``: the factors of every model, those of co-occurrence and the
+        linear weight.
+        """
+        wanted = self.serving.get("co_occurrence")
+        further = co_occurrence_factors(self.sizes.items, self.num_factors) if wanted else 0
+        return self.ensemble * self.num_factors + further + 1
 
     @property
     def parameters(self) -> int:

@@ -3,7 +3,8 @@
 An item's vector is ``[p_B, c_B]``, a query's ``[p_A, 1]`` (``FactorizationMachine.fold``), so that product +
 offset ``w0 + c_A`` is the model's score. Without side features that is ``[V_i, w_i]`` and ``[V_u, 1]``, as in
 AWS's "Extending Amazon SageMaker factorization machines to predict top x recommendations". Several machines
-make one index (`fmrec.model.ensemble`). The files are described in ``docs/contracts.md``. Parts are
+make one index (`fmrec.model.ensemble`), and co-occurrence adds dimensions (`fmrec.model.co_occurrence`). The
+files are described in ``docs/contracts.md``. Parts are
 computed, written and forgotten one by one, and the model is memory-mapped: memory doesn't grow with users or
 items.
 """
@@ -11,7 +12,7 @@ items.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,11 @@ from numpy.typing import NDArray
 
 from fmrec import recordio
 from fmrec.artifacts import layout
+from fmrec.artifacts.encoded_run import EncodedRun
 from fmrec.artifacts.manifest import Manifest
+from fmrec.deployment.shape_rule import co_occurrence_factors
 from fmrec.errors import InputError
+from fmrec.model.co_occurrence import CoOccurrence, learn_from, spread
 from fmrec.model.ensemble import Ensemble
 from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.storage import object_store
@@ -30,6 +34,8 @@ MAX_ITEMS = 1 << 24
 MAX_ITEM_PART = 32 << 20
 MAX_QUERY_PART = 5 << 20
 """A part fits one request of batch transform, whose containers take 6 MiB, even if it isn't split."""
+SPREAD_BLOCKS, SPREAD_ROWS = 20, 500
+"""Blocks of users, and of items, by which spreads are compared, and rows in each."""
 
 
 def export(
@@ -40,6 +46,8 @@ def export(
     queries_per_part: int = 10_000,
     item_rows: Any = None,
     user_rows: Any = None,
+    picks: EncodedRun | None = None,
+    co_occurrence: float = 0.0,
 ) -> dict[str, Any]:
     """Write ``items/``, ``queries/``, ``query_offsets/`` and, last, ``embeddings.json`` under a prefix.
 
@@ -59,6 +67,10 @@ def export(
         among them: SciPy's CSR, or ``fmrec.artifacts.side_feature_rows.SideRows``, of which ranges of rows
         are read one after the other. None where there are no side features. Context of interactions is in
         neither: it has no value when lists are made.
+    picks
+        The run, whose training interactions say what goes with what; None for the model alone.
+    co_occurrence
+        How far scores of co-occurrence spread, where the model's own spread by 1; 0 for the model alone.
 
     Returns
     -------
@@ -87,9 +99,16 @@ def export(
             f"there are {items.count} items: k-NN's float32 labels tell at most {MAX_ITEMS} apart; "
             "raise the data set's minimum count for items"
         )
-    width = model.num_factors + 1
+    found = None
+    if picks is not None and co_occurrence > 0:
+        found = _fitted(items, users, picks, co_occurrence)
+    if found is not None and picks is not None:
+        items.beside = lambda start, end: found.items[start:end]
+        users.beside = lambda start, end: found.users(picks.liked(start, end))
+    width = model.num_factors + (found.factors if found else 0) + 1
     document = {
         "dim": width,
+        "co_occurrence": {"weight": co_occurrence, "factors": found.factors} if found else None,
         "bias": model.bias,
         "items": items.count,
         "users": users.count,
@@ -113,6 +132,8 @@ class _Side:
         self.first, end = columns
         self.count = end - self.first
         self.rows = rows
+        self.beside: Callable[[int, int], NDArray[np.float32]] | None = None
+        """Further dimensions of ordinals from start to end, (rows, factors)."""
         if rows is not None and rows.shape != (self.count, model.feature_dim):
             raise InputError(
                 f"{namespace} rows have the shape {rows.shape}: expected one row for each {namespace} and one "
@@ -121,10 +142,44 @@ class _Side:
 
     def vectors(self, start: int, end: int) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """Return vectors (rows, k) and constants (rows,) of ordinals ``start`` to ``end``."""
+        vectors, constants = self.own(start, end)
+        if self.beside is not None:
+            vectors = np.hstack([vectors, self.beside(start, end)])
+        return vectors, constants
+
+    def own(self, start: int, end: int) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """The same of the model alone."""
         if self.rows is not None:
             return self.model.fold(self.rows[start:end])
         # One feature of value 1 has no pairs: fold returns its parameters.
         return self.model.parameters(self.first + start, self.first + end)
+
+    def some(self) -> NDArray[np.int64]:
+        """First ordinals of blocks of `SPREAD_ROWS`, spread evenly."""
+        blocks = np.arange(0, self.count, SPREAD_ROWS)
+        return blocks[np.unique(np.linspace(0, len(blocks) - 1, SPREAD_BLOCKS).astype(np.int64))]
+
+
+def _fitted(items: _Side, users: _Side, picks: EncodedRun, weight: float) -> CoOccurrence | None:
+    """Vectors of co-occurrence whose scores spread as far as the weight says; None where there are none."""
+    factors = co_occurrence_factors(items.count, items.model.machine_factors)
+    found = learn_from(picks, factors) if factors else None
+    if found is None:
+        return None
+    of_items, of_users, co_items, co_users = [], [], [], []
+    for start in items.some().tolist():
+        end = min(start + SPREAD_ROWS, items.count)
+        of_items.append(np.column_stack(items.own(start, end)))
+        co_items.append(found.items[start:end])
+    for start in users.some().tolist():
+        end = min(start + SPREAD_ROWS, users.count)
+        trained = np.setdiff1d(np.arange(start, end), picks.left_out(start, end)) - start
+        vectors, _ = users.own(start, end)
+        of_users.append(np.column_stack([vectors, np.ones(end - start)])[trained])
+        co_users.append(found.users(picks.liked(start, end))[trained])
+    of_model = spread(np.concatenate(of_users), np.concatenate(of_items))
+    of_pairs = spread(np.concatenate(co_users), np.concatenate(co_items))
+    return found.scaled(weight * of_model / of_pairs) if of_model > 0 and of_pairs > 0 else None
 
 
 def _write_items(items: _Side, output_uri: str, rows_per_part: int) -> Iterator[dict[str, Any]]:

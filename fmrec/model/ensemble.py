@@ -55,6 +55,11 @@ class Ensemble:
         return sum(machine.num_factors for machine in self._machines)
 
     @property
+    def machine_factors(self) -> int:
+        """Of the first machine."""
+        return self._machines[0].num_factors
+
+    @property
     def bias(self) -> float:
         return math.fsum(machine.bias for machine in self._machines) / len(self._machines)
 

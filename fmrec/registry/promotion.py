@@ -106,6 +106,8 @@ def resolve(
             f"the model of run {wanted.run} was trained on the data set {trained_on!r}, not on {dataset_name!r}: add "
             f'"name": "{trained_on}" to the input'
         )
+    further = embeddings.pop("co_occurrence") or {}
+    of_models = int(embeddings["dim"]) - 1 - int(further.get("factors", 0))
     arn = str(wanted.model_package_arn)
     if registry.describe(arn) is None:
         raise InputError(f"the model package {arn} of run {wanted.run} has been deleted; {LIST}")
@@ -117,12 +119,12 @@ def resolve(
         "dataset_name": dataset_name,
         "encoded": wanted.manifest_uri.rsplit("/", 2)[1],
         "hyperparameters": wanted.hyperparameters,
-        "serving": _serving(wanted, defaults["serving"], own, bucket),
+        "serving": _serving(wanted, defaults["serving"], own, float(further.get("weight", 0)), bucket),
         "tuning": None,
         # Who promotes has chosen what serves.
         "replace_catalogue": True,
-        # The index has the factors of every model and one linear weight.
-        "ensemble": max(1, (int(embeddings["dim"]) - 1) // int(wanted.hyperparameters["num_factors"])),
+        # The index has the factors of every model, those of co-occurrence and one linear weight.
+        "ensemble": max(1, of_models // int(wanted.hyperparameters["num_factors"])),
         "drift_limits": {},
         "promotion": {
             "kind": kind,
@@ -208,14 +210,21 @@ def _of_version(arn: str, registry: Versions) -> ModelRecord:
 
 
 def _serving(
-    wanted: ModelRecord, deployed: Mapping[str, Any], own: Any, bucket: DataBucket
+    wanted: ModelRecord, deployed: Mapping[str, Any], own: Any, co_occurrence: float, bucket: DataBucket
 ) -> dict[str, Any]:
     """How the model is served: lists as long as they were, but by today's rules, and the endpoint as
     deployed.
 
-    An item that was denied since must not come back with an older model.
+    An item that was denied since must not come back with an older model. ``co_occurrence`` is part of the
+    vectors that are there.
     """
+    if isinstance(own, Mapping) and own.get("co_occurrence") not in (None, co_occurrence):
+        raise InputError(
+            f"serving.co_occurrence is {own['co_occurrence']!r}, but the vectors of run {wanted.run} were exported with "
+            f"{co_occurrence:g}: leave it out, or train again"
+        )
     kept = {key: wanted.serving[key] for key in ("recommendations_per_user", "exclude_seen")}
+    kept["co_occurrence"] = co_occurrence
     # How many neighbours are needed depends on the rest, so a change there leaves that to the plan again.
     same = not own and deployed["filters"] == wanted.serving["filters"]
     neighbours = {"neighbours": wanted.serving["neighbours"] if same else deployed["neighbours"]}
@@ -262,6 +271,7 @@ def _embeddings(wanted: ModelRecord, uri: str) -> dict[str, Any]:
         "dim": document["dim"],
         "users": document["users"],
         "items": document["items"],
+        "co_occurrence": document.get("co_occurrence"),
         "query_parts": len(document["query_parts"]),
     }
 

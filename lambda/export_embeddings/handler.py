@@ -1,5 +1,5 @@
-"""Turn a trained model, or an ensemble of several, into k-NN's items and queries, and choose how users are
-folded into it.
+"""Turn a trained model, or an ensemble of several, and what goes with what into k-NN's items and queries, and
+choose how users are folded into them.
 """
 
 from typing import Any
@@ -8,6 +8,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from fmrec.artifacts import layout
+from fmrec.artifacts.encoded_run import EncodedRun
 from fmrec.artifacts.manifest import Manifest
 from fmrec.artifacts.side_feature_rows import read_side_rows
 from fmrec.execution.function_contracts import ExportEmbeddingsEvent
@@ -31,6 +32,8 @@ def handler(event: ExportEmbeddingsEvent, context: LambdaContext) -> dict[str, A
         event["output_uri"],
         item_rows=read_side_rows(manifest, event["manifest_uri"], "item"),
         user_rows=read_side_rows(manifest, event["manifest_uri"], "user"),
+        picks=EncodedRun(manifest, event["manifest_uri"]),
+        co_occurrence=event["co_occurrence"],
     )
     uri = object_store.join(event["output_uri"], layout.EMBEDDINGS_DOCUMENT)
     if event["folding_in"]:

@@ -151,6 +151,7 @@ def _judge() -> States:
                     "model_uris": [jsonata("$trial_model_uri")],
                     "manifest_uri": manifest,
                     "output_uri": jsonata(f"$embeddings_uri & {folder} & '/'"),
+                    "co_occurrence": jsonata("$serving.co_occurrence"),
                     "folding_in": False,
                 },
             ),

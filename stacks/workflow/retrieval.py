@@ -54,6 +54,7 @@ def export(*, next_state: str) -> States:
             "model_uris": jsonata("$model_uris"),
             "manifest_uri": jsonata("$manifest_uri"),
             "output_uri": jsonata("$embeddings_uri"),
+            "co_occurrence": jsonata("$serving.co_occurrence"),
             "folding_in": True,
         },
         assign={

@@ -123,7 +123,8 @@ def test_the_workflow_takes_movielens_with_side_features_from_raw_files_to_its_e
         order = list(dict.fromkeys(namespace for namespace, _, _ in index))
         index = [*index, ("user", str(NEW_USER), 0), ("item", str(NEW_FILM), 0)]
         index.sort(key=lambda entry: order.index(entry[0]))
-    serving = {"endpoint": False, "recommendations_per_user": 10}
+    # Lists are compared with the model's own scores.
+    serving = {"endpoint": False, "recommendations_per_user": 10, "co_occurrence": 0}
     execution = pipeline.run({**TASKS[mode], "dataset": document, "serving": serving})
     assert execution.status == "SUCCEEDED", execution.cause
     run = execution.name

@@ -118,6 +118,7 @@ def test_a_trial_is_exported_and_evaluated_alone_on_the_validation_encoding(tune
         "model_uris": ["s3://b/models/fmrec-run-1-trial-1-1/output/model.tar.gz"],
         "manifest_uri": validation,
         "output_uri": "s3://fmrecstorage-data/embeddings/run-1/trials/1/",
+        "co_occurrence": 0.3,
         "folding_in": False,
     }
     (evaluated,) = calls(started, EVALUATE)

@@ -56,6 +56,7 @@ def test_an_empty_input_is_the_defaults(resolve: Any) -> None:
     assert resolved["serving"] == {
         "recommendations_per_user": 10,
         "neighbours": 10,
+        "co_occurrence": 0.3,
         "exclude_seen": False,
         "filters": {},
         "segments": None,
@@ -163,6 +164,11 @@ def test_an_earlier_runs_encoding_stands_in_for_a_data_set(resolve: Any) -> None
         ({"serving": {"serverless": {"memory": 1024}}}, "serving.serverless.memory is unknown"),
         ({"serving": {"serverless": {"memory_mb": 1500}}}, "memory_mb is 1500: expected one of 1024, 2048"),
         ({"serving": {"serverless": {"maximum_concurrency": 201}}}, "expected an integer from 1 to 200"),
+        (
+            {"serving": {"co_occurrence": -0.1}},
+            "serving.co_occurrence is -0.1: expected a number from 0 to 10",
+        ),
+        ({"serving": {"co_occurrence": True}}, "serving.co_occurrence is True"),
         ({"serving": 3}, "serving is 3"),
         ({"serving": {"neighbours": 5}}, "serving.neighbours is 5: expected an integer from 10 to 1024"),
         ({"serving": {"exclude_seen": 1}}, "serving.exclude_seen is 1"),

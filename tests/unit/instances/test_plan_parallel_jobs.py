@@ -119,3 +119,15 @@ def test_an_ensemble_makes_one_index_of_all_factors() -> None:
 
     assert steps["knn_training"]["needs"]["inputs"]["dimension"] == 3 * 64 + 1
     assert steps["fm_training"]["needs"]["inputs"]["num_factors"] == 64
+
+
+def test_co_occurrence_adds_as_many_factors_as_one_model_has_and_fewer_to_large_catalogues() -> None:
+    def dimension(items: int, weight: float) -> int:
+        serving = {"co_occurrence": weight}
+        steps = plan(sizes(5 * items), {"num_factors": "64"}, serving, {}, ensemble=3)["steps"]
+        return int(steps["knn_training"]["needs"]["inputs"]["dimension"])
+
+    assert dimension(100_000, 0.3) == 4 * 64 + 1
+    assert dimension(100_000, 0) == 3 * 64 + 1
+    assert dimension(1_000_000, 0.3) == 3 * 64 + 33 + 1
+    assert dimension(5_000_000, 0.3) == 3 * 64 + 1

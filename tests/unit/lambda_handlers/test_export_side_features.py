@@ -80,6 +80,7 @@ def test_vectors_hold_all_features_of_users_and_items(invoke: Any, tmp_path: Pat
             "model_uris": [str(tmp_path / "model.tar.gz")],
             "manifest_uri": str(tmp_path / "encoded/manifest.json"),
             "output_uri": f"{tmp_path}/embeddings/",
+            "co_occurrence": 0.3,
             "folding_in": True,
         },
     )

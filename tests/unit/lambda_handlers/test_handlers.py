@@ -43,6 +43,7 @@ def published(invoke: Any, small_run: Any, cloud: Any, held_out: None) -> Any:
             "model_uris": [small_run.uri("model.tar.gz")],
             "manifest_uri": small_run.uri("encoded/manifest.json"),
             "output_uri": small_run.uri("embeddings/"),
+            "co_occurrence": 0.3,
             "folding_in": True,
         },
     )
@@ -97,6 +98,7 @@ def test_a_trial_is_exported_and_judged_without_what_only_a_model_needs(
             "model_uris": [small_run.uri("model.tar.gz")],
             "manifest_uri": small_run.uri("encoded/manifest.json"),
             "output_uri": small_run.uri("embeddings/trials/1/"),
+            "co_occurrence": 0.3,
             "folding_in": False,
         },
     )

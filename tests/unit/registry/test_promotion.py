@@ -1,5 +1,7 @@
 """Which model a promotion is about, and what can't be served again."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -122,6 +124,26 @@ def test_lists_are_as_long_as_they_were_but_keep_todays_rules(resolve: Any, keep
     assert as_then["exclude_seen"] is True
     assert (denied["filters"], denied["neighbours"]) == ({"deny": ["item-17"]}, None)
     assert (longer["recommendations_per_user"], longer["neighbours"]) == (50, None)
+
+
+def test_vectors_of_co_occurrence_are_promoted_as_they_are(resolve: Any, keep: Any, bucket: Any) -> None:
+    keep("monday")
+    path = Path(bucket.root) / "embeddings/monday/embeddings.json"
+    document = json.loads(path.read_text())
+    path.write_text(
+        json.dumps(document | {"dim": 3 * 64 + 1, "co_occurrence": {"weight": 0.2, "factors": 64}})
+    )
+
+    resolved = resolve({"promote": "monday"}, co_occurrence=0.3)
+
+    assert resolved["ensemble"] == 2
+    assert resolved["serving"]["co_occurrence"] == 0.2
+    with pytest.raises(
+        InputError, match=r"co_occurrence is 0\.5, but the vectors of run monday .* with 0\.2"
+    ):
+        resolve({"promote": "monday", "serving": {"co_occurrence": 0.5}})
+    path.write_text(json.dumps(document))
+    assert resolve({"promote": "monday"}, co_occurrence=0.3)["serving"]["co_occurrence"] == 0
 
 
 def test_rolling_back_twice_goes_two_champions_back_and_not_to_and_fro(
