@@ -38,7 +38,7 @@ UNDECIDED = -2
 _BAD_TYPE = pa.struct(
     [(FILE, pa.int64()), (START, pa.int64()), (POSITION, pa.int64()), (STATE, pa.int32()), (RAW, pa.string())]
 )
-_SCHEMA = (
+CHUNK_SCHEMA = (
     f"{CHUNK} bigint, kind int, data binary, {NAMESPACE} int, first bigint, texts array<string>, "
     f"counts array<bigint>, bad array<struct<{FILE}: bigint, {START}: bigint, {POSITION}: bigint, "
     f"{STATE}: int, {RAW}: string>>"
@@ -62,52 +62,49 @@ PieceCount = tuple[int, int, int, int, int]
 Take = Callable[[pa.RecordBatch], pa.RecordBatch]
 
 
-def as_checked(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Take rows as they are: they were checked in the JVM."""
-    return batch
-
-
-def to_chunks(rows: DataFrame, texts: Mapping[int, str], take: Take = as_checked) -> DataFrame:
-    """Make chunks of rows.
+def make_chunks(batches: Iterable[pa.RecordBatch], texts: Mapping[int, str]) -> Iterator[pa.RecordBatch]:
+    """Make chunks of a task's rows, in ``CHUNK_SCHEMA``.
 
     Parameters
     ----------
-    rows : DataFrame
-        What ``take`` takes.
+    batches : iterable of RecordBatch
+        With ``value`` and ``timestamp`` (double), columns of text, plain or as dictionaries, and ``FILE``,
+        ``START``, ``POSITION``, ``STATE`` and ``RAW`` as ``validation.check_rows`` returns them. Odd
+        lines have the state ``UNDECIDED`` and the line in ``RAW``.
     texts : mapping of int to str
         The columns of text, by the ordinal of their namespace.
-    take : callable
-        Returns a batch's rows with ``value`` and ``timestamp`` (double), columns of text, and ``FILE``,
-        ``START``, ``POSITION``, ``STATE`` and ``RAW`` as ``checks.check_rows`` returns them. Odd
-        lines have the state ``UNDECIDED`` and the line in ``RAW``.
     """
+    pieces: dict[tuple[int, int, int], tuple[int, int]] = {}
+    pending: list[pa.RecordBatch] = []
+    count = 0
+    for batch in batches:
+        states = np.asarray(batch.column(STATE))
+        _count_pieces(pieces, batch, states)
+        good = None
+        if states.any():
+            for kind, aside in ((BAD, states > GOOD), (ODD, states == UNDECIDED)):
+                if aside.any():
+                    yield _aside(kind, batch.filter(pa.array(aside)))
+            good = np.flatnonzero(states == GOOD)
+        pending.append(_compact(batch, good, texts))
+        count += len(pending[-1])
+        if count >= CHUNK_ROWS:
+            yield from _chunk(pending, texts)
+            pending, count = [], 0
+    if count:
+        yield from _chunk(pending, texts)
+    if pieces:
+        counts = [(*key, *found) for key, found in pieces.items()]
+        yield _row(kind=PIECES, data=json.dumps(counts).encode())
+
+
+def to_chunks(rows: DataFrame, texts: Mapping[int, str], take: Take | None = None) -> DataFrame:
+    """Make chunks of rows; of what ``take`` makes of each batch, if it is given."""
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        pieces: dict[tuple[int, int, int], tuple[int, int]] = {}
-        pending: list[pa.RecordBatch] = []
-        count = 0
-        for found in batches:
-            batch = take(found)
-            states = np.asarray(batch.column(STATE))
-            _count_pieces(pieces, batch, states)
-            good = batch
-            if states.any():
-                for kind, aside in ((BAD, states > GOOD), (ODD, states == UNDECIDED)):
-                    if aside.any():
-                        yield _aside(kind, batch.filter(pa.array(aside)))
-                good = batch.filter(pa.array(states == GOOD))
-            pending.append(_compact(good, texts))
-            count += len(good)
-            if count >= CHUNK_ROWS:
-                yield from _chunk(pending, texts)
-                pending, count = [], 0
-        if count:
-            yield from _chunk(pending, texts)
-        if pieces:
-            counts = [(*key, *found) for key, found in pieces.items()]
-            yield _row(kind=PIECES, data=json.dumps(counts).encode())
+        return make_chunks(map(take, batches) if take else batches, texts)
 
-    return map_in_arrow(rows, run, _SCHEMA)
+    return map_in_arrow(rows, run, CHUNK_SCHEMA)
 
 
 def piece_counts(chunks: DataFrame) -> list[PieceCount]:
@@ -160,13 +157,22 @@ def _count_pieces(
             pieces[key] = (first, count + len(places))
 
 
-def _compact(batch: pa.RecordBatch, texts: Mapping[int, str]) -> pa.RecordBatch:
-    """Return what a chunk is made of, in memory of its own: what was read lies in one piece, lines
-    and all.
+def _compact(
+    batch: pa.RecordBatch, rows: NDArray[np.int64] | None, texts: Mapping[int, str]
+) -> pa.RecordBatch:
+    """Return what a chunk is made of, all rows or some, in memory of its own: what was read lies in one
+    piece, lines and all.
     """
-    names = [*texts.values(), "value", "timestamp", POSITION]
-    places = pa.array(np.arange(len(batch)))
-    return pa.RecordBatch.from_pydict({name: batch.column(name).take(places) for name in names})
+    places = pa.array(np.arange(len(batch)) if rows is None else rows)
+    columns = {}
+    for name in (*texts.values(), "value", "timestamp", POSITION):
+        column = batch.column(name)
+        if name in texts.values() and (rows is not None or not isinstance(column, pa.DictionaryArray)):
+            column = column.cast(pa.string()).take(places).dictionary_encode()  # of these rows' texts only
+        elif name not in texts.values():
+            column = column.take(places)
+        columns[name] = column
+    return pa.RecordBatch.from_pydict(columns)
 
 
 def _chunk(batches: list[pa.RecordBatch], texts: Mapping[int, str]) -> Iterator[pa.RecordBatch]:
@@ -176,7 +182,7 @@ def _chunk(batches: list[pa.RecordBatch], texts: Mapping[int, str]) -> Iterator[
     chunk = int(positions[0])
     places: list[NDArray[np.int64]] = []
     for namespace, column in texts.items():
-        encoded = table.column(column).combine_chunks().dictionary_encode()
+        encoded = table.column(column).unify_dictionaries().combine_chunks()
         found = np.asarray(encoded.indices.fill_null(UNKNOWN)).astype(np.int64)
         counts = np.bincount(found[found >= 0], minlength=len(encoded.dictionary))
         if namespace != EVENTS:

@@ -1,13 +1,14 @@
 """Delimited lines, split and checked as whole columns instead of one at a time.
 
-What a line means is defined by ``rows`` and ``checks``, which run in the JVM. Here only lines are classified
-that those would surely find good, which are nearly all, in a fraction of the time; each other line is left to
-them.
+What a line means is defined by ``source_rows`` and ``validation``, which run in the JVM. Here only lines are
+classified that those would surely find good, which are nearly all, in a fraction of the time; each other line
+is left to them. Blocks of bytes without anything special go through Arrow's CSV parser, other lines through
+``delimited``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,18 +21,24 @@ from fmrec.dataset import Dataset, ImplicitLabel
 from fmrec.dataset.sources import ROLES
 from fmrec.dataset.timestamps import UNITS
 from fmrec.encoding.ingest.chunks import UNDECIDED
+from fmrec.encoding.ingest.csv_blocks import split_block
 from fmrec.encoding.ingest.delimited import Mask, buffers, counted
 from fmrec.encoding.ingest.encodings import UNDECODED, UTF8
 from fmrec.encoding.ingest.layouts import Layout, Layouts
 from fmrec.encoding.ingest.line_fields import SplitLines, by_layout, in_places
 from fmrec.encoding.ingest.number_text import LARGEST_FLOAT32, to_doubles
 from fmrec.encoding.ingest.source_rows import FILE, LINE, POSITION, RAW, START
+from fmrec.encoding.ingest.streams import Block
 from fmrec.encoding.ingest.validation import GOOD, NO_ROW, NOT_RATED, STATE, epoch, not_rated_numbers
+
+SMALL_BLOCK = 1 << 16
+"""Bytes of a block that is not halved further in search of lines that are special."""
+NUMBERS, IDS = ("value", "timestamp"), ("user", "item", "event")
 
 
 @dataclass(frozen=True)
 class PlainLines:
-    """Takes batches of lines for ``chunks.to_chunks``.
+    """Takes blocks and batches of lines for ``chunks.make_chunks``.
 
     Parameters
     ----------
@@ -63,6 +70,40 @@ class PlainLines:
             places.append(rows)
         return in_places(parts, places) if parts else self._take(batch, self.layouts.layouts[0])
 
+    def of_block(self, block: Block) -> Iterator[pa.RecordBatch]:
+        """Take a block; parts with lines that are special are taken line by line."""
+        layout = self.layouts.of_number(block.piece.file)
+        found = split_block(block, self.layouts, layout, self._types(layout))
+        if found is not None:
+            columns, states = self._checked(found, len(block))
+            raw = pa.nulls(len(block), pa.string())
+            if (states == UNDECIDED).any():
+                lines = block.lines()
+                states[np.asarray(pc.equal(lines, ""))] = NO_ROW
+                raw = pc.if_else(pa.array(states == UNDECIDED), lines, pa.scalar(None, pa.string()))
+            columns |= block.provenance() | {STATE: pa.array(states), RAW: raw}
+            yield pa.RecordBatch.from_pydict(columns)
+        elif len(block) > 1 and len(block.data) > SMALL_BLOCK:
+            for half in block.halves():
+                yield from self.of_block(half)
+        else:
+            yield self._take(block.batch(), layout)
+
+    def _types(self, layout: Layout) -> dict[str, pa.DataType]:
+        """Return what Arrow is to make of each field, by its role."""
+        source = self.dataset.interactions.source
+        places = list(layout.taken.values())
+        types: dict[str, pa.DataType] = {}
+        for role, place in layout.taken.items():
+            types[role] = pa.string()
+            if places.count(place) > 1:
+                continue
+            if role in IDS:
+                types[role] = pa.dictionary(pa.int32(), pa.string())
+            elif role in NUMBERS and source.decimal == "." and not source.missing:
+                types[role] = pa.float64()
+        return types
+
     def _take(self, batch: pa.RecordBatch, layout: Layout) -> pa.RecordBatch:
         split = SplitLines.of(batch.column(LINE), self.layouts, layout)
         lines, fields = split.lines, split.fields
@@ -76,7 +117,14 @@ class PlainLines:
                 fine &= ~passed_over
         if not fine.all():
             fields = fields.filter(pa.array(fine))
-        columns, found = self._checked(fields, layout)
+        values, width = fields.flatten(), layout.fields
+        columns, found = self._checked(
+            {
+                role: values.take(pa.array(np.arange(at, len(fields) * width, width)))
+                for role, at in layout.taken.items()
+            },
+            len(fields),
+        )
         places = np.flatnonzero(fine)
         states[places] = np.where(found == UNDECIDED, states[places], found)
         if len(places) < len(lines):  # give the others' rows nulls
@@ -106,44 +154,45 @@ class PlainLines:
             return np.asarray(counted(beyond, offsets) == 0)
         return fine
 
-    def _checked(self, fields: pa.Array, layout: Layout) -> tuple[dict[str, Any], NDArray[np.int32]]:
-        """Return the columns of lines with the right number of fields, and states where those are sure."""
+    def _checked(self, found: dict[str, pa.Array], rows: int) -> tuple[dict[str, Any], NDArray[np.int32]]:
+        """Return the columns of lines with the right number of fields, and states where those are sure.
+
+        Parameters
+        ----------
+        found : dict of str to Array
+            The fields by role: texts, dictionaries of texts, or doubles.
+        """
         limits, decimal = self.dataset.quarantine, self.dataset.interactions.source.decimal
-        rows, width = len(fields), layout.fields
-        values = fields.flatten()
-        found = {
-            role: values.take(pa.array(np.arange(at, rows * width, width)))
-            for role, at in layout.taken.items()
-        }
         good = np.ones(rows, np.bool_)
         missing = pa.array(self.dataset.interactions.source.missing, pa.string())
         absent: dict[str, Any] = {}
         if len(missing):
-            absent = {role: pc.is_in(pc.ascii_trim(found[role], " "), value_set=missing) for role in found}
+            for role, text in found.items():
+                absent[role] = _each(text, lambda text: pc.is_in(pc.ascii_trim(text, " "), value_set=missing))
             for role in set(absent) & set(ROLES):
-                good &= ~np.asarray(absent[role])
-        for role in ("user", "item", "event"):
+                good &= ~absent[role]
+        for role in IDS:
             if role in found:
-                good &= np.asarray(pc.binary_length(pc.ascii_trim(found[role], " "))) > 0
+                good &= _each(found[role], lambda text: pc.binary_length(pc.ascii_trim(text, " "))) > 0
         for role in ("user", "item"):
-            good &= np.asarray(pc.binary_length(found[role])) <= limits.max_id_length
+            good &= _each(found[role], pc.binary_length) <= limits.max_id_length
         value, time, not_rated = np.zeros(rows), np.zeros(rows), np.zeros(rows, np.bool_)
         if "value" in found:
-            value, numeric = to_doubles(found["value"], decimal)
+            value, numeric = _doubles(found["value"], decimal)
             good &= numeric & (np.abs(value) <= LARGEST_FLOAT32)
             if self.dataset.interactions.not_rated:
                 not_rated = good & np.isin(value, not_rated_numbers(self.dataset.interactions))
         if "timestamp" in found:
-            time, numeric = to_doubles(found["timestamp"], decimal)
+            time, numeric = _doubles(found["timestamp"], decimal)
             time = time / UNITS[self.dataset.interactions.timestamp_format]
             good &= numeric & (time >= epoch(limits.earliest)) & (time < epoch(limits.latest))
         columns = {"value": pa.array(self._value(value, found)), "timestamp": pa.array(time)}
         for name, role in self.texts.items():
             text = found[role]
-            if role not in ("user", "item", "event"):  # context: nothing is a null there
+            if role not in IDS:  # context: nothing is a null there
                 text = pc.ascii_trim(text, " ")
                 none = pc.equal(text, "")
-                none = pc.or_(none, absent[role]) if absent else none
+                none = pc.or_(none, pa.array(absent[role])) if absent else none
                 text = pc.if_else(none, pa.scalar(None, pa.string()), text)
             columns[name] = text
         return columns, np.where(good, np.where(not_rated, NOT_RATED, GOOD), UNDECIDED).astype(np.int32)
@@ -159,3 +208,20 @@ class PlainLines:
             weights = [label.event_weights.get(event, 0.0) for event in events.dictionary.to_pylist()]
             weight = np.array([*weights, 0.0])[np.asarray(events.indices)]
         return weight if label.threshold is None else np.where(value >= label.threshold, weight, 0.0)
+
+
+def _each(text: pa.Array, function: Callable[[pa.Array], pa.Array]) -> NDArray[Any]:
+    """Apply a function to each text, once to each of a dictionary."""
+    if isinstance(text, pa.DictionaryArray):
+        found: NDArray[Any] = np.asarray(function(text.dictionary))
+        return np.asarray(found[np.asarray(text.indices)])
+    return np.asarray(function(text))
+
+
+def _doubles(found: pa.Array, decimal: str) -> tuple[NDArray[np.float64], Mask]:
+    """Return numbers as doubles, and which are finite."""
+    if not pa.types.is_floating(found.type):
+        return to_doubles(found, decimal)
+    numbers = np.asarray(found)
+    finite = np.isfinite(numbers)
+    return np.where(finite, numbers, 0.0), finite

@@ -39,13 +39,15 @@ class InputFile:
 
     ``name`` is what Spark calls it, ``uri`` what people do; ``head`` are its first bytes, unpacked, or None
     if only Spark can unpack it. ``packing`` says how it is packed where Spark can't know by its name:
-    ``gzip``, the name of a ZIP archive's only member after ``zip:``, or nothing.
+    ``gzip``, the name of a ZIP archive's only member after ``zip:``, or nothing. ``size`` is in bytes, None
+    if only Spark can open it.
     """
 
     name: str
     uri: str
     head: bytes | None
     packing: str = ""
+    size: int | None = None
 
     def text(self, encoding: str) -> str:
         """Return how the file begins."""
@@ -156,22 +158,23 @@ def _open_head(name: str) -> InputFile:
         return InputFile(name, uri, None)
     with object_store.open_input(uri) as file:
         raw = file.read(HEAD_BYTES)
+        size = file.seek(0, os.SEEK_END)
     for ending, magic in _ENDINGS.items():
         if uri.endswith(ending) and raw and not raw.startswith(magic):
             raise InputError(f"{uri} ends in {ending}, but is not compressed so: rename it")
     if raw.startswith(ZIP):
-        return _open_archive(name, uri)
+        return _open_archive(name, uri, size)
     if raw.startswith(GZIP):
         packing = "" if uri.endswith(".gz") else "gzip"
-        return InputFile(name, uri, _inflate(raw, uri), packing)
+        return InputFile(name, uri, _inflate(raw, uri), packing, size)
     for ending, magic in ((".bz2", BZIP2), (".zst", ZSTD)):
         if raw.startswith(magic):
             if not uri.endswith(ending):
                 raise InputError(
                     f"{uri} is compressed, but does not end in {ending}: rename it to {uri}{ending}"
                 )
-            return InputFile(name, uri, _unpack(raw, magic))
-    return InputFile(name, uri, raw)
+            return InputFile(name, uri, _unpack(raw, magic), size=size)
+    return InputFile(name, uri, raw, size=size)
 
 
 def _inflate(raw: bytes, uri: str) -> bytes:
@@ -195,7 +198,7 @@ def _unpack(raw: bytes, magic: bytes) -> bytes | None:
         return None
 
 
-def _open_archive(name: str, uri: str) -> InputFile:
+def _open_archive(name: str, uri: str, size: int) -> InputFile:
     with object_store.open_input(uri) as file:
         try:
             with zipfile.ZipFile(file) as archive:
@@ -208,7 +211,7 @@ def _open_archive(name: str, uri: str) -> InputFile:
                         f"{uri} is a ZIP archive of {len(members)} files ({shown}): unpack it, and name one of them"
                     )
                 with archive.open(members[0]) as member:
-                    return InputFile(name, uri, member.read(HEAD_BYTES), f"zip:{members[0]}")
+                    return InputFile(name, uri, member.read(HEAD_BYTES), f"zip:{members[0]}", size)
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error) as error:
             raise InputError(f"{uri} is a ZIP archive that can't be read ({error}): unpack it") from error
 

@@ -8,10 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import SparkSession
-from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec.dataset import Source, column_names
 from fmrec.encoding.ingest.delimited import Marks
@@ -42,7 +39,7 @@ class Layouts:
     Parameters
     ----------
     of_file : mapping of int to int
-        Which of ``layouts`` a file has, by the hash of its name; empty where all have the first.
+        Which of ``layouts`` a file has, by its number in rows; empty where all have the first.
     """
 
     marks: Marks
@@ -52,16 +49,25 @@ class Layouts:
     comment: str = ""
 
     def of(self, files: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the layout's number of each row, by the hash of its file."""
-        hashes = np.array(sorted(self.of_file), np.int64)
-        numbers = np.array([self.of_file[int(file)] for file in hashes], np.int64)
-        return np.asarray(numbers[np.searchsorted(hashes, files)])
+        """Return the layout's number of each row, by the number of its file."""
+        known = np.array(sorted(self.of_file), np.int64)
+        numbers = np.array([self.of_file[int(file)] for file in known], np.int64)
+        return np.asarray(numbers[np.searchsorted(known, files)])
+
+    def of_number(self, file: int) -> Layout:
+        """Return the layout of a file, by its number."""
+        return self.layouts[self.of_file.get(file, 0)]
 
 
 def find_layouts(
-    spark: SparkSession, source: Source, files: list[InputFile], fields: Mapping[str, str]
+    source: Source, files: list[InputFile], fields: Mapping[str, str], numbers: Mapping[str, int]
 ) -> Layouts:
     """Return how each file's lines are split.
+
+    Parameters
+    ----------
+    numbers : mapping of str to int
+        What stands for each file's name in rows.
 
     Raises
     ------
@@ -85,10 +91,10 @@ def find_layouts(
     marks = Marks(source.delimiter, source.quote, source.escape)
     if len(layouts) == 1:
         return Layouts(marks, source.encoding, layouts, comment=source.comment)
-    numbers = {_key(layout): number for number, layout in enumerate(layouts)}
-    frame = spark.createDataFrame(pa.table({"name": [file.name for file in files]}))
-    hashes = frame.select(F.xxhash64("name"), "name").collect()
-    of_file = {row[0]: numbers[_key(found[row[1]])] if row[1] in found else 0 for row in hashes}
+    place = {_key(layout): at for at, layout in enumerate(layouts)}
+    of_file = {
+        numbers[file.name]: place[_key(found[file.name])] if file.name in found else 0 for file in files
+    }
     return Layouts(marks, source.encoding, layouts, of_file, source.comment)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,12 +17,13 @@ from fmrec.dataset import Dataset, ImplicitLabel
 from fmrec.encoding.feature_index import SIDES, Keep
 from fmrec.encoding.ingest import advice
 from fmrec.encoding.ingest.chunks import (
+    CHUNK_SCHEMA,
     EVENTS,
     UNDECIDED,
     PieceCount,
-    as_checked,
     bad_rows,
     distinct_texts,
+    make_chunks,
     odd_lines,
     piece_counts,
     to_chunks,
@@ -30,6 +31,7 @@ from fmrec.encoding.ingest.chunks import (
 from fmrec.encoding.ingest.encodings import undecoded_reason
 from fmrec.encoding.ingest.erased_users import WithoutErased
 from fmrec.encoding.ingest.fast_csv import PlainLines
+from fmrec.encoding.ingest.pieces import FilePiece
 from fmrec.encoding.ingest.source_rows import (
     FILE,
     LINE,
@@ -43,6 +45,8 @@ from fmrec.encoding.ingest.source_rows import (
     open_rows,
     resolve,
 )
+from fmrec.encoding.ingest.streams import read_blocks
+from fmrec.encoding.ingest.text_lines import TextLines
 from fmrec.encoding.ingest.validation import (
     ERASED,
     GOOD,
@@ -148,7 +152,7 @@ def ingest(
     source = open_rows(spark, interactions.source, path, interactions.columns | dict(context.fields))
     chunks, counts = _to_chunks(source, dataset, context, keep, erasures)
     problems = number_problems(dataset) if any(state > GOOD for _, _, state, _, _ in counts) else {}
-    ingested = _count(spark, chunks, counts, source.files, problems)
+    ingested = _count(chunks, counts, source, problems)
     _write_quarantine(spark, ingested, problems, quarantine_uri)
     advise = partial(_advice, ingested, source, dataset, problems)
     _check_usable(ingested, path, dataset.quarantine.max_share, quarantine_uri, advise)
@@ -183,18 +187,32 @@ def _to_chunks(
     roles = {side: side for side in SIDES} | {texts[at]: name for at, name in context.names.items()}
     roles |= dict.fromkeys(events.values(), "event")
     plain = PlainLines.of(source.layouts, dataset, roles)
-    take = WithoutErased.of(as_checked, erasures)
-    if plain is None:
-        chunks = keep(to_chunks(checked(source.rows), texts, take))
+    unerased = WithoutErased.of(erasures)
+    if plain is None or source.text is None:
+        chunks = keep(to_chunks(checked(source.rows), texts, unerased))
         return chunks, piece_counts(chunks)
-    lines = source.lines.select(LINE, FILE, START, POSITION)
-    chunks = keep(to_chunks(lines, texts, WithoutErased.of(plain, erasures)))
+    chunks = keep(_chunks_of_text(source.text, plain, texts, unerased))
     counts = piece_counts(chunks)
     decided = [count for count in counts if count[2] != UNDECIDED]
     if len(decided) < len(counts):
-        rest = keep(to_chunks(checked(source.parse(odd_lines(chunks))), texts, take))
+        rest = keep(to_chunks(checked(source.parse(odd_lines(chunks))), texts, unerased))
         chunks, decided = chunks.unionAll(rest), decided + piece_counts(rest)
     return chunks, decided
+
+
+def _chunks_of_text(
+    text: TextLines, plain: PlainLines, texts: Mapping[int, str], unerased: WithoutErased | None
+) -> DataFrame:
+    """Make chunks of delimited lines where they are read."""
+
+    def chunks(taken: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return make_chunks(map(unerased, taken) if unerased else taken, texts)
+
+    def of_pieces(pieces: Iterable[FilePiece]) -> Iterator[pa.RecordBatch]:
+        blocks = (block for piece in pieces for block in read_blocks(piece))
+        return chunks(taken for block in blocks for taken in plain.of_block(block))
+
+    return text.map(of_pieces, lambda batches: chunks(map(plain, batches)), CHUNK_SCHEMA)
 
 
 def _one_item_a_row(rows: DataFrame, separator: str, *, lists: bool) -> DataFrame:
@@ -230,22 +248,18 @@ def _value(dataset: Dataset) -> Column:
 
 
 def _count(
-    spark: SparkSession,
-    chunks: DataFrame,
-    found: list[PieceCount],
-    names: list[str],
-    problems: dict[int, Problem],
+    chunks: DataFrame, found: list[PieceCount], source: Opened, problems: dict[int, Problem]
 ) -> Ingested:
     """Count rows by file, piece and problem."""
-    paths = _names_by_hash(spark, names, {file for file, *_ in found})
+    paths = source.names_of({file for file, *_ in found})
     pieces: dict[tuple[int, int], Piece] = {}
     files: dict[str, dict[str, int]] = {}
     bad: Counter[str] = Counter()
     not_rated = erased = 0
     for file, start, state, first, count in found:
         path = paths[file]
-        piece = pieces.get((file, start), Piece(path, start, first, 0))
-        pieces[file, start] = Piece(path, start, min(first, piece.first), piece.lines + count)
+        piece = pieces.get((file, start), Piece(path, file, start, first, 0))
+        pieces[file, start] = Piece(path, file, start, min(first, piece.first), piece.lines + count)
         counts = files.setdefault(path, {"read": 0, "quarantined": 0, "skipped": 0})
         counts["skipped" if state == NO_ROW else "read"] += count
         not_rated += count if state == NOT_RATED else 0
@@ -256,14 +270,6 @@ def _count(
     read = sum(file["read"] for file in files.values())
     numbered = number_pieces(list(pieces.values()))
     return Ingested(chunks, read, bad, not_rated, erased, dict(sorted(files.items())), numbered)
-
-
-def _names_by_hash(spark: SparkSession, names: list[str], found: set[int]) -> dict[int, str]:
-    """Return the names of the files whose hashes rows have: names in every row would cost more."""
-    if len(names) == 1:
-        return dict.fromkeys(found, names[0])
-    listed = spark.createDataFrame(pa.table({PATH: names}))
-    return dict(listed.select(F.xxhash64(PATH), PATH).collect())
 
 
 def _check_usable(
@@ -323,6 +329,7 @@ def _write_quarantine(
         pa.table(
             {
                 "file": [piece.file for piece, _, _ in ingested.pieces],
+                FILE: [piece.number for piece, _, _ in ingested.pieces],
                 START: [piece.start for piece, _, _ in ingested.pieces],
                 "to_line": [to_line for _, _, to_line in ingested.pieces],
             }
@@ -339,7 +346,7 @@ def _write_quarantine(
     )
     bad = (
         bad_rows(ingested.chunks)
-        .join(F.broadcast(pieces.withColumn(FILE, F.xxhash64("file"))), [FILE, START])
+        .join(F.broadcast(pieces), [FILE, START])
         .join(F.broadcast(names), STATE)
         .select(
             "file",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import partial
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -25,17 +25,17 @@ from fmrec.encoding.ingest.files import InputFile, list_files, literal, open_hea
 from fmrec.encoding.ingest.layouts import Layouts, find_layouts, first_line
 from fmrec.encoding.ingest.line_fields import BROKEN, LINE, SKIP, FieldsOfLines
 from fmrec.encoding.ingest.parquet_files import RAW_TEXT, read_parquet
-from fmrec.encoding.ingest.streams import DOCUMENTS, LINES, RECORDS, Cut, read_streams
+from fmrec.encoding.ingest.pieces import DOCUMENTS, FILE, LINES, PATH, POSITION, RECORDS, START, Cut
+from fmrec.encoding.ingest.streams import read_batches
+from fmrec.encoding.ingest.text_lines import TextLines, hashes_of, open_lines, place
 from fmrec.encoding.python_tasks import map_in_arrow
 from fmrec.errors import InputError
 
 __all__ = [
     "BROKEN", "FILE", "LINE", "PATH", "POSITION", "RAW", "SKIP", "START", "Opened", "Piece", "number_pieces",
-    "open_rows", "read_rows", "resolve",
+    "open_rows", "resolve",
 ]  # fmt: skip
 
-PATH, FILE, START, POSITION = "_path", "_file", "_start", "_position"
-"""Provenance: the file and a hash of its name, the first byte of the piece, a number that grows in it."""
 RAW = "_raw"
 """The row as read."""
 _PARSED = "_parsed"
@@ -43,26 +43,30 @@ _PARSED = "_parsed"
 
 @dataclass(frozen=True)
 class Opened:
-    """A source's files, as lines where they are text, and how to make rows of those.
+    """A source's rows, and how to make rows of lines where the files are text.
 
-    ``layouts`` say how delimited lines are split; ``files`` are the names in ``PATH``; ``keys`` what JSON's
-    first objects have.
+    ``text`` are its lines, and ``layouts`` say how delimited ones are split; ``files`` are the names in
+    ``PATH``; ``keys`` what JSON's first objects have.
     """
 
-    lines: DataFrame
+    spark: SparkSession
+    read: Callable[[], DataFrame]
     parse: Callable[[DataFrame], DataFrame]
     files: list[str]
+    text: TextLines | None = None
     layouts: Layouts | None = None
     keys: tuple[str, ...] = ()
 
     @property
     def rows(self) -> DataFrame:
-        return self.parse(self.lines)
+        return self.read()
 
-
-def read_rows(spark: SparkSession, source: Source, path: str, fields: Mapping[str, str]) -> DataFrame:
-    """Read a source's files into text columns, as ``open_rows`` does."""
-    return open_rows(spark, source, path, fields).rows
+    def names_of(self, numbers: set[int]) -> dict[int, str]:
+        """Return the names of the files that stand in rows' ``FILE``, by number."""
+        if len(self.files) == 1:
+            return dict.fromkeys(numbers, self.files[0])
+        known = self.text.numbers if self.text is not None else hashes_of(self.spark, self.files)
+        return {known[name]: name for name in self.files}
 
 
 def open_rows(spark: SparkSession, source: Source, path: str, fields: Mapping[str, str]) -> Opened:
@@ -92,23 +96,32 @@ def open_rows(spark: SparkSession, source: Source, path: str, fields: Mapping[st
     begun = [file for file in files if first_line(file.text(source.encoding), source.comment) is not None]
     if not begun:
         raise InputError(f"{path} is empty: expected rows")
-    lines = _lines(spark, source, listed, files)
+    cuts = {file.name: Cut(_unit(source, file), source.encoding, _marks(source)) for file in files}
+    text = open_lines(spark, listed, files, cuts, delimited=source.is_delimited)
     if source.format == "jsonl":
-        return _open_json(lines, source, begun, names, fields)
-    layouts = find_layouts(spark, source, files, fields)
+        return _open_json(text, source, begun, names, fields)
+    layouts = find_layouts(source, files, fields, text.numbers)
     parse = FieldsOfLines(layouts, tuple(fields), (PATH, FILE, START, POSITION), RAW)
 
     def rows(found: DataFrame) -> DataFrame:
         return _rows(map_in_arrow(found, parse.run, parse.schema), source, fields)
 
-    return Opened(lines, rows, names, layouts)
+    def read() -> DataFrame:
+        split = text.map(lambda pieces: parse.run(read_batches(pieces)), parse.run, parse.schema)
+        return _rows(split, source, fields)
+
+    return Opened(spark, read, rows, names, text, layouts)
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of a file that one task reads: ``first`` is its lowest position, ``lines`` all its lines."""
+    """A piece of a file that one task reads: ``first`` is its lowest position, ``lines`` all its lines.
+
+    ``number`` stands for the file in rows.
+    """
 
     file: str
+    number: int
     start: int
     first: int
     lines: int
@@ -131,36 +144,12 @@ def number_pieces(pieces: list[Piece]) -> list[tuple[Piece, int, int]]:
     return numbered
 
 
-def _lines(spark: SparkSession, source: Source, listed: DataFrame, files: list[InputFile]) -> DataFrame:
-    """Return all files' lines: ``LINE`` as bytes of the source's encoding, and their provenance."""
-    streamed = [file for file in files if _is_streamed(source, file)]
-    frames = []
-    if len(streamed) < len(files):
-        if streamed:
-            paths = [literal(unquote(file.name)) for file in files if file not in streamed]
-            listed = spark.read.text(paths)
-        frames.append(listed.select(F.col("value").alias(LINE), *_place()))
-    for into in (LINES, RECORDS, DOCUMENTS):
-        mine = [file for file in streamed if _unit(source, file) == into]
-        if mine:
-            cut = Cut(into, source.encoding, Marks(source.delimiter, source.quote, source.escape))
-            found = read_streams(spark, mine, cut, PATH, LINE)
-            frames.append(found.select(LINE, PATH, F.lit(0).cast("bigint").alias(START)))
-    lines = reduce(DataFrame.unionAll, frames)
-    return lines.select(LINE, PATH, F.xxhash64(PATH).alias(FILE), START, _position())
-
-
-def _place() -> list[Column]:
-    # Unlike the same in _metadata, these are not copied into every row that is read.
-    return [F.input_file_name().alias(PATH), F.input_file_block_start().alias(START)]
-
-
 def _position() -> Column:
     return F.monotonically_increasing_id().alias(POSITION)
 
 
-def _is_streamed(source: Source, file: InputFile) -> bool:
-    return bool(file.packing) or not keeps_ascii(source.encoding) or _unit(source, file) != LINES
+def _marks(source: Source) -> Marks:
+    return Marks(source.delimiter, source.quote, source.escape)
 
 
 def _unit(source: Source, file: InputFile) -> str:
@@ -188,8 +177,9 @@ def _with_heads(spark: SparkSession, files: list[InputFile], encoding: str) -> l
 
 
 def _open_json(
-    lines: DataFrame, source: Source, files: list[InputFile], names: list[str], fields: Mapping[str, str]
+    text: TextLines, source: Source, files: list[InputFile], names: list[str], fields: Mapping[str, str]
 ) -> Opened:
+    lines = text.frame()
     heads = [file.text(source.encoding).strip().lstrip("[") for file in files]
     texts = [text for head in heads for text in head.split("\n")[:100]] + heads
     if any(json_lines.is_python(text) for text in texts[:10]):
@@ -223,7 +213,7 @@ def _open_json(
         )
         return _rows(texts, source, fields)
 
-    return Opened(lines, rows, names, keys=tuple(json_lines.keys(texts)))
+    return Opened(text.spark, lambda: rows(lines), rows, names, text, keys=tuple(json_lines.keys(texts)))
 
 
 def _decoded(lines: DataFrame, encoding: str) -> DataFrame:
@@ -262,7 +252,7 @@ def _present(text: Column, missing: tuple[str, ...]) -> Column:
 def _open_parquet(
     spark: SparkSession, source: Source, path: str, names: list[str], fields: Mapping[str, str]
 ) -> Opened:
-    texts = read_parquet(spark, path, names, fields, source.timezone).select("*", *_place())
+    texts = read_parquet(spark, path, names, fields, source.timezone).select("*", *place())
     rows = texts.select(
         *[_present(F.col(f"`{name}`"), source.missing).alias(name) for name in fields],
         *(PATH, F.xxhash64(PATH).alias(FILE), START, _position()),
@@ -270,4 +260,4 @@ def _open_parquet(
         F.col(RAW_TEXT).alias(RAW),
         F.lit(None).cast("string").alias(BROKEN),
     )
-    return Opened(rows, lambda found: found, names)
+    return Opened(spark, lambda: rows, lambda found: found, names)

@@ -1,7 +1,6 @@
-"""Files that can only be read from their beginning: one task reads a whole one, and cuts it into records.
+"""Pieces of files as blocks of lines: unpacked, decoded where lines can't be found in bytes, and cut.
 
-Spark cuts files anywhere and looks for line breaks, which serves most. It doesn't serve encodings whose line
-breaks are not one byte, archives, fields with line breaks inside, and JSON that doesn't keep to lines.
+One block of bytes is held at a time, and what belongs to a line that goes on.
 """
 
 from __future__ import annotations
@@ -20,59 +19,122 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
-from fmrec.encoding.ingest.delimited import Marks, find_escapes
+from fmrec.encoding.ingest.delimited import find_escapes
 from fmrec.encoding.ingest.encodings import MARK_UNDECODED, UTF8, keeps_ascii
-from fmrec.encoding.ingest.files import InputFile
-from fmrec.encoding.python_tasks import map_in_arrow
+from fmrec.encoding.ingest.line_fields import LINE
+from fmrec.encoding.ingest.pieces import (
+    BLOCK,
+    DOCUMENTS,
+    FILE,
+    PATH,
+    POSITION,
+    RECORDS,
+    START,
+    Cut,
+    FilePiece,
+    lines_in_range,
+)
 from fmrec.errors import InputError
 from fmrec.storage import object_store
 
-LINES, RECORDS, DOCUMENTS = "lines", "records", "documents"
-"""What a file is cut into: lines; delimited records, whose quotes may hold line breaks; JSON objects."""
-BLOCK = 1 << 22
 RECORD_BYTES = 1 << 24
 """A record that is longer is none: a quote or bracket was left open."""
+LINE_BYTES = 1 << 30
+"""A line that is longer does not fit into Arrow's strings with others."""
 Readable = Any
 """A binary stream: of a file, an archive's member, or what unpacks one."""
 _BOM = b"\xef\xbb\xbf"
 _BEYOND = re.compile(r"[^\x00-\x7f]")
 _BETWEEN = re.compile(r"[\s,\[\]]*")
+_LF, _CR = ord("\n"), ord("\r")
 
 
 @dataclass(frozen=True)
-class Cut:
-    """How to cut files into records."""
+class Block:
+    """Lines that follow each other in a piece of a file.
 
-    into: str
-    encoding: str
-    marks: Marks
+    Parameters
+    ----------
+    position : int
+        Of the first line.
+    data : uint8 array
+        The lines with the bytes that end them.
+    ends : int64 array
+        Where each line's last byte is.
+    """
+
+    piece: FilePiece
+    position: int
+    data: NDArray[np.uint8]
+    ends: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def lines(self) -> pa.Array:
+        """Return what stands before each line break."""
+        keep = np.ones(len(self.data), np.bool_)
+        keep[self.ends] = False
+        before = self.ends[self.ends > 0] - 1
+        before = before[self.data[before + 1] == _LF]
+        keep[before[self.data[before] == _CR]] = False
+        offsets = np.concatenate(([0], np.cumsum(keep)[self.ends])).astype(np.int32)
+        return pa.StringArray.from_buffers(
+            len(self.ends), pa.py_buffer(offsets), pa.py_buffer(self.data[keep])
+        )
+
+    def batch(self) -> pa.RecordBatch:
+        return _batch(self.lines(), self.piece, self.position)
+
+    def provenance(self) -> dict[str, pa.Array]:
+        return _provenance(self.piece, self.position, len(self))
+
+    def halves(self) -> tuple[Block, Block]:
+        """Return two blocks, of as many lines each."""
+        half = len(self) // 2
+        cut = int(self.ends[half - 1]) + 1
+        return (
+            Block(self.piece, self.position, self.data[:cut], self.ends[:half]),
+            Block(self.piece, self.position + half, self.data[cut:], self.ends[half:] - cut),
+        )
 
 
-def read_streams(spark: SparkSession, files: list[InputFile], cut: Cut, path: str, line: str) -> DataFrame:
-    """Read files from their beginnings, each in one task: its name as ``path``, its records as ``line``."""
-    table = pa.table(
-        {
-            "at": range(len(files)),
-            "name": [file.name for file in files],
-            "uri": [file.uri for file in files],
-            "packing": [file.packing for file in files],
-        }
-    )
-    frame = spark.createDataFrame(table)
-    apart = frame.repartitionById(len(files), F.col("at").cast("int"))
+def read_blocks(piece: FilePiece) -> Iterator[Block]:
+    """Read the lines or records of a piece."""
+    position = piece.first_position
+    with _unpacked(piece.uri, piece.packing) as stream:
+        for data, ends in _cut(_blocks(stream, piece), piece.cut, piece.uri):
+            yield Block(piece, position, data, ends)
+            position += len(ends)
 
-    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for row in batch.to_pylist():
-                with _unpacked(row["uri"], row["packing"]) as stream:
-                    for records in _records(stream, cut, row["uri"]):
-                        names = pa.array([row["name"]]).take(pa.array(np.zeros(len(records), np.int64)))
-                        yield pa.RecordBatch.from_pydict({line: records, path: names})
 
-    return map_in_arrow(apart, run, f"{line} string, {path} string")
+def read_batches(pieces: Iterable[FilePiece]) -> Iterator[pa.RecordBatch]:
+    """Read pieces, whatever they are cut into: batches of ``LINE`` and its provenance."""
+    for piece in pieces:
+        if piece.cut.into != DOCUMENTS:
+            for block in read_blocks(piece):
+                yield block.batch()
+            continue
+        position = piece.first_position
+        with _unpacked(piece.uri, piece.packing) as stream:
+            documents = _documents(_texts(stream, piece.cut.encoding))
+            for records in documents if piece.cut.encoding == UTF8 else _in_ascii(documents):
+                yield _batch(records, piece, position)
+                position += len(records)
+
+
+def _batch(lines: pa.Array, piece: FilePiece, position: int) -> pa.RecordBatch:
+    path = pa.array([piece.name]).take(pa.array(np.zeros(len(lines), np.int64)))
+    return pa.RecordBatch.from_pydict({LINE: lines, PATH: path} | _provenance(piece, position, len(lines)))
+
+
+def _provenance(piece: FilePiece, position: int, count: int) -> dict[str, pa.Array]:
+    return {
+        FILE: pa.array(np.full(count, piece.file)),
+        START: pa.array(np.full(count, piece.start)),
+        POSITION: pa.array(np.arange(position, position + count)),
+    }
 
 
 @contextlib.contextmanager
@@ -95,15 +157,6 @@ def _unpacked(uri: str, packing: str) -> Iterator[Readable]:
             ) from error
 
 
-def _records(stream: Readable, cut: Cut, uri: str) -> Iterator[pa.Array]:
-    if cut.into == DOCUMENTS:
-        documents = _documents(_texts(stream, cut.encoding))
-        return documents if cut.encoding == UTF8 else _in_ascii(documents)
-    # Others than those that keep ASCII leave here as UTF-8.
-    blocks = _bytes(stream) if keeps_ascii(cut.encoding) else _encoded(_texts(stream, cut.encoding))
-    return _lines(blocks, cut.marks if cut.into == RECORDS else Marks(""), uri)
-
-
 def _in_ascii(documents: Iterator[pa.Array]) -> Iterator[pa.Array]:
     """Write JSON's letters so that they are the same in every encoding."""
     for texts in documents:
@@ -113,11 +166,28 @@ def _in_ascii(documents: Iterator[pa.Array]) -> Iterator[pa.Array]:
         yield pa.array(ascii_texts, pa.string())
 
 
-def _bytes(stream: Readable) -> Iterator[bytes]:
-    block = stream.read(BLOCK).removeprefix(_BOM)
-    while block:
+def _blocks(stream: Readable, piece: FilePiece) -> Iterator[bytes]:
+    """Yield a piece's bytes, without a byte order mark; what isn't written in bytes of ASCII as UTF-8."""
+    if not keeps_ascii(piece.cut.encoding):
+        yield from (text.encode() for text in _texts(stream, piece.cut.encoding))
+        return
+    blocks = _to_end(stream) if piece.end is None else lines_in_range(stream, piece.start, piece.end)
+    yield from blocks if piece.start else _without_mark(blocks)
+
+
+def _without_mark(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    beginning = b""
+    for block in blocks:
+        beginning += block
+        if len(beginning) >= len(_BOM):
+            break
+    yield beginning.removeprefix(_BOM)
+    yield from blocks
+
+
+def _to_end(stream: Readable) -> Iterator[bytes]:
+    while block := stream.read(BLOCK):
         yield block
-        block = stream.read(BLOCK)
 
 
 def _texts(stream: Readable, encoding: str) -> Iterator[str]:
@@ -129,42 +199,45 @@ def _texts(stream: Readable, encoding: str) -> Iterator[str]:
         block = text.read(BLOCK)
 
 
-def _encoded(texts: Iterator[str]) -> Iterator[bytes]:
-    return (text.encode() for text in texts)
-
-
-def _lines(blocks: Iterator[bytes], marks: Marks, uri: str) -> Iterator[pa.Array]:
-    """Cut UTF-8 at line breaks outside of quotes."""
+def _cut(
+    blocks: Iterator[bytes], cut: Cut, uri: str
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+    """Cut bytes at line breaks, of records at those outside of quotes: yield whole lines and their ends."""
+    find, longest, why = _line_ends, LINE_BYTES, "it has no line breaks"
+    if cut.into == RECORDS:
+        find, longest, why = _record_ends, RECORD_BYTES, "a quote is never closed"
     rest = b""
     for block in blocks:
         data = np.frombuffer(rest + block, np.uint8)
-        breaks = data == ord("\n")
-        if marks.quote:
-            _, escaped = find_escapes(data, np.array([0, len(data)]), marks.escape)
-            breaks &= np.cumsum((data == ord(marks.quote)) & ~escaped) % 2 == 0
-        ends = np.flatnonzero(breaks)
+        ends = find(data, cut)
         end = int(ends[-1]) + 1 if len(ends) else 0
         rest = data[end:].tobytes()
-        if len(rest) > RECORD_BYTES:
+        if len(rest) > longest:
             raise InputError(
-                f"{uri} has a record of more than {RECORD_BYTES >> 20} MiB that begins with "
-                f"{rest[:60].decode('utf-8', 'replace')!r}: a quote is never closed"
+                f"{uri} has a record of more than {longest >> 20} MiB that begins with "
+                f"{rest[:60].decode('utf-8', 'replace')!r}: {why}"
             )
         if len(ends):
-            yield _cut_at(data[:end], ends)
+            yield data[:end], ends
     if rest:
         data = np.frombuffer(rest + b"\n", np.uint8)
-        yield _cut_at(data, np.array([len(data) - 1]))
+        yield data, np.array([len(data) - 1])
 
 
-def _cut_at(data: NDArray[np.uint8], ends: NDArray[np.int64]) -> pa.Array:
-    """Return what stands before each line break."""
-    keep = np.ones(len(data), np.bool_)
-    keep[ends] = False
-    before = ends[ends > 0] - 1
-    keep[before[data[before] == ord("\r")]] = False
-    offsets = np.concatenate(([0], np.cumsum(keep)[ends])).astype(np.int32)
-    return pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(data[keep]))
+def _line_ends(data: NDArray[np.uint8], cut: Cut) -> NDArray[np.int64]:
+    """Return where LF, CR and CR LF end; a last CR is left, since LF may follow."""
+    breaks = data == _LF
+    returns = data[:-1] == _CR
+    if returns.any():
+        breaks[:-1] |= returns & ~breaks[1:]
+    return np.flatnonzero(breaks)
+
+
+def _record_ends(data: NDArray[np.uint8], cut: Cut) -> NDArray[np.int64]:
+    breaks = data == _LF
+    _, escaped = find_escapes(data, np.array([0, len(data)]), cut.marks.escape)
+    breaks &= np.cumsum((data == ord(cut.marks.quote)) & ~escaped) % 2 == 0
+    return np.flatnonzero(breaks)
 
 
 def _documents(texts: Iterator[str]) -> Iterator[pa.Array]:

@@ -38,7 +38,7 @@ def check_rows(rows: DataFrame, dataset: Dataset, context: Iterable[str]) -> Dat
     Parameters
     ----------
     rows : DataFrame
-        As ``fmrec.encoding.ingest.source_rows.read_rows`` returns them, with a text column a role.
+        As ``fmrec.encoding.ingest.source_rows.open_rows`` returns them, with a text column a role.
     context : iterable of str
         Text columns to keep as they are.
 
