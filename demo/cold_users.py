@@ -2,8 +2,8 @@
 
 Their rows are taken out of the encoded training channel, a SageMaker training job with the workflow's own
 hyperparameters, image, role and instance is trained on the rest, and each of these users is folded in from
-what they liked. λ and c are chosen on items hidden from their histories, and lists are judged on what was
-held out.
+what they liked, among items as the workflow exports them, co-occurrence included. λ and c are chosen on items
+hidden from their histories, and lists are judged on what was held out.
 """
 
 from __future__ import annotations
@@ -13,17 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from demo import results
 from demo.cloud import Cloud
 from demo.rival_models import Arena, K
 from fmrec.artifacts import layout
 from fmrec.artifacts.folding_in import NEGATIVE_WEIGHT, REGULARIZATION
+from fmrec.artifacts.interactions import Interactions
 from fmrec.artifacts.manifest import Manifest
+from fmrec.deployment.defaults import SERVING
+from fmrec.deployment.shape_rule import co_occurrence_factors
 from fmrec.errors import FmrecError
 from fmrec.live import FoldIn
 from fmrec.live.evaluation import choose, judge
 from fmrec.live.left_out import draw_left_out, without_users
+from fmrec.model.co_occurrence import learn, spread
 from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.ranking.blas import single_threaded_products
 
@@ -76,7 +81,7 @@ def measure_cold_users(cloud: Cloud, run: str, manifest: Manifest, arena: Arena)
     known = np.setdiff1d(np.arange(manifest.users), out)
     liked, seen, relevant = (pairs.take(out) for pairs in (arena.liked, arena.seen, arena.relevant))
     met_by = np.bincount(arena.seen.take(known).items, minlength=arena.items)
-    fold_in = _fold_in(model, manifest)
+    fold_in = _fold_in(model, manifest, known, arena.liked.take(known))
     choice = choose(fold_in, liked, seen, seed=SEED)
     fold_in = fold_in.with_parameters(choice.regularization, choice.negative_weight)
     report = judge(fold_in, liked, seen, relevant, met_by, len(known), k=K, seed=SEED)
@@ -97,10 +102,23 @@ def measure_cold_users(cloud: Cloud, run: str, manifest: Manifest, arena: Arena)
     }
 
 
-def _fold_in(model: FactorizationMachine, manifest: Manifest) -> FoldIn:
-    items = slice(*manifest.ranges["item"])
-    offsets = model.bias + model.linear[items]
-    return FoldIn(model.factors[items], offsets, REGULARIZATION, NEGATIVE_WEIGHT)
+def _fold_in(
+    model: FactorizationMachine, manifest: Manifest, known: NDArray[np.int64], liked: Interactions
+) -> FoldIn:
+    """Fold into the vectors of items that `fmrec.model.embeddings.export` makes of the model, and of what the
+    known users liked.
+    """
+    columns = slice(*manifest.ranges["item"])
+    factors, linear = model.factors[columns], model.linear[columns]
+    found = learn([liked], manifest.items, co_occurrence_factors(manifest.items, model.num_factors))
+    if found is None:
+        raise FmrecError("nobody but the left-out users liked anything: expected picks to learn from")
+    of_model = spread(
+        np.column_stack([model.factors[known], np.ones(len(known))]), np.column_stack([factors, linear])
+    )
+    of_pairs = spread(found.users(liked), found.items)
+    further = found.scaled(SERVING["co_occurrence"] * of_model / of_pairs).items
+    return FoldIn(np.hstack([factors, further]), model.bias + linear, REGULARIZATION, NEGATIVE_WEIGHT)
 
 
 def _name(run: str) -> str:
