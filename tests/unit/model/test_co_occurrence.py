@@ -189,6 +189,23 @@ def test_the_index_has_further_dimensions_whose_scores_spread_by_the_weight(
     assert added == pytest.approx(factor * expected, abs=1e-4)
 
 
+def test_the_models_of_an_ensemble_learn_once_together(
+    picks: Interactions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned: list[int] = []
+
+    def learn_and_count(run: EncodedRun, factors: int) -> Any:
+        learned.append(factors)
+        return learn_from(run, factors)
+
+    monkeypatch.setattr("fmrec.model.embeddings.learn_from", learn_and_count)
+    encoded = run(picks)
+    three = Ensemble([machine(8, seed) for seed in range(3)])
+    export(three, encoded.manifest, str(tmp_path), picks=encoded, co_occurrence=0.3)
+
+    assert learned == [8]
+
+
 @pytest.mark.parametrize(("weight", "factors"), [(0.0, 8), (0.3, 4)])
 def test_the_index_is_the_model_s_alone_without_weight_or_with_few_factors(
     picks: Interactions, tmp_path: Path, weight: float, factors: int
