@@ -68,7 +68,7 @@ class AttributeFiles(DescribedSide):
         rows = self.opened.rows.where(~F.col(SKIP))
         no_id = F.when(F.coalesce(F.trim(OWNER), F.lit("")) == "", "missing id")
         reason = F.coalesce(BROKEN, no_id)
-        reads = [reading.read(F.col(f"`{reading.feature.name}`")) for reading in self.readings.values()]
+        reads = [reading.read(F.col(field_of(ordinal))) for ordinal, reading in self.readings.items()]
         return rows.select(
             F.when(reason.isNull(), F.col(OWNER)).alias(OWNER),
             F.array(*reads).alias(READS),
@@ -111,10 +111,15 @@ def open_attributes(spark: SparkSession, dataset: Dataset, raw_uri: str) -> list
             continue
         path = resolve(raw_uri, attributes.source.path)
         readings = {ordinal: Reading.of(feature, attributes.source) for ordinal, feature in features.items()}
-        fields = {OWNER: attributes.id} | {feature.name: feature.column for feature in features.values()}
+        fields = {OWNER: attributes.id} | {field_of(at): feature.column for at, feature in features.items()}
         opened = open_rows(spark, attributes.source, path, fields)
         found.append(AttributeFiles(side, attributes, path, readings, opened))
     return found
+
+
+def field_of(ordinal: int) -> str:
+    """Return what a feature's text is called while it is read: the feature's name may be any text."""
+    return f"feature_{ordinal}"
 
 
 def present(reads: Column) -> Column:

@@ -19,7 +19,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that everybody k
 from fmrec.dataset import Attributes, Feature, Source
 from fmrec.dataset.section import Section
 from fmrec.encoding.features.attribute_counts import check_features
-from fmrec.encoding.features.attribute_files import OWNER, READS, AttributeFiles
+from fmrec.encoding.features.attribute_files import OWNER, READS, AttributeFiles, field_of
 from fmrec.encoding.features.attributes import GroupedAttributes, SideAttributes
 from fmrec.encoding.features.kinds import Measured, numbers_of, of_feature, placed_entries
 from fmrec.encoding.features.measuring import measure
@@ -149,7 +149,7 @@ def read(
     known = spark.createDataFrame([(name, True) for name in "789"], "_owner string, _trained boolean")
     readings = {at: Reading.of(feature, attributes.source) for at, feature in enumerate(features, start=2)}
     path = str(folder / "items.txt")
-    fields = {OWNER: attributes.id} | {feature.name: feature.column for feature in features}
+    fields = {OWNER: attributes.id} | {field_of(at): found.feature.column for at, found in readings.items()}
     opened = open_rows(spark, attributes.source, path, fields)
     files = AttributeFiles("item", attributes, path, readings, opened)
     grouped = GroupedAttributes.of(files, lambda kept: kept)
@@ -253,3 +253,24 @@ def test_the_job_counts_attributes_and_warns(encode_document: Callable[..., Any]
         "nothing is held out for test: split.at is 1970-01-01T00:01:39Z, and times go from "
         "1970-01-01T00:00:00Z to 1970-01-01T00:00:49Z",
     ]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_a_feature_may_have_any_name(kind: str, encode_document: Callable[..., Any], tmp_path: Path) -> None:
+    ratings = "".join(f"{at % 3},{at % 2},4,{at}\n" for at in range(30))
+    (tmp_path / "r.csv").write_text("user_id,item_id,rating,timestamp\n" + ratings)
+    names = ["release year", "a`b", "a.b", "value", "_owner", "_path"]
+    rows = [{"item_id": str(at), "f": f"text {at}"} for at in range(2)]
+    lines = (
+        map(json.dumps, rows) if kind == "jsonl" else ["item_id,f", *(",".join(row.values()) for row in rows)]
+    )
+    (tmp_path / "items").write_text("\n".join(lines))
+    document = {
+        "interactions": {"path": "r.csv"},
+        "items": {"path": "items", "format": kind},
+        "split": {"method": "none"},
+        "features": [{"name": name, "of": "item", "column": "f"} for name in names],
+    }
+    manifest = encode_document(document, tmp_path, tmp_path / "out")
+    sides = {"user": (0, 3), "item": (3, 5)}
+    assert manifest.ranges == sides | {name: (5 + 2 * at, 7 + 2 * at) for at, name in enumerate(names)}
