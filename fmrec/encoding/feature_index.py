@@ -71,8 +71,9 @@ def write_index(
         F.sum(F.col("column").cast("decimal(38,0)")).alias("sum"),
     ).write.mode("overwrite").parquet(uri)
     seen = written.get
+    ends = (0, first - 1) if first else (None, None)
     if (seen["count"], seen["first"], seen["last"], int(seen["sum"] or 0)) != (
-        first, 0, first - 1, first * (first - 1) // 2
+        first, *ends, first * (first - 1) // 2
     ):  # fmt: skip
         raise InputError(
             f"the feature index is not contiguous ({seen}, expected {first} feature ids from 0): a machine "

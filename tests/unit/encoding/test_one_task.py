@@ -169,6 +169,16 @@ def test_one_task_refuses_attributes_that_can_t_be_used_and_leaves_nothing(
     assert not list((tmp_path / "out/feature_index").glob("*"))
 
 
+def test_stages_also_say_that_nobody_is_frequent_enough(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_stages(monkeypatch)
+    write_events(tmp_path)
+    document = EVENTS | {"minimum_interactions": {"user": 999, "item": 999}}
+    with pytest.raises(InputError, match="no user has at least 999 interactions"):
+        run(spark, document, tmp_path, tmp_path / "out")
+
+
 def test_attributes_in_large_files_are_left_to_the_stages(tmp_path: Path) -> None:
     for name, size in (("a", 7), ("b", 4)):
         (tmp_path / name).write_bytes(b"x" * size)
