@@ -17,6 +17,8 @@ EXAMPLES = 50
 
 def on_bytes(names: list[str], source: Source, section: str) -> str:
     """Say which encoding files of a section seem to have, whose lines are not text in the document's."""
+    if source.format == "parquet":
+        return f"; {undecoded_reason(UTF8)}: write texts as UTF-8"
     try:
         heads = [file.head or b"" for file in open_heads(names[:EXAMPLES], source.encoding)]
     except InputError:

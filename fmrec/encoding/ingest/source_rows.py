@@ -22,7 +22,7 @@ from fmrec.encoding.ingest import json_lines
 from fmrec.encoding.ingest.delimited import Marks
 from fmrec.encoding.ingest.encodings import UNDECODED, UTF8, decode_lines, keeps_ascii, undecoded_reason
 from fmrec.encoding.ingest.files import InputFile, list_files, literal, open_heads, resolve
-from fmrec.encoding.ingest.layouts import Layouts, find_layouts, first_line
+from fmrec.encoding.ingest.layouts import REQUIRED, Layouts, find_layouts, first_line
 from fmrec.encoding.ingest.line_fields import BROKEN, LINE, SKIP, FieldsOfLines
 from fmrec.encoding.ingest.parquet_files import RAW_TEXT, read_parquet
 from fmrec.encoding.ingest.pieces import DOCUMENTS, FILE, LINES, PATH, POSITION, RECORDS, START, Cut
@@ -253,11 +253,12 @@ def _open_parquet(
     spark: SparkSession, source: Source, path: str, names: list[str], fields: Mapping[str, str]
 ) -> Opened:
     texts = read_parquet(spark, path, names, fields, source.timezone).select("*", *place())
+    undecoded = ~F.is_valid_utf8(F.concat_ws(",", *[name for name in fields if name in REQUIRED]))
     rows = texts.select(
-        *[_present(F.col(f"`{name}`"), source.missing).alias(name) for name in fields],
+        *[_present(F.make_valid_utf8(name), source.missing).alias(name) for name in fields],
         *(PATH, F.xxhash64(PATH).alias(FILE), START, _position()),
         F.lit(False).alias(SKIP),
         F.col(RAW_TEXT).alias(RAW),
-        F.lit(None).cast("string").alias(BROKEN),
+        F.when(undecoded, undecoded_reason(UTF8)).alias(BROKEN),
     )
     return Opened(spark, lambda: rows, lambda found: found, names)

@@ -160,6 +160,17 @@ def test_context_of_any_type_is_a_text_or_a_sentence(take: Take, tmp_path: Path)
             break
     assert found["unsigned"] == "18446744073709551615"
     assert found["category"] == "a"
+    assert found["bytes"] == "\ufffd"
     assert {name for name, text in found.items() if text is None} == {
         "nanoseconds of a day", "seconds of a day", "duration", "half", "decimal of 60 digits", "nothing", "nested nanoseconds",
     }  # fmt: skip
+
+
+def test_rows_whose_ids_are_no_text_are_quarantined(take: Take, tmp_path: Path) -> None:
+    users = pa.array([b"1", b"D\xe9j\xe0", "é".encode()])
+    write(tmp_path / "raw/r.parquet", user_id=users, item_id=["x"] * 3, rating=[5] * 3, timestamp=[6] * 3)
+    taken = take(tmp_path / "raw", interactions=PARQUET)
+    assert taken.pairs == [("1", "x"), ("é", "x")]
+    assert taken.bad == [("r.parquet", 2, None, "invalid UTF-8")]
+    with pytest.raises(InputError, match=r"1 invalid UTF-8.*; invalid UTF-8: write texts as UTF-8"):
+        take(tmp_path / "raw", max_share=0.1, interactions=PARQUET)
