@@ -27,7 +27,6 @@ from demo.rival_models import Arena
 from fmrec.commands.run import PIPELINE_STACK, STORAGE_STACK
 from fmrec.execution.state_machine import Execution, follow, stack_outputs, start
 from localcloud.home import Home
-from stacks.workflow import ensemble, training
 
 SIDES: dict[str, Any] = {
     "task": "predict-rating",
@@ -69,7 +68,7 @@ LIMITS = {
 }
 """What the means over the seeds must keep; times are processor seconds, those of one model 1."""
 ENSEMBLE = 3
-TRAININGS = (training.TRAIN, ensemble.TRAIN_ALL)
+TRAINER = "algorithms.factorization_machines"
 EXECUTIONS = ("recommend", "ensemble", "rating", "sides")
 
 
@@ -116,7 +115,7 @@ def measure(seed: int, data: MovieLens, executions: list[str]) -> dict[str, floa
             target.client("s3").upload_file(str(path), outputs["DataBucket"], f"raw/{key}")
         figures: dict[str, float] = {}
         lists: list[Execution] = []
-        with ProcessorTime(server_process(target)) as processor:
+        with ProcessorTime(server_process(target), TRAINER) as processor:
             if "recommend" in executions:
                 lists.append(run(target, outputs, "recommend", {}))
                 figures |= measure_lists(target, outputs, lists[0])
@@ -144,7 +143,7 @@ def server_process(target: Cloud) -> int:
 
 def times_as_much(processor: ProcessorTime, single: Execution, several: Execution) -> dict[str, float]:
     """How many times the processor seconds of one model an ensemble takes."""
-    (one, other), (all_, all_other) = (processor.of(execution, TRAININGS) for execution in (single, several))
+    (one, other), (all_, all_other) = (processor.of(execution) for execution in (single, several))
     print(
         f"  processor seconds: training {one:.1f}, ensemble {all_:.1f}; other steps {other:.1f}, ensemble "
         f"{all_other:.1f}"
