@@ -27,9 +27,10 @@ from fmrec.encoding.feature_index import SIDES, Keep
 from fmrec.encoding.features.attribute_counts import FeatureReport
 from fmrec.encoding.features.attribute_files import AttributeFiles, open_attributes
 from fmrec.encoding.features.side_features import context_of
+from fmrec.encoding.index_task import INDEX, has_few_texts
 from fmrec.encoding.ingest.read_interactions import Ingested, ingest
 from fmrec.encoding.ingest.spark_errors import READING_SETTINGS, to_input_error
-from fmrec.encoding.one_task import INDEX, encode_in_one_task, fits_one_task
+from fmrec.encoding.one_task import encode_in_one_task, fits_one_task
 from fmrec.encoding.run_manifest import manifest_of, outcome_of
 from fmrec.encoding.run_outputs import RunOutputs
 from fmrec.encoding.shuffle_plan import Range
@@ -198,24 +199,24 @@ class _Job:
     ) -> tuple[RunOutputs, _Encoded]:
         tables = {side: self._output(f"{side}_features/") for side in SIDES}
         stages = Stages(self.spark, self.dataset, attributes, read, self.index_uri, tables, self.keep)
-        indexed = stages.index()
-        self.tell("encoding", read.rows)
-        outputs = uses.enter_context(RunOutputs(self.output_uri, OUTPUTS))
-        summary, written = stages.encode(indexed, outputs.folders)
         label = self.dataset.label
-        events = count_events(read.texts, label.event_weights if isinstance(label, ImplicitLabel) else ())
-        most = partial(most_interactions, self.spark, self.index_uri)
-        features = indexed.features
-        found = _Encoded(
-            summary,
-            indexed.ranges,
-            indexed.trained,
-            events,
-            most,
-            list(written),
-            features.report,
-            features.warnings,
-        )
+        if has_few_texts(self.dataset, read):
+            object_store.delete_folder(self.index_uri)
+            outputs = uses.enter_context(RunOutputs(self.output_uri, OUTPUTS | {INDEX: PARQUET}))
+            indexed, stored, index = stages.index_in_one_task(outputs.folders[INDEX])
+            events, most = index.events, lambda: index.most
+        else:
+            indexed, stored = stages.index(), TaskSummary()
+            outputs = uses.enter_context(RunOutputs(self.output_uri, OUTPUTS))
+            events = count_events(read.texts, label.event_weights if isinstance(label, ImplicitLabel) else ())
+            most = partial(most_interactions, self.spark, self.index_uri)
+        self.tell("encoding", read.rows)
+        summary, written = stages.encode(indexed, outputs.folders)
+        summary.parts |= stored.parts
+        found = _Encoded(summary, indexed.ranges, indexed.trained, events, most)
+        if indexed.features is not None:
+            report, warnings = indexed.features.report, indexed.features.warnings
+            found = replace(found, tables=list(written), features=report, warnings=warnings)
         return outputs, found
 
     def _choose_sampling(self, interactions: int) -> None:

@@ -17,27 +17,38 @@ from fmrec.encoding.features.attribute_files import OWNER, AttributeFiles
 from fmrec.encoding.features.attributes import GroupedAttributes
 from fmrec.encoding.features.side_features import SideFeatures
 from fmrec.encoding.features.side_table import SideTable, pack_lookup, seen_ids, write_side_table
+from fmrec.encoding.index_task import IndexReport, IndexTask, collect_reports
 from fmrec.encoding.ingest.read_interactions import Ingested
-from fmrec.encoding.shuffle.buckets import Buckets, CountedByIndex, Route, SideRoute
+from fmrec.encoding.shuffle.buckets import Buckets, CountedByIndex, GroupCounts, Route, SideRoute
 from fmrec.encoding.shuffle.messages import Kind
-from fmrec.encoding.shuffle.spark_shuffle import run_stage
+from fmrec.encoding.shuffle.spark_shuffle import make_messages, run_stage
 from fmrec.encoding.shuffle_plan import Range, ShufflePlan
 from fmrec.encoding.split_and_label import SplitAndLabel
 from fmrec.encoding.stored_parts import TaskSummary, collect_summaries
+from fmrec.encoding.task_input import index_rows
 from fmrec.encoding.unknown_ids import POLICIES
-from fmrec.encoding.write_records import WriteRecords
+from fmrec.encoding.write_records import RecordOrder, WriteRecords
 from fmrec.storage.part_files import Output
 
 
 @dataclass(frozen=True)
 class Indexed:
-    """What ids and names of side features stand for."""
+    """What ids and names of side features stand for, and where rows go by that."""
 
-    features: SideFeatures
     ranges: dict[str, Range]
     """Of all namespaces."""
     trained: dict[str, Range]
     """Of those users and items that have interactions."""
+    by_user: Buckets
+    order: RecordOrder
+    code_tables: DataFrame
+    """What stands for each chunk's texts, packed by chunk."""
+    features: SideFeatures | None = None
+    """None where the data set has none."""
+
+    @property
+    def contexts(self) -> list[int]:
+        return self.features.contexts if self.features else []
 
 
 @dataclass(frozen=True)
@@ -97,18 +108,29 @@ class Stages:
         for side, count in with_interactions.items():
             trained[side] = (ranges[side][0], ranges[side][0] + count)
         check_sides(self.dataset, trained)
-        return Indexed(features, ranges, trained)
+        plan = self._plan(ranges, CountedByIndex(self.spark, self.index_uri, ranges["user"]))
+        code_tables = pack_code_tables(read.texts, features.of_texts(self.index_uri))
+        return Indexed(ranges, trained, plan.by_user(), plan.record_order(), code_tables, features)
+
+    def index_in_one_task(self, output: Output) -> tuple[Indexed, TaskSummary, IndexReport]:
+        """Do the same by one task, which stores the index to ``output``; see ``index_task.has_few_texts``."""
+        task = IndexTask(self.dataset, self.read.good_count, self._partitions, [], output)
+        messages = self.keep(make_messages(index_rows(self.read), task))
+        for_driver = messages.where(F.col("kind").isin(int(Kind.INDEX), int(Kind.STORED_PART)))
+        summary, report = collect_reports(for_driver)
+        check_sides(self.dataset, report.trained)
+        plan = self._plan(report.ranges, report.count_groups)
+        code_tables = messages.where(F.col("kind") == int(Kind.LOOKUP))
+        indexed = Indexed(report.ranges, report.trained, plan.by_user(), plan.record_order(), code_tables)
+        return indexed, summary, report
 
     def encode(
         self, indexed: Indexed, outputs: dict[str, Output]
     ) -> tuple[TaskSummary, dict[str, SideTable]]:
         """Store train, test, seen and heldout; return what tasks report, and the tables of side features."""
         unknown = POLICIES[self.dataset.unknown]
-        users = indexed.ranges["user"]
-        counted = CountedByIndex(self.spark, self.index_uri, users)
-        plan = ShufflePlan(self.dataset, self.read.good_count, self._partitions, users, counted)
+        by_user, order = indexed.by_user, indexed.order
         tables = {} if unknown.needs_seen_ids else self._write_side_tables(indexed, {})
-        by_user, order = plan.by_user(), plan.record_order()
         # Where rows pass by to be given side features, or to be judged by what train has seen.
         stops = [
             SideRoute(side, _buckets(side, indexed.ranges[side], by_user))
@@ -116,9 +138,10 @@ class Stages:
             if unknown.needs_seen_ids or (side in tables and not tables[side].small)
         ]
         routes: list[Route] = [*stops, order]
-        to_ids = EncodeIds(indexed.features.contexts, self.read.numbers, by_user)
+        to_ids = EncodeIds(indexed.contexts, self.read.numbers, by_user)
+        with_ids = encode_ids(self.read.chunks, indexed.code_tables, to_ids, self._partitions)
         split = SplitAndLabel.of(self.dataset, indexed.trained, outputs, routes[0], unknown.needs_seen_ids)
-        rows = run_stage(by_user.shuffle(self._with_ids(indexed.features, to_ids)), split)
+        rows = run_stage(by_user.shuffle(with_ids), split)
         seen: dict[str, DataFrame] = {}
         if unknown.needs_seen_ids:
             labelled = self.keep(rows)
@@ -140,6 +163,9 @@ class Stages:
     @property
     def _partitions(self) -> int:
         return ShufflePlan.partitions_of(self.read.rows)
+
+    def _plan(self, ranges: dict[str, Range], counts: GroupCounts) -> ShufflePlan:
+        return ShufflePlan(self.dataset, self.read.good_count, self._partitions, ranges["user"], counts)
 
     def _without_interactions(self, texts: DataFrame, attributes: list[GroupedAttributes]) -> list[DataFrame]:
         """Ids of users and items that only their attributes name."""
@@ -166,11 +192,6 @@ class Stages:
         needed = F.when(F.col(NAMESPACE) == 0, minimum.user).otherwise(minimum.item)
         return counted.where(F.col(COUNT) >= needed)
 
-    def _with_ids(self, features: SideFeatures, stage: EncodeIds) -> DataFrame:
-        """Return the rows with feature ids in place of codes."""
-        tables = pack_code_tables(self.read.texts, features.of_texts(self.index_uri))
-        return encode_ids(self.read.chunks, tables, stage, self._partitions)
-
     def _write_side_tables(self, indexed: Indexed, seen: dict[str, DataFrame]) -> dict[str, SideTable]:
         """Write the side features of users and items, without the own ids that are not seen, if ``seen``."""
         features = indexed.features
@@ -183,7 +204,7 @@ class Stages:
                 _feature_dim(indexed),
             )
             for side in SIDES
-            if features.describes(side)
+            if features is not None and features.describes(side)
         }
 
 

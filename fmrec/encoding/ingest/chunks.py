@@ -9,7 +9,8 @@ file, piece and problem, and bad ones set aside.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,14 @@ PieceCount = tuple[int, int, int, int, int]
 """A file's hash, a piece's first byte, a state, the lowest position with it, and how many rows have it."""
 
 
+@dataclass
+class TaskCounts:
+    """What tasks read; ``text_bytes`` are what Arrow holds of each chunk's texts."""
+
+    pieces: list[PieceCount]
+    text_bytes: int
+
+
 Take = Callable[[pa.RecordBatch], pa.RecordBatch]
 
 
@@ -76,7 +85,7 @@ def make_chunks(batches: Iterable[pa.RecordBatch], texts: Mapping[int, str]) -> 
     """
     pieces: dict[tuple[int, int, int], tuple[int, int]] = {}
     pending: list[pa.RecordBatch] = []
-    count = 0
+    count = text_bytes = 0
     for batch in batches:
         states = np.asarray(batch.column(STATE))
         _count_pieces(pieces, batch, states)
@@ -89,13 +98,13 @@ def make_chunks(batches: Iterable[pa.RecordBatch], texts: Mapping[int, str]) -> 
         pending.append(_compact(batch, good, texts))
         count += len(pending[-1])
         if count >= CHUNK_ROWS:
-            yield from _chunk(pending, texts)
+            text_bytes += yield from _chunk(pending, texts)
             pending, count = [], 0
     if count:
-        yield from _chunk(pending, texts)
+        text_bytes += yield from _chunk(pending, texts)
     if pieces:
-        counts = [(*key, *found) for key, found in pieces.items()]
-        yield _row(kind=PIECES, data=json.dumps(counts).encode())
+        counts = TaskCounts([(*key, *found) for key, found in pieces.items()], text_bytes)
+        yield _row(kind=PIECES, data=json.dumps(asdict(counts)).encode())
 
 
 def to_chunks(rows: DataFrame, texts: Mapping[int, str], take: Take | None = None) -> DataFrame:
@@ -107,10 +116,14 @@ def to_chunks(rows: DataFrame, texts: Mapping[int, str], take: Take | None = Non
     return map_in_arrow(rows, run, CHUNK_SCHEMA)
 
 
-def piece_counts(chunks: DataFrame) -> list[PieceCount]:
-    """Return how many rows of each state every piece of a file has."""
-    found = chunks.where(F.col("kind") == PIECES).select("data").collect()
-    return [tuple(count) for row in found for count in json.loads(bytes(row[0]))]
+def count_pieces(chunks: DataFrame) -> TaskCounts:
+    """Return how many rows of each state every piece of a file has, and the bytes of all texts."""
+    counts = TaskCounts([], 0)
+    for row in chunks.where(F.col("kind") == PIECES).select("data").collect():
+        found = json.loads(bytes(row[0]))
+        counts.pieces.extend(tuple(piece) for piece in found["pieces"])
+        counts.text_bytes += found["text_bytes"]
+    return counts
 
 
 def bad_rows(chunks: DataFrame) -> DataFrame:
@@ -175,8 +188,9 @@ def _compact(
     return pa.RecordBatch.from_pydict(columns)
 
 
-def _chunk(batches: list[pa.RecordBatch], texts: Mapping[int, str]) -> Iterator[pa.RecordBatch]:
-    """Yield a chunk's packed rows and its texts."""
+def _chunk(batches: list[pa.RecordBatch], texts: Mapping[int, str]) -> Generator[pa.RecordBatch, None, int]:
+    """Yield a chunk's packed rows and its texts; return the bytes of the texts."""
+    text_bytes = 0
     table = pa.Table.from_batches(batches)
     positions = _numbers(table, POSITION, np.int64)
     chunk = int(positions[0])
@@ -185,6 +199,7 @@ def _chunk(batches: list[pa.RecordBatch], texts: Mapping[int, str]) -> Iterator[
         encoded = table.column(column).unify_dictionaries().combine_chunks()
         found = np.asarray(encoded.indices.fill_null(UNKNOWN)).astype(np.int64)
         counts = np.bincount(found[found >= 0], minlength=len(encoded.dictionary))
+        text_bytes += int(encoded.dictionary.nbytes)
         if namespace != EVENTS:
             places.append(found)
         for first in range(0, len(counts), MESSAGE_ROWS):
@@ -201,6 +216,7 @@ def _chunk(batches: list[pa.RecordBatch], texts: Mapping[int, str]) -> Iterator[
     value, time = _numbers(table, "value", np.float64), _numbers(table, "timestamp", np.float64)
     for rows in CodedRows(user, item, value, time, positions, codes).cut(MESSAGE_ROWS):
         yield _row(chunk, Kind.ROWS, data=rows.to_bytes())
+    return text_bytes
 
 
 def _numbers(table: pa.Table, name: str, dtype: Any) -> NDArray[Any]:

@@ -20,12 +20,12 @@ from fmrec.encoding.ingest.chunks import (
     CHUNK_SCHEMA,
     EVENTS,
     UNDECIDED,
-    PieceCount,
+    TaskCounts,
     bad_rows,
+    count_pieces,
     distinct_texts,
     make_chunks,
     odd_lines,
-    piece_counts,
     to_chunks,
 )
 from fmrec.encoding.ingest.encodings import undecoded_reason
@@ -80,7 +80,8 @@ class Ingested:
     ``chunks`` has the rows as ``chunks.to_chunks`` packs them; ``rows`` counts them without headers
     and blank lines, ``bad`` those that can't be used by reason, ``not_rated`` those dropped for their values,
     ``erased`` those dropped since their users are erased,
-    ``files`` all by file; ``pieces`` are the files' pieces with what makes positions row and line numbers.
+    ``files`` all by file; ``pieces`` are the files' pieces with what makes positions row and line numbers;
+    ``text_bytes`` are those of all chunks' texts.
     """
 
     chunks: DataFrame
@@ -90,6 +91,7 @@ class Ingested:
     erased: int
     files: dict[str, dict[str, int]]
     pieces: list[tuple[Piece, int, int]]
+    text_bytes: int
 
     @property
     def texts(self) -> DataFrame:
@@ -151,7 +153,7 @@ def ingest(
     path = resolve(raw_uri, interactions.source.path)
     source = open_rows(spark, interactions.source, path, interactions.columns | dict(context.fields))
     chunks, counts = _to_chunks(source, dataset, context, keep, erasures)
-    problems = number_problems(dataset) if any(state > GOOD for _, _, state, _, _ in counts) else {}
+    problems = number_problems(dataset) if any(state > GOOD for _, _, state, _, _ in counts.pieces) else {}
     ingested = _count(chunks, counts, source, problems)
     _write_quarantine(spark, ingested, problems, quarantine_uri)
     advise = partial(_advice, ingested, source, dataset, problems)
@@ -161,7 +163,7 @@ def ingest(
 
 def _to_chunks(
     source: Opened, dataset: Dataset, context: Context, keep: Keep, erasures: Mapping[str, float]
-) -> tuple[DataFrame, list[PieceCount]]:
+) -> tuple[DataFrame, TaskCounts]:
     """Make chunks of all rows, as whole columns where that is possible, and count them."""
     texts = dict(enumerate(SIDES)) | {ordinal: f"_text_{ordinal}" for ordinal in context.texts}
     timed = "timestamp" in dataset.interactions.columns
@@ -190,14 +192,16 @@ def _to_chunks(
     unerased = WithoutErased.of(erasures)
     if plain is None or source.text is None:
         chunks = keep(to_chunks(checked(source.rows), texts, unerased))
-        return chunks, piece_counts(chunks)
+        return chunks, count_pieces(chunks)
     chunks = keep(_chunks_of_text(source.text, plain, texts, unerased))
-    counts = piece_counts(chunks)
-    decided = [count for count in counts if count[2] != UNDECIDED]
-    if len(decided) < len(counts):
+    counts = count_pieces(chunks)
+    decided = [count for count in counts.pieces if count[2] != UNDECIDED]
+    if len(decided) < len(counts.pieces):
         rest = keep(to_chunks(checked(source.parse(odd_lines(chunks))), texts, unerased))
-        chunks, decided = chunks.unionAll(rest), decided + piece_counts(rest)
-    return chunks, decided
+        of_rest = count_pieces(rest)
+        chunks, decided = chunks.unionAll(rest), decided + of_rest.pieces
+        counts.text_bytes += of_rest.text_bytes
+    return chunks, TaskCounts(decided, counts.text_bytes)
 
 
 def _chunks_of_text(
@@ -247,16 +251,14 @@ def _value(dataset: Dataset) -> Column:
     return weight if label.threshold is None else F.when(value >= label.threshold, weight).otherwise(zero)
 
 
-def _count(
-    chunks: DataFrame, found: list[PieceCount], source: Opened, problems: dict[int, Problem]
-) -> Ingested:
+def _count(chunks: DataFrame, found: TaskCounts, source: Opened, problems: dict[int, Problem]) -> Ingested:
     """Count rows by file, piece and problem."""
-    paths = source.names_of({file for file, *_ in found})
+    paths = source.names_of({file for file, *_ in found.pieces})
     pieces: dict[tuple[int, int], Piece] = {}
     files: dict[str, dict[str, int]] = {}
     bad: Counter[str] = Counter()
     not_rated = erased = 0
-    for file, start, state, first, count in found:
+    for file, start, state, first, count in found.pieces:
         path = paths[file]
         piece = pieces.get((file, start), Piece(path, file, start, first, 0))
         pieces[file, start] = Piece(path, file, start, min(first, piece.first), piece.lines + count)
@@ -269,7 +271,8 @@ def _count(
             counts["quarantined"] += count
     read = sum(file["read"] for file in files.values())
     numbered = number_pieces(list(pieces.values()))
-    return Ingested(chunks, read, bad, not_rated, erased, dict(sorted(files.items())), numbered)
+    by_name = dict(sorted(files.items()))
+    return Ingested(chunks, read, bad, not_rated, erased, by_name, numbered, found.text_bytes)
 
 
 def _check_usable(

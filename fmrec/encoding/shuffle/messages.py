@@ -43,7 +43,7 @@ class Kind(IntEnum):
     TRAIN = 5
     TEST = 6
     INDEX = 7
-    """What the driver has to know of an index that a task has made (``one_task``)."""
+    """What the driver has to know of an index that a task has made (``index_task``)."""
 
 
 CHANNELS = {Kind.TRAIN: "train", Kind.TEST: "test"}

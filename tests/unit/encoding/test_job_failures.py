@@ -88,8 +88,7 @@ def test_killed_and_failing_tasks_change_nothing_and_leave_nothing(tmp_path: Pat
     ]
     for run in ("killed", "raised"):
         hit = {path.name for path in marks.iterdir() if path.name.startswith(run)}
-        index = ["feature_index"] if run == "raised" else []
-        assert hit == {f"{run} {name}" for name in ("train", "test", "seen", "heldout", *index)}
+        assert hit == {f"{run} {name}" for name in ("train", "test", "seen", "heldout", "feature_index")}
         assert stored(tmp_path / run) == calm
     assert stored(tmp_path / "hopeless") == {"train/part-00000.pbr": b"of an earlier run"}
     assert not (tmp_path / "hopeless/manifest.json").exists()

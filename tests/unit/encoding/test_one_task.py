@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -12,8 +13,12 @@ from pyspark.sql import DataFrame, SparkSession
 
 from fmrec.artifacts.manifest import Dropped
 from fmrec.dataset import Dataset
-from fmrec.encoding import job, one_task, shuffle_plan
+from fmrec.encoding import job, one_task, shuffle_plan, stages
+from fmrec.encoding.index_task import IndexTask, has_few_texts
+from fmrec.encoding.ingest.chunks import make_chunks
 from fmrec.encoding.ingest.files import are_small
+from fmrec.encoding.ingest.source_rows import FILE, POSITION, RAW, START
+from fmrec.encoding.ingest.validation import GOOD, NO_ROW, STATE
 from fmrec.encoding.job import encode
 from fmrec.encoding.shuffle.buckets import CountedInMemory, balanced_buckets
 from fmrec.encoding.shuffle.messages import to_arrow
@@ -80,8 +85,9 @@ def run(spark: SparkSession, document: dict[str, Any], raw: Path, output: Path) 
     return found
 
 
-def in_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+def in_stages(monkeypatch: pytest.MonkeyPatch, *, few_texts: bool) -> None:
     monkeypatch.setattr(job, "fits_one_task", lambda *_: False)
+    monkeypatch.setattr(job, "has_few_texts", lambda *_: few_texts)
 
 
 def test_one_task_indexes_odd_ids_and_drops_unknown_ones_as_the_stages_do(
@@ -90,9 +96,9 @@ def test_one_task_indexes_odd_ids_and_drops_unknown_ones_as_the_stages_do(
     write_events(tmp_path)
     document = EVENTS | {"parts": 3}
     in_one = run(spark, document, tmp_path, tmp_path / "one")
-    in_stages(monkeypatch)
-
-    assert in_one == run(spark, document, tmp_path, tmp_path / "stages")
+    for few_texts in (True, False):
+        in_stages(monkeypatch, few_texts=few_texts)
+        assert in_one == run(spark, document, tmp_path, tmp_path / "stages")
     assert {name for name in in_one if name.startswith("train/")} == {
         f"train/part-0000{at}.pbr" for at in range(3)
     }
@@ -110,7 +116,7 @@ def test_one_task_cuts_the_buckets_and_parts_that_the_stages_cut(
 ) -> None:
     """Popularity is that of a bucket, so that its negatives change with the buckets."""
 
-    def here(frame: DataFrame, task: one_task.OneTask) -> DataFrame:
+    def here(frame: DataFrame, task: one_task.OneTask | IndexTask) -> DataFrame:
         return spark.createDataFrame(pa.Table.from_batches(list(to_arrow(task(batches(frame))))))
 
     def batches(frame: DataFrame) -> Iterator[pa.RecordBatch]:
@@ -118,14 +124,15 @@ def test_one_task_cuts_the_buckets_and_parts_that_the_stages_cut(
 
     monkeypatch.setattr(shuffle_plan, "BUCKET_ROWS", 150)
     monkeypatch.setattr(shuffle_plan, "PART_BYTES", 20_000)
-    monkeypatch.setattr(one_task, "make_messages", here)
+    for module in (one_task, stages):
+        monkeypatch.setattr(module, "make_messages", here)
     write_events(tmp_path)
     label = {"mode": "implicit", "negatives_per_positive": 2, "sampling": "popularity"}
     document = EVENTS | {"label": label, "unknown": "index", "duplicates": "keep-last"}
     in_one = run(spark, document, tmp_path, tmp_path / "one")
-    in_stages(monkeypatch)
-
-    assert in_one == run(spark, document, tmp_path, tmp_path / "stages")
+    for few_texts in (True, False):
+        in_stages(monkeypatch, few_texts=few_texts)
+        assert in_one == run(spark, document, tmp_path, tmp_path / "stages")
     assert len([name for name in in_one if name.startswith("test/")]) > 1
 
 
@@ -135,7 +142,7 @@ def test_one_task_makes_the_side_features_that_the_stages_make(
 ) -> None:
     document = draw_data_set(tmp_path, seed, unknown)
     in_one = run(spark, document, tmp_path, tmp_path / "one")
-    in_stages(monkeypatch)
+    in_stages(monkeypatch, few_texts=False)
 
     assert in_one == run(spark, document, tmp_path, tmp_path / "stages")
     assert in_one["manifest"]["details"]["side_features"]
@@ -169,10 +176,11 @@ def test_one_task_refuses_attributes_that_can_t_be_used_and_leaves_nothing(
     assert not list((tmp_path / "out/feature_index").glob("*"))
 
 
+@pytest.mark.parametrize("few_texts", [True, False])
 def test_stages_also_say_that_nobody_is_frequent_enough(
-    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    few_texts: bool, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    in_stages(monkeypatch)
+    in_stages(monkeypatch, few_texts=few_texts)
     write_events(tmp_path)
     document = EVENTS | {"minimum_interactions": {"user": 999, "item": 999}}
     with pytest.raises(InputError, match="no user has at least 999 interactions"):
@@ -203,15 +211,44 @@ def test_users_are_cut_where_as_many_interactions_are_on_both_sides() -> None:
         ({"label": SEVEN_NEGATIVES}, True),
         ({"label": SEVEN_NEGATIVES, "features": DEVICES}, False),
         ({"features": DEVICES}, True),
-        ({"quarantine": {"max_id_length": 1280}}, True),
-        ({"quarantine": {"max_id_length": 1281}}, False),
     ],
 )
-def test_one_task_makes_runs_of_so_many_records_and_so_long_ids_as_it_holds(
+def test_one_task_makes_runs_of_so_many_records_and_texts_as_it_holds(
     changed: dict[str, Any], fits: bool
 ) -> None:
     class Read:
         rows = good_count = 200_000
+        text_bytes = 128 << 20
 
-    dataset = Dataset.from_document({"interactions": {"path": "rows.csv"}} | changed)
-    assert one_task.fits_one_task(dataset, Read(), []) is fits  # type: ignore[arg-type]
+    dataset, read = Dataset.from_document({"interactions": {"path": "rows.csv"}} | changed), Read()
+    assert one_task.fits_one_task(dataset, read, []) is fits  # type: ignore[arg-type]
+    read.text_bytes += 1
+    assert not one_task.fits_one_task(dataset, read, [])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("features", "text_bytes", "few"), [([], 128 << 20, True), ([], 129 << 20, False), (DEVICES, 0, False)]
+)
+def test_larger_runs_are_indexed_by_one_task_if_it_holds_all_that_the_index_is_made_of(
+    features: list[dict[str, Any]], text_bytes: int, few: bool
+) -> None:
+    read = SimpleNamespace(text_bytes=text_bytes)
+    dataset = Dataset.from_document({"interactions": {"path": "rows.csv"}, "features": features})
+    assert has_few_texts(dataset, read) is few  # type: ignore[arg-type]
+
+
+def test_each_chunk_counts_the_bytes_of_its_texts() -> None:
+    def batch(users: list[str], states: list[int]) -> pa.RecordBatch:
+        count = len(users)
+        numbers = dict.fromkeys((FILE, START, POSITION), pa.array(range(count)))
+        texts = {"user": pa.array(users), "item": pa.array(["i"] * count), RAW: pa.nulls(count, pa.string())}
+        values = dict.fromkeys(("value", "timestamp"), pa.array([1.0] * count))
+        return pa.RecordBatch.from_pydict(texts | values | numbers | {STATE: pa.array(states, pa.int32())})
+
+    *_, counts = make_chunks(
+        [batch(["u1", "u2", "u1", "left out"], [GOOD, GOOD, GOOD, NO_ROW])], {0: "user", 1: "item"}
+    )
+    assert json.loads(counts.column("data")[0].as_py()) == {
+        "pieces": [[0, 0, GOOD, 0, 1], [1, 1, GOOD, 1, 1], [2, 2, GOOD, 2, 1], [3, 3, NO_ROW, 3, 1]],
+        "text_bytes": len("u1u2i") + 4 * (2 + 1),
+    }

@@ -14,7 +14,7 @@ from fmrec.encoding.features.features_in_memory import AttributeRows, FeatureInd
 from fmrec.encoding.features.kinds import Measured, quantiles
 from fmrec.encoding.features.reading import Reading
 from fmrec.encoding.index_in_memory import ChunkTexts, NamespaceIndex
-from fmrec.encoding.one_task_input import ATTRIBUTE_SCHEMA
+from fmrec.encoding.task_input import ATTRIBUTE_SCHEMA
 
 
 def reading(**settings: Any) -> Reading:

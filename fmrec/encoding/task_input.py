@@ -1,4 +1,4 @@
-"""What the one task of a small run takes: chunks, and with them all that side features are made of."""
+"""What a task that makes the index takes: chunks, and with them all that side features are made of."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ ATTRIBUTE_SCHEMA = pa.schema(
 def task_rows(
     read: Ingested, attributes: Iterable[AttributeFiles], contexts: Mapping[int, Reading]
 ) -> DataFrame:
-    """Return all that the task takes, in one partition and by one query."""
-    rows = read.chunks.where(F.col("kind").isin(int(Kind.ROWS), TEXTS)).select(*_CHUNK_COLUMNS)
+    """Return all that the one task of a small run takes, in one partition and by one query."""
+    rows = _of_chunks(read, int(Kind.ROWS), TEXTS)
     more = []
     for ordinal, reading in contexts.items():
         texts = read.texts.where(F.col(NAMESPACE) == ordinal)
@@ -65,6 +65,15 @@ def task_rows(
     for frame in more:
         rows = rows.unionByName(frame, allowMissingColumns=True)
     return rows.coalesce(1)
+
+
+def index_rows(read: Ingested) -> DataFrame:
+    """Return what the index of a run without side features is made of, in one partition."""
+    return _of_chunks(read, TEXTS).drop("data").coalesce(1)
+
+
+def _of_chunks(read: Ingested, *kinds: int) -> DataFrame:
+    return read.chunks.where(F.col("kind").isin(*kinds)).select(*_CHUNK_COLUMNS)
 
 
 @dataclass
