@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import Any
 
 import pytest
@@ -40,5 +41,20 @@ def test_a_killed_process_is_named_and_the_next_run_succeeds(
     assert state.lower() in execution.cause.lower()
     assert cause in execution.cause.lower()
     assert execution.states[-1].type == "Fail"
+    let_errors_pass(pipeline)
     again = pipeline.run(given)
     assert again.status == "SUCCEEDED", again.cause
+
+
+def let_errors_pass(pipeline: Any) -> None:
+    """Wait while errors count by which an update would be rolled back.
+
+    An endpoint that is killed only when it serves already, on a busy machine, has answered calls with some.
+    """
+    found = pipeline.cloud.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    periods = [
+        alarm["Period"]
+        for alarm in found
+        if alarm["Namespace"] == "AWS/SageMaker" and alarm["StateValue"] == "ALARM"
+    ]
+    time.sleep(max(periods, default=0))
