@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fmrec.dataset import Dataset
+from fmrec.encoding.feature_index import NAMESPACE
 from fmrec.encoding.features.attribute_counts import (
     EXAMPLES,
     AttributeCounts,
@@ -28,6 +29,7 @@ from fmrec.encoding.features.attribute_files import (
 from fmrec.encoding.features.kinds import Entries, Measured, numbers_of, of_feature
 from fmrec.encoding.features.reading import FIRST_ORDINAL, Reading, context_readings
 from fmrec.encoding.index_in_memory import NamespaceIndex, in_order_of_names
+from fmrec.encoding.ingest.chunks import CHUNK
 from fmrec.encoding.row_types import CodeTable, SparseRows
 
 Ints = NDArray[np.int64]
@@ -212,8 +214,8 @@ class ContextTexts:
     @classmethod
     def of(cls, reading: Reading, namespace: int, rows: pa.Table, interactions: int) -> ContextTexts:
         """Take texts: ``bucket``, ``first`` (the code), ``counts`` and ``READS``, of which there is one."""
-        mine = rows.filter(pc.equal(rows.column("_namespace"), namespace)).combine_chunks()
-        chunk, code = (np.asarray(mine.column(name)).astype(np.int64) for name in ("bucket", "first"))
+        mine = rows.filter(pc.equal(rows.column(NAMESPACE), namespace)).combine_chunks()
+        chunk, code = (np.asarray(mine.column(name)).astype(np.int64) for name in (CHUNK, "first"))
         times = np.asarray(_array(mine.column("counts"), pa.list_(pa.int64())).flatten()).astype(np.int64)
         reads = of_feature(_array(mine.column(READS), rows.schema.field(READS).type), 0, 1)
         return cls(reading, namespace, chunk, code, FeatureOfOwners.of(reading, reads, times, interactions))

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from fmrec.encoding.feature_index import NAME, NAMESPACE
 from fmrec.encoding.features.reading import Reading
 
 Ints = NDArray[np.int64]
@@ -147,7 +148,7 @@ def of_feature(reads: pa.ListArray, at: int, features: int) -> pa.StructArray:
 
 
 def placed_entries(reads: pa.ListArray, measured: Iterable[tuple[int, Measured]]) -> pa.ListArray:
-    """Return the entries of several features as lists of ``_namespace``, ``name`` and ``weight``.
+    """Return the entries of several features as lists of ``NAMESPACE``, ``NAME`` and ``weight``.
 
     Parameters
     ----------
@@ -170,6 +171,6 @@ def placed_entries(reads: pa.ListArray, measured: Iterable[tuple[int, Measured]]
         pa.concat_arrays([entries.names.cast(pa.string()) for _, entries in found]),
         pa.concat_arrays([pa.array(entries.weights) for _, entries in found]),
     ]
-    rows = pa.StructArray.from_arrays(arrays, ["_namespace", "name", "weight"]).take(order)
+    rows = pa.StructArray.from_arrays(arrays, [NAMESPACE, NAME, "weight"]).take(order)
     ends = np.cumsum(sum((entries.lengths for _, entries in found), np.zeros(len(reads), np.int64)))
     return pa.ListArray.from_arrays(pa.array(np.concatenate(([0], ends)), pa.int32()), rows)
