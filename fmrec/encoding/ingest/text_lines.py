@@ -101,7 +101,6 @@ def open_lines(
         if (_spark_cannot(file, cuts[file.name]) or (delimited and not file.uri.endswith(".bz2")))
         and file.size is not None
     ]
-    others = [file.name for file in files if file not in mine]
     minimum = int(
         spark.conf.get("spark.sql.files.minPartitionNum", None) or spark.sparkContext.defaultParallelism
     )
@@ -111,6 +110,7 @@ def open_lines(
     ]
     tasks = cut_files(named, minimum)
     numbers = {file.name: number for number, file in enumerate(mine)}
+    others = [file.name for file in files if file.name not in numbers]
     if not others:
         return TextLines(spark, tasks, None, numbers)
     lines = spark.read.text([literal(unquote(name)) for name in others]) if mine else listed
