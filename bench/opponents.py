@@ -32,7 +32,7 @@ from fmrec.artifacts.interactions import from_pairs
 from fmrec.deployment import shape_rule
 from fmrec.deployment.defaults import SERVING, TASKS
 from fmrec.deployment.shape_rule import Sampling, Shape, co_occurrence_factors, sampling
-from fmrec.model.co_occurrence import learn, spread
+from fmrec.model.co_occurrence import learn
 from fmrec.model.ensemble import Ensemble
 from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.ranking.evaluation import Judge
@@ -218,12 +218,12 @@ def top_of(data: InteractionSet, model: Ensemble, weight: float) -> Top:
     items = np.column_stack([vectors, constants]).astype(np.float32)
     queries = np.column_stack([queries, np.ones(data.users)]).astype(np.float32)
     picks = from_pairs(*data.liked, data.users)
-    found = learn([picks], data.items, co_occurrence_factors(data.items, model.machine_factors))
-    if weight and found is not None:
-        further = found.users(picks)
-        factor = weight * spread(queries, items) / spread(further, found.items)
-        queries = np.hstack([queries, np.float32(factor) * further])
-        items = np.hstack([items, found.items])
+    factors = co_occurrence_factors(data.items, model.machine_factors)
+    found = learn([picks], data.items, factors) if weight else None
+    if found is not None:
+        found = found.weighed(weight, (queries, items), (found.users(picks), found.items))
+    if found is not None:
+        queries, items = np.hstack([queries, found.users(picks)]), np.hstack([items, found.items])
     return top_k(queries, items, K, data.histories())
 
 

@@ -28,7 +28,7 @@ from fmrec.errors import FmrecError
 from fmrec.live import FoldIn
 from fmrec.live.evaluation import choose, judge
 from fmrec.live.left_out import draw_left_out, without_users
-from fmrec.model.co_occurrence import learn, spread
+from fmrec.model.co_occurrence import learn
 from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.ranking.blas import single_threaded_products
 
@@ -111,14 +111,13 @@ def _fold_in(
     columns = slice(*manifest.ranges["item"])
     factors, linear = model.factors[columns], model.linear[columns]
     found = learn([liked], manifest.items, co_occurrence_factors(manifest.items, model.num_factors))
+    queries = np.column_stack([model.factors[known], np.ones(len(known))])
+    of_model = queries, np.column_stack([factors, linear])
+    if found is not None:
+        found = found.weighed(SERVING["co_occurrence"], of_model, (found.users(liked), found.items))
     if found is None:
         raise FmrecError("nobody but the left-out users liked anything: expected picks to learn from")
-    of_model = spread(
-        np.column_stack([model.factors[known], np.ones(len(known))]), np.column_stack([factors, linear])
-    )
-    of_pairs = spread(found.users(liked), found.items)
-    further = found.scaled(SERVING["co_occurrence"] * of_model / of_pairs).items
-    return FoldIn(np.hstack([factors, further]), model.bias + linear, REGULARIZATION, NEGATIVE_WEIGHT)
+    return FoldIn(np.hstack([factors, found.items]), model.bias + linear, REGULARIZATION, NEGATIVE_WEIGHT)
 
 
 def _name(run: str) -> str:

@@ -63,9 +63,25 @@ class CoOccurrence:
         """Vectors (users, factors), zeros for who picked nothing."""
         return _normalised(picks.counts())[:, None] * _sums(self.projection, picks)
 
-    def scaled(self, factor: float) -> CoOccurrence:
-        """The same with scores that are ``factor`` times as large."""
-        root = np.float32(np.sqrt(factor))
+    def weighed(
+        self,
+        weight: float,
+        of_model: tuple[npt.NDArray[Any], npt.NDArray[Any]],
+        own: tuple[npt.NDArray[Any], npt.NDArray[Any]],
+    ) -> CoOccurrence | None:
+        """The same with scores that spread as far as the weight says; None where nothing spreads.
+
+        Parameters
+        ----------
+        weight
+            The spread of these scores, where the model's is 1.
+        of_model, own
+            Vectors of some users and of some items, the model's and these.
+        """
+        model_spread, own_spread = spread(*of_model), spread(*own)
+        if not (model_spread > 0 and own_spread > 0):
+            return None
+        root = np.float32(np.sqrt(weight * model_spread / own_spread))
         return replace(self, items=self.items * root, projection=self.projection * root)
 
 

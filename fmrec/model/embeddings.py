@@ -24,7 +24,7 @@ from fmrec.artifacts.encoded_run import EncodedRun
 from fmrec.artifacts.manifest import Manifest
 from fmrec.deployment.shape_rule import co_occurrence_factors
 from fmrec.errors import InputError
-from fmrec.model.co_occurrence import CoOccurrence, learn_from, spread
+from fmrec.model.co_occurrence import CoOccurrence, learn_from
 from fmrec.model.ensemble import Ensemble
 from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.storage import object_store
@@ -177,9 +177,11 @@ def _fitted(items: _Side, users: _Side, picks: EncodedRun, weight: float) -> CoO
         vectors, _ = users.own(start, end)
         of_users.append(np.column_stack([vectors, np.ones(end - start)])[trained])
         co_users.append(found.users(picks.liked(start, end))[trained])
-    of_model = spread(np.concatenate(of_users), np.concatenate(of_items))
-    of_pairs = spread(np.concatenate(co_users), np.concatenate(co_items))
-    return found.scaled(weight * of_model / of_pairs) if of_model > 0 and of_pairs > 0 else None
+    return found.weighed(
+        weight,
+        (np.concatenate(of_users), np.concatenate(of_items)),
+        (np.concatenate(co_users), np.concatenate(co_items)),
+    )
 
 
 def _write_items(items: _Side, output_uri: str, rows_per_part: int) -> Iterator[dict[str, Any]]:
