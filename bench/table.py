@@ -6,9 +6,8 @@ Each benchmark runs in a process of its own, one after the other, and is shown a
 pair runs themselves are run three times, and the median counts. A benchmark that takes longer than its limit
 is ended, and its row says so. All of them take about two hours on two idle cores; smaller ``--rows`` and
 ``--users`` are quicker, and their rows say so. What a run has measured is kept in ``build/bench-table.json``:
-``--resume`` leaves out
-what is there. What was measured while other work ran is only good for the
-order of magnitude.
+``--resume`` leaves out what is there. What was measured while other work ran is only good for the order of
+magnitude.
 """
 
 from __future__ import annotations
