@@ -26,6 +26,10 @@ _READ_AT_IMPORT = ("OMP_", "OPENBLAS_", "MKL_", "NUMBA_", "PYTHON")
 _MAY_DIFFER = ("PYTHONPATH", "PYTHONUNBUFFERED")
 
 
+class _ServerEndedError(OSError):
+    pass
+
+
 class Fork:
     """A running program, used as a ``subprocess.Popen`` is."""
 
@@ -40,7 +44,7 @@ class Fork:
         pid = self._next()
         if pid is None:
             self._report.close()
-            raise OSError("the process that programs are forked from has ended")
+            raise _ServerEndedError("the process that programs are forked from has ended")
         self.pid = pid
         threading.Thread(target=self._wait_for_status, daemon=True, name=f"fork-{pid}").start()
 
@@ -148,10 +152,19 @@ class Forks:
             It can't be started, or ``close`` was called.
         """
         request = {"program": command[1:], "environment": dict(environment), "folder": str(folder)}
+        try:
+            return self._forked(command, json.dumps(request).encode(), files)
+        except (BrokenPipeError, _ServerEndedError):
+            # It has been killed: until it has ended, `poll` says that it runs, though its files are closed.
+            if self._server is not None:
+                self._server.wait()
+            return self._forked(command, json.dumps(request).encode(), files)
+
+    def _forked(self, command: Sequence[str], request: bytes, files: tuple[int, int, int]) -> Fork:
         mine, theirs = os.pipe()
         try:
             with self._lock:
-                socket.send_fds(self._connected(), [json.dumps(request).encode()], [*files, theirs])
+                socket.send_fds(self._connected(), [request], [*files, theirs])
         except BaseException:
             os.close(mine)
             raise
