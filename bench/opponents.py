@@ -218,7 +218,7 @@ def top_of(data: InteractionSet, model: Ensemble, weight: float) -> Top:
     items = np.column_stack([vectors, constants]).astype(np.float32)
     queries = np.column_stack([queries, np.ones(data.users)]).astype(np.float32)
     picks = from_pairs(*data.liked, data.users)
-    factors = co_occurrence_factors(data.items, model.machine_factors)
+    factors = co_occurrence_factors(data.items, model.machine_factors[0])
     found = learn([picks], data.items, factors) if weight else None
     if found is not None:
         found = found.weighed(weight, (queries, items), (found.users(picks), found.items))

@@ -117,7 +117,14 @@ def _fold_in(
         found = found.weighed(SERVING["co_occurrence"], of_model, (found.users(liked), found.items))
     if found is None:
         raise FmrecError("nobody but the left-out users liked anything: expected picks to learn from")
-    return FoldIn(np.hstack([factors, found.items]), model.bias + linear, REGULARIZATION, NEGATIVE_WEIGHT)
+    return FoldIn(
+        np.hstack([factors, found.items]),
+        model.bias + linear,
+        REGULARIZATION,
+        NEGATIVE_WEIGHT,
+        machines=[model.num_factors],
+        pick_weights=found.pick_weights,
+    )
 
 
 def _name(run: str) -> str:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from fmrec.artifacts.encoded_run import EncodedRun, folder_of, open_encoded
 from fmrec.artifacts.folding_in import FoldingIn, read_exported, read_folding_in
+from fmrec.dataset.section import Section
 from fmrec.errors import FormatError, InputError
 from fmrec.recordio import decode, encode_dense
 from fmrec.storage import object_store
@@ -50,6 +51,10 @@ class Run(EncodedRun):
     query_parts: tuple[QueryPart, ...]
     bias: float | None = None
     """w_0, which is part of the items' offsets; None where an earlier version exported the vectors."""
+    machine_factors: tuple[int, ...] | None = None
+    """Dimensions of each machine, from the first; None where an earlier version exported the vectors."""
+    pick_weights_key: str | None = None
+    """Where there are dimensions of co-occurrence, after those of the machines."""
 
     @functools.cached_property
     def folding_in(self) -> FoldingIn:
@@ -85,6 +90,20 @@ class Run(EncodedRun):
             missing = int(np.flatnonzero(~found)[0])
             raise FormatError(f"{self.embeddings_uri}: item {missing} has no vector: export it again")
         return vectors
+
+    def pick_weights(self) -> Vectors | None:
+        """How much a pick of each item counts in co-occurrence's dimensions, float32 (items,); None where
+        there are no such dimensions.
+        """
+        if self.pick_weights_key is None:
+            return None
+        uri = self._embedded(self.pick_weights_key)
+        weights: Vectors = np.load(io.BytesIO(object_store.read_bytes(uri)), allow_pickle=False)
+        if weights.shape != (self.manifest.items,):
+            raise FormatError(
+                f"{uri} has shape {weights.shape}, expected ({self.manifest.items},): one weight an item"
+            )
+        return weights
 
     def query_vectors(self, part: QueryPart) -> Vectors:
         """``[V_u, 1]`` of the part's users, float32 (rows, dim)."""
@@ -191,7 +210,24 @@ def open_run(manifest_uri: str, embeddings_uri: str) -> Run:
             f"{manifest.users} and {manifest.items}: they are not of the same run"
         )
     bias = section.number("bias", None)
-    return Run(manifest, manifest_uri, embeddings_uri, dim, items, queries, bias)
+    factors, key = _blocks(section, dim)
+    return Run(manifest, manifest_uri, embeddings_uri, dim, items, queries, bias, factors, key)
+
+
+def _blocks(section: Section, dim: int) -> tuple[tuple[int, ...] | None, str | None]:
+    """Dimensions of each machine, and where the weights of co-occurrence's picks are."""
+    factors = section.take("machine_factors", None)
+    if factors is None:
+        return None, None
+    beside = section.section("co_occurrence") if "co_occurrence" in section else None
+    further = beside.integer("factors", least=1) if beside else 0
+    known = isinstance(factors, list) and all(type(each) is int and each > 0 for each in factors)
+    if not known or sum(factors) + further + 1 != dim:
+        raise section.error(
+            "machine_factors",
+            f"the factors of each machine, which with {further} of co-occurrence and 1 are {dim}",
+        )
+    return tuple(factors), beside.text("pick_weights_key") if beside else None
 
 
 def sigmoid(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

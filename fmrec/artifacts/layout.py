@@ -44,6 +44,8 @@ EMBEDDINGS_DOCUMENT = "embeddings.json"
 ITEMS = "items/"
 QUERIES = "queries/"
 QUERY_OFFSETS = "query_offsets/"
+PICK_WEIGHTS = "pick_weights.npy"
+"""How much a pick of each item counts in co-occurrence's dimensions, where there are some."""
 FOLDING_IN = "folding_in.json"
 """Next to `EMBEDDINGS_DOCUMENT`: with which weights users are folded into the model."""
 

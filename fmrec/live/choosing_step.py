@@ -1,5 +1,6 @@
 """The workflow's choice of λ and c: made when a model's vectors are exported, and stored next to them.
 
+The machines of an ensemble differ by their seeds only, so that the choice is made for the first of them.
 Users left out of training are the ones to choose on (`fmrec.live.evaluation.choose`). Where nobody was left
 out, half of the trained users stand in for them, folded in from their histories and compared by what was
 held out of those; the other half judges (`fmrec.live.evaluation_step`). Time is bounded: the more items, the

@@ -83,7 +83,7 @@ def choose_on(
     regularizations: Sequence[float] = REGULARIZATIONS,
     negative_weights: Sequence[float] = NEGATIVE_WEIGHTS,
 ) -> FoldingIn:
-    """Choose λ and c by lists from some users' histories.
+    """Choose λ and c by lists from some users' histories, and from an ensemble by those of its first machine.
 
     On trained users ``relevant`` must be what training didn't see: items have learned to suit the histories
     that they were trained with, so that items hidden from those are found with too small a λ.
@@ -97,6 +97,7 @@ def choose_on(
     relevant
         What each liked besides; at least one item each.
     """
+    fold_in = fold_in.first_machine()
     shortened = [first(history, length, random) for length in CHOOSING_LENGTHS]
     trials = []
     for regularization in regularizations:

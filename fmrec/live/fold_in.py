@@ -1,7 +1,8 @@
-"""Fold users into a trained factorization machine: a vector from what somebody did, with the items fixed.
+"""Fold users into a trained model: a vector from what somebody did, with the items fixed.
 
-With item vectors x_i, offsets o_i (w_0 + the item's own weight), a history H with weights a_i (1 by default)
-and every other item as a weak negative of weight c, a user's vector is the minimum of
+With a factorization machine's item vectors x_i, offsets o_i (w_0 + the item's own weight), a history H with
+weights a_i (1 by default) and every other item as a weak negative of weight c, a user's vector is the minimum
+of
 
     Σ_{i∈H} a_i log(1 + exp(−(q·x_i + o_i))) + c Σ_{i∉H} log(1 + exp(q·x_i + o_i)) + λ/2 |q|²
 
@@ -9,13 +10,17 @@ which is the logistic loss that the model was trained with, for one user and wit
 weights are those of Hu, Koren and Volinsky, "Collaborative filtering for implicit feedback datasets", ICDM
 2008, who use the squared loss. The problem is convex. ``[q, 1]`` is then a query as any trained user's is.
 
+An ensemble's machines are trained each by itself, and so are users folded into them: blocks of the index's
+dimensions, each with a minimum of its own. Co-occurrence's dimensions follow from the history without a
+search (`fmrec.model.co_occurrence`), as they do for trained users.
+
 At the minimum ``λ q = Σ ω_i (y_i − p_i) x_i`` (ω the weight, y 1 or 0, p the sigmoid), so that every score
 q·x_j is a sum over the history's items and over the negatives: `FoldIn.contributions`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -23,43 +28,21 @@ import numpy.typing as npt
 
 from fmrec.artifacts.interactions import Interactions
 from fmrec.errors import InputError
-from fmrec.live.expansion import Expansion
-from fmrec.live.histories import blocks, one_history
-from fmrec.live.promising_items import PromisingItems
-from fmrec.live.quick_search import quick_vector
-from fmrec.live.sample import Doubles, Floats, sigmoid
-from fmrec.live.solver import LastPass, solve
-from fmrec.live.typical_user import Objective
+from fmrec.live.contributions import Contributions, contributions
+from fmrec.live.histories import one_history
+from fmrec.live.items import Items
+from fmrec.live.machine import TOLERANCE, Machine
+from fmrec.live.promising_items import Block, PromisingItems
+from fmrec.live.sample import Doubles, Floats
+from fmrec.live.solver import LastPass
+from fmrec.live.typical_user import TYPICAL_PICKS, Objective
 from fmrec.live.unpicked_items import Catalogue
+from fmrec.model.co_occurrence import CoOccurrence
 from fmrec.ranking.blas import single_threaded_products
 from fmrec.ranking.top_k import Top, top_k
 
-TOLERANCE = 0.005
-"""Share of its length that a vector may be off by, as the search estimates it; `docs/live.md` has what it is
-at worst. A single user's vector is found with one pass over the items at most where the model can be expanded
-(`Expansion`) and no smaller tolerance is asked for: 0.006 in the median and 0.028 at worst with 27,000 items
-of 64 factors. A smaller tolerance costs a pass over the items for each factor of about ten."""
 EXPLAINING_TOLERANCE = 3e-7
 """For contributions, which are exact at the optimum only."""
-
-
-@dataclass(frozen=True)
-class Contributions:
-    """What makes up the scores of some items: ``offset + history.sum(axis=1) + negatives``.
-
-    ``history`` float32 (items, m): one column for each item of the history, in the order of ``ordinals``.
-    ``offset`` float32 (items,): w_0 and the item's own weight, about its popularity.
-    ``negatives`` float32 (items,): what follows from all that the user did not pick.
-    ``scores`` float32 (items,): the scores themselves, computed from ``vector`` (k,).
-    """
-
-    items: npt.NDArray[np.int64]
-    ordinals: npt.NDArray[np.int64]
-    scores: Floats
-    offset: Floats
-    history: Floats
-    negatives: Floats
-    vector: Floats
 
 
 class FoldIn:
@@ -68,13 +51,20 @@ class FoldIn:
     Parameters
     ----------
     items
-        Item vectors x, float32 (n, k). They may be memory-mapped, and are not copied.
+        Item vectors, float32 (n, k): those of each machine, then those of co-occurrence. They may be
+        memory-mapped, and are not copied.
     offsets
         w_0 + the item's own weight, float32 (n,).
     regularization
         λ, above 0.
     negative_weight
         c, above 0.
+    machines
+        Factors of each machine of an ensemble, whose vectors are divided by the root of their number
+        (`fmrec.model.ensemble`). By default there is one machine, which has all factors.
+    pick_weights
+        What a pick of each item counts in co-occurrence, float32 (n,): its dimensions are those after the
+        machines'. None where there are none.
     sample_items
         Size of the weighted sample of items that stands for the catalogue's curvature; chosen by default.
 
@@ -98,24 +88,34 @@ class FoldIn:
         regularization: float,
         negative_weight: float,
         *,
+        machines: Sequence[int] | None = None,
+        pick_weights: npt.NDArray[np.float32] | None = None,
         sample_items: int | None = None,
     ) -> None:
         for name, value in (("regularization", regularization), ("negative_weight", negative_weight)):
             if not (np.isfinite(value) and value > 0):
                 raise InputError(f"{name} is {value}: expected a number above 0")
+        self._items = Items(items, offsets)
+        vectors = self._items.vectors
+        widths = [vectors.shape[1]] if machines is None else list(machines)
+        self._together = _co_occurrence(vectors, sum(widths), pick_weights)
         self._objective = Objective(float(regularization), float(negative_weight))
-        self._catalogue = Catalogue(
-            np.asarray(items, np.float32), np.asarray(offsets, np.float32), self._objective, sample_items
-        )
+        self._machines: list[Machine] = []
+        ends = np.cumsum(widths).tolist()
+        for width, end in zip(widths, ends, strict=True):
+            objective = self._objective.of_one_among(len(widths))
+            catalogue = Catalogue(vectors[:, end - width : end], self._items.offsets, objective, sample_items)
+            self._machines.append(Machine(catalogue, objective))
 
     @property
     def items(self) -> int:
         """How many items there are."""
-        return len(self._catalogue)
+        return len(self._items)
 
     @property
     def num_factors(self) -> int:
-        return int(self._catalogue.vectors.shape[1])
+        """Of all machines, and of co-occurrence."""
+        return self._items.num_factors
 
     @property
     def regularization(self) -> float:
@@ -128,24 +128,47 @@ class FoldIn:
     def with_parameters(self, regularization: float, negative_weight: float) -> FoldIn:
         """The same model with another λ and c; nothing is computed again."""
         other = object.__new__(FoldIn)
-        other._catalogue = self._catalogue
+        other._items, other._together = self._items, self._together
         other._objective = Objective(regularization, negative_weight)
+        own = other._objective.of_one_among(len(self._machines))
+        other._machines = [Machine(machine.catalogue, own) for machine in self._machines]
         return other
+
+    def first_machine(self) -> FoldIn:
+        """The same with the first machine of an ensemble alone."""
+        count = len(self._machines)
+        if count == 1:
+            return self
+        own = self._machines[0].num_factors
+        vectors = self._items.vectors[:, :own] * np.float32(np.sqrt(count))
+        weights = None
+        if self._together is not None:
+            vectors, weights = np.hstack([vectors, self._together.items]), self._together.pick_weights
+        return FoldIn(
+            vectors,
+            self._items.offsets,
+            self.regularization,
+            self.negative_weight,
+            machines=[own],
+            pick_weights=weights,
+        )
 
     def prepare(self) -> None:
         """Compute what folding in one user at a time needs, which otherwise the first user waits for."""
         _ = self._promising
 
     @cached_property
-    def _expansion(self) -> Expansion | None:
-        return Expansion.of(self._catalogue, self._objective) if Expansion.pays(self._catalogue) else None
-
-    @cached_property
     def _promising(self) -> PromisingItems | None:
-        expansion = self._expansion
-        if expansion is None or not PromisingItems.pays(self._catalogue):
+        """None where users are not all expanded about a centre, or reading all items costs little."""
+        expansions = [machine.expansion for machine in self._machines]
+        known = [expansion for expansion in expansions if expansion is not None]
+        count = len(expansions)
+        if len(known) < count or not PromisingItems.pays(self._items):
             return None
-        return PromisingItems(self._catalogue, expansion.centre, expansion.typical_distance())
+        blocks = [Block(each.centre / count, each.typical_distance() / count) for each in known]
+        if self._together is not None:
+            blocks.append(Block(*self._together.typical_user(TYPICAL_PICKS)))
+        return PromisingItems(self._items, blocks)
 
     def user_vector(
         self, ordinals: npt.ArrayLike, weights: npt.ArrayLike | None = None, *, tolerance: float = TOLERANCE
@@ -198,11 +221,16 @@ class FoldIn:
             )
         if weights is not None and weights.shape != histories.items.shape:
             raise InputError(f"{len(histories.items)} pairs have weights of shape {weights.shape}")
-        found = np.zeros((histories.users, self.num_factors), np.float32)
+        found = np.empty((histories.users, self.num_factors), np.float32)
+        start, count = 0, len(self._machines)
         # Most products are small, and several BLAS threads spend longer on meeting than on multiplying.
         with single_threaded_products():
-            for block in blocks(self._catalogue, histories, weights):
-                found[block.users] = solve(self._catalogue, self._objective, block, tolerance)[0]
+            for machine in self._machines:
+                end = start + machine.num_factors
+                np.divide(machine.vectors(histories, weights, tolerance), count, out=found[:, start:end])
+                start = end
+        if self._together is not None:
+            found[:, start:] = self._together.users(histories, weights)
         return found
 
     def recommend(
@@ -252,31 +280,22 @@ class FoldIn:
         """
         vectors = self.user_vectors(histories, weights)
         queries = np.hstack([vectors, np.ones((len(vectors), 1), np.float32)])
-        catalogue = np.hstack([self._catalogue.vectors, self._catalogue.offsets[:, None]])
+        catalogue = np.hstack([self._items.vectors, self._items.offsets[:, None]])
         return top_k(queries, catalogue, count, histories if seen is None else seen, excluded)
 
     def scores(self, vector: npt.ArrayLike, items: npt.ArrayLike | None = None) -> Floats:
         """Scores of some items, or of all, for a user's vector: float32."""
-        query = np.asarray(vector, np.float64)
-        if items is None:
-            return self._catalogue.scores(query)
-        chosen = np.asarray(items, np.int64)
-        products = self._catalogue.vectors[chosen] @ query.astype(np.float32)
-        return np.asarray(products + self._catalogue.offsets[chosen], np.float32)
+        return self._items.scores(vector, None if items is None else np.asarray(items, np.int64))
 
     def item(self, ordinal: int) -> tuple[Floats, float]:
         """One item's vector (k,) and offset."""
-        return self._catalogue.vectors[ordinal], float(self._catalogue.offsets[ordinal])
+        return self._items.vectors[ordinal], float(self._items.offsets[ordinal])
 
     def cosines(self, ordinal: int, items: npt.ArrayLike | None = None) -> Floats:
         """Cosine between one item's vector and those of some items, or of all: float32; 0 for a
         zero vector.
         """
-        catalogue = self._catalogue
-        chosen = slice(None) if items is None else np.asarray(items, np.int64)
-        products = catalogue.vectors[chosen] @ catalogue.vectors[ordinal]
-        lengths = catalogue.norms[chosen] * catalogue.norms[ordinal]
-        return np.asarray(products / np.maximum(lengths, np.float32(1e-30)), np.float32)
+        return self._items.cosines(ordinal, items)
 
     def contributions(
         self, ordinals: npt.ArrayLike, items: npt.ArrayLike, weights: npt.ArrayLike | None = None
@@ -298,46 +317,22 @@ class FoldIn:
         if chosen.size and not 0 <= chosen.min() <= chosen.max() < self.items:
             raise InputError(f"expected item ordinals from 0 below {self.items}")
         vector, _ = self._solved(ordinals, weights, EXPLAINING_TOLERANCE)
-        catalogue, objective = self._catalogue, self._objective
-        liked, c = history.items, objective.negative_weight
-        vectors = catalogue.vectors[liked].astype(np.float64)
-        p = sigmoid(vectors @ vector + catalogue.offsets[liked])
-        pull = (summed * (1 - p))[:, None] * vectors / objective.regularization
-        of_all, _ = catalogue.gradients(vector[None, :])
-        push = -c * (of_all[0] - p @ vectors) / objective.regularization
-        about = catalogue.vectors[chosen].astype(np.float64)
-        return Contributions(
-            items=chosen,
-            ordinals=liked.astype(np.int64),
-            scores=(about @ vector + catalogue.offsets[chosen]).astype(np.float32),
-            offset=np.asarray(catalogue.offsets[chosen], np.float32),
-            history=(about @ pull.T).astype(np.float32),
-            negatives=(about @ push).astype(np.float32),
-            vector=vector.astype(np.float32),
+        return contributions(
+            self._items, self._machines, self._together, vector, history.items, summed, chosen
         )
 
     def _solved(
         self, ordinals: npt.ArrayLike, weights: npt.ArrayLike | None, tolerance: float
     ) -> tuple[Doubles, LastPass | None]:
+        """Return the vector, and the last pass over the items of a sole machine, if there was one."""
         history, summed = one_history(ordinals, weights, self.items)
         if not len(history.items):
             return np.zeros(self.num_factors), None
-        catalogue = self._catalogue
-        expansion = self._expansion if tolerance >= TOLERANCE else None
-        if expansion is not None:
-            own = history.items
-            quick = quick_vector(
-                catalogue,
-                expansion,
-                catalogue.vectors[own],
-                catalogue.offsets[own],
-                summed.astype(np.float32),
-            )
-            if quick is not None:
-                return quick.astype(np.float64), None
-        (block,) = blocks(catalogue, history, summed)
-        vectors, last = solve(self._catalogue, self._objective, block, tolerance)
-        return vectors[0], last
+        solved = [machine.vector(history, summed, tolerance) for machine in self._machines]
+        parts: list[Doubles | Floats] = [vector / len(solved) for vector, _ in solved]
+        if self._together is not None:
+            parts.append(self._together.user(history.items, summed))
+        return np.concatenate(parts), solved[0][1] if len(solved) == 1 else None
 
     def _best(
         self,
@@ -348,24 +343,42 @@ class FoldIn:
         excluded: npt.NDArray[np.bool_] | None,
     ) -> Top:
         """Rank all items, where the last pass's scores can bound the present ones without another pass."""
-        catalogue = self._catalogue
         promising = self._promising if last is None else None
         if promising is not None:
             return promising.top(vector.astype(np.float32), count, hidden, excluded)
         if last is None:
-            scores, slack = catalogue.scores(vector), None
+            scores, slack = self.scores(vector), None
         else:
-            scores = last.scores
-            slack = catalogue.norms * np.float32(np.linalg.norm(vector - last.vector) * (1 + 1e-5) + 1e-7)
+            (machine,) = self._machines
+            scores, moved = last.scores, vector[: machine.num_factors] - last.vector
+            if self._together is not None:
+                scores += self._together.items @ vector[machine.num_factors :].astype(np.float32)
+            slack = machine.catalogue.norms * np.float32(np.linalg.norm(moved) * (1 + 1e-5) + 1e-7)
         scores[hidden] = -np.inf
         if excluded is not None:
             scores[excluded] = -np.inf
-        count = min(count, int(np.count_nonzero(scores > -np.inf)))
-        if not count:
-            return Top(np.zeros(0, np.int64), np.zeros(0, np.float32))
-        low = scores if slack is None else scores - slack
-        bound = np.partition(low, len(low) - count)[len(low) - count]
-        candidates = np.flatnonzero((scores if slack is None else scores + slack) >= bound)
-        found = scores[candidates] if slack is None else self.scores(vector, candidates)
-        order = np.lexsort((candidates, -found))[:count]
-        return Top(candidates[order], found[order])
+        return self._items.best(scores, slack, count, vector)
+
+
+def _co_occurrence(
+    vectors: Floats, factors: int, pick_weights: npt.NDArray[np.float32] | None
+) -> CoOccurrence | None:
+    """What the dimensions after the machines' factors are.
+
+    Raises
+    ------
+    InputError
+        There are more or fewer dimensions than that.
+    """
+    if (factors == vectors.shape[1]) != (pick_weights is None) or factors > vectors.shape[1]:
+        raise InputError(
+            f"items have {vectors.shape[1]} dimensions, {factors} of them of factorization machines: the others "
+            "are of co-occurrence, which has a weight for each item"
+        )
+    if pick_weights is None:
+        return None
+    if pick_weights.shape != (len(vectors),) or not np.isfinite(pick_weights).all():
+        raise InputError(
+            f"weights of picks have the shape {pick_weights.shape}: expected {(len(vectors),)}, all finite"
+        )
+    return CoOccurrence(vectors[:, factors:], pick_weights)

@@ -141,4 +141,6 @@ def open_fold_in(run: Run, folding_in: FoldingIn, vectors: Vectors | None = None
         vectors[:, -1] + np.float32(run.bias),
         folding_in.regularization,
         folding_in.negative_weight,
+        machines=run.machine_factors,
+        pick_weights=run.pick_weights(),
     )

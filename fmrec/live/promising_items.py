@@ -4,15 +4,22 @@ For the vector m of a typical user and the items' mean e, a score is ``o_i + m·
 m)·(x_i − e)``, and by Cauchy and Schwarz the last part is at most ``|q − m| |x_i − e|`` (as in
 `fmrec.ranking.pruning`, for many users). Items lie in memory by how high a user at a typical distance may
 score them. The k-th best score of the first ones says how far to read on.
+
+Vectors may be of several blocks, such as a machine's factors and co-occurrence's, of which users' are far
+from typical and items' are long in different measures. Lengths are then of blocks each multiplied by a
+number, and divided by it for users, which makes the bound at typical distances the sum of the blocks' own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
-from fmrec.live.sample import Floats
-from fmrec.live.unpicked_items import Catalogue
+from fmrec.live.items import Items, lengths
+from fmrec.live.sample import Doubles, Floats
 from fmrec.ranking.top_k import Top
 
 MAXIMUM_BYTES = 32 << 20
@@ -25,42 +32,62 @@ LOWEST = np.finfo(np.float32).min
 Ordinals = npt.NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class Block:
+    """Some dimensions: where a typical user is, (k,), and how far others are from there."""
+
+    centre: Doubles | Floats
+    distance: float
+
+
 class PromisingItems:
-    """A copy of a catalogue in order of promise.
+    """A copy of the items in order of promise.
 
     Parameters
     ----------
-    catalogue
+    items
         The items.
-    centre
-        (k,) m, the vector of a typical user.
-    distance
-        |q − m| of a user who is typical in that.
+    blocks
+        Their dimensions' parts, from the first.
     """
 
-    def __init__(self, catalogue: Catalogue, centre: Floats, distance: float) -> None:
-        vectors = np.asarray(catalogue.vectors, np.float32)
-        self._centre, self._distance = centre, distance
+    def __init__(self, items: Items, blocks: Sequence[Block]) -> None:
+        vectors = items.vectors
         self._mean: Floats = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
-        lengths = np.linalg.norm(vectors - self._mean, axis=1)
-        promise = catalogue.scores(centre.astype(np.float64)) + np.float32(distance) * lengths
+        self._centre: Floats = np.concatenate([block.centre for block in blocks]).astype(np.float32)
+        apart = vectors - self._mean
+        self._scale = _scale(apart, blocks)
+        """(k,) by which item vectors are multiplied, and users' divided, before they are measured."""
+        apart *= self._scale
+        far = lengths(apart)
+        ends = np.cumsum([len(block.centre) for block in blocks])
+        self._distance = float(
+            np.sqrt(
+                sum(
+                    (block.distance / self._scale[end - 1]) ** 2
+                    for block, end in zip(blocks, ends, strict=True)
+                )
+            )
+        )
+        promise = items.scores(self._centre) + np.float32(self._distance) * far
         self.order: Ordinals = np.argsort(-promise, kind="stable")
         """(n,) the items, most promising first."""
         self._places = np.empty(len(vectors), np.int64)
         self._places[self.order] = np.arange(len(vectors))
         self._vectors: Floats = vectors[self.order]
-        self._offsets: Floats = catalogue.offsets[self.order]
+        self._offsets: Floats = items.offsets[self.order]
         starts = np.arange(0, len(vectors), BLOCK)
         self._promise: Floats = promise[self.order[starts]]
-        self._shortest: Floats = np.minimum.reduceat(lengths[self.order], starts)
-        self._longest: Floats = np.maximum.reduceat(lengths[self.order], starts)
+        self._shortest: Floats = np.minimum.reduceat(far[self.order], starts)
+        self._longest: Floats = np.maximum.reduceat(far[self.order], starts)
         rounding = 2 * (vectors.shape[1] + 8) * float(np.finfo(np.float32).eps)
-        self._margin = rounding * float(catalogue.norms.max()), rounding * float(np.abs(promise).max())
+        longest = max(float(items.norms.max()), float(far.max()))
+        self._margin = rounding * longest, rounding * float(np.abs(promise).max())
 
     @classmethod
-    def pays(cls, catalogue: Catalogue) -> bool:
-        """Whether the copy is small enough, and the catalogue large enough."""
-        return not catalogue.sample.complete and 4 * catalogue.vectors.size <= MAXIMUM_BYTES
+    def pays(cls, items: Items) -> bool:
+        """Whether the copy is small enough."""
+        return 4 * items.vectors.size <= MAXIMUM_BYTES
 
     def top(
         self, query: Floats, count: int, hidden: Ordinals, excluded: npt.NDArray[np.bool_] | None = None
@@ -95,7 +122,8 @@ class PromisingItems:
     def needed(self, query: Floats, score: np.float32) -> int:
         """How many items, from the first, to read for all that may reach a score."""
         difference = query - self._centre
-        distance = float(np.sqrt(difference @ difference))
+        measured = difference / self._scale
+        distance = float(np.sqrt(measured @ measured))
         by_length, by_height = self._margin
         slack = by_length * (distance + self._distance + float(np.sqrt(query @ query))) + by_height
         # What a block's items may reach by the order's distance, and by this user's being another.
@@ -110,6 +138,17 @@ class PromisingItems:
         np.matmul(self._vectors[part], query, out=own)
         own += self._offsets[part]
         scores[left_out] = -np.inf
+
+
+def _scale(apart: Floats, blocks: Sequence[Block]) -> Floats:
+    """By what to multiply each dimension of the items, (k,): 1 in the first block."""
+    ratios, start = [], 0
+    for block in blocks:
+        end = start + len(block.centre)
+        length = float(np.sqrt(np.einsum("ij,ij->", apart[:, start:end], apart[:, start:end]) / len(apart)))
+        ratios.append(np.sqrt(max(block.distance, 1e-30) / max(length, 1e-30)))
+        start = end
+    return np.repeat(np.divide(ratios, ratios[0]), [len(block.centre) for block in blocks]).astype(np.float32)
 
 
 def _kth(scores: Floats, count: int) -> np.float32:

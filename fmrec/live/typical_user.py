@@ -27,6 +27,12 @@ class Objective:
     regularization: float
     negative_weight: float
 
+    def of_one_among(self, machines: int) -> Objective:
+        """For one machine of an ensemble, whose item vectors are divided by the root of their number: those
+        of users are then that much longer, and λ is that of the machine as it was trained.
+        """
+        return Objective(self.regularization / machines, self.negative_weight)
+
 
 def typical_vector(sample: Sample, objective: Objective) -> Doubles:
     """Return the optimum (k,) of a user whose picks are shared out among all items, which stay negatives as

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from fmrec.errors import InputError
+from fmrec.live.items import lengths
 from fmrec.live.sample import Doubles, Floats, draw_sample, sigmoid
 from fmrec.live.typical_user import Objective, typical_vector
 
@@ -47,23 +47,10 @@ class Catalogue:
     def __init__(
         self, vectors: Floats, offsets: Floats, objective: Objective, sample_items: int | None = None
     ) -> None:
-        if vectors.ndim != 2 or offsets.shape != vectors.shape[:1] or not vectors.size:
-            raise InputError(
-                f"items have the shape {vectors.shape} and offsets {offsets.shape}: expected (n, k) and (n,)"
-            )
         self.vectors = vectors
         self.offsets = offsets
-        self.norms = np.empty(len(vectors), np.float32)
+        self.norms = lengths(vectors)
         """(n,) Euclidean lengths of the vectors."""
-        for start in range(0, len(vectors), PASS_ROWS):
-            rows = slice(start, start + PASS_ROWS)
-            self.norms[rows] = np.sqrt(np.einsum("ij,ij->i", vectors[rows], vectors[rows]))
-        finite = np.isfinite(self.norms) & np.isfinite(offsets)
-        if not finite.all():
-            raise InputError(
-                f"item {int(np.flatnonzero(~finite)[0])} has a vector or an offset that is not finite: "
-                "training diverged"
-            )
         size = sample_items or max(SAMPLE_ITEMS, len(vectors) // SAMPLE_SHARE)
         self.centre: Doubles = typical_vector(draw_sample(vectors, offsets, self.norms, size), objective)
         """(k,) m, the vector of a typical user."""

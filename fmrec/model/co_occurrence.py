@@ -23,6 +23,7 @@ only.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -52,16 +53,61 @@ class CoOccurrence:
 
     items: Floats
     """(items, factors)"""
-    projection: Floats
-    """(items, factors): what a pick of the item adds to a user, before the user's own D_u^-¼."""
+    pick_weights: Floats
+    """(items,) how much a pick of the item counts, n_i^-¼; 0 for an item that nobody picked."""
 
     @property
     def factors(self) -> int:
         return int(self.items.shape[1])
 
-    def users(self, picks: Interactions) -> Floats:
-        """Vectors (users, factors), zeros for who picked nothing."""
-        return _normalised(picks.counts())[:, None] * _sums(self.projection, picks)
+    def users(self, picks: Interactions, weights: npt.NDArray[np.float64] | None = None) -> Floats:
+        """Vectors (users, factors), zeros for who picked nothing.
+
+        Parameters
+        ----------
+        weights
+            How much each pair of ``picks.items`` counts; 1 each by default.
+        """
+        each = self.pick_weights[picks.items]
+        counts: npt.NDArray[Any] = picks.counts()
+        if weights is not None:
+            each = (each * weights).astype(np.float32)
+            owners = np.repeat(np.arange(picks.users), counts)
+            counts = np.bincount(owners, weights, minlength=picks.users)
+        return _normalised(counts)[:, None] * _sums(self.items, picks, each)
+
+    def user(self, picked: npt.NDArray[np.integer], weights: npt.NDArray[np.float64]) -> Floats:
+        """The vector (factors,) of one user, who picked each of these items once."""
+        each = self.pick_weights[picked] * weights
+        found: Floats = each.astype(np.float32) @ self.items[picked]
+        found *= _normalised(np.array([weights.sum()]))
+        return found
+
+    def contributions(
+        self,
+        picked: npt.NDArray[np.integer],
+        weights: npt.NDArray[np.float64],
+        items: npt.NDArray[np.integer],
+    ) -> npt.NDArray[np.float64]:
+        """What each of a user's picks gives to the products with some items, (items, picks)."""
+        each = self.pick_weights[picked] * weights * _normalised(np.array([weights.sum()]))
+        found: npt.NDArray[np.float64] = self.items[items].astype(np.float64) @ self.items[picked].T
+        found *= each
+        return found
+
+    def typical_user(self, picks: int) -> tuple[npt.NDArray[np.float64], float]:
+        """The mean vector (factors,) of users with so many picks of items by their popularity, and how far
+        others are from it.
+        """
+        shares = np.zeros(len(self.items))
+        known = self.pick_weights > 0
+        shares[known] = self.pick_weights[known].astype(np.float64) ** -4
+        shares /= max(float(shares.sum()), 1e-30)
+        of_pick = shares * self.pick_weights
+        mean = of_pick @ self.items
+        square = float((of_pick * self.pick_weights) @ np.einsum("ij,ij->i", self.items, self.items))
+        variance = max(square - float(mean @ mean), 0.0)
+        return picks**0.75 * mean, picks**0.25 * math.sqrt(variance)
 
     def weighed(
         self,
@@ -82,7 +128,7 @@ class CoOccurrence:
         if not (model_spread > 0 and own_spread > 0):
             return None
         root = np.float32(np.sqrt(weight * model_spread / own_spread))
-        return replace(self, items=self.items * root, projection=self.projection * root)
+        return replace(self, items=self.items * root)
 
 
 def learn(picks: Iterable[Interactions], items: int, factors: int) -> CoOccurrence | None:
@@ -114,8 +160,7 @@ def learn(picks: Iterable[Interactions], items: int, factors: int) -> CoOccurren
     values, vectors = np.linalg.eigh((inner + inner.T).astype(np.float64) / 2)
     singular = np.sqrt(np.maximum(values[::-1], 0))
     vectors = (vectors[:, ::-1] * np.sqrt(singular / singular[0])).astype(np.float32)
-    of_items = last @ vectors
-    return CoOccurrence(of_items, of_item * of_items)
+    return CoOccurrence(last @ vectors, of_item[:, 0])
 
 
 def learn_from(run: EncodedRun, factors: int) -> CoOccurrence | None:
@@ -156,16 +201,19 @@ def _gram(blocks: Iterable[Interactions], vectors: Floats) -> Floats:
     return found
 
 
-def _sums(vectors: Floats, picks: Interactions) -> Floats:
-    """The sum of the vectors of each user's picks, (users, factors)."""
+def _sums(vectors: Floats, picks: Interactions, weights: Floats | None = None) -> Floats:
+    """The sum of the vectors of each user's picks, (users, factors), each pick's times its weight."""
     found = np.zeros((picks.users, vectors.shape[1]), np.float32)
     done = 0
     for block in _blocks(picks, vectors.shape[1]):
         # The sum of an empty range is zero; reduceat would take its neighbour's.
         filled = np.flatnonzero(block.counts())
         if len(filled):
-            sums = np.add.reduceat(vectors[block.items], block.indptr[:-1][filled], axis=0)
-            found[done + filled] = sums
+            of_picks = vectors[block.items]
+            if weights is not None:
+                first = picks.indptr[done]
+                of_picks *= weights[first : first + len(block.items), None]
+            found[done + filled] = np.add.reduceat(of_picks, block.indptr[:-1][filled], axis=0)
         done += block.users
     return found
 
@@ -182,7 +230,7 @@ def _blocks(picks: Interactions, factors: int) -> Iterator[Interactions]:
         start = end
 
 
-def _normalised(counts: npt.NDArray[np.integer]) -> Floats:
+def _normalised(counts: npt.NDArray[Any]) -> Floats:
     """Counts to the power of -¼, 0 for 0."""
     found = np.zeros(len(counts), np.float32)
     filled = counts > 0

@@ -108,7 +108,8 @@ def export(
     width = model.num_factors + (found.factors if found else 0) + 1
     document = {
         "dim": width,
-        "co_occurrence": {"weight": co_occurrence, "factors": found.factors} if found else None,
+        "machine_factors": list(model.machine_factors),
+        "co_occurrence": _written(found, co_occurrence, output_uri) if found else None,
         "bias": model.bias,
         "items": items.count,
         "users": users.count,
@@ -162,7 +163,7 @@ class _Side:
 
 def _fitted(items: _Side, users: _Side, picks: EncodedRun, weight: float) -> CoOccurrence | None:
     """Vectors of co-occurrence whose scores spread as far as the weight says; None where there are none."""
-    factors = co_occurrence_factors(items.count, items.model.machine_factors)
+    factors = co_occurrence_factors(items.count, items.model.machine_factors[0])
     found = learn_from(picks, factors) if factors else None
     if found is None:
         return None
@@ -182,6 +183,13 @@ def _fitted(items: _Side, users: _Side, picks: EncodedRun, weight: float) -> CoO
         (np.concatenate(of_users), np.concatenate(of_items)),
         (np.concatenate(co_users), np.concatenate(co_items)),
     )
+
+
+def _written(found: CoOccurrence, weight: float, output_uri: str) -> dict[str, Any]:
+    """Write how much picks count; return what embeddings.json says of co-occurrence."""
+    with object_store.open_output(object_store.join(output_uri, layout.PICK_WEIGHTS)) as file:
+        np.save(file, found.pick_weights)
+    return {"weight": weight, "factors": found.factors, "pick_weights_key": layout.PICK_WEIGHTS}
 
 
 def _write_items(items: _Side, output_uri: str, rows_per_part: int) -> Iterator[dict[str, Any]]:

@@ -55,9 +55,9 @@ class Ensemble:
         return sum(machine.num_factors for machine in self._machines)
 
     @property
-    def machine_factors(self) -> int:
-        """Of the first machine."""
-        return self._machines[0].num_factors
+    def machine_factors(self) -> tuple[int, ...]:
+        """Of each machine."""
+        return tuple(machine.num_factors for machine in self._machines)
 
     @property
     def bias(self) -> float:

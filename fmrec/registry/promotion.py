@@ -260,6 +260,8 @@ def _embeddings(wanted: ModelRecord, uri: str) -> dict[str, Any]:
     document = json.loads(object_store.read_bytes(uri))
     parts = [part["key"] for part in document["item_parts"] + document["query_parts"]]
     parts += [part["offsets_key"] for part in document["query_parts"]]
+    beside = document.get("co_occurrence")
+    parts += [beside["pick_weights_key"]] if beside else []
     for part in (object_store.join(folder, key) for key in parts):
         if part not in stored:
             raise _gone(wanted, part)
@@ -271,7 +273,7 @@ def _embeddings(wanted: ModelRecord, uri: str) -> dict[str, Any]:
         "dim": document["dim"],
         "users": document["users"],
         "items": document["items"],
-        "co_occurrence": document.get("co_occurrence"),
+        "co_occurrence": beside,
         "query_parts": len(document["query_parts"]),
     }
 

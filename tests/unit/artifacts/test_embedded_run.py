@@ -84,3 +84,28 @@ def test_users_and_parts_that_do_not_exist_are_refused(run: Any) -> None:
         run.query_record(23)
     with pytest.raises(InputError, match="no query part -1"):
         run.query_part(-1)
+
+
+def test_blocks_of_dimensions_are_those_that_the_export_wrote(small_run: Any) -> None:
+    path = small_run.folder / "embeddings/r1/embeddings.json"
+    document = json.loads(path.read_text())
+    earlier = open_run(small_run.manifest_uri, small_run.embeddings_uri)
+    assert (earlier.machine_factors, earlier.pick_weights()) == (None, None)
+
+    beside = {"weight": 0.3, "factors": 1, "pick_weights_key": "pick_weights.npy"}
+    blocks = {"machine_factors": [document["dim"] - 2], "co_occurrence": beside}
+    path.write_text(json.dumps(document | blocks))
+    weights = np.arange(small_run.item_vectors.shape[0], dtype=np.float32)
+    np.save(path.with_name("pick_weights.npy"), weights)
+    run = open_run(small_run.manifest_uri, small_run.embeddings_uri)
+    assert run.machine_factors == (document["dim"] - 2,)
+    found = run.pick_weights()
+    assert found is not None
+    assert np.array_equal(found, weights)
+
+    np.save(path.with_name("pick_weights.npy"), weights[:-1])
+    with pytest.raises(FormatError, match=r"has shape \(\d+,\), expected \(\d+,\): one weight an item"):
+        run.pick_weights()
+    path.write_text(json.dumps(document | {"machine_factors": [3, 4]}))
+    with pytest.raises(FormatError, match=r"machine_factors is .*: expected the factors of each machine"):
+        open_run(small_run.manifest_uri, small_run.embeddings_uri)

@@ -173,7 +173,12 @@ def test_the_index_has_further_dimensions_whose_scores_spread_by_the_weight(
 
     document = export(model, encoded.manifest, str(tmp_path), picks=encoded, co_occurrence=0.25)
 
-    assert document["co_occurrence"] == {"weight": 0.25, "factors": 8}
+    assert document["co_occurrence"] == {
+        "weight": 0.25,
+        "factors": 8,
+        "pick_weights_key": "pick_weights.npy",
+    }
+    assert document["machine_factors"] == [8] * models
     assert document["dim"] == 8 * models + 8 + 1
     assert json.loads((tmp_path / "embeddings.json").read_text()) == document
     items, _ = read_parts(str(tmp_path), document["item_parts"])
@@ -184,6 +189,7 @@ def test_the_index_has_further_dimensions_whose_scores_spread_by_the_weight(
     added = queries @ items.T - own
     found = learn([picks], ITEMS, 8)
     assert found is not None
+    assert np.array_equal(np.load(tmp_path / "pick_weights.npy"), found.pick_weights)
     expected = found.users(picks) @ found.items.T
     factor = 0.25 * np.sqrt(own.var(axis=1).mean() / expected.var(axis=1).mean())
     assert added == pytest.approx(factor * expected, abs=1e-4)

@@ -130,10 +130,12 @@ def test_vectors_of_co_occurrence_are_promoted_as_they_are(resolve: Any, keep: A
     keep("monday")
     path = Path(bucket.root) / "embeddings/monday/embeddings.json"
     document = json.loads(path.read_text())
-    path.write_text(
-        json.dumps(document | {"dim": 3 * 64 + 1, "co_occurrence": {"weight": 0.2, "factors": 64}})
-    )
+    beside = {"weight": 0.2, "factors": 64, "pick_weights_key": "pick_weights.npy"}
+    path.write_text(json.dumps(document | {"dim": 3 * 64 + 1, "co_occurrence": beside}))
 
+    with pytest.raises(InputError, match=r"pick_weights\.npy is not there"):
+        resolve({"promote": "monday"}, co_occurrence=0.3)
+    path.with_name("pick_weights.npy").touch()
     resolved = resolve({"promote": "monday"}, co_occurrence=0.3)
 
     assert resolved["ensemble"] == 2
