@@ -163,7 +163,9 @@ def _ease(data: InteractionSet, only: Any = None) -> dict[Any, Rank]:
     together = co_occurrences([data.histories()], data.items)
 
     def ranker(regularization: float) -> Rank:
-        return lambda cut: SimpleModel(ease(together, regularization)).top(cut.histories(), K)
+        return lambda cut: SimpleModel(ease(together, regularization)).top(
+            cut.histories(), cut.histories(), K
+        )
 
     return {choice: ranker(choice) for choice in (EASE_GRID if only is None else (only,))}
 
@@ -172,7 +174,9 @@ def _item_knn(data: InteractionSet, only: Any = None) -> dict[Any, Rank]:
     together = co_occurrences([data.histories()], data.items)
 
     def ranker(neighbours: int) -> Rank:
-        return lambda cut: SimpleModel(item_knn(together, neighbours)).top(cut.histories(), K)
+        return lambda cut: SimpleModel(item_knn(together, neighbours)).top(
+            cut.histories(), cut.histories(), K
+        )
 
     return {choice: ranker(choice) for choice in (KNN_GRID if only is None else (only,))}
 

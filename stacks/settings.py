@@ -209,7 +209,7 @@ class Retention(Section):
 
 
 class SimpleModels(Section):
-    """EASE and item-kNN, judged next to every `recommend` model on the same users."""
+    """EASE, item-kNN and ALS, judged next to every `recommend` model on the same users."""
 
     maximum_items: Annotated[int, Field(ge=0, le=20_000)] = MAXIMUM_ITEMS
     """They are matrices of items × items, so larger catalogues go without; 0 for never. Above 10,000 items

@@ -38,7 +38,7 @@ _RANKING_METRIC = re.compile(
 FOLDED_IN = "folded_in_ndcg_ratio"
 """NDCG of users who are folded in, divided by popularity's for the same users."""
 
-SIMPLE_MODELS = {"ease": "EASE", "item_knn": "item-kNN"}
+SIMPLE_MODELS = {"ease": "EASE", "item_knn": "item-kNN", "als": "ALS"}
 """Names for people of `fmrec.ranking.simple_models`."""
 
 CHAMPION_TOLERANCE = 0.01
@@ -283,22 +283,24 @@ def _check_limits(
 def _simple_models(evaluation: Mapping[str, Any]) -> str:
     """What the best simple model gives, or why none was fitted; empty where the report says neither."""
     reports = evaluation.get("simple_models")
+    why = str(evaluation.get("simple_models_why") or "")
+    missing = f"{why[:1].upper()}{why[1:]}." if why else ""
     if not reports:
-        why = str(evaluation.get("simple_models_why") or "")
-        return f"{why[:1].upper()}{why[1:]}." if why else ""
+        return missing
     k = evaluation["k"]
     ndcg = f"ndcg_at_{k}"
     best = max(reports, key=lambda name: float(reports[name]["metrics"][ndcg]))
     versus = evaluation["comparisons"][best][ndcg]
+    further = f" {missing}" if missing else ""
     words = (
         f"{SIMPLE_MODELS[best]}, a simple model of the same interactions, has an NDCG@{k} of "
         f"{float(reports[best]['metrics'][ndcg]):.4f} ({_margin(versus)})"
     )
     if versus["high"] < 0:
-        return f"{words}: the simple model ranks better than this one, beyond chance."
+        return f"{words}: the simple model ranks better than this one, beyond chance.{further}"
     if versus["low"] > 0:
-        return f"{words}: this model ranks better, beyond chance."
-    return f"{words}: the difference is within chance."
+        return f"{words}: this model ranks better, beyond chance.{further}"
+    return f"{words}: the difference is within chance.{further}"
 
 
 def _margin(versus: Mapping[str, float]) -> str:

@@ -72,9 +72,10 @@ def evaluate(
     -------
     dict
         ``k``, ``users``, ``items``; ``model``, ``baselines`` (``most_rated``, ``most_liked``) and
-        ``champion``, and ``simple_models`` (``ease``, ``item_knn``, or none), each as `Judge.report`;
-        ``simple_models_why``, a sentence where there are none; ``comparisons``, of the model with each of the
-        others, as `Judge.compare`; ``folded_in``, what ``judge_folded_in`` found, or None; ``seconds``.
+        ``champion``, and ``simple_models`` (``ease``, ``item_knn``, ``als``, as far as they were fitted),
+        each as `Judge.report`; ``simple_models_why``, a sentence where one is missing; ``comparisons``, of
+        the model with each of the others, as `Judge.compare`; ``folded_in``, what ``judge_folded_in`` found,
+        or None; ``seconds``.
 
     Raises
     ------
@@ -87,11 +88,14 @@ def evaluate(
     if k < 1:
         raise InputError(f"k is {k}, expected at least 1")
     run = open_run(manifest_uri, embeddings_uri)
+    sampled = _judged_users(run, maximum_users, seed)
     popularity = _count(run)
     simple, why = simple_models(
         lambda: (run.seen(part.first_user, part.end_user) for part in run.query_parts),
+        lambda: (run.liked(part.first_user, part.end_user) for part in run.query_parts),
         run.manifest.items,
-        int(popularity["most_rated"].sum()),
+        interactions=int(popularity["most_rated"].sum()),
+        picks=int(popularity["most_liked"].sum()),
         maximum_items=maximum_items,
         maximum_seconds=maximum_seconds,
     )
@@ -101,7 +105,6 @@ def evaluate(
         name: Judge(k, popularity["most_rated"], run.manifest.users, items[:, :-1])
         for name in ("model", *popularity, *simple, *(() if champion is None else ("champion",)))
     }
-    sampled = _judged_users(run, maximum_users, seed)
     old = None
     if champion is not None:
         old = _Champion.of(open_run(champion["manifest_uri"], champion["embeddings_uri"]), run, sampled)
@@ -110,9 +113,9 @@ def evaluate(
         if not len(users):
             continue
         relevant = run.relevant(part.first_user, part.end_user).take(users)
-        seen = run.seen(part.first_user, part.end_user).take(users)
+        seen, liked = (pairs.take(users) for pairs in run.seen_and_liked(part.first_user, part.end_user))
         tops = {name: most_popular(counts, k, seen) for name, counts in popularity.items()}
-        tops |= {name: model.top(seen, k) for name, model in simple.items()}
+        tops |= {name: model.top(liked, seen, k) for name, model in simple.items()}
         tops["model"] = top_k(run.query_vectors(part)[users], items, k, seen)
         if old is not None:
             tops["champion"] = old.top(part.first_user + users, k, seen)

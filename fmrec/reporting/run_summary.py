@@ -18,6 +18,7 @@ NAMES = {
     "champion": "the champion before",
     "ease": "EASE",
     "item_knn": "item-kNN",
+    "als": "ALS",
 }
 BEYOND_ACCURACY = ("coverage", "novelty", "diversity")
 

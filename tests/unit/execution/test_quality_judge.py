@@ -100,6 +100,18 @@ def test_where_no_simple_model_was_fitted_the_sentence_says_why() -> None:
     assert "imple model" not in judge(evaluation(), {}).sentence
 
 
+def test_where_one_simple_model_is_missing_the_sentence_says_so_after_the_others() -> None:
+    document = evaluation(0.3) | {
+        "simple_models": {"als": report(0.31)},
+        "simple_models_why": "item-kNN wasn't fitted: too slow",
+    }
+    document["comparisons"] |= {"als": difference(-0.01, -0.02, 0.001)}
+
+    sentence = judge(document, {}).sentence
+    assert "ALS, a simple model of the same interactions, has an NDCG@10 of 0.3100" in sentence
+    assert sentence.endswith("the difference is within chance. Item-kNN wasn't fitted: too slow.")
+
+
 def test_absolute_thresholds_hold_too() -> None:
     verdict = judge(evaluation(), {"ndcg_at_10": 0.295, "recall_at_10": 0.31})
     assert not verdict.passed

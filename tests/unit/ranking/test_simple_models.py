@@ -1,4 +1,4 @@
-"""EASE and item-kNN against their definitions, user by user."""
+"""EASE, item-kNN and ALS against their definitions, user by user."""
 
 import time
 from typing import Any
@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fmrec.artifacts.interactions import Interactions, from_pairs
+from fmrec.artifacts.interactions import Interactions, concatenate, from_pairs
+from fmrec.ranking import alternating_least_squares as als
 from fmrec.ranking import simple_models as module
 from fmrec.ranking.simple_models import SimpleModel, ease, item_knn, simple_models
 
@@ -22,7 +23,12 @@ def interactions(users: int, items: int, seed: int, share: float = 0.3) -> tuple
 def fitted(users: int = 60, items: int = 20, seed: int = 1, **limits: Any) -> Any:
     history, present = interactions(users, items, seed)
     parts = [history.take(np.arange(0, 25)), history.take(np.arange(25, users))]
-    return simple_models(lambda: iter(parts), items, int(present.sum()), **limits), history, present
+    counts = {"interactions": int(present.sum()), "picks": int(present.sum())}
+    return (
+        simple_models(lambda: iter(parts), lambda: iter(parts), items, **counts, **limits),
+        history,
+        present,
+    )
 
 
 def test_ease_is_the_ridge_regression_of_each_item_on_all_others() -> None:
@@ -54,7 +60,7 @@ def test_item_knn_keeps_the_cosines_of_the_nearest_items() -> None:
 def test_lists_are_the_best_scores_outside_the_history(seed: int, k: int, share: float) -> None:
     history, x = interactions(7, 9, seed, share)
     weights = np.random.default_rng(seed).integers(-3, 4, (9, 9)).astype(np.float32)
-    top = SimpleModel(weights).top(history, k)
+    top = SimpleModel(weights).top(history, history, k)
 
     for user in range(7):
         scores = x[user] @ weights
@@ -66,10 +72,10 @@ def test_lists_are_the_best_scores_outside_the_history(seed: int, k: int, share:
 def test_long_histories_are_ranked_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     history, _ = interactions(40, 30, 3, 0.5)
     model = SimpleModel((ease((np.eye(30) + 1).astype(np.float32)) + np.arange(30)).astype(np.float32))
-    whole = model.top(history, 5)
+    whole = model.top(history, history, 5)
     monkeypatch.setattr(module, "FLOATS_AT_ONCE", 100)
 
-    assert np.array_equal(model.top(history, 5).items, whole.items)
+    assert np.array_equal(model.top(history, history, 5).items, whole.items)
 
 
 def test_above_its_limits_nothing_is_fitted_and_a_sentence_says_why() -> None:
@@ -80,6 +86,66 @@ def test_above_its_limits_nothing_is_fitted_and_a_sentence_says_why() -> None:
     assert models == {}
     assert "with 20 items and " in why
     assert "they take about 0 seconds, and the limit is 1e-09" in why
+
+
+def test_als_is_the_least_squares_solution_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+    history, x = interactions(60, 20, 1)
+    monkeypatch.setattr(als, "ITERATIONS", 200)
+    model = als.fit(history, 20, factors=5, regularization=2)
+    weights = 1 + (als.CONFIDENCE - 1) * x
+
+    def solved(of: Any, others: Any, weight: Any) -> Any:
+        system = (others.T * weight) @ others + 2 * np.eye(5)
+        return np.linalg.solve(system, (others.T * weight) @ of)
+
+    items = model.items.astype(float)
+    users = np.array([solved(x[user], items, weights[user]) for user in range(60)])
+    again = np.array([solved(x[:, item], users, weights[:, item]) for item in range(20)])
+    np.testing.assert_allclose(again, items, atol=2e-3)
+    top = model.top(history, history, 4)
+    scores = np.where(x, -np.inf, users @ items.T)
+    np.testing.assert_allclose(top.scores, -np.sort(-scores, axis=1)[:, :4], atol=1e-4)
+
+
+def test_als_solves_in_blocks_and_keeps_zeros_for_who_picked_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    history, _ = interactions(40, 30, 3, 0.2)
+    history = concatenate(
+        [history.take(np.arange(20)), Interactions(np.zeros(2, np.int64), history.items[:0])]
+    )
+    found = []
+    for floats in (1 << 20, 50):
+        monkeypatch.setattr(als, "FLOATS_AT_ONCE", floats)
+        found.append(als.fit(history, 30, factors=4))
+    np.testing.assert_allclose(found[0].items, found[1].items, atol=1e-5)
+    vectors = np.zeros((21, 4), np.float32)
+    als.solve(history, found[0].items, vectors, 10, 3)
+    assert not vectors[20].any()
+    assert vectors[:20].any(axis=1).all()
+
+
+@pytest.mark.parametrize(("picks", "expected"), [(1, 10), (10, 20), (25, 50), (40, 60)])
+def test_als_is_regularized_by_the_number_of_picks(picks: int, expected: float) -> None:
+    history = from_pairs(np.repeat([0, 2], picks), np.tile(np.arange(picks), 2), 3)
+    assert als.fit(history, 40).regularization == expected
+
+
+def test_without_room_or_time_for_als_the_others_are_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ALS_PICKS", 300)
+    (models, why), _, present = fitted()
+    assert set(models) == {"ease", "item_knn"}
+    assert why.startswith(
+        f"ALS wasn't fitted: with {int(present.sum())} interactions that were liked it takes"
+    )
+    assert why.endswith("of the limit of 300 are left; 300 at most are held in memory")
+
+    def late(*_: Any, **__: Any) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(module, "ALS_PICKS", 1000)
+    monkeypatch.setattr(module, "fit", late)
+    (models, why), *_ = fitted()
+    assert set(models) == {"ease", "item_knn"}
+    assert why == "ALS wasn't fitted: it takes more than the limit of 300 seconds leaves"
 
 
 def test_counting_stops_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
