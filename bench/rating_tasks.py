@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.factorization_machines.metrics import metrics
+from algorithms.factorization_machines.metrics import SUMS, metrics
 from algorithms.factorization_machines.mini_batches import Rows
-from algorithms.factorization_machines.optimizer import SUMS
 from algorithms.factorization_machines.train import Trainer
 from bench.movielens_split import ITEMS, USERS, MovieLensSplit
 from bench.trials import Result, Trial, Which

@@ -25,9 +25,8 @@ import numpy as np
 from algorithms.container.hyperparameters import resolve
 from algorithms.factorization_machines.dataset import Dataset
 from algorithms.factorization_machines.hyperparameters import SCHEMA
-from algorithms.factorization_machines.metrics import metrics
+from algorithms.factorization_machines.metrics import SUMS, metrics
 from algorithms.factorization_machines.mini_batches import Rows
-from algorithms.factorization_machines.optimizer import SUMS
 from algorithms.factorization_machines.train import Trainer, available_threads
 from bench.movielens_split import MovieLensSplit
 from bench.targets import verdict

@@ -3,11 +3,55 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.factorization_machines.optimizer import SUMS
+Floats = NDArray[np.float32]
+
+SMALLEST_PROBABILITY = 1e-15
+"""Cross entropy never counts a row's probability as less: the log of 0 is no number."""
+
+SUMS = ("loss", "absolute", "correct", "true_positives", "predicted_positives", "positives")
+"""What the kernels add up for metrics: cross entropy or squared error, absolute error, and counts,
+which are 0 in regression."""
+
+
+def _add_metrics(
+    labels: Floats, scores: Floats, derivatives: Floats, binary: bool, sums: NDArray[np.float64]
+) -> None:
+    """Add the metrics of ``labels.size`` rows to ``sums``, whose elements are SUMS."""
+    if not binary:
+        for row in range(labels.size):
+            error = np.float64(derivatives[row])
+            sums[0] += error * error
+            sums[1] += abs(error)
+        return
+    correct = true_positives = predicted_positives = positives = 0
+    for row in range(labels.size):
+        positive = labels[row] == 1
+        predicted = scores[row] >= 0
+        correct += positive == predicted
+        true_positives += positive and predicted
+        predicted_positives += predicted
+        positives += positive
+    likelihood = 1.0
+    for row in range(labels.size):
+        # One logarithm for many rows: their product, as far as a double goes.
+        likelihood *= max(1.0 - abs(np.float64(derivatives[row])), SMALLEST_PROBABILITY)
+        if likelihood < 1e-280:
+            sums[0] -= math.log(likelihood)
+            likelihood = 1.0
+    sums[0] -= math.log(likelihood)
+    sums[2] += correct
+    sums[3] += true_positives
+    sums[4] += predicted_positives
+    sums[5] += positives
+
+
+add_metrics: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(_add_metrics)
 
 
 def metrics(sums: NDArray[np.float64], rows: int, binary: bool) -> dict[str, float]:
@@ -16,7 +60,7 @@ def metrics(sums: NDArray[np.float64], rows: int, binary: bool) -> dict[str, flo
     Parameters
     ----------
     sums
-        (6,) what the kernels added up, see ``optimizer.SUMS``.
+        (6,) what the kernels added up, see ``SUMS``.
 
     Returns
     -------

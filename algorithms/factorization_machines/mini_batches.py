@@ -24,12 +24,33 @@ class Groups(NamedTuple):
     batch_start: NDArray[np.int64]
     """(batches + 1,) where each mini-batch's columns start in ``touched``."""
     touched: NDArray[np.int32]
-    """The columns that each mini-batch holds, each once, in order of first appearance."""
+    """The columns that each mini-batch holds, each once, those with the fewest entries first.
+
+    Loops over entries then take as many turns as the one before, which processors foresee."""
     entry_start: NDArray[np.int64]
     """(touched + 1,) where each touched column's entries start."""
     rows: NDArray[np.int32]
     """(nnz,) row within the mini-batch."""
     values: NDArray[np.float32]
+
+
+def _sort_by_count(touched: NDArray[np.int32], counts: NDArray[np.int64]) -> None:
+    """Sort columns by ``counts[column]``, those with the same count as they are."""
+    most = 0
+    for column in touched:
+        most = max(most, counts[column])
+    starts = np.zeros(most + 2, np.int64)
+    for column in touched:
+        starts[counts[column] + 1] += 1
+    for count in range(1, most + 2):
+        starts[count] += starts[count - 1]
+    for column in touched.copy():
+        count = counts[column]
+        touched[starts[count]] = column
+        starts[count] += 1
+
+
+sort_by_count = numba.njit(cache=True)(_sort_by_count)
 
 
 def _group_by_column(
@@ -61,6 +82,7 @@ def _group_by_column(
                 positions[column] = 0
                 found += 1
             positions[column] += 1
+        sort_by_count(touched[first_found:found], positions)
         start = entry_start[first_found]
         for group in range(first_found, found):
             column = touched[group]

@@ -12,7 +12,8 @@ The gradients of the pairwise term are Rendle's (2010): with ``p_r = sum_j x_rj 
 ``v_j`` is ``sum_r d_r x_rj p_r - v_j sum_r d_r x_rj^2``, ``d_r`` being the derivative of row r's loss.
 
 Threads share the work without races: the forward pass by rows, the step by columns. Every sum runs in a
-fixed order, so that results are the same on any number of threads.
+fixed order, so that results are the same on any number of threads. Factors are computed with in registers, 64
+of them at a time and then 16 (see ``lanes``).
 """
 
 from __future__ import annotations
@@ -24,8 +25,24 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from algorithms.factorization_machines.lanes import (
+    NARROW,
+    WIDE,
+    add_up,
+    at,
+    broadcast,
+    limited,
+    load,
+    narrow,
+    prefetch,
+    square_root,
+    store,
+    wide,
+    zeros_on_lines,
+)
+from algorithms.factorization_machines.metrics import add_metrics
 from algorithms.factorization_machines.mini_batches import Groups, Rows
-from algorithms.factorization_machines.prefetching import prefetch_row
+from algorithms.factorization_machines.sigmoid import logistic
 from algorithms.factorization_machines.teamwork import (
     PIECES,
     finish_piece,
@@ -45,16 +62,10 @@ _ONE = np.float32(1)
 _ZERO = np.float32(0)
 _HALF = np.float32(0.5)
 
-SMALLEST_PROBABILITY = 1e-15
-"""Cross entropy never counts a row's probability as less: the log of 0 is no number."""
-
-SUMS = ("loss", "absolute", "correct", "true_positives", "predicted_positives", "positives")
-"""What the kernels add up for metrics: cross entropy or squared error, absolute error, and counts,
-which are 0 in regression."""
-
 ENTRIES_AHEAD = 8
 COLUMNS_AHEAD = 3
-"""How far ahead memory is asked for: about as long as it takes to come."""
+"""How far ahead memory is asked for: about as long as it takes to come. Rows of a large model come in random
+order, which no hardware prefetcher foresees."""
 
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
 """Sums may be split over vector lanes; NaN and infinity keep their meaning."""
@@ -93,44 +104,117 @@ class Scratch(NamedTuple):
 
 def scratch(mini_batch_size: int, num_factors: int) -> Scratch:
     return Scratch(
-        np.empty((mini_batch_size, num_factors), np.float32),
-        np.empty(mini_batch_size, np.float32),
-        np.empty(mini_batch_size, np.float32),
+        zeros_on_lines((mini_batch_size, num_factors)),
+        zeros_on_lines((mini_batch_size,)),
+        zeros_on_lines((mini_batch_size,)),
     )
 
 
+def _interactions(
+    like: Any,
+    rows: Rows,
+    start: int,
+    stop: int,
+    last_entry: int,
+    factors: Floats,
+    sums: Floats,
+    row: int,
+    first: int,
+) -> Any:
+    """Keep a row's sums of some factors; return twice what these add to its score.
+
+    ``start`` to ``stop`` are the row's entries, and ``last_entry`` is the last one of the rows at hand. The
+    factors are as many as ``like`` is wide, from ``first`` on.
+    """
+    total = like
+    own = like
+    for entry in range(start, stop):
+        prefetch(like, factors, at(rows.columns, min(entry + ENTRIES_AHEAD, last_entry)), first)
+        factor = load(like, factors, at(rows.columns, entry), first)
+        product = broadcast(like, at(rows.values, entry)) * factor
+        total = total + product
+        own = own + product * product
+    store(total, sums, row, first)
+    return add_up(total * total - own)
+
+
 def _forward(
-    rows: Rows, offset: int, first: int, last: int, model: Parameters, logistic: bool, work: Scratch
+    rows: Rows, offset: int, first: int, last: int, model: Parameters, binary: bool, work: Scratch
 ) -> None:
     """Factor sums, scores and loss derivatives of a mini-batch's rows ``first`` to ``last``.
 
     ``offset`` is the mini-batch's first row in ``rows``.
     """
-    num_factors = model.factors.shape[1]
+    factors, sums = model.factors, work.sums
+    num_factors = factors.shape[1]
     last_entry = rows.indptr[offset + last] - 1
     for row in range(first, last):
-        total = work.sums[row]
-        for f in range(num_factors):
-            total[f] = _ZERO
+        start, stop = rows.indptr[offset + row], rows.indptr[offset + row + 1]
         score = model.bias[0]
-        own = _ZERO
-        for entry in range(rows.indptr[offset + row], rows.indptr[offset + row + 1]):
-            prefetch_row(model.factors, rows.columns[min(entry + ENTRIES_AHEAD, last_entry)])
-            column = rows.columns[entry]
-            value = rows.values[entry]
-            score += value * model.linear[column]
-            factor = model.factors[column]
-            for f in range(num_factors):
-                product = value * factor[f]
-                total[f] += product
-                own += product * product
-        square = _ZERO
-        for f in range(num_factors):
-            square += total[f] * total[f]
-        score += _HALF * (square - own)
+        for entry in range(start, stop):
+            score += at(rows.values, entry) * at(model.linear, at(rows.columns, entry))
+        pairs = _ZERO
+        f = 0
+        while f + WIDE <= num_factors:
+            pairs += interactions(wide(), rows, start, stop, last_entry, factors, sums, row, f)
+            f += WIDE
+        while f < num_factors:
+            pairs += interactions(narrow(), rows, start, stop, last_entry, factors, sums, row, f)
+            f += NARROW
+        score += _HALF * pairs
         work.scores[row] = score
-        prediction = _ONE / (_ONE + np.float32(math.exp(-score))) if logistic else score
-        work.derivatives[row] = prediction - rows.labels[offset + row]
+    scores, labels, derivatives = work.scores, rows.labels[offset:], work.derivatives
+    if binary:
+        for row in range(first, last):
+            derivatives[row] = logistic(scores[row]) - labels[row]
+    else:
+        for row in range(first, last):
+            derivatives[row] = scores[row] - labels[row]
+
+
+def _update_factors(
+    like: Any,
+    groups: Groups,
+    group: int,
+    ahead: int,
+    first: int,
+    model: Floats,
+    means: Floats,
+    squares: Floats,
+    rates: Rates,
+    rate: np.float32,
+    work: Scratch,
+) -> np.float32:
+    """One Adam step of some factors of a group's column; return the gradient of its linear weight.
+
+    The factors are as many as ``like`` is wide, from ``first`` on. ``ahead`` is the column of a later group.
+    """
+    gradient = like
+    linear_gradient = _ZERO
+    own = _ZERO
+    for entry in range(groups.entry_start[group], groups.entry_start[group + 1]):
+        row = at(groups.rows, entry)
+        value = at(groups.values, entry)
+        weight = at(work.derivatives, row) * value * rates.rescale_grad
+        linear_gradient += weight
+        own += weight * value
+        gradient = gradient + broadcast(like, weight) * load(like, work.sums, row, first)
+    prefetch(like, model, ahead, first)
+    prefetch(like, means, ahead, first)
+    prefetch(like, squares, ahead, first)
+    column = groups.touched[group]
+    factor = load(like, model, column, first)
+    gradient = gradient + broadcast(like, rates.weight_decays[2] - own) * factor
+    if rates.clip_gradient < np.inf:
+        gradient = limited(gradient, rates.clip_gradient)
+    mean = broadcast(like, BETA_1) * load(like, means, column, first) + broadcast(like, _REST_1) * gradient
+    square = broadcast(like, BETA_2) * load(like, squares, column, first)
+    square = square + broadcast(like, _REST_2) * gradient * gradient
+    store(mean, means, column, first)
+    store(square, squares, column, first)
+    move = broadcast(like, rate) * mean / (square_root(square) + broadcast(like, rates.epsilon))
+    store(factor - move, model, column, first)
+    return linear_gradient
 
 
 def _update_columns(
@@ -143,53 +227,35 @@ def _update_columns(
     rates: Rates,
     correction: float,
     work: Scratch,
-    gradient: Floats,
 ) -> None:
-    """One Adam step of linear weights and factors of the groups ``first`` to ``last``.
-
-    ``gradient`` is work space of (num_factors,).
-    """
-    num_factors = gradient.size
+    """One Adam step of linear weights and factors of the groups ``first`` to ``last``."""
+    # Once: taking an array out of a tuple counts its users, which threads have to agree on.
+    factors, first_moments, second_moments = model.factors, means.factors, squares.factors
+    num_factors = factors.shape[1]
     linear_rate = np.float32(rates.learning_rates[1] * correction)
-    factors_rate = np.float32(rates.learning_rates[2] * correction)
-    linear_decay, factors_decay = rates.weight_decays[1], rates.weight_decays[2]
-    rescale_grad, epsilon, clip = rates.rescale_grad, rates.epsilon, rates.clip_gradient
+    rate = np.float32(rates.learning_rates[2] * correction)
     for group in range(first, last):
-        ahead = groups.touched[min(group + COLUMNS_AHEAD, last - 1)]
-        prefetch_row(model.factors, ahead)
-        prefetch_row(means.factors, ahead)
-        prefetch_row(squares.factors, ahead)
+        ahead = at(groups.touched, min(group + COLUMNS_AHEAD, last - 1))
         column = groups.touched[group]
-        for f in range(num_factors):
-            gradient[f] = _ZERO
-        linear_gradient = _ZERO
-        own = _ZERO
-        for entry in range(groups.entry_start[group], groups.entry_start[group + 1]):
-            row = groups.rows[entry]
-            value = groups.values[entry]
-            weight = work.derivatives[row] * value * rescale_grad
-            linear_gradient += weight
-            own += weight * value
-            total = work.sums[row]
-            for f in range(num_factors):
-                gradient[f] += weight * total[f]
-        factor = model.factors[column]
-        mean = means.factors[column]
-        square = squares.factors[column]
-        shrink = factors_decay - own
-        for f in range(num_factors):
-            g = min(max(gradient[f] + shrink * factor[f], -clip), clip)
-            m = BETA_1 * mean[f] + _REST_1 * g
-            s = BETA_2 * square[f] + _REST_2 * g * g
-            mean[f] = m
-            square[f] = s
-            factor[f] -= factors_rate * m / (np.sqrt(s) + epsilon)
-        g = min(max(linear_gradient + linear_decay * model.linear[column], -clip), clip)
+        g = _ZERO
+        f = 0
+        while f + WIDE <= num_factors:
+            g = update_factors(
+                wide(), groups, group, ahead, f, factors, first_moments, second_moments, rates, rate, work
+            )
+            f += WIDE
+        while f < num_factors:
+            g = update_factors(
+                narrow(), groups, group, ahead, f, factors, first_moments, second_moments, rates, rate, work
+            )
+            f += NARROW
+        g += rates.weight_decays[1] * model.linear[column]
+        g = min(max(g, -rates.clip_gradient), rates.clip_gradient)
         m = BETA_1 * means.linear[column] + _REST_1 * g
         s = BETA_2 * squares.linear[column] + _REST_2 * g * g
         means.linear[column] = m
         squares.linear[column] = s
-        model.linear[column] -= linear_rate * m / (np.sqrt(s) + epsilon)
+        model.linear[column] -= linear_rate * m / (np.sqrt(s) + rates.epsilon)
 
 
 def _update_bias(
@@ -224,32 +290,6 @@ def _groups_within(entry_start: NDArray[np.int64], start: int, stop: int, load: 
     return low
 
 
-def _add_metrics(
-    labels: Floats, scores: Floats, derivatives: Floats, logistic: bool, sums: NDArray[np.float64]
-) -> None:
-    """Add the metrics of ``labels.size`` rows to ``sums``, whose elements are SUMS."""
-    if not logistic:
-        for row in range(labels.size):
-            error = np.float64(derivatives[row])
-            sums[0] += error * error
-            sums[1] += abs(error)
-        return
-    likelihood = 1.0
-    for row in range(labels.size):
-        positive = labels[row] == _ONE
-        predicted = scores[row] >= _ZERO
-        # One logarithm for many rows: their product, as far as a double goes.
-        likelihood *= max(1.0 - abs(np.float64(derivatives[row])), SMALLEST_PROBABILITY)
-        if likelihood < 1e-280:
-            sums[0] -= math.log(likelihood)
-            likelihood = 1.0
-        sums[2] += positive == predicted
-        sums[3] += positive and predicted
-        sums[4] += predicted
-        sums[5] += positive
-    sums[0] -= math.log(likelihood)
-
-
 def _train(
     leads: bool,
     team: NDArray[np.int64],
@@ -259,7 +299,7 @@ def _train(
     means: Parameters,
     squares: Parameters,
     rates: Rates,
-    logistic: bool,
+    binary: bool,
     steps_done: int,
     work: Scratch,
     sums: NDArray[np.float64],
@@ -271,7 +311,6 @@ def _train(
     """
     mini_batch_size = work.scores.size
     phases = 2 * (groups.batch_start.size - 1)
-    gradient = np.empty(model.factors.shape[1], np.float32)
     opened = 0
     while opened < phases if leads else wait_for_phase(team, phases):
         if leads:
@@ -286,44 +325,44 @@ def _train(
             offset = batch * mini_batch_size
             if ticket // PIECES % 2 == 0:
                 first, last = mini_batch_size * piece // PIECES, mini_batch_size * (piece + 1) // PIECES
-                forward(rows, offset, first, last, model, logistic, work)
+                forward(rows, offset, first, last, model, binary, work)
             else:
                 step = steps_done + batch + 1
                 correction = math.sqrt(1.0 - 0.999**step) / (1.0 - 0.9**step)
                 if piece == 0:  # small, so that it comes on top of a share of columns
                     labels = rows.labels[offset : offset + mini_batch_size]
-                    add_metrics(labels, work.scores, work.derivatives, logistic, sums[batch])
+                    add_metrics(labels, work.scores, work.derivatives, binary, sums[batch])
                     update_bias(model, means, squares, rates, correction, work.derivatives)
                 start, stop = groups.batch_start[batch], groups.batch_start[batch + 1]
                 load = groups.entry_start[stop] - groups.entry_start[start] + stop - start
                 first = groups_within(groups.entry_start, start, stop, load * piece // PIECES)
                 last = groups_within(groups.entry_start, start, stop, load * (piece + 1) // PIECES)
-                update_columns(groups, first, last, model, means, squares, rates, correction, work, gradient)
+                update_columns(groups, first, last, model, means, squares, rates, correction, work)
             finish_piece(team)
         if leads:
             wait_until_done(team)
 
 
-def _evaluate(
-    rows: Rows, model: Parameters, logistic: bool, work: Scratch, sums: NDArray[np.float64]
-) -> None:
+def _evaluate(rows: Rows, model: Parameters, binary: bool, work: Scratch, sums: NDArray[np.float64]) -> None:
     """Add the metrics of all ``rows`` to ``sums`` (6,)."""
     row_count = rows.indptr.size - 1
     for offset in range(0, row_count, work.scores.size):
         count = min(work.scores.size, row_count - offset)
-        forward(rows, offset, 0, count, model, logistic, work)
+        forward(rows, offset, 0, count, model, binary, work)
         labels = rows.labels[offset : offset + count]
-        add_metrics(labels, work.scores, work.derivatives, logistic, sums)
+        add_metrics(labels, work.scores, work.derivatives, binary, sums)
 
 
 # With Python's error model a division by zero raises, and a loop that may raise is not vectorised.
 _kernel: Any = numba.njit(cache=True, nogil=True, error_model="numpy")
 _fast_kernel: Any = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+_inlined_kernel: Any = numba.njit(nogil=True, error_model="numpy", fastmath=_FAST, inline="always")
 
 groups_within = _kernel(_groups_within)
+interactions = _inlined_kernel(_interactions)
 forward = _fast_kernel(_forward)
+update_factors = _inlined_kernel(_update_factors)
 update_columns = _fast_kernel(_update_columns)
 update_bias = _kernel(_update_bias)
-add_metrics = _kernel(_add_metrics)
 train = _kernel(_train)
 evaluate = _kernel(_evaluate)

@@ -19,9 +19,9 @@ from algorithms.container.media_types import RECORDIO
 from algorithms.container.records import read_channel
 from algorithms.factorization_machines.dataset import Block, Dataset, checked
 from algorithms.factorization_machines.hyperparameters import CLASSIFIER, GROUPS, SCHEMA, TEST_METRICS
-from algorithms.factorization_machines.metrics import metrics
+from algorithms.factorization_machines.lanes import zeros_on_lines
+from algorithms.factorization_machines.metrics import SUMS, metrics
 from algorithms.factorization_machines.optimizer import (
-    SUMS,
     Parameters,
     Rates,
     evaluate,
@@ -112,8 +112,8 @@ class Trainer:
         self._work = scratch(settings["mini_batch_size"], settings["num_factors"])
         self._rates = rates(settings)
         self._model = initial_parameters(settings, seed)
-        self._means = Parameters(*(np.zeros_like(array) for array in self._model))
-        self._squares = Parameters(*(np.zeros_like(array) for array in self._model))
+        self._means = Parameters(*(zeros_on_lines(array.shape) for array in self._model))
+        self._squares = Parameters(*(zeros_on_lines(array.shape) for array in self._model))
         self._steps = 0
 
     def fit(self, dataset: Dataset, host: str) -> None:
@@ -205,22 +205,26 @@ def initial_parameters(settings: dict[str, Any], seed: int) -> Parameters:
     width, num_factors = settings["feature_dim"], settings["num_factors"]
     shapes: dict[str, tuple[int, ...]] = {"bias": (1,), "linear": (width,), "factors": (width, num_factors)}
     used = {"bias": settings["use_bias"], "linear": settings["use_linear"], "factors": True}
-    drawn = {
-        group: _draw(generator, settings, group, shape) if used[group] else np.zeros(shape, np.float32)
-        for group, shape in shapes.items()
-    }
+    drawn = {group: zeros_on_lines(shape) for group, shape in shapes.items()}
+    for group, array in drawn.items():
+        if used[group]:
+            _draw(generator, settings, group, array)
     return Parameters(**drawn)
 
 
 def _draw(
-    generator: np.random.Generator, settings: dict[str, Any], group: str, shape: tuple[int, ...]
-) -> NDArray[np.float32]:
+    generator: np.random.Generator, settings: dict[str, Any], group: str, array: NDArray[np.float32]
+) -> None:
     method = settings[f"{group}_init_method"]
     if method == "constant":
         value = settings[f"{group}_init_value"]
-        return np.full(shape, 0.0 if value is None else value, np.float32)
-    if method == "uniform":
+        array[...] = 0.0 if value is None else value
+    elif method == "uniform":
         scale = settings[f"{group}_init_scale"]
-        unit = generator.random(shape, np.float32) * np.float32(2) - np.float32(1)
-        return unit * np.float32(UNIFORM_SCALE if scale is None else scale)
-    return generator.standard_normal(shape, np.float32) * np.float32(settings[f"{group}_init_sigma"])
+        generator.random(dtype=np.float32, out=array)
+        array *= np.float32(2)
+        array -= np.float32(1)
+        array *= np.float32(UNIFORM_SCALE if scale is None else scale)
+    else:
+        generator.standard_normal(dtype=np.float32, out=array)
+        array *= np.float32(settings[f"{group}_init_sigma"])

@@ -38,18 +38,18 @@ def random_rows(seed: int, count: int, binary: bool = True) -> tuple[Rows, np.nd
     return rows, dense
 
 
-def random_model(seed: int) -> Parameters:
+def random_model(seed: int, num_factors: int = NUM_FACTORS) -> Parameters:
     generator = np.random.default_rng(seed)
     return Parameters(
         *(
             generator.normal(0, 0.3, shape).astype(np.float32)
-            for shape in [(1,), (WIDTH,), (WIDTH, NUM_FACTORS)]
+            for shape in [(1,), (WIDTH,), (WIDTH, num_factors)]
         )
     )
 
 
-def zeros() -> Parameters:
-    return Parameters(*(np.zeros_like(array) for array in random_model(0)))
+def zeros(num_factors: int) -> Parameters:
+    return Parameters(*(np.zeros_like(array) for array in random_model(0, num_factors)))
 
 
 def score(dense: np.ndarray, bias: np.ndarray, linear: np.ndarray, factors: np.ndarray) -> np.ndarray:
@@ -93,9 +93,9 @@ def reference(
 
 
 def fit(
-    rows: Rows, rescale: float, clip: float, logistic: bool, threads: int
+    rows: Rows, rescale: float, clip: float, logistic: bool, threads: int, num_factors: int = NUM_FACTORS
 ) -> tuple[Parameters, np.ndarray]:
-    model, means, squares = random_model(1), zeros(), zeros()
+    model, means, squares = random_model(1, num_factors), zeros(num_factors), zeros(num_factors)
     groups = group_by_column(rows, BATCH, np.full(WIDTH, -1), np.empty(WIDTH, np.int64))
     sums = np.zeros((groups.batch_start.size - 1, 6))
     settings = Rates(
@@ -105,7 +105,7 @@ def fit(
         np.float32(1e-8),
         np.float32(clip),
     )
-    team, room = new_team(), scratch(BATCH, NUM_FACTORS)
+    team, room = new_team(), scratch(BATCH, num_factors)
 
     def work(leads: bool) -> object:
         return train(leads, team, rows, groups, model, means, squares, settings, logistic, 0, room, sums)
@@ -126,6 +126,27 @@ def test_training_equals_mxnets_lazy_adam(logistic: bool, rescale: float, clip: 
     model, _ = fit(rows, rescale, clip, logistic, threads=2)
     for found, wanted in zip(model, expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("num_factors", [1, 16, 21, 64, 85, 128])
+def test_training_equals_mxnets_lazy_adam_with_any_number_of_factors(num_factors: int) -> None:
+    steps = 6
+    rows, dense = random_rows(2, steps * BATCH)
+    start = random_model(1, num_factors)
+    expected = reference(dense, rows.labels, start, steps, True, 1 / BATCH, math.inf)
+    model, _ = fit(rows, 1 / BATCH, math.inf, True, threads=1, num_factors=num_factors)
+    for found, wanted in zip(model, expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=2e-3, atol=2e-4)
+
+
+def test_a_loss_that_is_no_number_stays_none() -> None:
+    rows, _ = random_rows(2, BATCH)
+    model = random_model(1)
+    model.linear[:] = np.nan
+    for logistic in (True, False):
+        sums = np.zeros(6)
+        evaluate(rows, model, logistic, scratch(BATCH, NUM_FACTORS), sums)
+        assert np.isnan(sums[0])
 
 
 def test_a_column_that_no_row_holds_never_moves() -> None:
@@ -164,6 +185,9 @@ def test_grouping_keeps_every_entry_under_its_column() -> None:
             for entry in range(*groups.entry_start[group : group + 2])
         }
         assert found == expected
+        first, last = groups.batch_start[batch : batch + 2]
+        counts = np.diff(groups.entry_start[first : last + 1])
+        assert (np.diff(counts) >= 0).all()
 
 
 def test_classifier_metrics_equal_their_definitions() -> None:
