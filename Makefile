@@ -80,4 +80,4 @@ bench-load: setup ## The deployed HTTP API in a local cloud under 50 clients for
 	@$(PYTHON) -m bench.api_load $(ARGS)
 
 bench-quality: setup ## The deployed defaults: MovieLens 100k through the workflow, and against EASE, ALS and item-kNN
-	@$(PYTHON) bench/quality.py; kept=$$?; $(PYTHON) -m bench.opponents && exit $$kept
+	@$(PYTHON) bench/quality.py; kept=$$?; $(PYTHON) -m bench.opponents --deployed epinions && exit $$kept

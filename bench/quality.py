@@ -11,21 +11,19 @@ judged by the same code, how many times the processor seconds of one model the e
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench.deployment import Deployment, deployment
 from bench.processor_time import ProcessorTime
 from demo import results, rival_models
-from demo.cloud import ROOT, Cloud, cdk, cloud, synthesise_and_bootstrap
+from demo.cloud import ROOT, Cloud
 from demo.movielens import MovieLens, fetch
 from demo.rival_models import Arena
-from fmrec.commands.run import PIPELINE_STACK, STORAGE_STACK
-from fmrec.execution.state_machine import Execution, follow, stack_outputs, start
+from fmrec.execution.state_machine import Execution
 from localcloud.home import Home
 
 SIDES: dict[str, Any] = {
@@ -98,37 +96,28 @@ def main() -> int:
 
 def measure(seed: int, data: MovieLens, executions: list[str]) -> dict[str, float]:
     """One seed's figures, by name."""
-    os.environ["FMREC_STANDIN_SEED"] = str(seed)
-    with tempfile.TemporaryDirectory() as state, cloud(Path(state), "large", keep_running=False) as target:
-        app = synthesise_and_bootstrap(target, Path(state) / "cdk.out")
-        cdk(target, "deploy", "--all", "--require-approval", "never", *app, on_line=lambda line: None)
-        outputs = {
-            name: value
-            for stack in (STORAGE_STACK, PIPELINE_STACK)
-            for name, value in stack_outputs(target.client("cloudformation"), stack).items()
-        }
+    with deployment(seed) as deployed:
         for path, key in (
             (data.ratings, "interactions/ratings.csv"),
             (data.users, "users.csv"),
             (data.items, "items.csv"),
         ):
-            target.client("s3").upload_file(str(path), outputs["DataBucket"], f"raw/{key}")
+            deployed.upload(path, key)
         figures: dict[str, float] = {}
         lists: list[Execution] = []
-        with ProcessorTime(server_process(target), TRAINER) as processor:
+        with ProcessorTime(server_process(deployed.target), TRAINER) as processor:
             if "recommend" in executions:
-                lists.append(run(target, outputs, "recommend", {}))
-                figures |= measure_lists(target, outputs, lists[0])
+                lists.append(deployed.run("recommend", {}))
+                figures |= measure_lists(deployed, lists[0])
             if "ensemble" in executions:
-                lists.append(run(target, outputs, "ensemble", {"ensemble": ENSEMBLE}))
-                report = results.read_run_report(target, outputs["DataBucket"], lists[-1].name)
-                figures["ensemble NDCG@10"] = report["evaluation"]["model"]["metrics"]["ndcg_at_10"]
+                lists.append(deployed.run("ensemble", {"ensemble": ENSEMBLE}))
+                figures["ensemble NDCG@10"] = deployed.ndcg(lists[-1])
             if len(lists) == 2:
                 figures |= times_as_much(processor, *lists)
         for name, given in (("rating", {"task": "predict-rating"}), ("sides", SIDES)):
             if name in executions:
-                jobs = run(target, outputs, name, given).jobs
-                metrics = results.test_metrics(results.fm_training_job(target, jobs))
+                jobs = deployed.run(name, given).jobs
+                metrics = results.test_metrics(results.fm_training_job(deployed.target, jobs))
                 figures[f"{name} accuracy"] = metrics[ACCURACY]
                 figures[f"{name} cross entropy"] = metrics[ENTROPY]
         return figures
@@ -154,12 +143,12 @@ def times_as_much(processor: ProcessorTime, single: Execution, several: Executio
     }
 
 
-def measure_lists(target: Cloud, outputs: dict[str, str], lists: Execution) -> dict[str, float]:
+def measure_lists(deployed: Deployment, lists: Execution) -> dict[str, float]:
     """What `recommend` reaches, and how far that is above what the others reach."""
-    bucket = outputs["DataBucket"]
-    evaluation = results.read_run_report(target, bucket, lists.name)["evaluation"]
+    evaluation = results.read_run_report(deployed.target, deployed.bucket, lists.name)["evaluation"]
     with tempfile.TemporaryDirectory() as folder:
-        arena = Arena.of(rival_models.download_encoding(target, bucket, lists.name, Path(folder)))
+        encoding = rival_models.download_encoding(deployed.target, deployed.bucket, lists.name, Path(folder))
+        arena = Arena.of(encoding)
     als = arena.metrics(*rival_models.alternating_least_squares(arena))["ndcg_at_10"]
     ndcg = evaluation["model"]["metrics"]["ndcg_at_10"]
     popularity = max(baseline["metrics"]["ndcg_at_10"] for baseline in evaluation["baselines"].values())
@@ -168,18 +157,6 @@ def measure_lists(target: Cloud, outputs: dict[str, str], lists: Execution) -> d
         "recommend above popularity": ndcg - popularity,
         "recommend against ALS": ndcg - als,
     }
-
-
-def run(target: Cloud, outputs: dict[str, str], name: str, given: dict[str, Any]) -> Execution:
-    """Start an execution without an endpoint, and wait for its end."""
-    client = target.client("stepfunctions")
-    given = given | {"serving": {"endpoint": False}}
-    execution = follow(client, start(client, outputs["StateMachineArn"], given, name), poll_seconds=0.5)
-    if execution.status != "SUCCEEDED":
-        raise SystemExit(
-            f"{name} with the input {json.dumps(given)} ended {execution.status}: {execution.cause}"
-        )
-    return execution
 
 
 if __name__ == "__main__":
