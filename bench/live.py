@@ -3,14 +3,16 @@
     python -m bench.live [--items 27000] [--factors 64] [--large 1000000] [--seeds 0 1 2]
 
 Speed: one user at a time, the two called in turn on the same catalogue and the same histories, one BLAS
-thread: `FoldIn.recommend` and `recommend(..., recalculate_user=True)`, top 10 without what was seen. The peer
-comes twice, with its own default of threads and with one. Ratios are of medians.
+thread: `FoldIn.recommend` and `recommend(..., recalculate_user=True)`, top 10 without what was seen. Ours
+comes twice, the model alone and with as many dimensions of co-occurrence, as deployments have by default; the
+peer, too, with its own default of threads and with one. Ratios are of medians, and the model's alone.
 
 Quality: MovieLens 100k, ua split. A fifth of the users is left out of training, the machine and ALS are
-trained on the others, and all left-out users are folded into both. λ and c are chosen on items hidden from
-histories. ALS comes twice, with the library's own defaults and tuned for this data. Then everybody is trained
-on and folded in, with λ and c chosen on half of the users by what was held out, as the workflow does: next to
-the other half's own vectors, and next to the choice above for the users left out.
+trained on the others, and all left-out users are folded into both, into the machine with co-occurrence of
+what the others liked. λ and c are chosen on items hidden from histories. ALS comes twice, with the library's
+own defaults and tuned for this data. Then everybody is trained on and folded in, with λ and c chosen on half
+of the users by what was held out, as the workflow does: next to the other half's own vectors, and next to the
+choice above for the users left out.
 
 Large: a memory-mapped catalogue in a process of its own, its time for a list and its peak memory; and the
 API over an exported run of that size, from a cold start to its first answer.
@@ -42,9 +44,11 @@ from bench.trials import BUILD
 from demo.rival_models import ALS_CONFIDENCE, ALS_FACTORS, ALS_ITERATIONS, ALS_REGULARIZATION
 from fmrec.artifacts.folding_in import NEGATIVE_WEIGHT, REGULARIZATION, Basis, FoldingIn
 from fmrec.artifacts.interactions import Interactions, from_pairs
+from fmrec.deployment.defaults import SERVING
 from fmrec.live import FoldIn
 from fmrec.live.choosing_step import in_choosing_half
 from fmrec.live.evaluation import choose, choose_on, judge
+from fmrec.model.co_occurrence import CoOccurrence, learn
 from fmrec.ranking.evaluation import Judge
 from fmrec.ranking.top_k import Top, top_k
 
@@ -100,6 +104,10 @@ def speed(items: int, factors: int) -> float:
     matrix = _confidences(packed, items)
     rows = [matrix[user] for user in range(len(lists))]
     fold_in = FoldIn(vectors, offsets, REGULARIZATION, NEGATIVE_WEIGHT)
+    together = CoOccurrence(
+        catalogue(items, factors, random)[0], random.integers(1, 500, items).astype(np.float32) ** -0.25
+    )
+    both = _with_co_occurrence(fold_in.user_vectors(packed), vectors, offsets, together, packed)
     with threadpool_limits(1, "blas"):
         peers = [
             AlternatingLeastSquares(
@@ -118,9 +126,13 @@ def speed(items: int, factors: int) -> float:
         def peer_call(peer: Any) -> Callable[[int], object]:
             return lambda user: peer.recommend(user, rows[user], K, recalculate_user=True)
 
-        calls = [lambda user: fold_in.recommend(lists[user], K), *map(peer_call, peers)]
+        calls = [
+            lambda user: fold_in.recommend(lists[user], K),
+            lambda user: both.recommend(lists[user], K),
+            *map(peer_call, peers),
+        ]
         alternating(calls, len(lists), 1)
-        ours, default, single = alternating(calls, len(lists), 5)
+        ours, ours_both, default, single = alternating(calls, len(lists), 5)
         everybody = np.arange(len(lists))
         batches: list[Callable[[int], object]] = [
             lambda _: fold_in.rank(packed, K),
@@ -130,7 +142,7 @@ def speed(items: int, factors: int) -> float:
     ratio = default["wall"] / ours["wall"]
     print(f"{items:,} items × {factors} factors, histories of {np.mean(packed.counts()):.0f} items, one user")
     for name, found in (
-        ("folded in", ours), ("implicit's ALS, as it comes", default), ("implicit's ALS, one thread", single)
+        ("folded in", ours), ("with co-occurrence", ours_both), ("implicit's ALS, as it comes", default), ("implicit's ALS, one thread", single)
     ):  # fmt: skip
         print(f"  {name:<28}{found['wall']:7.2f} ms wall-clock {found['thread']:7.2f} ms processor time")
     print(
@@ -162,7 +174,9 @@ def quality(seeds: list[int]) -> tuple[float, bool]:
         known = np.setdiff1d(np.arange(USERS), out)
         rows = split.train[~np.isin(user[split.train], out)]
         met_by = np.bincount(item[rows], minlength=ITEMS)
-        fold_in = FoldIn(*_trained(split, rows, seed)[1:], REGULARIZATION, NEGATIVE_WEIGHT)
+        queries, vectors, offsets = _trained(split, rows, seed)
+        together = learn([liked.take(known)], ITEMS, vectors.shape[1])
+        fold_in = _with_co_occurrence(queries[known], vectors, offsets, together, liked.take(known))
         cold = liked.take(out), seen.take(out), relevant.take(out)
         choice = choose(fold_in, cold[0], cold[1], seed=seed)
         fold_in = fold_in.with_parameters(choice.regularization, choice.negative_weight)
@@ -217,7 +231,8 @@ def _as_the_workflow(
     in, over that of their own vectors.
     """
     users, items, offsets = _trained(split, split.train, seed)
-    fold_in = FoldIn(items, offsets, REGULARIZATION, NEGATIVE_WEIGHT)
+    together = learn([liked], ITEMS, items.shape[1])
+    fold_in = _with_co_occurrence(users, items, offsets, together, liked)
     judged = np.flatnonzero((relevant.counts() > 0) & (liked.counts() > 0))
     half = in_choosing_half(judged)
     history, met, wanted = (pairs.take(judged[half]) for pairs in (liked, seen, relevant))
@@ -228,10 +243,29 @@ def _as_the_workflow(
     hidden, wanted = seen.take(others), relevant.take(others)
     fold_in = fold_in.with_parameters(found.regularization, found.negative_weight)
     folded.add(fold_in.rank(liked.take(others), K, seen=hidden), wanted, hidden.counts())
-    queries = np.hstack([users[others], np.ones((len(others), 1), np.float32)])
-    catalogue_ = np.hstack([items, offsets[:, None]])
-    own.add(top_k(queries, catalogue_, K, hidden), wanted, hidden.counts())
+    further = fold_in.user_vectors(liked.take(others))[:, items.shape[1] :]
+    queries = np.hstack([users[others], further, np.ones((len(others), 1), np.float32)])
+    vectors = np.array([np.append(*fold_in.item(ordinal)) for ordinal in range(ITEMS)])
+    own.add(top_k(queries, vectors, K, hidden), wanted, hidden.counts())
     return found, float(folded.per_user("ndcg").mean() / own.per_user("ndcg").mean())
+
+
+def _with_co_occurrence(
+    users: Vectors, items: Vectors, offsets: Vectors, together: CoOccurrence | None, liked: Interactions
+) -> FoldIn:
+    """Fold into the vectors that the export makes of a machine's, and of what the same users liked."""
+    assert together is not None
+    machine = np.column_stack([users, np.ones(len(users))]), np.column_stack([items, offsets])
+    found = together.weighed(SERVING["co_occurrence"], machine, (together.users(liked), together.items))
+    assert found is not None
+    return FoldIn(
+        np.hstack([items, found.items]),
+        offsets,
+        REGULARIZATION,
+        NEGATIVE_WEIGHT,
+        machines=[items.shape[1]],
+        pick_weights=found.pick_weights,
+    )
 
 
 def _trained(
