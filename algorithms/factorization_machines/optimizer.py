@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+from numba.core.registry import cpu_target
 from numpy.typing import NDArray
 
 from algorithms.factorization_machines.lanes import (
@@ -352,6 +353,12 @@ def _evaluate(rows: Rows, model: Parameters, binary: bool, work: Scratch, sums: 
         labels = rows.labels[offset : offset + count]
         add_metrics(labels, work.scores, work.derivatives, binary, sums)
 
+
+# Before its first kernel, numba imports what it has for all kernels, which takes ten times as long as loading
+# these. Imported here, processes that are forked after importing this module have it.
+_target: Any = cpu_target
+_target.typing_context.refresh()
+_target.target_context.refresh()
 
 # With Python's error model a division by zero raises, and a loop that may raise is not vectorised.
 _kernel: Any = numba.njit(cache=True, nogil=True, error_model="numpy")
