@@ -82,7 +82,7 @@ async def _serve(options: Options, record: Record, listener: socket.socket) -> N
     cloud = Cloud.build(options.home, record, quotas, options.wait_scale)
     emulator = hooks.emulator()
     hooks.install(cloud)
-    saver = StateSaver(options.home)
+    saver = StateSaver(options.home, all_along=options.owner is None)
     if options.warm_up:
         cloud.glue.warm_up()
     stopping = asyncio.Event()

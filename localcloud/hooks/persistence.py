@@ -4,7 +4,7 @@ The emulator writes the state of its services at a clean stop. ``StateSaver`` wr
 service that a request was for before the request is answered, of all others from a thread soon after. A
 service whose state is large is looked at less often, and so are all of them together, so that saving takes
 about a twentieth of the time; what a server that is killed has not written by then is lost, and the next
-start says so.
+start says so. That of a cloud which ends with the process that owns it is written at its stop alone.
 """
 
 from __future__ import annotations
@@ -47,9 +47,16 @@ class _Watched:
 
 
 class StateSaver:
-    """Writes the state of the emulator's services when it has changed; safe to use from any thread."""
+    """Writes the state of the emulator's services when it has changed; safe to use from any thread.
 
-    def __init__(self, home: Home) -> None:
+    Parameters
+    ----------
+    all_along
+        Whether to write before the server stops.
+    """
+
+    def __init__(self, home: Home, *, all_along: bool = True) -> None:
+        self._all_along = all_along
         self._marker = home.unsaved_marker
         self._getters = find("ministack.app", "_build_persistence_save_dict", FUNCTION)
         self._folder = home.services
@@ -67,19 +74,23 @@ class StateSaver:
         logging.getLogger("persistence").setLevel(logging.WARNING)  # a line each time would bury the others
         _fail_lost_runs()
         self._touch(datetime.now(UTC))
-        self._thread.start()
+        if self._all_along:
+            self._thread.start()
 
     def close(self) -> None:
         """Stop saving all along; the emulator saves what is left when it stops."""
         self._closing.set()
         self._wake.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def due(self, scope: str) -> str | None:
         """The state to write before a request signed for ``scope`` is answered; None if it can wait.
 
         Every other state is looked at soon as well: what one service does may change others.
         """
+        if not self._all_along:
+            return None
         self._wake.set()
         key = _STATE_KEYS.get(scope, scope)
         return key if time.monotonic() >= self._watched.get(key, _Watched()).due else None

@@ -93,3 +93,14 @@ def test_the_state_is_written_while_an_execution_runs_without_a_request(
     file = state / "services" / "stepfunctions.json"
     wait_until(lambda: '"status": "RUNNING"' in file.read_text(), 7)
     wait_until(lambda: '"status": "SUCCEEDED"' in file.read_text())
+
+
+def test_a_cloud_that_ends_with_its_owner_writes_its_state_when_it_stops(
+    state: Path, command: Any, open_cloud: Any
+) -> None:
+    assert command("start", "--state", state, "--owner", os.getpid()).returncode == 0
+    open_cloud(state).client("sqs").create_queue(QueueName="kept")
+    file = state / "services" / "sqs.json"
+    assert not file.exists()
+    assert command("stop", "--state", state).returncode == 0
+    assert "kept" in file.read_text()
