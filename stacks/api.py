@@ -18,7 +18,7 @@ from constructs import Construct
 
 from fmrec.artifacts import layout
 from stacks.access import Permission, grant, read_objects, use_key
-from stacks.api_settings import ERASURE_ROUTES, EVENT_ROUTES, ROUTES, Api
+from stacks.api_settings import ALLOWED_HEADERS, ERASURE_ROUTES, EVENT_ROUTES, ROUTES, Api
 from stacks.event_intake import EventIntake, add_eraser
 from stacks.functions import FunctionSettings, add_function, dependency_layer
 from stacks.log_groups import log_group
@@ -29,14 +29,6 @@ from stacks.storage import StorageStack
 
 FUNCTION = "answer_requests"
 PREFLIGHT_SECONDS = 3600
-ALLOWED_HEADERS = (
-    "authorization",
-    "content-type",
-    "x-amz-content-sha256",
-    "x-amz-date",
-    "x-amz-security-token",
-)
-"""What a token or a signature is sent in, and the kind of the body."""
 LOGGED = {
     "requestId": "$context.requestId",
     "time": "$context.requestTime",

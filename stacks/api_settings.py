@@ -35,6 +35,15 @@ PAGE_ROUTES = tuple(
 )
 """What the page asks of every reader."""
 
+ALLOWED_HEADERS = (
+    "authorization",
+    "content-type",
+    "x-amz-content-sha256",
+    "x-amz-date",
+    "x-amz-security-token",
+)
+"""What a token or a signature is sent in, and the kind of the body."""
+
 ISSUER = re.compile(r"https://[^\s/?#@]+(/[^\s?#]*)?")
 ORIGIN = re.compile(r"https://[a-z0-9.-]+(:\d{1,5})?|http://(localhost|127\.0\.0\.1)(:\d{1,5})?")
 NAMES_KEY = re.compile(rf"{layout.RAW}[A-Za-z0-9_./=-]{{1,512}}\.(csv|tsv)")
