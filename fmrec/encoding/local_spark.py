@@ -47,6 +47,8 @@ def local_session(
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.sql.shuffle.partitions", "8")
         .config("spark.log.level", "ERROR")
+        # Telling the JVM the line of each call took a tenth of a small encoding.
+        .config("spark.python.sql.dataFrameDebugging.enabled", "false")
     )
     if scratch is not None:
         builder = builder.config("spark.local.dir", scratch)
