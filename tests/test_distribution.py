@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from localcloud.glue.spark import SHORT_LIVED
 
 pytestmark = pytest.mark.oracle
 
@@ -123,7 +126,10 @@ def test_numpy_alone_writes_and_reads_records_and_models(version: str, wheel: Pa
 def test_the_spark_extra_brings_the_data_source(wheel: Path, tmp_path: Path) -> None:
     interpreter = environment(tmp_path / "spark", sys.executable, f"{wheel}[spark]")
 
-    found = run(interpreter, "-I", "-c", SPARK_EXAMPLE, tmp_path / "records", cwd=tmp_path)
+    found = run(
+        *(interpreter, "-I", "-c", SPARK_EXAMPLE, tmp_path / "records"),
+        cwd=tmp_path, env=os.environ | {"JDK_JAVA_OPTIONS": SHORT_LIVED},
+    )  # fmt: skip
 
     assert found == str([(float(n % 2), [n % 2, 2 + n % 3]) for n in range(6)]) + "\n"
 

@@ -19,7 +19,7 @@ from localcloud.home import LocalCloudError
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 # A short job on few cores is over before C2 or a parallel collector pay.
-_SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData -XX:ReservedCodeCacheSize=240m"
+SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData -XX:ReservedCodeCacheSize=240m"
 """Without C2, the JVM keeps 48 MiB of compiled code, which a few runs fill: what falls out is compiled again."""
 
 # Touches what jobs use: text and Parquet, joins, windows, sorts, caches, Python functions over rows and
@@ -71,7 +71,7 @@ def java_options(scratch: Path) -> str:
     scratch
         The JVM's temporary folder.
     """
-    options = f'"-Djava.io.tmpdir={scratch}" {_SHORT_LIVED}'
+    options = f'"-Djava.io.tmpdir={scratch}" {SHORT_LIVED}'
     if archive_file().exists():
         # The JVM leaves out an archive that is not its own or Spark's; it need not say so.
         options += f' "-XX:SharedArchiveFile={archive_file()}" -Xlog:disable'
@@ -92,7 +92,7 @@ def prepare() -> Path:
     archive.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
         part = Path(folder) / archive.name
-        options = f'{_SHORT_LIVED} "-XX:ArchiveClassesAtExit={part}" -Xlog:disable'
+        options = f'{SHORT_LIVED} "-XX:ArchiveClassesAtExit={part}" -Xlog:disable'
         settings = Path(folder) / "spark.conf"
         settings.write_text(f"spark.driver.extraJavaOptions {options}\n", encoding="utf-8")
         done = exercise(Path(folder), {"PYSPARK_SUBMIT_ARGS": submit_arguments(settings)})

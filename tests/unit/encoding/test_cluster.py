@@ -10,6 +10,7 @@ import numpy as np
 import pyspark
 import pytest
 
+from localcloud.glue.spark import SHORT_LIVED
 from tests.unit.encoding.run_files import stored
 
 ROOT = Path(__file__).parents[3]
@@ -33,7 +34,12 @@ for way, fits in ways.items():
 executors = spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size() - 1
 print(run, executors)
 """
-COMMON = {"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "4", "spark.driver.memory": "1g"}
+COMMON = {
+    "spark.ui.enabled": "false",
+    "spark.sql.shuffle.partitions": "4",
+    "spark.driver.memory": "1g",
+    "spark.executor.extraJavaOptions": SHORT_LIVED,
+}
 SPECULATION = {
     "spark.speculation": "true",
     "spark.speculation.interval": "10ms",
