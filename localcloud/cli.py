@@ -76,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
             help="factor on Step Functions' waits and retry delays, since jobs that take minutes on AWS "
             "take seconds here (default %(default)s)",
         )
-        added.add_argument("--owner", type=int, metavar="PID", help="stop when this process ends, and keep state only then")
+        added.add_argument(
+            "--owner", type=int, metavar="PID", help="stop when this process ends, and keep state only then"
+        )
         added.add_argument(
             "--warm-up",
             action="store_true",

@@ -20,7 +20,7 @@ from localcloud.home import LocalCloudError
 _REPOSITORY = Path(__file__).resolve().parents[2]
 # A short job on few cores is over before C2 or a parallel collector pay.
 SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData -XX:ReservedCodeCacheSize=240m"
-"""Without C2, the JVM keeps 48 MiB of compiled code, which a few runs fill: what falls out is compiled again."""
+"""Without C2, the JVM keeps 48 MiB of compiled code, which a few runs fill: the rest is compiled again."""
 
 # Touches what jobs use: text and Parquet, joins, windows, sorts, caches, Python functions over rows and
 # Arrow.

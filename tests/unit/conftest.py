@@ -65,8 +65,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory, short_lived_jvms: None) -> I
 
     session = local_session("2", scratch=str(tmp_path_factory.mktemp("spark")))
     session.conf.set("spark.sql.shuffle.partitions", "4")
-    # Thousands of small queries: to compile a plan, or to check it after each rule that changes it, takes longer
-    # than to run it. The plans of Glue runs, in the local cloud's tests, are compiled and checked.
+    # Thousands of small queries: to compile a plan, or to check it after each rule that changes it, takes
+    # longer than to run it. The plans of Glue runs, in the local cloud's tests, are compiled and checked.
     session.conf.set("spark.sql.codegen.wholeStage", "false")
     session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
     session.conf.set("spark.sql.lightweightPlanChangeValidation", "false")
