@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from fmrec.dataset import ImplicitLabel
 from fmrec.dataset.labels import Label
 from fmrec.encoding.row_types import IndexedRows
-from fmrec.encoding.sorting import in_order
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,8 @@ class Pairs:
         return Pairs(self.user[chosen], self.item[chosen], self.relevant[chosen], self.value[chosen])
 
 
-def distinct_pairs(rows: IndexedRows, label: Label) -> Pairs:
-    """Return what rows, sorted by user and row, say about each pair."""
-    order = in_order(rows.user, rows.item)
+def distinct_pairs(rows: IndexedRows, order: NDArray[np.int64], label: Label) -> Pairs:
+    """Return what rows say about each pair; ``order`` has their places by user, item and row."""
     user, item, value = rows.user[order], rows.item[order], rows.value[order]
     first = np.ones(len(user), np.bool_)
     first[1:] = (user[1:] != user[:-1]) | (item[1:] != item[:-1])

@@ -34,7 +34,7 @@ from fmrec.encoding.pairs import Pairs, distinct_pairs, pack_ids
 from fmrec.encoding.row_types import COPY, IndexedRows, LabelledRows
 from fmrec.encoding.shuffle.buckets import Route
 from fmrec.encoding.shuffle.messages import KIND_OF_CHANNEL, Kind, Message, each_bucket
-from fmrec.encoding.sorting import in_order
+from fmrec.encoding.sorting import in_order, order_of_some
 from fmrec.encoding.stored_parts import PairsPart
 from fmrec.encoding.tally import Tally
 from fmrec.storage.part_files import Output
@@ -74,16 +74,17 @@ def split_rows(rows: IndexedRows, dataset: Dataset, tally: Tally, left_out_share
         the same.
     """
     rows = rows.take(in_order(rows.user, rows.row))
-    rows = remove_duplicates(rows, dataset.duplicates, tally)
+    rows, order = remove_duplicates(rows, dataset.duplicates, tally)
     test = hold_out(rows, dataset.split)
     if dataset.validation:
         tally.drop(Dropped.HELD_OUT_FOR_TEST, int(test.sum()))
-        rows = rows.take(~test)
+        rows, order = rows.take(~test), order_of_some(order, ~test)
         test = hold_out(rows, for_validation(dataset.split))
     train, held_out = rows.take(~test), rows.take(test)
     label = dataset.label
-    seen, heldout = distinct_pairs(train, label), distinct_pairs(held_out, label)
-    both = distinct_pairs(rows, label) if isinstance(label, ImplicitLabel) else seen
+    seen = distinct_pairs(train, order_of_some(order, ~test), label)
+    heldout = distinct_pairs(held_out, order_of_some(order, test), label)
+    both = distinct_pairs(rows, order, label) if isinstance(label, ImplicitLabel) else seen
     trained = seen
     if isinstance(label, ImplicitLabel) and left_out_share:
         # Neither channel has them: their vectors stay untrained, and would blur what SageMaker measures.
@@ -129,17 +130,16 @@ def hold_out(rows: IndexedRows, split: Split) -> Mask:
             return np.zeros(len(rows), np.bool_)
 
 
-def remove_duplicates(rows: IndexedRows, policy: str, tally: Tally) -> IndexedRows:
+def remove_duplicates(rows: IndexedRows, policy: str, tally: Tally) -> tuple[IndexedRows, NDArray[np.int64]]:
     """Leave one row per pair, the last by time and row, unless the policy is to keep all.
 
-    Rows are sorted by user and row, before and after.
+    Rows are sorted by user and row, before and after. Returned are also their places in the order of users,
+    items and rows.
     """
-    if policy == "all" or not len(rows):
-        return rows
     order = in_order(rows.user, rows.item)
     user, item = rows.user[order], rows.item[order]
-    if not ((user[1:] == user[:-1]) & (item[1:] == item[:-1])).any():
-        return rows
+    if policy == "all" or not ((user[1:] == user[:-1]) & (item[1:] == item[:-1])).any():
+        return rows, order
     ordered = rows.take(in_order(rows.user, rows.item, rows.time))
     last = np.append((ordered.user[1:] != ordered.user[:-1]) | (ordered.item[1:] != ordered.item[:-1]), True)
     kept = ordered.take(last)
@@ -147,7 +147,8 @@ def remove_duplicates(rows: IndexedRows, policy: str, tally: Tally) -> IndexedRo
         starts = np.concatenate(([0], np.flatnonzero(last)[:-1] + 1))
         kept = kept.with_(value=np.add.reduceat(ordered.value, starts))
     tally.drop(Dropped.DUPLICATE, len(rows) - len(kept))
-    return kept.take(in_order(kept.user, kept.row))
+    kept = kept.take(in_order(kept.user, kept.row))
+    return kept, in_order(kept.user, kept.item)
 
 
 def _label_explicit(rows: IndexedRows, label: object, channel: str, tally: Tally) -> Iterator[LabelledRows]:

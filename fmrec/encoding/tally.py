@@ -76,7 +76,9 @@ class Tally:
         """Count rows by day; times are in seconds since 1970."""
         if not len(times):
             return
-        days = np.clip(np.floor_divide(times, SECONDS_A_DAY), *DAYS).astype(np.int64)
+        days = np.floor(times / SECONDS_A_DAY)
+        days -= days * SECONDS_A_DAY > times  # a quotient just below an integer is rounded to it
+        days = np.clip(days, *DAYS).astype(np.int64)
         first = int(days.min())
         counts = np.bincount(days - first)
         for day in np.flatnonzero(counts).tolist():

@@ -16,6 +16,7 @@ from fmrec.encoding.row_types import COPY, UNKNOWN, LabelledRows, SparseRows
 from fmrec.encoding.shuffle.buckets import Buckets
 from fmrec.encoding.shuffle.messages import Kind, Message, each_bucket, pack_rows
 from fmrec.encoding.shuffle.spark_shuffle import shuffle
+from fmrec.encoding.sorting import in_order, in_order_of_hashes
 from fmrec.encoding.stored_parts import RecordsPart
 from fmrec.recordio import encode_csr
 from fmrec.storage.part_files import Output
@@ -77,9 +78,9 @@ class RecordOrder:
 
     def sorted(self, rows: LabelledRows, channel: str) -> LabelledRows:
         if channel == "test":
-            return rows.take(np.lexsort((rows.item, rows.sort_key, rows.user)))
+            return rows.take(in_order(rows.user, rows.sort_key, rows.item))
         key = self._key(rows)
-        order = np.argsort(key)
+        order = in_order_of_hashes(key)
         ordered = key[order]
         if (ordered[1:] == ordered[:-1]).any():
             order = np.lexsort((rows.item, rows.user, rows.sort_key, key))

@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fmrec.encoding.row_types import Rows
-from fmrec.encoding.sorting import by_key
+from fmrec.encoding.sorting import grouped
 from fmrec.encoding.tally import Tally
 
 SCHEMA = "bucket bigint, kind int, data binary"
@@ -69,18 +69,13 @@ class Message(NamedTuple):
 
 def pack_rows(kind: Kind, rows: Rows, buckets: NDArray[np.int64]) -> Iterator[Message]:
     """Pack rows by bucket, ascending, in order, at most ``MESSAGE_ROWS`` in one message."""
-    groups = list(by_key(buckets))
-    if not groups:
-        return
-    rows = rows.take(np.concatenate([places for _, places in groups]))
+    order, found, starts = grouped(buckets)
+    rows = rows.take(order)
     bounds, bucket_of = [], []
-    start = 0
-    for bucket, places in groups:
-        end = start + len(places)
+    for bucket, start, end in zip(found.tolist(), starts[:-1].tolist(), starts[1:].tolist(), strict=True):
         for first in range(start, end, MESSAGE_ROWS):
             bounds.append((first, min(first + MESSAGE_ROWS, end)))
             bucket_of.append(bucket)
-        start = end
     for bucket, part in zip(bucket_of, rows.cut_at(bounds), strict=True):
         yield Message(kind, bucket, part.to_bytes())
 

@@ -28,6 +28,15 @@ def test_days_of_two_tasks_are_the_days_of_their_rows(first: list[int], second: 
     assert tallies[0].days == days
 
 
+@given(st.lists(st.floats(-2.2e9, 7e9), max_size=50))
+def test_a_fraction_of_a_second_before_midnight_is_of_the_day_before(times: list[float]) -> None:
+    midnights = [86400.0 * (time // 86400) for time in times]
+    found = [*times, *midnights, *(np.nextafter(midnight, -np.inf) for midnight in midnights)]
+    tally = Tally()
+    tally.count_days(np.array(found))
+    assert tally.days == Counter(str(int(time // 86400)) for time in found)
+
+
 def test_what_is_no_time_of_people_is_counted_at_the_ends() -> None:
     tally = Tally()
     tally.count_days(np.array([-1e15, 1e15, 1e15]))

@@ -18,7 +18,6 @@ from fmrec.encoding.shuffle.messages import (
     pack_rows,
     to_arrow,
 )
-from fmrec.encoding.sorting import by_key
 from fmrec.encoding.tally import ChannelTally, Tally
 from tests.unit.encoding.stage_rows import indexed
 
@@ -76,9 +75,3 @@ def test_tallies_add_up_and_come_back_from_json() -> None:
         total.add(Tally.from_json(tally.to_json()))
     assert total == Tally(ChannelTally(10, 4, 6), ChannelTally(2), total.dropped)
     assert (total.train.records, total.dropped_reasons) == (20, {"duplicate of a later interaction": 8})
-
-
-def test_places_are_found_by_key_in_order() -> None:
-    found = [(key, places.tolist()) for key, places in by_key(np.array([3, 1, 3, 2, 1]))]
-    assert found == [(1, [1, 4]), (2, [3]), (3, [0, 2])]
-    assert list(by_key(np.zeros(0, np.int64))) == []
