@@ -1,7 +1,7 @@
 """The feature index made and stored by one task, where the chunks' distinct texts are few enough to hold.
 
 Sorting, numbering and joining them takes Spark several queries, each of which costs more than a million
-texts. Larger runs without side features make the index so and the rest in stages; ``one_task`` goes on.
+texts. Larger runs make the index so and the rest in stages; ``one_task`` goes on.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from pyspark.sql import DataFrame
 
 from fmrec.dataset import Dataset, ImplicitLabel
 from fmrec.encoding.facts_for_messages import most_frequent
-from fmrec.encoding.feature_index import check_sides
+from fmrec.encoding.feature_index import SIDES, check_sides
 from fmrec.encoding.features.attribute_counts import FeatureReport
 from fmrec.encoding.features.attribute_files import AttributeFiles, DescribedSide
 from fmrec.encoding.features.features_in_memory import AttributeRows, FeatureIndex, Features, first_ids
 from fmrec.encoding.features.reading import all_readings
 from fmrec.encoding.index_in_memory import NOBODY, ChunkTexts, NamespaceIndex
 from fmrec.encoding.ingest.chunks import EVENTS
+from fmrec.encoding.ingest.files import are_small
 from fmrec.encoding.ingest.read_interactions import Ingested
-from fmrec.encoding.row_types import SparseRows
+from fmrec.encoding.row_types import FeatureLookup, SparseRows
 from fmrec.encoding.shuffle.buckets import Buckets, CountedInMemory
-from fmrec.encoding.shuffle.messages import Kind, Message
+from fmrec.encoding.shuffle.messages import Kind, Message, pack_rows
 from fmrec.encoding.shuffle_plan import Range, ShufflePlan
 from fmrec.encoding.stored_parts import IndexPart, TaskSummary
 from fmrec.encoding.task_input import TaskInput
@@ -40,6 +41,8 @@ INDEX = "feature_index"
 """The output that the index is stored to."""
 TEXT_BYTES = 128 << 20
 """Of the chunks' texts, at most, each counted in every chunk: a task holds some ten times that."""
+ATTRIBUTE_BYTES = 16 << 20
+"""Of the files that describe users, and of those that describe items, at most."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +96,10 @@ class IndexReport:
         return np.array(self.groups[width], np.int64).reshape(-1, 2)
 
 
-def has_few_texts(dataset: Dataset, read: Ingested) -> bool:
-    """Say whether one task can make the index of a run that is too large for one task.
-
-    Side features of such a run are measured and joined by Spark.
-    """
-    return not dataset.features and read.text_bytes <= TEXT_BYTES
+def fits_index_task(read: Ingested, attributes: list[AttributeFiles]) -> bool:
+    """Say whether one task can make the index: texts and attributes are few."""
+    small = all(are_small(files.opened.files, ATTRIBUTE_BYTES) for files in attributes)
+    return small and read.text_bytes <= TEXT_BYTES
 
 
 @dataclass(frozen=True)
@@ -131,10 +132,18 @@ class MadeIndex:
             for side, owned in self.features.sides.items()
         }
 
+    def packed_side_features(self) -> Iterator[Message]:
+        """Yield ``side_features`` by the sides' ordinals."""
+        for side, rows in self.side_features().items():
+            own = np.arange(*self.sides[side].range)
+            lookup = FeatureLookup(own, np.ones(len(own), np.bool_), rows)
+            yield from pack_rows(Kind.SIDE_FEATURES, lookup, np.full(len(own), SIDES.index(side)))
+
 
 @dataclass(frozen=True)
 class IndexTask:
-    """The task: rows of ``task_input`` come in; a report, the stored index and code tables go out.
+    """The task: rows of ``task_input`` come in; a report, the stored index, code tables and side features go
+    out.
 
     Parameters
     ----------
@@ -156,6 +165,7 @@ class IndexTask:
         index = yield from self.make(TaskInput.of(batches))
         if index is not None:
             yield from index.code_tables()
+            yield from index.packed_side_features()
 
     def make(self, found: TaskInput) -> Generator[Message, None, MadeIndex | None]:
         """Yield what the driver needs, and return the index.

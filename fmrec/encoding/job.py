@@ -27,7 +27,7 @@ from fmrec.encoding.feature_index import SIDES, Keep
 from fmrec.encoding.features.attribute_counts import FeatureReport
 from fmrec.encoding.features.attribute_files import AttributeFiles, open_attributes
 from fmrec.encoding.features.side_features import context_of
-from fmrec.encoding.index_task import INDEX, has_few_texts
+from fmrec.encoding.index_task import INDEX, fits_index_task
 from fmrec.encoding.ingest.read_interactions import Ingested, ingest
 from fmrec.encoding.ingest.spark_errors import READING_SETTINGS, to_input_error
 from fmrec.encoding.one_task import encode_in_one_task, fits_one_task
@@ -200,7 +200,7 @@ class _Job:
         tables = {side: self._output(f"{side}_features/") for side in SIDES}
         stages = Stages(self.spark, self.dataset, attributes, read, self.index_uri, tables, self.keep)
         label = self.dataset.label
-        if has_few_texts(self.dataset, read):
+        if fits_index_task(read, attributes):
             object_store.delete_folder(self.index_uri)
             outputs = uses.enter_context(RunOutputs(self.output_uri, OUTPUTS | {INDEX: PARQUET}))
             indexed, stored, index = stages.index_in_one_task(outputs.folders[INDEX])
@@ -213,10 +213,16 @@ class _Job:
         self.tell("encoding", read.rows)
         summary, written = stages.encode(indexed, outputs.folders)
         summary.parts |= stored.parts
-        found = _Encoded(summary, indexed.ranges, indexed.trained, events, most)
-        if indexed.features is not None:
-            report, warnings = indexed.features.report, indexed.features.warnings
-            found = replace(found, tables=list(written), features=report, warnings=warnings)
+        found = _Encoded(
+            summary,
+            indexed.ranges,
+            indexed.trained,
+            events,
+            most,
+            list(written),
+            indexed.report,
+            indexed.warnings,
+        )
         return outputs, found
 
     def _choose_sampling(self, interactions: int) -> None:

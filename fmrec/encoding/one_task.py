@@ -22,13 +22,12 @@ from fmrec.encoding.features.reading import context_readings
 from fmrec.encoding.features.side_table import LoadedTable, store_side_table
 from fmrec.encoding.index_task import (
     INDEX,
-    TEXT_BYTES,
     IndexReport,
     IndexTask,
     MadeIndex,
     collect_reports,
+    fits_index_task,
 )
-from fmrec.encoding.ingest.files import are_small
 from fmrec.encoding.ingest.read_interactions import Ingested
 from fmrec.encoding.pairs import unpack_ids
 from fmrec.encoding.row_numbers import RowNumbers
@@ -50,9 +49,6 @@ from fmrec.encoding.unknown_ids import POLICIES
 from fmrec.encoding.write_records import WriteRecords
 from fmrec.storage.part_files import Output
 
-ATTRIBUTE_BYTES = 16 << 20
-"""Of the files that describe users, and of those that describe items, at most."""
-
 
 def fits_one_task(dataset: Dataset, read: Ingested, attributes: list[AttributeFiles]) -> bool:
     """Say whether one task makes a run's records as soon as several would, and can hold them.
@@ -64,8 +60,7 @@ def fits_one_task(dataset: Dataset, read: Ingested, attributes: list[AttributeFi
     return (
         read.rows <= PARTITION_ROWS
         and records * row_bytes(dataset) <= PARTITION_ROWS * ROW_BYTES
-        and read.text_bytes <= TEXT_BYTES
-        and all(are_small(files.opened.files, ATTRIBUTE_BYTES) for files in attributes)
+        and fits_index_task(read, attributes)
     )
 
 
@@ -78,7 +73,8 @@ def encode_in_one_task(
     """
     described = [files.described for files in attributes]
     task = OneTask(dataset, read.good_count, read.numbers, described, outputs)
-    return collect_reports(make_messages(task_rows(read, attributes, context_readings(dataset)), task))
+    rows = task_rows(read, attributes, context_readings(dataset), with_rows=True)
+    return collect_reports(make_messages(rows, task))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from fmrec.encoding.packed_arrays import pack, unpack
@@ -56,6 +57,12 @@ class SparseRows:
             np.asarray(feature_ids.flatten()).astype(np.int64),
             np.asarray(values.flatten()).astype(np.float32),
         )
+
+    def to_arrow(self) -> tuple[pa.ListArray, pa.ListArray]:
+        """Return list arrays of feature ids and values."""
+        ends = pa.array(np.concatenate(([0], np.cumsum(self.lengths))), pa.int32())
+        columns, values = pa.array(self.feature_ids), pa.array(self.values)
+        return pa.ListArray.from_arrays(ends, columns), pa.ListArray.from_arrays(ends, values)
 
     def sorted(self) -> SparseRows:
         """Return each row's non-zeros in the order of their feature ids."""

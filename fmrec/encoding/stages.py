@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 
 from pyspark.sql import DataFrame, SparkSession
@@ -13,9 +13,11 @@ from fmrec.dataset import Dataset
 from fmrec.encoding.attach_features import AttachFeatures
 from fmrec.encoding.encode_ids import EncodeIds, encode_ids, pack_code_tables
 from fmrec.encoding.feature_index import COUNT, NAME, NAMESPACE, SIDES, Keep, check_sides, write_index
+from fmrec.encoding.features.attribute_counts import FeatureReport
 from fmrec.encoding.features.attribute_files import OWNER, AttributeFiles
 from fmrec.encoding.features.attributes import GroupedAttributes
-from fmrec.encoding.features.side_features import SideFeatures
+from fmrec.encoding.features.reading import context_readings
+from fmrec.encoding.features.side_features import SideFeatures, features_of_side, with_own_ids
 from fmrec.encoding.features.side_table import SideTable, pack_lookup, seen_ids, write_side_table
 from fmrec.encoding.index_task import IndexReport, IndexTask, collect_reports
 from fmrec.encoding.ingest.read_interactions import Ingested
@@ -25,7 +27,7 @@ from fmrec.encoding.shuffle.spark_shuffle import make_messages, run_stage
 from fmrec.encoding.shuffle_plan import Range, ShufflePlan
 from fmrec.encoding.split_and_label import SplitAndLabel
 from fmrec.encoding.stored_parts import TaskSummary, collect_summaries
-from fmrec.encoding.task_input import index_rows
+from fmrec.encoding.task_input import task_rows
 from fmrec.encoding.unknown_ids import POLICIES
 from fmrec.encoding.write_records import RecordOrder, WriteRecords
 from fmrec.storage.part_files import Output
@@ -43,12 +45,12 @@ class Indexed:
     order: RecordOrder
     code_tables: DataFrame
     """What stands for each chunk's texts, packed by chunk."""
-    features: SideFeatures | None = None
-    """None where the data set has none."""
-
-    @property
-    def contexts(self) -> list[int]:
-        return self.features.contexts if self.features else []
+    contexts: list[int] = field(default_factory=list)
+    """The ordinals of the namespaces that texts of context are in."""
+    side_features: Mapping[str, DataFrame] = field(default_factory=dict)
+    """By described side what ``SideFeatures.rows`` returns."""
+    report: FeatureReport = field(default_factory=FeatureReport)
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -110,18 +112,40 @@ class Stages:
         check_sides(self.dataset, trained)
         plan = self._plan(ranges, CountedByIndex(self.spark, self.index_uri, ranges["user"]))
         code_tables = pack_code_tables(read.texts, features.of_texts(self.index_uri))
-        return Indexed(ranges, trained, plan.by_user(), plan.record_order(), code_tables, features)
+        return Indexed(
+            ranges,
+            trained,
+            plan.by_user(),
+            plan.record_order(),
+            code_tables,
+            features.contexts,
+            {side: features.rows(side, self.index_uri) for side in SIDES if features.describes(side)},
+            features.report,
+            features.warnings,
+        )
 
     def index_in_one_task(self, output: Output) -> tuple[Indexed, TaskSummary, IndexReport]:
-        """Do the same by one task, which stores the index to ``output``; see ``index_task.has_few_texts``."""
-        task = IndexTask(self.dataset, self.read.good_count, self._partitions, [], output)
-        messages = self.keep(make_messages(index_rows(self.read), task))
+        """Do the same by one task, which stores the index to ``output``; see ``fits_index_task``."""
+        described = [files.described for files in self.attributes]
+        contexts = context_readings(self.dataset)
+        task = IndexTask(self.dataset, self.read.good_count, self._partitions, described, output)
+        rows = task_rows(self.read, self.attributes, contexts, with_rows=False)
+        messages = self.keep(make_messages(rows, task))
         for_driver = messages.where(F.col("kind").isin(int(Kind.INDEX), int(Kind.STORED_PART)))
         summary, report = collect_reports(for_driver)
-        check_sides(self.dataset, report.trained)
+        warnings = report.check(self.dataset, self.attributes)
         plan = self._plan(report.ranges, report.count_groups)
-        code_tables = messages.where(F.col("kind") == int(Kind.LOOKUP))
-        indexed = Indexed(report.ranges, report.trained, plan.by_user(), plan.record_order(), code_tables)
+        indexed = Indexed(
+            report.ranges,
+            report.trained,
+            plan.by_user(),
+            plan.record_order(),
+            messages.where(F.col("kind") == int(Kind.LOOKUP)),
+            list(contexts),
+            {side.side: features_of_side(messages, side.side) for side in described},
+            report.features,
+            warnings,
+        )
         return indexed, summary, report
 
     def encode(
@@ -194,17 +218,15 @@ class Stages:
 
     def _write_side_tables(self, indexed: Indexed, seen: dict[str, DataFrame]) -> dict[str, SideTable]:
         """Write the side features of users and items, without the own ids that are not seen, if ``seen``."""
-        features = indexed.features
         return {
             side: write_side_table(
-                features.rows(side, self.index_uri, indexed.trained[side][1], seen.get(side)),
+                with_own_ids(rows, indexed.trained[side][1], seen.get(side)),
                 side,
                 self.side_table_uris[side],
                 indexed.ranges[side],
                 _feature_dim(indexed),
             )
-            for side in SIDES
-            if features is not None and features.describes(side)
+            for side, rows in indexed.side_features.items()
         }
 
 

@@ -196,9 +196,7 @@ class SideTablePart(ParquetPart):
 
     def write(self, own: NDArray[np.int64], rows: SparseRows) -> None:
         """Write rows of the users or items with these feature ids."""
-        ends = pa.array(np.concatenate(([0], np.cumsum(rows.lengths))), pa.int32())
-        lists = [pa.ListArray.from_arrays(ends, pa.array(found)) for found in (rows.feature_ids, rows.values)]
-        self.write_arrays([own, *lists])
+        self.write_arrays([own, *rows.to_arrow()])
 
 
 class _Stream(io.RawIOBase):

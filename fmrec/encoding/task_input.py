@@ -49,10 +49,17 @@ ATTRIBUTE_SCHEMA = pa.schema(
 
 
 def task_rows(
-    read: Ingested, attributes: Iterable[AttributeFiles], contexts: Mapping[int, Reading]
+    read: Ingested,
+    attributes: Iterable[AttributeFiles],
+    contexts: Mapping[int, Reading],
+    *,
+    with_rows: bool,
 ) -> DataFrame:
-    """Return all that the one task of a small run takes, in one partition and by one query."""
-    rows = _of_chunks(read, int(Kind.ROWS), TEXTS)
+    """Return all that the index is made of, in one partition and by one query; ``with_rows``: and the chunks'
+    rows.
+    """
+    kinds = [int(Kind.ROWS), TEXTS] if with_rows else [TEXTS]
+    rows = read.chunks.where(F.col("kind").isin(kinds)).select(*_CHUNK_COLUMNS)
     more = []
     for ordinal, reading in contexts.items():
         texts = read.texts.where(F.col(NAMESPACE) == ordinal)
@@ -65,15 +72,6 @@ def task_rows(
     for frame in more:
         rows = rows.unionByName(frame, allowMissingColumns=True)
     return rows.coalesce(1)
-
-
-def index_rows(read: Ingested) -> DataFrame:
-    """Return what the index of a run without side features is made of, in one partition."""
-    return _of_chunks(read, TEXTS).drop("data").coalesce(1)
-
-
-def _of_chunks(read: Ingested, *kinds: int) -> DataFrame:
-    return read.chunks.where(F.col("kind").isin(*kinds)).select(*_CHUNK_COLUMNS)
 
 
 @dataclass

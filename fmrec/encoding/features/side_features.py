@@ -20,7 +20,11 @@ from fmrec.encoding.features.measuring import measure
 from fmrec.encoding.features.reading import Reading, context_readings, features_of
 from fmrec.encoding.ingest.read_interactions import Context
 from fmrec.encoding.python_tasks import map_in_arrow
+from fmrec.encoding.row_types import FeatureLookup
+from fmrec.encoding.shuffle.messages import Kind, from_arrow
 
+EXTRA_COLUMNS, EXTRA_VALUES = "extra_columns", "extra_values"
+"""Feature ids and values of an id's features, in the order of feature ids."""
 ENTRIES = "_entries"
 _TIMES = "_times"
 _ENTRIES_TYPE = f"array<struct<{NAMESPACE}: int, name: string, weight: float>>"
@@ -124,31 +128,12 @@ class SideFeatures:
     def describes(self, side: str) -> bool:
         return side in self._sides
 
-    def rows(self, side: str, index_uri: str, trained_end: int, seen: DataFrame | None = None) -> DataFrame:
-        """Return all features of a described side: ``column``, ``columns`` and ``values``, the own id first.
-
-        Parameters
-        ----------
-        trained_end : int
-            From this feature id on the side's own ids have no interactions, and are left out.
-        seen : DataFrame or None
-            ``column``, all ids that train has seen: the others' own ids, which no training row has, are
-            left out. None to leave out none.
-        """
+    def rows(self, side: str, index_uri: str) -> DataFrame:
+        """Return features of all ids of a described side: ``column``, ``EXTRA_COLUMNS``, ``EXTRA_VALUES``."""
         index = read_index(self._spark, index_uri, {side: SIDES.index(side)})
         whole = index.select(F.col(NAME).alias(OWNER), "column")
-        trained = F.col("column") < trained_end
-        own = F.when(trained, F.array("column")), F.when(trained, F.array(F.lit(1.0).cast("float")))
-        if seen is not None:
-            whole = whole.join(seen.withColumn("_known", F.lit(True)), "column", "left")
-            own = F.when(F.col("_known"), own[0]), F.when(F.col("_known"), own[1])
-        whole = whole.join(self._looked_up(self._sides[side], index_uri), OWNER, "left")
-        none = F.array().cast("array<bigint>"), F.array().cast("array<float>")
-        columns, values = (
-            F.concat(F.coalesce(first, nothing), F.coalesce(extra, nothing))
-            for first, extra, nothing in zip(own, ("extra_columns", "extra_values"), none, strict=True)
-        )
-        return whole.select("column", columns.alias("columns"), values.alias("values"))
+        found = whole.join(self._looked_up(self._sides[side], index_uri), OWNER, "left")
+        return found.select("column", EXTRA_COLUMNS, EXTRA_VALUES)
 
     @property
     def contexts(self) -> list[int]:
@@ -169,14 +154,51 @@ class SideFeatures:
         for owned in self._contexts:
             (ordinal,) = owned.features
             found = self._looked_up(owned, index_uri)
-            frames.append(
-                found.select(F.lit(ordinal).alias(NAMESPACE), OWNER, "extra_columns", "extra_values")
-            )
+            frames.append(found.select(F.lit(ordinal).alias(NAMESPACE), OWNER, EXTRA_COLUMNS, EXTRA_VALUES))
         return reduce(DataFrame.unionAll, frames)
 
     def _looked_up(self, owned: _Owned, index_uri: str) -> DataFrame:
         ordinals = {reading.feature.name: ordinal for ordinal, reading in owned.features.items()}
         return _to_feature_ids(owned.frame, read_index(self._spark, index_uri, ordinals))
+
+
+def with_own_ids(rows: DataFrame, trained_end: int, seen: DataFrame | None = None) -> DataFrame:
+    """Return ``column``, ``columns`` and ``values`` of ``SideFeatures.rows``, the own id first.
+
+    Parameters
+    ----------
+    trained_end : int
+        From this feature id on the side's own ids have no interactions, and are left out.
+    seen : DataFrame or None
+        ``column``, all ids that train has seen: the others' own ids, which no training row has, are
+        left out. None to leave out none.
+    """
+    trained = F.col("column") < trained_end
+    own = F.when(trained, F.array("column")), F.when(trained, F.array(F.lit(1.0).cast("float")))
+    if seen is not None:
+        rows = rows.join(seen.withColumn("_known", F.lit(True)), "column", "left")
+        own = F.when(F.col("_known"), own[0]), F.when(F.col("_known"), own[1])
+    none = F.array().cast("array<bigint>"), F.array().cast("array<float>")
+    columns, values = (
+        F.concat(F.coalesce(first, nothing), F.coalesce(extra, nothing))
+        for first, extra, nothing in zip(own, (EXTRA_COLUMNS, EXTRA_VALUES), none, strict=True)
+    )
+    return rows.select("column", columns.alias("columns"), values.alias("values"))
+
+
+def features_of_side(messages: DataFrame, side: str) -> DataFrame:
+    """Return ``SideFeatures.rows`` of those that ``index_task`` packed."""
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for message in from_arrow(batches):
+            found = FeatureLookup.from_bytes(message.payload)
+            columns, values = found.features.to_arrow()
+            arrays = {"column": found.feature_id, EXTRA_COLUMNS: columns, EXTRA_VALUES: values}
+            yield pa.RecordBatch.from_pydict(arrays)
+
+    mine = (F.col("kind") == int(Kind.SIDE_FEATURES)) & (F.col("bucket") == SIDES.index(side))
+    schema = f"column bigint, {EXTRA_COLUMNS} array<bigint>, {EXTRA_VALUES} array<float>"
+    return map_in_arrow(messages.where(mine), run, schema)
 
 
 def _entries(frame: DataFrame, measured: Mapping[int, Measured]) -> DataFrame:
@@ -205,7 +227,7 @@ def _names(owned: DataFrame) -> DataFrame:
 
 
 def _to_feature_ids(owned: DataFrame, index: DataFrame) -> DataFrame:
-    """Replace names by feature ids: ``OWNER``, ``extra_columns`` and ``extra_values``, sorted by id.
+    """Replace names by feature ids: ``OWNER``, ``EXTRA_COLUMNS`` and ``EXTRA_VALUES``, sorted by id.
 
     Parameters
     ----------
@@ -217,6 +239,6 @@ def _to_feature_ids(owned: DataFrame, index: DataFrame) -> DataFrame:
     pairs = F.array_sort(F.collect_list(F.struct("column", "weight"))).alias("_pairs")
     return found.agg(pairs).select(
         OWNER,
-        F.col("_pairs.column").alias("extra_columns"),
-        F.col("_pairs.weight").alias("extra_values"),
+        F.col("_pairs.column").alias(EXTRA_COLUMNS),
+        F.col("_pairs.weight").alias(EXTRA_VALUES),
     )

@@ -44,6 +44,8 @@ class Kind(IntEnum):
     TEST = 6
     INDEX = 7
     """What the driver has to know of an index that a task has made (``index_task``)."""
+    SIDE_FEATURES = 8
+    """Those of users or items, which the bucket says, by the same task."""
 
 
 CHANNELS = {Kind.TRAIN: "train", Kind.TEST: "test"}

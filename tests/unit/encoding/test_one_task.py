@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from fmrec.artifacts.manifest import Dropped
 from fmrec.dataset import Dataset
 from fmrec.encoding import job, one_task, shuffle_plan, stages
-from fmrec.encoding.index_task import IndexTask, has_few_texts
+from fmrec.encoding.index_task import IndexTask, fits_index_task
 from fmrec.encoding.ingest.chunks import make_chunks
 from fmrec.encoding.ingest.files import are_small
 from fmrec.encoding.ingest.source_rows import FILE, POSITION, RAW, START
@@ -87,7 +87,7 @@ def run(spark: SparkSession, document: dict[str, Any], raw: Path, output: Path) 
 
 def in_stages(monkeypatch: pytest.MonkeyPatch, *, few_texts: bool) -> None:
     monkeypatch.setattr(job, "fits_one_task", lambda *_: False)
-    monkeypatch.setattr(job, "has_few_texts", lambda *_: few_texts)
+    monkeypatch.setattr(job, "fits_index_task", lambda *_: few_texts)
 
 
 def test_one_task_indexes_odd_ids_and_drops_unknown_ones_as_the_stages_do(
@@ -142,9 +142,9 @@ def test_one_task_makes_the_side_features_that_the_stages_make(
 ) -> None:
     document = draw_data_set(tmp_path, seed, unknown)
     in_one = run(spark, document, tmp_path, tmp_path / "one")
-    in_stages(monkeypatch, few_texts=False)
-
-    assert in_one == run(spark, document, tmp_path, tmp_path / "stages")
+    for few_texts in (True, False):
+        in_stages(monkeypatch, few_texts=few_texts)
+        assert in_one == run(spark, document, tmp_path, tmp_path / "stages")
     assert in_one["manifest"]["details"]["side_features"]
 
 
@@ -157,10 +157,21 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("items", "changed", "sentence"), REFUSED)
-def test_one_task_refuses_attributes_that_can_t_be_used_and_leaves_nothing(
-    items: str, changed: dict[str, Any], sentence: str, spark: SparkSession, tmp_path: Path
+@pytest.mark.parametrize(
+    ("items", "changed", "sentence", "stages"),
+    [*((*refused, False) for refused in REFUSED), (*REFUSED[0], True), (*REFUSED[3], True)],
+)
+def test_a_task_refuses_attributes_that_can_t_be_used_and_leaves_nothing(
+    items: str,
+    changed: dict[str, Any],
+    sentence: str,
+    stages: bool,
+    spark: SparkSession,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if stages:
+        in_stages(monkeypatch, few_texts=True)
     rows = [f"{at % 4},{at % 11},{at % 5 + 1},{at}" for at in range(30)]
     (tmp_path / "rows.csv").write_text("\n".join(["user_id,item_id,rating,timestamp", *rows]))
     (tmp_path / "items.csv").write_text(items)
@@ -227,14 +238,17 @@ def test_one_task_makes_runs_of_so_many_records_and_texts_as_it_holds(
 
 
 @pytest.mark.parametrize(
-    ("features", "text_bytes", "few"), [([], 128 << 20, True), ([], 129 << 20, False), (DEVICES, 0, False)]
+    ("text_bytes", "attribute_bytes", "few"),
+    [(128 << 20, 16 << 20, True), (129 << 20, 0, False), (0, (16 << 20) + 1, False)],
 )
 def test_larger_runs_are_indexed_by_one_task_if_it_holds_all_that_the_index_is_made_of(
-    features: list[dict[str, Any]], text_bytes: int, few: bool
+    text_bytes: int, attribute_bytes: int, few: bool, tmp_path: Path
 ) -> None:
+    with (tmp_path / "users.csv").open("wb") as file:
+        file.truncate(attribute_bytes)
     read = SimpleNamespace(text_bytes=text_bytes)
-    dataset = Dataset.from_document({"interactions": {"path": "rows.csv"}, "features": features})
-    assert has_few_texts(dataset, read) is few  # type: ignore[arg-type]
+    attributes = SimpleNamespace(opened=SimpleNamespace(files=[f"file://{tmp_path}/users.csv"]))
+    assert fits_index_task(read, [attributes]) is few  # type: ignore[arg-type, list-item]
 
 
 def test_each_chunk_counts_the_bytes_of_its_texts() -> None:
