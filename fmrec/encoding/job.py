@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -33,6 +33,7 @@ from fmrec.encoding.ingest.spark_errors import READING_SETTINGS, to_input_error
 from fmrec.encoding.one_task import encode_in_one_task, fits_one_task
 from fmrec.encoding.run_manifest import manifest_of, outcome_of
 from fmrec.encoding.run_outputs import RunOutputs
+from fmrec.encoding.session_settings import session_settings
 from fmrec.encoding.shuffle_plan import Range
 from fmrec.encoding.stages import Stages
 from fmrec.encoding.stored_parts import TaskSummary, store_no_pairs
@@ -92,7 +93,7 @@ def encode(
     FormatError
         The counts don't add up.
     """
-    with _settings(spark), contextlib.ExitStack() as caches:
+    with session_settings(spark, _settings(spark)), contextlib.ExitStack() as caches:
 
         def keep(frame: DataFrame) -> DataFrame:
             kept = frame.persist(StorageLevel.DISK_ONLY)
@@ -109,23 +110,11 @@ def encode(
             raise found from error
 
 
-@contextlib.contextmanager
-def _settings(spark: SparkSession) -> Iterator[None]:
-    """What the job relies on, whatever the session was started with; put back afterwards."""
+def _settings(spark: SparkSession) -> dict[str, str]:
+    """Return what the job relies on."""
     # Files are cut finely enough that no core is left waiting for the last piece.
     pieces = PIECES_PER_CORE * spark.sparkContext.defaultParallelism
-    settings = SETTINGS | {"spark.sql.files.minPartitionNum": str(pieces)}
-    before = {key: spark.conf.get(key, None) for key in settings}
-    for key, value in settings.items():
-        spark.conf.set(key, value)
-    try:
-        yield
-    finally:
-        for key, earlier in before.items():
-            if earlier is None:
-                spark.conf.unset(key)
-            else:
-                spark.conf.set(key, earlier)
+    return SETTINGS | {"spark.sql.files.minPartitionNum": str(pieces)}
 
 
 @dataclass

@@ -67,13 +67,17 @@ def _by_digits(key: Ints, order: Ints | None) -> Ints:
     minimum = int(key.min())
     bits = (int(key.max()) - minimum).bit_length()
     above = (key - minimum).view(np.uint64)  # where that is beyond int64, it wraps to what it is in uint64
-    found = np.arange(len(key), dtype=np.int64) if order is None else order
-    for shift in range(0, bits, _DIGIT_BITS):
-        kind = np.uint8 if bits - shift <= _DIGIT_BITS // 2 else np.uint16
-        by_digit = np.argsort((above >> np.uint64(shift)).astype(kind), kind="stable")
-        found = found[by_digit]
-        above = above[by_digit]
-    return found
+    if bits <= 32:
+        above = above.astype(np.uint32)
+    found = order
+    for shift in range(0, max(bits, 1), _DIGIT_BITS):
+        left = bits - shift
+        digit = (above >> shift if shift else above).astype(np.uint8 if left <= 8 else np.uint16)
+        by_digit = np.argsort(digit, kind="stable")
+        found = by_digit if found is None else found[by_digit]
+        if left > _DIGIT_BITS:
+            above = above[by_digit]
+    return np.asarray(found)
 
 
 def grouped(key: Ints) -> tuple[Ints, Ints, Ints]:

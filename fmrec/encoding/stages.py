@@ -21,6 +21,7 @@ from fmrec.encoding.features.side_features import SideFeatures, features_of_side
 from fmrec.encoding.features.side_table import SideTable, pack_lookup, seen_ids, write_side_table
 from fmrec.encoding.index_task import IndexReport, IndexTask, collect_reports
 from fmrec.encoding.ingest.read_interactions import Ingested
+from fmrec.encoding.session_settings import session_settings
 from fmrec.encoding.shuffle.buckets import Buckets, CountedByIndex, GroupCounts, Route, SideRoute
 from fmrec.encoding.shuffle.messages import Kind
 from fmrec.encoding.shuffle.spark_shuffle import make_messages, run_stage
@@ -31,6 +32,9 @@ from fmrec.encoding.task_input import task_rows
 from fmrec.encoding.unknown_ids import POLICIES
 from fmrec.encoding.write_records import RecordOrder, WriteRecords
 from fmrec.storage.part_files import Output
+
+PLAN_ONCE = {"spark.sql.adaptive.enabled": "false"}
+"""Where nothing is joined, partitions are as many as stages say: planning anew after each finds nothing."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Indexed:
     """By described side what ``SideFeatures.rows`` returns."""
     report: FeatureReport = field(default_factory=FeatureReport)
     warnings: list[str] = field(default_factory=list)
+    by_one_task: bool = False
+    """Whether ``code_tables`` are at hand, and no query that joins."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,7 @@ class Stages:
             {side.side: features_of_side(messages, side.side) for side in described},
             report.features,
             warnings,
+            by_one_task=True,
         )
         return indexed, summary, report
 
@@ -182,7 +189,9 @@ class Stages:
         read_whole = [table for side, table in tables.items() if side not in attached]
         records = {name: outputs[name] for name in ("train", "test")}
         write = WriteRecords(order, records, read_whole, _feature_dim(indexed))
-        return collect_summaries(run_stage(order.shuffle(rows), write)), tables
+        written = run_stage(order.shuffle(rows), write)
+        with session_settings(self.spark, {} if stops or not indexed.by_one_task else PLAN_ONCE):
+            return collect_summaries(written), tables
 
     @property
     def _partitions(self) -> int:

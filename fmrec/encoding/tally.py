@@ -76,13 +76,15 @@ class Tally:
         """Count rows by day; times are in seconds since 1970."""
         if not len(times):
             return
-        days = np.floor(times / SECONDS_A_DAY)
+        quotients = times / SECONDS_A_DAY
+        days = np.floor(quotients, out=quotients)
         days -= days * SECONDS_A_DAY > times  # a quotient just below an integer is rounded to it
-        days = np.clip(days, *DAYS).astype(np.int64)
+        days = np.clip(days, *DAYS, out=days).astype(np.int32)
         first = int(days.min())
-        counts = np.bincount(days - first)
-        for day in np.flatnonzero(counts).tolist():
-            self.days[str(first + day)] += int(counts[day])
+        days -= first
+        counts = np.bincount(days)
+        found = np.flatnonzero(counts)
+        self.days.update(dict(zip(map(str, (first + found).tolist()), counts[found].tolist(), strict=True)))
 
     def count_values(self, values: NDArray[np.float64]) -> None:
         """Count rows by value, rounded so that the bins are few and the same in every run."""

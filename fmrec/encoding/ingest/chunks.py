@@ -176,15 +176,19 @@ def _compact(
     """Return what a chunk is made of, all rows or some, in memory of its own: what was read lies in one
     piece, lines and all.
     """
-    places = pa.array(np.arange(len(batch)) if rows is None else rows)
     columns = {}
-    for name in (*texts.values(), "value", "timestamp", POSITION):
+    for name in texts.values():
         column = batch.column(name)
-        if name in texts.values() and (rows is not None or not isinstance(column, pa.DictionaryArray)):
-            column = column.cast(pa.string()).take(places).dictionary_encode()  # of these rows' texts only
-        elif name not in texts.values():
-            column = column.take(places)
+        if rows is not None:
+            column = (
+                column.cast(pa.string()).take(pa.array(rows)).dictionary_encode()
+            )  # of these rows' texts only
+        elif not isinstance(column, pa.DictionaryArray):
+            column = column.cast(pa.string()).dictionary_encode()
         columns[name] = column
+    for name in ("value", "timestamp", POSITION):
+        numbers = np.asarray(batch.column(name))
+        columns[name] = pa.array(numbers.copy() if rows is None else numbers[rows])
     return pa.RecordBatch.from_pydict(columns)
 
 

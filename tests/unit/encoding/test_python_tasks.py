@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import platform
+import subprocess
 import sys
 import zipfile
 import zipimport
@@ -70,3 +72,29 @@ def test_functions_in_sparks_tasks_run_in_such_workers(spark: Any) -> None:
 
     rows = python_tasks.map_in_arrow(spark.range(4), function, "id long, kept boolean").collect()
     assert sorted(rows) == [(0, True), (1, True), (2, True), (3, True)]
+
+
+ARRAYS = """
+import resource
+import sys
+import numpy as np
+from fmrec.encoding.python_tasks import keep_freed_memory
+if "keep" in sys.argv:
+    keep_freed_memory()
+def use():
+    return [np.ones(250_000) for _ in range(8)]
+use()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    use()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's malloc is told")
+def test_workers_use_freed_memory_again() -> None:
+    def page_faults(*arguments: str) -> int:
+        command = [sys.executable, "-c", ARRAYS, *arguments]
+        return int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+    assert page_faults("keep") < page_faults() / 10
