@@ -2,8 +2,7 @@
 
 Scores are laid out item by user, so that whole rows are compared at once. Only the maxima of groups of 32
 items are looked at first: the k-th largest group maximum is a lower bound of the k-th best score, so that
-only the few groups that reach it are opened. Where a bound is known before, groups are opened while their
-scores are in the processor's cache.
+only the few groups that reach it are opened, while their scores are in the processor's cache.
 """
 
 from __future__ import annotations
@@ -23,8 +22,13 @@ GROUP = 32
 """Items whose scores share a maximum."""
 CHUNK = 1024
 """Items scored at a time: their scores for a block of users fit the processor's cache."""
-MERGED = 8
-"""Groups taken as one where there are many: a bound that is little lower is found several times as fast."""
+MERGED = 4
+"""Times the items wanted: where there are more groups, some are taken as one, for a bound that is little
+lower and is found several times as fast."""
+BOUNDING = 8
+"""Times the items wanted: groups whose maxima give a bound at first."""
+GROWTH = 1.5
+"""Times as many items give the next bound."""
 
 
 class Candidates(NamedTuple):
@@ -37,22 +41,27 @@ class Candidates(NamedTuple):
 
 
 class Memory:
-    """One worker's memory for scores, and for the maxima of their groups, as large as any block needed."""
+    """One worker's memory for scores, the maxima of their groups, and a chunk's items, as large as any block
+    needed.
+    """
 
     def __init__(self) -> None:
-        self._scores, self._maxima = np.empty(0, np.float32), np.empty(0, np.float32)
+        self._arrays: dict[str, Scores] = {}
 
     def scores(self, rows: int, width: int) -> Scores:
-        """Rows whose contents are undefined."""
-        if len(self._scores) < rows * width:
-            self._scores = np.empty(rows * width, np.float32)
-        return self._scores[: rows * width].reshape(rows, width)
+        """Rows whose contents are undefined; so are those below."""
+        return self._rows("scores", rows, width)
 
     def maxima(self, rows: int, width: int) -> Scores:
-        """Rows whose contents are undefined."""
-        if len(self._maxima) < rows * width:
-            self._maxima = np.empty(rows * width, np.float32)
-        return self._maxima[: rows * width].reshape(rows, width)
+        return self._rows("maxima", rows, width)
+
+    def items(self, rows: int, width: int) -> Scores:
+        return self._rows("items", rows, width)
+
+    def _rows(self, name: str, rows: int, width: int) -> Scores:
+        if name not in self._arrays or len(self._arrays[name]) < rows * width:
+            self._arrays[name] = np.empty(rows * width, np.float32)
+        return self._arrays[name][: rows * width].reshape(rows, width)
 
 
 class Seen:
@@ -94,47 +103,96 @@ class Seen:
 
 
 class Ranker:
-    """Ranks some items for blocks of users."""
+    """Ranks some items for blocks of users.
 
-    def __init__(self, items: Scores, k: int) -> None:
-        self._items, self._k = items, k
+    Parameters
+    ----------
+    items
+        (items, d)
+    k
+        How many are kept of each user's best.
+    own
+        Which of the items to rank, or None for all; what is found are places among them.
+    """
+
+    def __init__(self, items: Scores, k: int, own: Ordinals | None = None) -> None:
+        self._items, self._k, self._own = items, k, own
+        self._count = len(items if own is None else own)
 
     def rank(self, memory: Memory, users: Scores, seen: Seen) -> Candidates:
-        """Find each user's best, and some more."""
-        count, groups = len(users), -(-len(self._items) // GROUP)
-        scores, maxima = memory.scores(groups * GROUP, count), memory.maxima(groups, count)
-        starts = range(0, len(self._items), CHUNK)
-        chunks = [(scores[at : at + CHUNK], maxima[at // GROUP :][: CHUNK // GROUP]) for at in starts]
-        for first, chunk, mask in zip(starts, chunks, self._masks(*seen.pairs(), count), strict=True):
-            self._score(users, first, *chunk, mask)
-        bound = _just_below(_kth_largest(maxima, self._k))
-        return _joined([self._above(bound, at, *chunk) for at, chunk in zip(starts, chunks, strict=True)])
+        """Find each user's best, and some more.
+
+        Once some chunks give a bound, the scores of others are looked at while in the processor's cache, and
+        the bound is raised now and then.
+        """
+        count, groups = len(users), -(-self._count // GROUP)
+        starts = range(0, self._count, CHUNK)
+        held = min(len(starts), -(-BOUNDING * self._k * GROUP // CHUNK))
+        scores, maxima = memory.scores(min(held * CHUNK, groups * GROUP), count), memory.maxima(groups, count)
+        columns = np.ascontiguousarray(users.T)
+        bound, raised, parts = np.full(count, -np.inf, np.float32), 0, []
+        waiting: list[tuple[int, Scores, Scores]] = []
+        masks = self._masks(*seen.pairs(), count)
+        for number, first in enumerate(starts):
+            at = first if number < held else 0
+            rows = min(CHUNK, groups * GROUP - first)
+            chunk = first, scores[at : at + rows], maxima[first // GROUP :][: rows // GROUP]
+            self._score(memory, columns, *chunk, masks[number])
+            waiting.append(chunk)
+            done = number + 1
+            if done < held:
+                continue
+            if done >= GROWTH * raised:
+                kth, raised = _kth_largest(maxima[: (first + rows) // GROUP], self._k), done
+                bound = np.maximum(bound, _just_below(kth))
+            parts += [self._above(bound, *one) for one in waiting]
+            waiting.clear()
+        found = _joined(parts)
+        best = np.flatnonzero(found.score > bound[found.user])
+        return Candidates(found.user[best], found.item[best], found.score[best])
 
     def improve(self, memory: Memory, users: Scores, seen: Seen, known: Scores) -> Candidates:
         """Find the scores that are at least ``known`` (users,); of very many, at least each user's best."""
         count, bound, parts = len(users), _just_below(known), []
+        columns = np.ascontiguousarray(users.T)
         masks: list[Ordinals] | None = None
-        for number, first in enumerate(range(0, len(self._items), CHUNK)):
-            groups = -(-min(CHUNK, len(self._items) - first) // GROUP)
+        unbound = bool(np.isneginf(bound).any())
+        for number, first in enumerate(range(0, self._count, CHUNK)):
+            groups = -(-min(CHUNK, self._count - first) // GROUP)
             scores, maxima = memory.scores(groups * GROUP, count), memory.maxima(groups, count)
-            self._score(users, first, scores, maxima)
-            if np.isneginf(bound).any() or np.count_nonzero(maxima > bound) > self._many(count):
+            self._score(memory, columns, first, scores, maxima)
+            opened = np.flatnonzero(maxima > bound)
+            if unbound or len(opened) > self._many(count):
                 # Looking up what was seen is quicker than masking it only for few candidates.
                 masks = masks or self._masks(*seen.pairs(), count)
-                self._score(users, first, scores, maxima, masks[number])
+                self._score(memory, columns, first, scores, maxima, masks[number])
                 bound = np.maximum(bound, _just_below(_kth_largest(maxima, self._k)))
-            parts.append(self._above(bound, first, scores, maxima))
+                unbound = bool(np.isneginf(bound).any())
+                opened = np.flatnonzero(maxima > bound)
+            if len(opened):
+                parts.append(self._above(bound, first, scores, maxima, opened))
         return seen.left_out(_joined(parts))
 
     def _score(
-        self, users: Scores, first: int, scores: Scores, maxima: Scores, mask: Ordinals | None = None
+        self,
+        memory: Memory,
+        columns: Scores,
+        first: int,
+        scores: Scores,
+        maxima: Scores,
+        mask: Ordinals | None = None,
     ) -> None:
-        """Fill a chunk's scores, -inf where masked, and its groups' maxima.
+        """Fill a chunk's scores, -inf where masked, and its groups' maxima; ``columns`` is (d, users).
 
         A group's items are as many apart as there are groups, so that maxima are taken of long rows.
         """
-        items = self._items[first : first + CHUNK]
-        np.matmul(items, users.T, out=scores[: len(items)])
+        if self._own is None:
+            items = self._items[first : first + CHUNK]
+        else:
+            own = self._own[first : first + CHUNK]
+            # Into memory in the processor's cache; that all ordinals are in range is known.
+            items = np.take(self._items, own, axis=0, out=memory.items(len(own), len(columns)), mode="clip")
+        np.matmul(items, columns, out=scores[: len(items)])
         scores[len(items) :] = -np.inf  # what fills up the groups is never the best
         if mask is not None:
             scores.reshape(-1)[mask] = -np.inf
@@ -144,11 +202,13 @@ class Ranker:
         """More groups of so many users than need to be opened, but where scores are equal."""
         return 4 * self._k * count
 
-    def _above(self, bound: Scores, first: int, scores: Scores, maxima: Scores) -> Candidates:
-        """Find a chunk's scores above a bound (users,)."""
+    def _above(
+        self, bound: Scores, first: int, scores: Scores, maxima: Scores, opened: Ordinals | None = None
+    ) -> Candidates:
+        """Find a chunk's scores above a bound (users,); ``opened`` is which maxima are, where known."""
         count = len(bound)
         # Of flat arrays, NumPy finds what is not zero several times as fast.
-        opened = np.flatnonzero(maxima > bound)
+        opened = np.flatnonzero(maxima > bound) if opened is None else opened
         if len(opened) > self._many(count):
             # Users without a profile, to whom all items are equal: of the lowest scores, the first k.
             above, lowest = scores > bound, scores == np.nextafter(bound, np.float32(np.inf))
@@ -162,7 +222,7 @@ class Ranker:
 
     def _masks(self, owner: Places, seen: Places, count: int) -> list[Ordinals]:
         """For each chunk, where in its scores the items are that the block's users have seen."""
-        chunks = -(-len(self._items) // CHUNK)
+        chunks = -(-self._count // CHUNK)
         number = seen // CHUNK
         within = (seen - number * CHUNK) * count + owner
         # A stable sort of so few bits is a radix sort, of one byte at a time.
@@ -173,14 +233,17 @@ class Ranker:
 
 
 def _joined(parts: list[Candidates]) -> Candidates:
+    if not parts:
+        return Candidates(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
     return Candidates(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def _kth_largest(maxima: Scores, k: int) -> Scores:
     """A score (users,) that at least k items of each user reach, or -inf; ``maxima`` (groups, users)."""
-    if len(maxima) >= 4 * MERGED * k:
-        last = len(maxima) // MERGED * MERGED
-        maxima = np.maximum.reduce(maxima[:last].reshape(-1, MERGED, maxima.shape[1]), axis=1)
+    merged = len(maxima) // (MERGED * k)
+    if merged > 1:
+        last = len(maxima) // merged * merged
+        maxima = np.maximum.reduce(maxima[:last].reshape(-1, merged, maxima.shape[1]), axis=1)
     at = len(maxima) - k
     if at < 0:
         return np.full(maxima.shape[1], -np.inf, np.float32)

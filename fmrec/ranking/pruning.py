@@ -130,8 +130,8 @@ def plan(
         share = _expected_share(found, sample, kth_scores)
         if best is None or share < best[0]:
             best = share, found
-        if share > HOPELESS or share < GOOD_ENOUGH:
-            break  # another power won't change the decision
+        if share > HOPELESS or share < GOOD_ENOUGH or share > best[0]:
+            break  # another power won't change the decision, or is likely to be worse, too
     return best[1] if best is not None and best[0] < WORTHWHILE else None
 
 

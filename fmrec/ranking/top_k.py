@@ -130,7 +130,7 @@ class _Ranking:
             if not len(own):
                 return
             seen = Seen(self._seen, users, own, len(self._items))
-            found = Ranker(self._items[own], self._k).improve(memory, self._users[users], seen, kth)
+            found = Ranker(self._items, self._k, own).improve(memory, self._users[users], seen, kth)
             # Most users' lists are as they were.
             better, user = np.unique(found.user, return_inverse=True)
             known = Top(self._best.items[users[better]], self._best.scores[users[better]])

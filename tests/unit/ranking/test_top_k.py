@@ -71,6 +71,16 @@ def test_several_blocks_chunks_and_levels_of_maxima() -> None:
     assert not seen.contains(np.arange(1100)[:, None], best.items).any()
 
 
+@pytest.mark.parametrize("k", [1, 10, 40])
+def test_bounds_that_are_raised_while_chunks_are_ranked_leave_nothing_out(k: int) -> None:
+    random = np.random.default_rng(3)
+    queries, catalogue = small_integers(random, 60, 9), small_integers(random, 9000, 9)
+    catalogue *= np.linspace(1, 3, 9000, dtype=np.float32).round()[:, None]  # the best come last
+    seen = from_pairs(random.integers(0, 60, 9000), random.integers(4500, 9000, 9000), 60)
+    best = top_k(queries, catalogue, k, seen)
+    assert best.items.tolist() == brute_force(queries, catalogue, k, seen).tolist()
+
+
 def test_users_without_a_profile_get_the_first_items_in_bounded_memory() -> None:
     queries, catalogue = np.zeros((512, 4)), np.ones((60_000, 4))
     workers = 2  # two blocks of users, each with memory of its own
