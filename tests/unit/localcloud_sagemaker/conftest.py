@@ -145,7 +145,7 @@ class Cloud:
         deadline = time.monotonic() + seconds
         while not (answer := question()):
             assert time.monotonic() < deadline, "waited in vain"
-            time.sleep(0.005)
+            time.sleep(0.02)
         return answer
 
     def train(self, name: str = "job", **changes: Any) -> str:
