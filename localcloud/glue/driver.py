@@ -27,7 +27,7 @@ from localcloud.processes import end_marked
 RUN_MARK = "LOCALCLOUD_GLUE_RUN"
 """Environment variable in everything that a run starts."""
 
-IMPORTED = ("boto3.session", "numpy", "pyarrow", "pyspark.sql", "pyspark.java_gateway")
+IMPORTED = ("boto3.session", "numpy", "pandas", "pyarrow", "pyspark.sql", "pyspark.java_gateway")
 """What a driver imports, before its script does."""
 
 _RUNTIME = Path(__file__).resolve().parent / "runtime"

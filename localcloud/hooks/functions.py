@@ -28,8 +28,11 @@ _IMPORTED = (
     "numpy",
     "pydantic",
     "aws_lambda_powertools",
+    "pandas",
 )
-"""Packages of Lambda's runtime and of the deployed layer that most functions import."""
+"""Packages of Lambda's runtime and of the deployed layer that most functions import, and pandas, which
+PyArrow imports where it is installed.
+"""
 
 # Anything that writes to file descriptor 1, also from C, must not mix with the protocol on it.
 _OWN_STDOUT = (
