@@ -67,13 +67,15 @@ def no_cloud() -> dict[str, str]:
     }
 
 
-def start(state: Path, quotas: str, *, owned: bool = False) -> Cloud:
+def start(state: Path, quotas: str, *, owned: bool = False, warm_up: bool = True) -> Cloud:
     """Start a fresh local cloud whose state lies in ``state``; return when it answers.
 
-    An ``owned`` one stops when this process ends, however it ends.
+    An ``owned`` one stops when this process ends, however it ends. ``warm_up`` spends processor time so
+    that the first Glue run is as quick as later ones.
     """
     owner = ("--owner", str(os.getpid())) if owned else ()
-    _localcloud("start", "--state", str(state), "--quotas", quotas, "--warm-up", *owner)
+    spark = ("--warm-up",) if warm_up else ()
+    _localcloud("start", "--state", str(state), "--quotas", quotas, *spark, *owner)
     return running(state)
 
 
@@ -110,11 +112,11 @@ def _localcloud(*arguments: str) -> None:
 
 
 @contextmanager
-def cloud(state: Path, quotas: str, keep_running: bool) -> Iterator[Cloud]:
+def cloud(state: Path, quotas: str, keep_running: bool, *, warm_up: bool = True) -> Iterator[Cloud]:
     """Start a local cloud and stop it at the end, unless it is to be kept and nobody interrupted."""
     keep = keep_running
     try:
-        yield start(state, quotas, owned=not keep)
+        yield start(state, quotas, owned=not keep, warm_up=warm_up)
     except KeyboardInterrupt:
         keep = False
         raise

@@ -118,7 +118,7 @@ class Pipeline:
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """The app as `cdk deploy` leaves it, with small ratings uploaded; plentiful quotas."""
     state = tmp_path_factory.mktemp("cloud")
-    with local.cloud(state, "large", keep_running=False) as cloud:
+    with local.cloud(state, "large", keep_running=False, warm_up=False) as cloud:
         app = local.bootstrap(cloud, synthesised(tmp_path_factory))
         local.cdk(cloud, *DEPLOY, *app, on_line=lambda _line: None)
         cloudformation = cloud.client("cloudformation")

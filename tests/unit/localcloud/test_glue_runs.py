@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import json
@@ -13,6 +14,9 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
+from localcloud.glue.jvms import DEFAULTS, Jvms
+from localcloud.home import Home, Record
 
 BUCKET = "glue-runs"
 
@@ -315,3 +319,19 @@ def test_what_aws_would_refuse_is_refused(jobs: Jobs) -> None:
     with pytest.raises(ClientError) as unknown:
         jobs.glue.start_job_run(JobName="no-such-job")
     assert unknown.value.response["Error"]["Code"] == "EntityNotFoundException"
+
+
+def test_a_jvm_that_was_warmed_up_waits_for_the_first_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Home.at(tmp_path)
+    home.create()
+    jvms = Jvms(home, Record("http://localhost:1", os.getpid(), 1, "us-east-1"))
+    jvms.warm_up()
+    with contextlib.closing(jvms):
+        jvm = jvms.take(DEFAULTS)  # a run that comes earlier waits for it
+        try:
+            assert (jvm.taken, jvm.returncode()) == (2, None)
+        finally:
+            jvm.end()
+    assert "not warmed up" not in capsys.readouterr().out
