@@ -53,6 +53,7 @@ def test_small_batches_are_joined_and_none_are_lost() -> None:
 def test_lookups_come_before_rows_and_reports_of_tasks_before_both() -> None:
     assert sorted(Kind) == [
         Kind.TALLY, Kind.STORED_PART, Kind.SEEN_IDS, Kind.LOOKUP, Kind.ROWS, Kind.TRAIN, Kind.TEST, Kind.INDEX,
+        Kind.SIDE_FEATURES,
     ]  # fmt: skip
     reports = {kind for kind in Kind if Message(kind, 0, b"").is_report}
     assert reports == {Kind.TALLY, Kind.STORED_PART, Kind.INDEX}
