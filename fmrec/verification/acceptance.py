@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -131,7 +132,9 @@ def _uninterrupted(tell: Tell) -> Iterator[None]:
 
 def _refusal(tell: Tell) -> Handler:
     def refuse(_signal: int, _frame: FrameType | None) -> None:
-        tell("still removing: what is left would cost money; wait for the end")
+        # Not in this thread, which may be in the middle of telling something: output can't be entered twice.
+        words = "still removing: what is left would cost money; wait for the end"
+        threading.Thread(target=tell, args=(words,)).start()
 
     return refuse
 
