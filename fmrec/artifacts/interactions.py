@@ -4,7 +4,7 @@ judges them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,27 @@ class Interactions:
         indptr = np.concatenate([[0], np.cumsum(counts)])
         shift = np.repeat(self.indptr[users] - indptr[:-1], counts)
         return Interactions(indptr, self.items[np.arange(indptr[-1]) + shift])
+
+    def parts(self, room: int) -> Iterator[tuple[int, Interactions]]:
+        """Cut into ranges of at most so many users and pairs, a user who has more alone: the first user of
+        each, and its rows.
+        """
+        room, start = max(1, room), 0
+        while start < self.users:
+            end = int(np.searchsorted(self.indptr, self.indptr[start] + room, side="right")) - 1
+            end = min(max(end, start + 1), start + room, self.users)
+            first, last = self.indptr[start], self.indptr[end]
+            yield start, Interactions(self.indptr[start : end + 1] - first, self.items[first:last])
+            start = end
+
+    def sums(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The sum over each user's pairs of their values (pairs, k): (users, k)."""
+        found = np.zeros((self.users, values.shape[1]), np.float32)
+        # The sum of an empty range is zero; reduceat would take its neighbour's.
+        filled = np.flatnonzero(self.counts())
+        if len(filled):
+            found[filled] = np.add.reduceat(values, self.indptr[:-1][filled], axis=0, dtype=np.float32)
+        return found
 
     def contains(self, users: npt.NDArray[np.int64], items: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Whether each of the pairs ``(users, items)``, broadcast, is among these; False for items

@@ -146,7 +146,7 @@ def learn(picks: Iterable[Interactions], items: int, factors: int) -> CoOccurren
     CoOccurrence or None
         The same for the same picks; None where nobody picked anything.
     """
-    blocks = [part for block in picks for part in _blocks(block, factors)]
+    blocks = [part for block in picks for _, part in block.parts(FLOATS_AT_ONCE // factors)]
     found = sum((np.bincount(block.items, minlength=items) for block in blocks), np.zeros(items, np.int64))
     if not found.any():
         return None
@@ -203,31 +203,14 @@ def _gram(blocks: Iterable[Interactions], vectors: Floats) -> Floats:
 
 def _sums(vectors: Floats, picks: Interactions, weights: Floats | None = None) -> Floats:
     """The sum of the vectors of each user's picks, (users, factors), each pick's times its weight."""
-    found = np.zeros((picks.users, vectors.shape[1]), np.float32)
-    done = 0
-    for block in _blocks(picks, vectors.shape[1]):
-        # The sum of an empty range is zero; reduceat would take its neighbour's.
-        filled = np.flatnonzero(block.counts())
-        if len(filled):
-            of_picks = vectors[block.items]
-            if weights is not None:
-                first = picks.indptr[done]
-                of_picks *= weights[first : first + len(block.items), None]
-            found[done + filled] = np.add.reduceat(of_picks, block.indptr[:-1][filled], axis=0)
-        done += block.users
+    found = np.empty((picks.users, vectors.shape[1]), np.float32)
+    for start, part in picks.parts(FLOATS_AT_ONCE // vectors.shape[1]):
+        of_picks = vectors[part.items]
+        if weights is not None:
+            first = picks.indptr[start]
+            of_picks *= weights[first : first + len(part.items), None]
+        found[start : start + part.users] = part.sums(of_picks)
     return found
-
-
-def _blocks(picks: Interactions, factors: int) -> Iterator[Interactions]:
-    """The users in blocks whose picks' vectors may be held at a time; a user is never split."""
-    room = max(1, FLOATS_AT_ONCE // factors)
-    start = 0
-    while start < picks.users:
-        end = int(np.searchsorted(picks.indptr, picks.indptr[start] + room, side="right")) - 1
-        end = min(max(end, start + 1), start + room, picks.users)
-        first, last = picks.indptr[start], picks.indptr[end]
-        yield Interactions(picks.indptr[start : end + 1] - first, picks.items[first:last])
-        start = end
 
 
 def _normalised(counts: npt.NDArray[Any]) -> Floats:

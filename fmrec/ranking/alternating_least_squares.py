@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,18 +101,18 @@ def solve(
     """
     base = others.T @ others
     base[np.diag_indices(len(base))] += np.float32(regularization)
-    for start, end in _blocks(pairs, others.shape[1]):
-        block = _Block(base, others, pairs.take(np.arange(start, end)))
-        own = vectors[start:end]
+    for start, part in pairs.parts(FLOATS_AT_ONCE // others.shape[1]):
+        block = _Block(base, others, part)
+        own = vectors[start : start + part.users]
         residual = block.pull() - block.times(own)
         direction = residual.copy()
-        size = _squares(residual, residual)
+        size = _products(residual, residual)
         for _ in range(steps):
             product = block.times(direction)
-            length = size / np.maximum(_squares(direction, product), SMALLEST)
+            length = size / np.maximum(_products(direction, product), SMALLEST)
             own += length[:, None] * direction
             residual -= length[:, None] * product
-            last, size = size, _squares(residual, residual)
+            last, size = size, _products(residual, residual)
             direction *= (size / np.maximum(last, SMALLEST))[:, None]
             direction += residual
 
@@ -122,33 +121,23 @@ class _Block:
     """The linear systems of some owners: ``base + (CONFIDENCE − 1) Σ y yᵀ``, y the vectors of their pairs."""
 
     def __init__(self, base: Vectors, others: Vectors, pairs: Interactions) -> None:
-        self._base, self._known = base, others[pairs.items]
+        self._base, self._pairs, self._known = base, pairs, others[pairs.items]
         self._owners = np.repeat(np.arange(pairs.users), pairs.counts())
-        self._filled = np.flatnonzero(pairs.counts())
-        self._starts = pairs.indptr[:-1][self._filled]
-        self._shape = pairs.users, others.shape[1]
 
     def pull(self) -> Vectors:
         """The right-hand sides, (owners, factors)."""
-        return np.float32(CONFIDENCE) * self._sums(self._known)
+        return np.float32(CONFIDENCE) * self._pairs.sums(self._known)
 
     def times(self, vectors: Vectors) -> Vectors:
         """Each owner's matrix times the owner's vector."""
-        products = _squares(self._known, vectors[self._owners])
+        products = _products(self._known, vectors[self._owners])
         products *= np.float32(CONFIDENCE - 1)
         found: Vectors = vectors @ self._base
-        found += self._sums(self._known * products[:, None])
-        return found
-
-    def _sums(self, of_pairs: Vectors) -> Vectors:
-        found = np.zeros(self._shape, np.float32)
-        # The sum of an empty range is zero; reduceat would take its neighbour's.
-        if len(self._filled):
-            found[self._filled] = np.add.reduceat(of_pairs, self._starts, axis=0)
+        found += self._pairs.sums(self._known * products[:, None])
         return found
 
 
-def _squares(a: Vectors, b: Vectors) -> Vectors:
+def _products(a: Vectors, b: Vectors) -> Vectors:
     """Inner products of rows."""
     found: Vectors = np.einsum("ij,ij->i", a, b)
     return found
@@ -160,13 +149,3 @@ def transposed(histories: Interactions, items: int) -> Interactions:
     owners = np.repeat(np.arange(histories.users, dtype=np.int32), histories.counts())
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     return Interactions(indptr, owners[np.argsort(histories.items, kind="stable")])
-
-
-def _blocks(pairs: Interactions, factors: int) -> Iterator[tuple[int, int]]:
-    """Ranges of owners whose pairs' vectors may be held at a time; one owner at least."""
-    room, start = max(1, FLOATS_AT_ONCE // factors), 0
-    while start < pairs.users:
-        end = int(np.searchsorted(pairs.indptr, pairs.indptr[start] + room, side="right")) - 1
-        end = min(max(end, start + 1), start + room, pairs.users)
-        yield start, end
-        start = end

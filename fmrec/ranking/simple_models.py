@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -71,26 +71,15 @@ class SimpleModel:
         """
         items = len(self.weights)
         top = Top(np.full((seen.users, k), -1, np.int64), np.full((seen.users, k), -np.inf, np.float32))
-        counts = seen.counts()
-        for start, end in _blocks(counts, items):
-            rows = seen.take(np.arange(start, end))
-            scores = self._scores(rows)
-            scores[np.repeat(np.arange(end - start), counts[start:end]), rows.items] = -np.inf
+        for start, rows in seen.parts(FLOATS_AT_ONCE // max(items, 1)):
+            scores = rows.sums(self.weights[rows.items])
+            scores[np.repeat(np.arange(rows.users), rows.counts()), rows.items] = -np.inf
             best = _best(scores, k)
             values = np.take_along_axis(scores, best, axis=1)
-            top.items[start:end, : best.shape[1]] = np.where(np.isfinite(values), best, -1)
-            top.scores[start:end, : best.shape[1]] = values
+            own = slice(start, start + rows.users)
+            top.items[own, : best.shape[1]] = np.where(np.isfinite(values), best, -1)
+            top.scores[own, : best.shape[1]] = values
         return top
-
-    def _scores(self, history: Interactions) -> Weights:
-        scores = np.zeros((history.users, len(self.weights)), np.float32)
-        # The sum of rows of weights; an empty history has none, and reduceat would take its neighbour's.
-        filled = np.flatnonzero(history.counts())
-        if len(filled):
-            scores[filled] = np.add.reduceat(
-                self.weights[history.items], history.indptr[:-1][filled], axis=0, dtype=np.float32
-            )
-        return scores
 
 
 class Ranks(Protocol):
@@ -137,8 +126,9 @@ def simple_models(
             f"simple models weren't fitted: there are {items:,} items, and the limit is {maximum_items:,}",
         )
     until = time.monotonic() + maximum_seconds
-    # The inverse, and for both models a sum over every history.
-    estimate = 3 * float(items) ** 3 / PRODUCTS_PER_SECOND + 2 * float(items) * interactions / SUMS_PER_SECOND
+    # For the first two a sum over every history, and before that the inverse.
+    lists = 2 * float(items) * interactions / SUMS_PER_SECOND
+    estimate = 3 * float(items) ** 3 / PRODUCTS_PER_SECOND + lists
     if estimate > maximum_seconds:
         return {}, (
             f"simple models weren't fitted: with {items:,} items and {interactions:,} interactions they take about "
@@ -156,7 +146,7 @@ def simple_models(
         "item_knn": SimpleModel(item_knn(together)),
     }
     del together
-    remaining = until - time.monotonic() - 2 * float(items) * interactions / SUMS_PER_SECOND
+    remaining = until - time.monotonic() - lists
     estimate = picks / ALS_PICKS_PER_SECOND
     if picks > ALS_PICKS or estimate > remaining:
         return found, (
@@ -216,17 +206,6 @@ def co_occurrences(histories: Iterable[Interactions], items: int, until: float =
             if time.monotonic() > until:
                 raise TimeoutError
     return together
-
-
-def _blocks(counts: npt.NDArray[np.int64], items: int) -> Iterator[tuple[int, int]]:
-    """Ranges of users whose histories and scores fit `FLOATS_AT_ONCE`; at least one user each."""
-    rows = max(1, FLOATS_AT_ONCE // max(items, 1))
-    before = np.concatenate([[0], np.cumsum(np.maximum(counts, 1))])
-    start = 0
-    while start < len(counts):
-        end = max(start + 1, int(np.searchsorted(before, before[start] + rows, side="right")) - 1)
-        yield start, end
-        start = end
 
 
 def _best(scores: Weights, k: int) -> npt.NDArray[np.int64]:
