@@ -291,16 +291,16 @@ def _simple_models(evaluation: Mapping[str, Any]) -> str:
     ndcg = f"ndcg_at_{k}"
     best = max(reports, key=lambda name: float(reports[name]["metrics"][ndcg]))
     versus = evaluation["comparisons"][best][ndcg]
-    further = f" {missing}" if missing else ""
     words = (
         f"{SIMPLE_MODELS[best]}, a simple model of the same interactions, has an NDCG@{k} of "
         f"{float(reports[best]['metrics'][ndcg]):.4f} ({_margin(versus)})"
     )
+    compared = "the difference is within chance"
     if versus["high"] < 0:
-        return f"{words}: the simple model ranks better than this one, beyond chance.{further}"
-    if versus["low"] > 0:
-        return f"{words}: this model ranks better, beyond chance.{further}"
-    return f"{words}: the difference is within chance.{further}"
+        compared = "the simple model ranks better than this one, beyond chance"
+    elif versus["low"] > 0:
+        compared = "this model ranks better, beyond chance"
+    return f"{words}: {compared}. {missing}".rstrip()
 
 
 def _margin(versus: Mapping[str, float]) -> str:
