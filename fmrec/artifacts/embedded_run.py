@@ -97,12 +97,7 @@ class Run(EncodedRun):
         """
         if self.pick_weights_key is None:
             return None
-        uri = self._embedded(self.pick_weights_key)
-        weights: Vectors = np.load(io.BytesIO(object_store.read_bytes(uri)), allow_pickle=False)
-        if weights.shape != (self.manifest.items,):
-            raise FormatError(
-                f"{uri} has shape {weights.shape}, expected ({self.manifest.items},): one weight an item"
-            )
+        weights: Vectors = self._column(self.pick_weights_key, self.manifest.items, "weight an item")
         return weights
 
     def query_vectors(self, part: QueryPart) -> Vectors:
@@ -137,12 +132,7 @@ class Run(EncodedRun):
 
     def offsets(self, part: QueryPart) -> npt.NDArray[np.float64]:
         """What to add to the products of the part's users, ``w_0 + w_u``: float64 (rows,)."""
-        uri = self._embedded(part.offsets_key)
-        offsets: npt.NDArray[np.float64] = np.load(
-            io.BytesIO(object_store.read_bytes(uri)), allow_pickle=False
-        )
-        if offsets.shape != (part.rows,):
-            raise FormatError(f"{uri} has shape {offsets.shape}, expected ({part.rows},): one offset a user")
+        offsets: npt.NDArray[np.float64] = self._column(part.offsets_key, part.rows, "offset a user")
         return offsets
 
     def replace_queries(self, part: QueryPart, queries: Vectors, offsets: npt.NDArray[np.float64]) -> None:
@@ -175,6 +165,13 @@ class Run(EncodedRun):
         if not isinstance(matrix, np.ndarray) or matrix.shape[1] != self.dim:
             raise FormatError(f"{uri} doesn't hold dense vectors of {self.dim} values: export them again")
         return matrix.astype(np.float32, copy=False), labels
+
+    def _column(self, key: str, count: int, what: str) -> Any:
+        uri = self._embedded(key)
+        found = np.load(io.BytesIO(object_store.read_bytes(uri)), allow_pickle=False)
+        if found.shape != (count,):
+            raise FormatError(f"{uri} has shape {found.shape}, expected ({count},): one {what}")
+        return found
 
     def _embedded(self, key: str) -> str:
         return object_store.join(folder_of(self.embeddings_uri), key)
