@@ -55,13 +55,11 @@ def contributions(
     """
     of_history = np.zeros((len(chosen), len(liked)))
     negatives = np.zeros(len(chosen))
-    start, count = 0, len(machines)
+    count = len(machines)
     for machine in machines:
-        end = start + machine.num_factors
-        own = machine.contributions(vector[start:end] * count, liked, weights, chosen)
+        own = machine.contributions(vector[machine.columns] * count, liked, weights, chosen)
         of_history += own[0] / count
         negatives += own[1] / count
-        start = end
     if co_occurrence is not None:
         of_history += co_occurrence.contributions(liked, weights, chosen)
     offset = items.offsets[chosen]

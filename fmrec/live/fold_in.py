@@ -102,10 +102,11 @@ class FoldIn:
         self._objective = Objective(float(regularization), float(negative_weight))
         self._machines: list[Machine] = []
         ends = np.cumsum(widths).tolist()
+        objective = self._objective.of_one_among(len(widths))
         for width, end in zip(widths, ends, strict=True):
-            objective = self._objective.of_one_among(len(widths))
-            catalogue = Catalogue(vectors[:, end - width : end], self._items.offsets, objective, sample_items)
-            self._machines.append(Machine(catalogue, objective))
+            columns = slice(end - width, end)
+            catalogue = Catalogue(vectors[:, columns], self._items.offsets, objective, sample_items)
+            self._machines.append(Machine(catalogue, objective, columns))
 
     @property
     def items(self) -> int:
@@ -131,7 +132,7 @@ class FoldIn:
         other._items, other._together = self._items, self._together
         other._objective = Objective(regularization, negative_weight)
         own = other._objective.of_one_among(len(self._machines))
-        other._machines = [Machine(machine.catalogue, own) for machine in self._machines]
+        other._machines = [Machine(machine.catalogue, own, machine.columns) for machine in self._machines]
         return other
 
     def first_machine(self) -> FoldIn:
@@ -139,7 +140,7 @@ class FoldIn:
         count = len(self._machines)
         if count == 1:
             return self
-        own = self._machines[0].num_factors
+        own = self._machines[0].catalogue.num_factors
         vectors = self._items.vectors[:, :own] * np.float32(np.sqrt(count))
         weights = None
         if self._together is not None:
@@ -222,15 +223,14 @@ class FoldIn:
         if weights is not None and weights.shape != histories.items.shape:
             raise InputError(f"{len(histories.items)} pairs have weights of shape {weights.shape}")
         found = np.empty((histories.users, self.num_factors), np.float32)
-        start, count = 0, len(self._machines)
         # Most products are small, and several BLAS threads spend longer on meeting than on multiplying.
         with single_threaded_products():
             for machine in self._machines:
-                end = start + machine.num_factors
-                np.divide(machine.vectors(histories, weights, tolerance), count, out=found[:, start:end])
-                start = end
+                found[:, machine.columns] = machine.vectors(histories, weights, tolerance)
+        end = self._machines[-1].columns.stop
+        found[:, :end] /= len(self._machines)
         if self._together is not None:
-            found[:, start:] = self._together.users(histories, weights)
+            found[:, end:] = self._together.users(histories, weights)
         return found
 
     def recommend(
@@ -350,9 +350,9 @@ class FoldIn:
             scores, slack = self.scores(vector), None
         else:
             (machine,) = self._machines
-            scores, moved = last.scores, vector[: machine.num_factors] - last.vector
+            scores, moved = last.scores, vector[machine.columns] - last.vector
             if self._together is not None:
-                scores += self._together.items @ vector[machine.num_factors :].astype(np.float32)
+                scores += self._together.items @ vector[machine.columns.stop :].astype(np.float32)
             slack = machine.catalogue.norms * np.float32(np.linalg.norm(moved) * (1 + 1e-5) + 1e-7)
         scores[hidden] = -np.inf
         if excluded is not None:

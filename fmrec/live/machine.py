@@ -32,14 +32,12 @@ class Machine:
         The items' vectors, and their offsets.
     objective
         λ and c.
+    columns
+        Which dimensions of the index the catalogue's are.
     """
 
-    def __init__(self, catalogue: Catalogue, objective: Objective) -> None:
-        self.catalogue, self.objective = catalogue, objective
-
-    @property
-    def num_factors(self) -> int:
-        return int(self.catalogue.vectors.shape[1])
+    def __init__(self, catalogue: Catalogue, objective: Objective, columns: slice) -> None:
+        self.catalogue, self.objective, self.columns = catalogue, objective, columns
 
     @cached_property
     def expansion(self) -> Expansion | None:
@@ -72,7 +70,7 @@ class Machine:
         self, histories: Interactions, weights: npt.NDArray[np.float64] | None, tolerance: float
     ) -> Floats:
         """Return the vectors (users, k) of many users, zeros for one without a history."""
-        found = np.zeros((histories.users, self.num_factors), np.float32)
+        found = np.zeros((histories.users, self.catalogue.num_factors), np.float32)
         for block in blocks(self.catalogue, histories, weights):
             found[block.users] = solve(self.catalogue, self.objective, block, tolerance)[0]
         return found
