@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from fmrec.live.items import lengths
+from fmrec.live.items import Items
 from fmrec.live.sample import Doubles, Floats, draw_sample, sigmoid
 from fmrec.live.typical_user import Objective, typical_vector
 
@@ -28,7 +28,7 @@ PASS_ROWS = 1 << 15
 """Items of one step of a pass: their vectors, 8 MiB of 64 factors, stay in the processor's cache."""
 
 
-class Catalogue:
+class Catalogue(Items):
     """Item vectors and offsets, and what is computed from them once.
 
     Parameters
@@ -47,10 +47,7 @@ class Catalogue:
     def __init__(
         self, vectors: Floats, offsets: Floats, objective: Objective, sample_items: int | None = None
     ) -> None:
-        self.vectors = vectors
-        self.offsets = offsets
-        self.norms = lengths(vectors)
-        """(n,) Euclidean lengths of the vectors."""
+        super().__init__(vectors, offsets)
         size = sample_items or max(SAMPLE_ITEMS, len(vectors) // SAMPLE_SHARE)
         self.centre: Doubles = typical_vector(draw_sample(vectors, offsets, self.norms, size), objective)
         """(k,) m, the vector of a typical user."""
@@ -80,9 +77,6 @@ class Catalogue:
         lengths = np.einsum("ij,ij->i", sample.vectors, sample.vectors)
         found = sample.curvature * (sample.weights * lengths) ** 2
         return np.asarray(found / max(float(found @ sample.curvature), 1e-30), np.float32)
-
-    def __len__(self) -> int:
-        return len(self.vectors)
 
     @cached_property
     def curvature_bound(self) -> Doubles:
@@ -154,7 +148,3 @@ class Catalogue:
             moved = sample.vectors.T @ (sample.vectors * weights[:, None])
             np.add(shares[number] * self.curvature_at_centre, moved, out=found[number])
         return found
-
-    def scores(self, query: Doubles) -> Floats:
-        """Return ``q·x_i + o_i`` of all items, (n,) float32."""
-        return np.asarray(self.vectors @ query.astype(np.float32) + self.offsets, np.float32)
