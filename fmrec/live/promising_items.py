@@ -56,19 +56,12 @@ class PromisingItems:
         self._mean: Floats = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
         self._centre: Floats = np.concatenate([block.centre for block in blocks]).astype(np.float32)
         apart = vectors - self._mean
-        self._scale = _scale(apart, blocks)
+        scales = _scales(apart, blocks)
+        self._scale: Floats = np.repeat(scales, [len(block.centre) for block in blocks]).astype(np.float32)
         """(k,) by which item vectors are multiplied, and users' divided, before they are measured."""
         apart *= self._scale
         far = lengths(apart)
-        ends = np.cumsum([len(block.centre) for block in blocks])
-        self._distance = float(
-            np.sqrt(
-                sum(
-                    (block.distance / self._scale[end - 1]) ** 2
-                    for block, end in zip(blocks, ends, strict=True)
-                )
-            )
-        )
+        self._distance = float(np.linalg.norm([block.distance for block in blocks] / scales))
         promise = items.scores(self._centre) + np.float32(self._distance) * far
         self.order: Ordinals = np.argsort(-promise, kind="stable")
         """(n,) the items, most promising first."""
@@ -140,15 +133,15 @@ class PromisingItems:
         scores[left_out] = -np.inf
 
 
-def _scale(apart: Floats, blocks: Sequence[Block]) -> Floats:
-    """By what to multiply each dimension of the items, (k,): 1 in the first block."""
+def _scales(apart: Floats, blocks: Sequence[Block]) -> Doubles:
+    """By what to multiply each block's dimensions of the items, (blocks,): 1 in the first one."""
     ratios, start = [], 0
     for block in blocks:
-        end = start + len(block.centre)
-        length = float(np.sqrt(np.einsum("ij,ij->", apart[:, start:end], apart[:, start:end]) / len(apart)))
+        own = apart[:, start : start + len(block.centre)]
+        length = float(np.sqrt(np.einsum("ij,ij->", own, own) / len(own)))
         ratios.append(np.sqrt(max(block.distance, 1e-30) / max(length, 1e-30)))
-        start = end
-    return np.repeat(np.divide(ratios, ratios[0]), [len(block.centre) for block in blocks]).astype(np.float32)
+        start += len(block.centre)
+    return np.divide(ratios, ratios[0])
 
 
 def _kth(scores: Floats, count: int) -> np.float32:
