@@ -151,14 +151,15 @@ class Forks:
         OSError
             It can't be started, or ``close`` was called.
         """
-        request = {"program": command[1:], "environment": dict(environment), "folder": str(folder)}
+        program = {"program": command[1:], "environment": dict(environment), "folder": str(folder)}
+        request = json.dumps(program).encode()
         try:
-            return self._forked(command, json.dumps(request).encode(), files)
+            return self._forked(command, request, files)
         except (BrokenPipeError, _ServerEndedError):
             # It has been killed: until it has ended, `poll` says that it runs, though its files are closed.
             if self._server is not None:
                 self._server.wait()
-            return self._forked(command, json.dumps(request).encode(), files)
+            return self._forked(command, request, files)
 
     def _forked(self, command: Sequence[str], request: bytes, files: tuple[int, int, int]) -> Fork:
         mine, theirs = os.pipe()
