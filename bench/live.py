@@ -41,10 +41,10 @@ from bench.interaction_sets import InteractionSet
 from bench.movielens_split import ITEMS, USERS, MovieLensSplit
 from bench.opponents import deployed, fit
 from bench.trials import BUILD
+from demo.cold_users import with_co_occurrence
 from demo.rival_models import ALS_CONFIDENCE, ALS_FACTORS, ALS_ITERATIONS, ALS_REGULARIZATION
 from fmrec.artifacts.folding_in import NEGATIVE_WEIGHT, REGULARIZATION, Basis, FoldingIn
 from fmrec.artifacts.interactions import Interactions, from_pairs
-from fmrec.deployment.defaults import SERVING
 from fmrec.live import FoldIn
 from fmrec.live.choosing_step import in_choosing_half
 from fmrec.live.evaluation import choose, choose_on, judge
@@ -107,7 +107,7 @@ def speed(items: int, factors: int) -> float:
     together = CoOccurrence(
         catalogue(items, factors, random)[0], random.integers(1, 500, items).astype(np.float32) ** -0.25
     )
-    both = _with_co_occurrence(fold_in.user_vectors(packed), vectors, offsets, together, packed)
+    both = with_co_occurrence(fold_in.user_vectors(packed), vectors, offsets, together, packed)
     with threadpool_limits(1, "blas"):
         peers = [
             AlternatingLeastSquares(
@@ -176,7 +176,7 @@ def quality(seeds: list[int]) -> tuple[float, bool]:
         met_by = np.bincount(item[rows], minlength=ITEMS)
         queries, vectors, offsets = _trained(split, rows, seed)
         together = learn([liked.take(known)], ITEMS, vectors.shape[1])
-        fold_in = _with_co_occurrence(queries[known], vectors, offsets, together, liked.take(known))
+        fold_in = with_co_occurrence(queries[known], vectors, offsets, together, liked.take(known))
         cold = liked.take(out), seen.take(out), relevant.take(out)
         choice = choose(fold_in, cold[0], cold[1], seed=seed)
         fold_in = fold_in.with_parameters(choice.regularization, choice.negative_weight)
@@ -232,7 +232,7 @@ def _as_the_workflow(
     """
     users, items, offsets = _trained(split, split.train, seed)
     together = learn([liked], ITEMS, items.shape[1])
-    fold_in = _with_co_occurrence(users, items, offsets, together, liked)
+    fold_in = with_co_occurrence(users, items, offsets, together, liked)
     judged = np.flatnonzero((relevant.counts() > 0) & (liked.counts() > 0))
     half = in_choosing_half(judged)
     history, met, wanted = (pairs.take(judged[half]) for pairs in (liked, seen, relevant))
@@ -248,24 +248,6 @@ def _as_the_workflow(
     vectors = np.array([np.append(*fold_in.item(ordinal)) for ordinal in range(ITEMS)])
     own.add(top_k(queries, vectors, K, hidden), wanted, hidden.counts())
     return found, float(folded.per_user("ndcg").mean() / own.per_user("ndcg").mean())
-
-
-def _with_co_occurrence(
-    users: Vectors, items: Vectors, offsets: Vectors, together: CoOccurrence | None, liked: Interactions
-) -> FoldIn:
-    """Fold into the vectors that the export makes of a machine's, and of what the same users liked."""
-    assert together is not None
-    machine = np.column_stack([users, np.ones(len(users))]), np.column_stack([items, offsets])
-    found = together.weighed(SERVING["co_occurrence"], machine, (together.users(liked), together.items))
-    assert found is not None
-    return FoldIn(
-        np.hstack([items, found.items]),
-        offsets,
-        REGULARIZATION,
-        NEGATIVE_WEIGHT,
-        machines=[items.shape[1]],
-        pick_weights=found.pick_weights,
-    )
 
 
 def _trained(

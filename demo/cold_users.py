@@ -28,9 +28,11 @@ from fmrec.errors import FmrecError
 from fmrec.live import FoldIn
 from fmrec.live.evaluation import choose, judge
 from fmrec.live.left_out import draw_left_out, without_users
-from fmrec.model.co_occurrence import learn
+from fmrec.model.co_occurrence import CoOccurrence, learn
 from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.ranking.blas import single_threaded_products
+
+Vectors = NDArray[np.float32]
 
 SHARE, SEED = 0.2, 0
 LENGTHS = ("1", "3", "5", "10")
@@ -111,18 +113,31 @@ def _fold_in(
     columns = slice(*manifest.ranges["item"])
     factors, linear = model.factors[columns], model.linear[columns]
     found = learn([liked], manifest.items, co_occurrence_factors(manifest.items, model.num_factors))
-    queries = np.column_stack([model.factors[known], np.ones(len(known))])
-    of_model = queries, np.column_stack([factors, linear])
+    offsets = (model.bias + linear).astype(np.float32)
+    return with_co_occurrence(model.factors[known], factors, offsets, found, liked)
+
+
+def with_co_occurrence(
+    users: Vectors, items: Vectors, offsets: Vectors, found: CoOccurrence | None, liked: Interactions
+) -> FoldIn:
+    """Fold into the vectors that the export makes of a machine's, and of what the same users liked.
+
+    Raises
+    ------
+    FmrecError
+        There is no co-occurrence, as nobody liked anything.
+    """
+    of_model = np.column_stack([users, np.ones(len(users))]), np.column_stack([items, offsets])
     if found is not None:
         found = found.weighed(SERVING["co_occurrence"], of_model, (found.users(liked), found.items))
     if found is None:
         raise FmrecError("nobody but the left-out users liked anything: expected picks to learn from")
     return FoldIn(
-        np.hstack([factors, found.items]),
-        model.bias + linear,
+        np.hstack([items, found.items]),
+        offsets,
         REGULARIZATION,
         NEGATIVE_WEIGHT,
-        machines=[model.num_factors],
+        machines=[items.shape[1]],
         pick_weights=found.pick_weights,
     )
 
