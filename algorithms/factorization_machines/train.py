@@ -28,6 +28,7 @@ from algorithms.factorization_machines.optimizer import (
     scratch,
     train,
 )
+from algorithms.factorization_machines.team_size import TeamSize
 from algorithms.factorization_machines.teamwork import new_team
 from fmrec.errors import SettingsError
 from fmrec.model.factorization_machine import FactorizationMachine
@@ -109,6 +110,7 @@ class Trainer:
         self._settings = settings
         self._binary = settings["predictor_type"] == CLASSIFIER
         self._threads = threads
+        self._team_size = TeamSize(threads)
         self._work = scratch(settings["mini_batch_size"], settings["num_factors"])
         self._rates = rates(settings)
         self._model = initial_parameters(settings, seed)
@@ -149,10 +151,13 @@ class Trainer:
         sums = np.zeros((block.groups.batch_start.size - 1, len(SUMS)))
         state = (self._model, self._means, self._squares, self._rates, self._binary, self._steps)
         arguments: tuple[Any, ...] = (new_team(), *block, *state, self._work, sums)
-        others = [pool.submit(train, False, *arguments) for _ in range(self._threads - 1)]
+        threads = self._team_size.next()
+        start = time.perf_counter()
+        others = [pool.submit(train, False, *arguments) for _ in range(threads - 1)]
         train(True, *arguments)
         for other in others:
             other.result()
+        self._team_size.trained(threads, len(sums), time.perf_counter() - start)
         self._steps += len(sums)
         return sums
 
