@@ -13,6 +13,7 @@ import json
 import os
 import resource
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -45,6 +46,7 @@ PEER_SECONDS = 900
 INSTALL_SECONDS = 300
 """A peer without a wheel is built from its sources, which takes xLearn longer on two cores."""
 EPOCHS = 40
+TRAININGS = 9
 SETTINGS = {
     "num_factors": 64, "mini_batch_size": 1000, "epochs": EPOCHS, "factors_init_sigma": 0.005,
     "bias_lr": 0.01, "linear_lr": 0.003, "factors_lr": 0.003, "linear_wd": 1e-5, "factors_wd": 1.2e-4,
@@ -66,8 +68,8 @@ def main() -> None:
     split = MovieLensSplit.load(BUILD / "movielens")
     print(f"MovieLens 100k, {split.fold(0)[0].size} rows, {options.threads} thread(s), 64 factors")
     ours = {
-        "log_loss": measure_ours(split, "binary_classifier", options.threads),
-        "rmse": measure_ours(split, "regressor", options.threads),
+        "log_loss": measure_repeatedly(split, "binary_classifier", options.threads),
+        "rmse": measure_repeatedly(split, "regressor", options.threads),
     }
     print(f"{'':12}{'rows × epochs / s':>18}{'ours / theirs':>15}{'validation loss':>17}{'ours':>9}  verdict")
     for loss, (speed, value) in ours.items():
@@ -88,6 +90,17 @@ def main() -> None:
             str(options.threads),
         ]
         subprocess.run([*command, "--synthetic-rows", str(options.synthetic_rows)], check=True)
+
+
+def measure_repeatedly(split: MovieLensSplit, predictor_type: str, threads: int) -> tuple[float, float]:
+    """Speed and loss as ``measure_ours`` has them, the speed as the median of trainings.
+
+    One takes a quarter of a second: what else a machine does then is in it.
+    """
+    speeds, losses = zip(
+        *(measure_ours(split, predictor_type, threads) for _ in range(TRAININGS)), strict=True
+    )
+    return statistics.median(speeds), losses[0]
 
 
 def measure_ours(split: MovieLensSplit, predictor_type: str, threads: int) -> tuple[float, float]:
