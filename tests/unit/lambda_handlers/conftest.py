@@ -35,7 +35,11 @@ NOT_IN_LAMBDA = (
 RUNNER = """
 import importlib.abc, json, os, sys, traceback
 
-import boto3, numpy, pyarrow  # once for all invocations: each is a process forked from this one
+# What functions have from elsewhere, once for all invocations: each is a process forked from this one.
+import boto3, numpy, pyarrow.parquet
+import aws_lambda_powertools.utilities.typing
+
+sys.pycache_prefix = sys.argv[2]  # bundles hold sources only
 
 class Absent(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
@@ -171,17 +175,15 @@ def staged(function: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[dict[str, Any]], str]]:
+def runtime() -> Iterator[Callable[[dict[str, Any]], str]]:
     """Have a request run in a process that has only what a Lambda function has; return what it printed."""
-    # Bundles hold sources only; what Python makes of them is kept elsewhere.
-    bytecode = tmp_path_factory.mktemp("bytecode")
     with subprocess.Popen(
-        [sys.executable, "-P", "-c", RUNNER, json.dumps(NOT_IN_LAMBDA)],
+        [sys.executable, "-P", "-c", RUNNER, json.dumps(NOT_IN_LAMBDA), str(bundles.BUILD / "bytecode")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={"PATH": os.environ["PATH"], "PYTHONPYCACHEPREFIX": str(bytecode), "OPENBLAS_NUM_THREADS": "1"},
+        env={"PATH": os.environ["PATH"], "OPENBLAS_NUM_THREADS": "1"},
     ) as process:
         requests, answers = process.stdin, process.stdout
         assert requests is not None
