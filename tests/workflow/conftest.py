@@ -1,4 +1,4 @@
-"""The deployed app in a local cloud, shared by all workflow tests: one server, one real `cdk deploy`."""
+"""The deployed app in a local cloud, shared by a group of workflow tests; one real `cdk deploy` for all groups."""
 
 from __future__ import annotations
 
@@ -117,28 +117,35 @@ class Pipeline:
 @pytest.fixture(scope="session")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """The app as `cdk deploy` leaves it, with small ratings uploaded; plentiful quotas."""
-    state = tmp_path_factory.mktemp("cloud")
+    state = tmp_path_factory.mktemp("cloud") / "state"
+    shutil.copytree(deployed(tmp_path_factory), state)
     with local.cloud(state, "large", keep_running=False, warm_up=False) as cloud:
-        app = local.bootstrap(cloud, synthesised(tmp_path_factory))
-        local.cdk(cloud, *DEPLOY, *app, on_line=lambda _line: None)
         cloudformation = cloud.client("cloudformation")
-        deployed = Pipeline(
+        deployed_app = Pipeline(
             cloud,
             stack_outputs(cloudformation, STORAGE_STACK) | stack_outputs(cloudformation, PIPELINE_STACK),
         )
-        deployed.upload("raw/small/ratings.csv", small_ratings())
-        yield deployed
+        deployed_app.upload("raw/small/ratings.csv", small_ratings())
+        yield deployed_app
 
 
-def synthesised(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The app's templates, written once for all processes of this run of the tests."""
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state of a stopped cloud into which `cdk deploy` has brought the app, once for all processes of
+    this run of the tests: each starts a cloud of its own with a copy.
+    """
     temporary = tmp_path_factory.getbasetemp()
     shared = temporary.parent if "PYTEST_XDIST_WORKER" in os.environ else temporary
-    assembly = shared / "workflow-templates"
-    with one_process_at_a_time("workflow-templates"):
-        if not (assembly / "manifest.json").is_file():
+    state = shared / "deployed-cloud"
+    with one_process_at_a_time("deployed-cloud"):
+        if not state.is_dir():
+            fresh = shared / f"deployed-cloud-{os.getpid()}"
+            assembly = shared / "workflow-templates"
             local.synthesise(assembly, *NEVER, *ENDPOINTS, *API)
-    return assembly
+            with local.cloud(fresh, "large", keep_running=False, warm_up=False) as cloud:
+                app = local.bootstrap(cloud, assembly)
+                local.cdk(cloud, *DEPLOY, *app, on_line=lambda _line: None)
+            fresh.rename(state)
+    return state
 
 
 @pytest.fixture(scope="session")
