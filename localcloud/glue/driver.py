@@ -277,6 +277,7 @@ class Driver:
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.local.dir": str(self._scratch()),
+            "spark.python.daemon.module": "glue_workers",
             "spark.ui.enabled": "false",
             "spark.ui.showConsoleProgress": "false",
             "spark.sql.warehouse.dir": (self._folder / "warehouse").as_uri(),

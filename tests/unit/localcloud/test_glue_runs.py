@@ -256,6 +256,57 @@ def test_killing_the_driver_fails_the_run_with_the_signal(jobs: Jobs, wait_until
     assert ended["ErrorMessage"].endswith("the driver process was killed by SIGTERM")
 
 
+def test_a_jvm_serves_run_after_run_and_none_after_a_run_that_failed(jobs: Jobs) -> None:
+    script = """
+import json, os, sys
+import boto3
+from pyspark.sql import SparkSession, functions as F
+
+def worker(_):
+    return os.environ["LOCALCLOUD_GLUE_RUN"], sys.modules["pyspark"].__file__
+
+number = sys.argv[sys.argv.index("--number") + 1]
+spark = SparkSession.builder.getOrCreate()
+jvm = spark.sparkContext._jvm
+before = spark.read.text("s3://glue-runs/jvm/in/").collect()[0][0]
+found = {
+    "pid": jvm.java.lang.ProcessHandle.current().pid(),
+    "text": before,
+    "partitions": spark.conf.get("spark.sql.shuffle.partitions"),
+    "leaked": jvm.java.lang.System.getProperty("spark.leaked"),
+    "worker": spark.range(1).select(F.udf(worker, "array<string>")("id")).first()[0],
+    "pyspark": sys.modules["pyspark"].__file__,
+}
+jvm.java.lang.System.err.println(f"the JVM says {number}")
+boto3.client("s3").put_object(Bucket="glue-runs", Key=f"jvm/{number}.json", Body=json.dumps(found).encode())
+if number == "1":
+    sys.exit("no more")
+"""
+    name = jobs.create("one-jvm", script)
+    found, runs = [], []
+    for number, conf in enumerate(("spark.leaked=1 --conf spark.sql.shuffle.partitions=7", "a=b", "a=b")):
+        # The bucket's folder in the run's mirror is another one each time.
+        jobs.s3.put_object(Bucket=BUCKET, Key="jvm/in/text.txt", Body=f"line {number}".encode())
+        arguments = {"--number": str(number), "--conf": conf}
+        run = jobs.glue.start_job_run(JobName=name, Arguments=arguments)["JobRunId"]
+        runs.append(jobs.ended(name, run, 120))
+        document = jobs.s3.get_object(Bucket=BUCKET, Key=f"jvm/{number}.json")["Body"].read()
+        found.append(json.loads(document))
+    assert [run["JobRunState"] for run in runs] == ["SUCCEEDED", "FAILED", "SUCCEEDED"]
+    pids = [report["pid"] for report in found]
+    assert pids[0] == pids[1] != pids[2]
+    assert [report["text"] for report in found] == ["line 0", "line 1", "line 2"]
+    assert [report["partitions"] for report in found] == ["7", "4", "4"]
+    assert [report["leaked"] for report in found] == ["1", None, None]
+    # Workers have the run's environment, and PySpark from where the driver has it.
+    assert [report["worker"] for report in found] == [
+        [run["Id"], report["pyspark"]] for run, report in zip(runs, found, strict=True)
+    ]
+    for number, run in enumerate(runs):
+        log = jobs.cloud.control("GET", f"logs/glue/{run['Id']}")[1]
+        assert [other for other in range(3) if f"the JVM says {other}" in str(log)] == [number]
+
+
 def test_a_run_whose_spark_is_killed_says_so(jobs: Jobs) -> None:
     script = """
 import os, signal
@@ -269,50 +320,6 @@ spark.range(10).count()
     run = jobs.run("spark-killed", script, 120)
     assert run["JobRunState"] == "FAILED"
     assert run["ErrorMessage"].startswith("Spark's JVM was killed by SIGKILL; the script saw ")
-
-
-def test_a_jvm_serves_run_after_run_and_none_after_a_run_that_failed(jobs: Jobs) -> None:
-    script = """
-import json, os, sys
-import boto3
-from pyspark.sql import SparkSession, functions as F
-
-number = sys.argv[sys.argv.index("--number") + 1]
-spark = SparkSession.builder.getOrCreate()
-jvm = spark.sparkContext._jvm
-before = spark.read.text("s3://glue-runs/jvm/in/").collect()[0][0]
-found = {
-    "pid": jvm.java.lang.ProcessHandle.current().pid(),
-    "text": before,
-    "partitions": spark.conf.get("spark.sql.shuffle.partitions"),
-    "leaked": jvm.java.lang.System.getProperty("spark.leaked"),
-    "worker": spark.range(1).select(F.udf(lambda _: os.environ["LOCALCLOUD_GLUE_RUN"])("id")).first()[0],
-}
-jvm.java.lang.System.err.println(f"the JVM says {number}")
-boto3.client("s3").put_object(Bucket="glue-runs", Key=f"jvm/{number}.json", Body=json.dumps(found).encode())
-if number == "2":
-    sys.exit("no more")
-"""
-    name = jobs.create("one-jvm", script)
-    found, runs = [], []
-    for number, conf in enumerate(("spark.leaked=1", "spark.sql.shuffle.partitions=7", "a=b", "a=b")):
-        # The bucket's folder in the run's mirror is another one each time.
-        jobs.s3.put_object(Bucket=BUCKET, Key="jvm/in/text.txt", Body=f"line {number}".encode())
-        arguments = {"--number": str(number), "--conf": conf}
-        run = jobs.glue.start_job_run(JobName=name, Arguments=arguments)["JobRunId"]
-        runs.append(jobs.ended(name, run, 120))
-        document = jobs.s3.get_object(Bucket=BUCKET, Key=f"jvm/{number}.json")["Body"].read()
-        found.append(json.loads(document))
-    assert [run["JobRunState"] for run in runs] == ["SUCCEEDED", "SUCCEEDED", "FAILED", "SUCCEEDED"]
-    pids = [report["pid"] for report in found]
-    assert pids[0] == pids[1] == pids[2] != pids[3]
-    assert [report["text"] for report in found] == ["line 0", "line 1", "line 2", "line 3"]
-    assert [report["partitions"] for report in found] == ["4", "7", "4", "4"]
-    assert [report["leaked"] for report in found] == ["1", None, None, None]
-    assert [report["worker"] for report in found] == [run["Id"] for run in runs]
-    for number, run in enumerate(runs):
-        log = jobs.cloud.control("GET", f"logs/glue/{run['Id']}")[1]
-        assert [other for other in range(4) if f"the JVM says {other}" in str(log)] == [number]
 
 
 def test_what_aws_would_refuse_is_refused(jobs: Jobs) -> None:
