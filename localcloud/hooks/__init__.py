@@ -39,6 +39,7 @@ def install(cloud: Cloud) -> None:
         functions,
         glue,
         http,
+        layers,
         metrics,
         properties,
         s3,
@@ -49,6 +50,7 @@ def install(cloud: Cloud) -> None:
     http.install(cloud)
     s3.install()
     functions.install()
+    layers.install()
     eventbridge.install()
     glue.install(cloud.glue)
     cloudformation.install(cloud)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
+import urllib.parse
+import urllib.request
+import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,8 +103,30 @@ def test_a_cloud_that_ends_with_its_owner_writes_its_state_when_it_stops(
     state: Path, command: Any, open_cloud: Any
 ) -> None:
     assert command("start", "--state", state, "--owner", os.getpid()).returncode == 0
-    open_cloud(state).client("sqs").create_queue(QueueName="kept")
+    cloud = open_cloud(state)
+    cloud.client("sqs").create_queue(QueueName="kept")
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as layer:
+        layer.writestr("python/dependency.bin", os.urandom(1 << 20))
+    for name in ("one", "two"):
+        cloud.client("lambda").publish_layer_version(LayerName=name, Content={"ZipFile": archive.getvalue()})
     file = state / "services" / "sqs.json"
     assert not file.exists()
     assert command("stop", "--state", state).returncode == 0
     assert "kept" in file.read_text()
+    # An archive is no text in the state, and a file once, which goes with the last layer that has it.
+    assert (state / "services" / "lambda.json").stat().st_size < 1 << 16
+    assert [path.read_bytes() for path in (state / "services" / "layers").iterdir()] == [archive.getvalue()]
+
+    assert command("start", "--state", state, "--owner", os.getpid()).returncode == 0
+    functions = open_cloud(state).client("lambda")
+    functions.delete_layer_version(LayerName="one", VersionNumber=1)
+    found = functions.get_layer_version(LayerName="two", VersionNumber=1)
+    where = (
+        open_cloud(state).record["endpoint_url"] + urllib.parse.urlsplit(found["Content"]["Location"]).path
+    )
+    with urllib.request.urlopen(where, timeout=10) as answer:
+        assert answer.read() == archive.getvalue()
+    functions.delete_layer_version(LayerName="two", VersionNumber=1)
+    assert command("stop", "--state", state).returncode == 0
+    assert list((state / "services" / "layers").iterdir()) == []
