@@ -1,4 +1,4 @@
-"""The deployed app in a local cloud, shared by a group of workflow tests; one real `cdk deploy` for all groups."""
+"""The deployed app in a local cloud, shared by a group of workflow tests; one `cdk deploy` for all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import shutil
 import time
 import urllib.request
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,11 @@ from demo import cloud as local
 from demo.cloud import Cloud
 from demo.movielens import MovieLens
 from fmrec.commands.run import PIPELINE_STACK, STORAGE_STACK
-from fmrec.execution.state_machine import Execution, follow, stack_outputs, start
+from fmrec.execution.state_machine import Execution, follow, history, stack_outputs, start
 from tests.conftest import one_process_at_a_time
 
+POLL_SECONDS = 0.5
+"""Between two looks at an execution, each of which takes some 10 ms of a processor here and in the cloud."""
 SOME_USERS = 300
 SMALL_USERS, SMALL_ITEMS = 60, 40
 SMALL_INPUT: dict[str, Any] = {
@@ -81,7 +83,7 @@ class Pipeline:
         )
 
     def wait(self, arn: str) -> Execution:
-        return follow(self.cloud.client("stepfunctions"), arn, poll_seconds=0.2)
+        return follow(self.cloud.client("stepfunctions"), arn, poll_seconds=POLL_SECONDS)
 
     def run(self, execution_input: dict[str, Any]) -> Execution:
         return self.wait(self.start(execution_input))
@@ -158,6 +160,23 @@ def some_movielens(movielens_100k: MovieLens, tmp_path_factory: pytest.TempPathF
         (folder / whole.name).write_text("\n".join([header, *kept, ""]), encoding="utf-8")
     shutil.copy(movielens_100k.items, folder)
     return MovieLens(folder)
+
+
+def wait_for_event(deployed: Pipeline, arn: str, found: Callable[[dict[str, Any]], bool]) -> None:
+    """Block until an execution's history has an event, and fail if it ends without."""
+    states, seen = deployed.cloud.client("stepfunctions"), 0
+    while True:
+        ended = states.describe_execution(executionArn=arn)["status"] != "RUNNING"
+        for event in history(states, arn, seen):
+            if found(event):
+                return
+            seen = event["id"]
+        assert not ended, states.describe_execution(executionArn=arn).get("cause")
+        time.sleep(0.2)
+
+
+def entered(state: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda event: event.get("stateEnteredEventDetails", {}).get("name") == state
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ import pytest
 from demo import cloud as local
 from fmrec.execution.state_machine import Execution, stack_outputs
 from fmrec.instances.catalogue import catalogue
-from tests.workflow.conftest import DEPLOY
+from tests.workflow.conftest import DEPLOY, entered, wait_for_event
 
 TRAINING = "for training job usage"
 ACROSS_ENDPOINTS = "Number of instances across active endpoints"
@@ -111,22 +111,6 @@ def report(deployed: Any, execution: Execution) -> dict[str, Any]:
 
 def visited(execution: Execution) -> list[str]:
     return [state.name for state in execution.states]
-
-
-def wait_for_event(deployed: Any, arn: str, found: Callable[[dict[str, Any]], bool]) -> None:
-    """Block until an execution's history has an event, and fail if it ends without."""
-    states = deployed.cloud.client("stepfunctions")
-    while True:
-        ended = states.describe_execution(executionArn=arn)["status"] != "RUNNING"
-        pages = states.get_paginator("get_execution_history").paginate(executionArn=arn)
-        if any(found(event) for page in pages for event in page["events"]):
-            return
-        assert not ended, states.describe_execution(executionArn=arn).get("cause")
-        time.sleep(0.1)
-
-
-def entered(state: str) -> Callable[[dict[str, Any]], bool]:
-    return lambda event: event.get("stateEnteredEventDetails", {}).get("name") == state
 
 
 def throttled(event: dict[str, Any]) -> bool:

@@ -7,7 +7,6 @@ encoded: encoding knows nothing of instances, and these tests shall be quick.
 from __future__ import annotations
 
 import json
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ import pytest
 
 from fmrec.execution.state_machine import Execution, follow, start
 from fmrec.instances.catalogue import catalogue
-from tests.workflow.conftest import SMALL_INPUT
+from tests.workflow.conftest import POLL_SECONDS, SMALL_INPUT, entered, wait_for_event
 from tests.workflow.variants import Variants
 
 WITHOUT_ENDPOINT = {"recommendations_per_user": 5, "endpoint": False}
@@ -90,7 +89,7 @@ class Machine:
         return name
 
     def run(self, *arguments: Any, **options: Any) -> Execution:
-        return follow(self.states, self.start(*arguments, **options), poll_seconds=0.2)
+        return follow(self.states, self.start(*arguments, **options), poll_seconds=POLL_SECONDS)
 
     def report(self, run: Execution) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self.read(f"runs/{run.name}/report.json"))
@@ -222,13 +221,11 @@ def test_waiting_for_a_quota_that_another_job_uses_ends_when_it_ends(machine: Ma
     name = f"other-{uuid.uuid4().hex[:8]}"
     sagemaker.create_training_job(TrainingJobName=name, **request)
     arn = machine.start({"training": "wait"})
-    stopper = threading.Timer(8, sagemaker.stop_training_job, kwargs={"TrainingJobName": name})
-    stopper.start()
-    run = follow(machine.states, arn, poll_seconds=0.2)
-    stopper.join()
+    wait_for_event(pipeline, arn, entered("Wait for an instance for FM training"))
+    sagemaker.stop_training_job(TrainingJobName=name)
+    run = follow(machine.states, arn, poll_seconds=POLL_SECONDS)
 
     assert run.status == "SUCCEEDED", run.cause
-    assert "Wait for an instance for FM training" in visited(run)
 
 
 @pytest.mark.parametrize("resort", ["fail", "wait"])
