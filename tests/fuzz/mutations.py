@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -55,7 +56,7 @@ def mutated(data: bytes, others: Sequence[bytes], generator: np.random.Generator
 
 def mutated_records(data: bytes, others: Sequence[bytes], generator: np.random.Generator) -> bytes:
     """Mutate some records' payloads, put records of other files among them, and frame them all anew."""
-    records = payloads(data)
+    records = list(payloads(data))
     strangers = [payload for other in others for payload in payloads(other)[:3]]
     for _ in range(generator.integers(1, 5)):
         at = int(generator.integers(0, len(records)))
@@ -71,7 +72,7 @@ def mutated_records(data: bytes, others: Sequence[bytes], generator: np.random.G
 def mutated_json(data: bytes, others: Sequence[bytes], generator: np.random.Generator) -> bytes:
     """Change values of some lines: to any of `VALUES`, to parts of other lines, or to nothing."""
     lines = [json.loads(line) for line in data.splitlines()]
-    strangers = [json.loads(line) for other in others for line in other.splitlines()[:3]]
+    strangers = [line for other in others for line in _first_lines(other)]
     for _ in range(generator.integers(1, 5)):
         at = int(generator.integers(0, len(lines)))
         holders = list(_holders(lines[at]))
@@ -100,14 +101,21 @@ def _holders(value: Any) -> Iterator[Any]:
             yield from _holders(inner)
 
 
-def payloads(data: bytes) -> list[bytes]:
-    """The payloads of intact records."""
+@functools.cache
+def _first_lines(data: bytes) -> list[Any]:
+    """The first lines of a file's JSON, which is not for changing."""
+    return [json.loads(line) for line in data.splitlines()[:3]]
+
+
+@functools.cache
+def payloads(data: bytes) -> tuple[bytes, ...]:
+    """The payloads of a file of intact records."""
     found, at = [], 0
     while at < len(data):
         size = int.from_bytes(data[at + 4 : at + 8], "little")
         found.append(data[at + 8 : at + 8 + size])
         at += 8 + (size + 3) // 4 * 4
-    return found
+    return tuple(found)
 
 
 def cases(

@@ -33,7 +33,7 @@ from fmrec.recordio import compiled
 from tests.fuzz.mutations import cases, mutated, mutated_json, mutated_records
 from tests.unit.test_documents import DATASET_DOCUMENT, MANIFEST
 
-SECONDS = float(os.environ.get("FUZZ_SECONDS", "4"))
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "2"))
 SLOWEST = 5.0
 """CPU seconds that one small file may take."""
 MEMORY = 1 << 30
