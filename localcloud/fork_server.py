@@ -1,9 +1,10 @@
 """A process that has imported what the programs forked from it import; it starts them on request.
 
-``python fork_server.py SOCKET MODULE …`` with the number of an open socket. A request is a JSON document and
-four open files: the program's standard input, output and error, and where its process id and then its wait
-status are written to, four bytes each. A program runs as the interpreter would run it; the process ends with
-its socket, and on Linux the kernel then kills what it has forked.
+``python fork_server.py SOCKET MODULE … [-- SERVICE …]`` with the number of an open socket, and AWS services
+that programs will have clients of. A request is a JSON document and four open files: the program's standard
+input, output and error, and where its process id and then its wait status are written to, four bytes each. A
+program runs as the interpreter would run it; the process ends with its socket, and on Linux the kernel then
+kills what it has forked.
 """
 
 from __future__ import annotations
@@ -33,14 +34,44 @@ def main(arguments: list[str]) -> None:
     """Import the modules, then fork until the socket is closed; in a fork, run its program."""
     del sys.path[0]  # this file's folder
     control = socket.socket(fileno=int(arguments[0]))
-    for module in arguments[1:]:
+    modules, services = arguments[1:], list[str]()
+    if "--" in modules:
+        end = modules.index("--")
+        modules, services = modules[:end], modules[end + 1 :]
+    for module in modules:
         with contextlib.suppress(ImportError):  # the program that needs it says so
             importlib.import_module(module)
+    if services:
+        _read_once_for(services)
     gc.collect()
     gc.freeze()  # the collector would touch, and so copy, all that forks share
     request = _fork_on_request(control)
     if request is not None:
         _run(request)
+
+
+def _read_once_for(services: list[str]) -> None:
+    """Have botocore's descriptions of services, and of how to reach them, in memory.
+
+    Each session reads them anew, for a tenth of a second of a processor.
+    """
+    from botocore.loaders import JSONFileLoader
+    from botocore.session import Session
+
+    read, known = JSONFileLoader.load_file, dict[str, Any]()
+
+    def load_file(self: Any, file_path: str) -> Any:
+        if file_path not in known:
+            found = read(self, file_path)
+            if found is None:  # there is no such file yet
+                return None
+            known[file_path] = found
+        return known[file_path]
+
+    JSONFileLoader.load_file = load_file
+    session = Session()
+    for service in services:
+        session.create_client(service, "us-east-1", aws_access_key_id="-", aws_secret_access_key="-")  # noqa: S106 - of nobody
 
 
 def _fork_on_request(control: socket.socket) -> dict[str, Any] | None:

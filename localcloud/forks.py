@@ -104,10 +104,14 @@ class Forks:
         What to import, when the first program is started.
     python_path
         Entries of the Python path next to the installed packages.
+    services
+        AWS services that they have boto3's clients of.
     """
 
-    def __init__(self, modules: Sequence[str], python_path: Sequence[str] = ()) -> None:
-        self._modules = modules
+    def __init__(
+        self, modules: Sequence[str], python_path: Sequence[str] = (), services: Sequence[str] = ()
+    ) -> None:
+        self._imports = [*modules, "--", *services]
         self._python_path = python_path
         self._lock = threading.Lock()
         self._control: socket.socket | None = None
@@ -198,7 +202,7 @@ class Forks:
             self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
                 self._server = subprocess.Popen(
-                    [sys.executable, _SERVER, str(theirs.fileno()), *self._modules],
+                    [sys.executable, _SERVER, str(theirs.fileno()), *self._imports],
                     stdin=subprocess.DEVNULL,
                     env=os.environ
                     | {"PYTHONPATH": os.pathsep.join(self._python_path), "PYTHONUNBUFFERED": "1"},

@@ -131,7 +131,7 @@ def install() -> None:
     replace("ministack.services.lambda_svc", "_resolve_layer_zip", ("attachment",), _without_layers)
     runtime = find("ministack.core", "lambda_runtime", types.ModuleType)
     find(runtime.__name__, "subprocess", types.ModuleType)
-    runtime.subprocess = _Workers(Forks(_IMPORTED))
+    runtime.subprocess = _Workers(Forks(_IMPORTED, services=("s3", "dynamodb", "sagemaker")))
 
 
 class _Workers:

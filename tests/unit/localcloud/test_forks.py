@@ -51,6 +51,29 @@ def test_an_error_is_printed_and_ends_it_with_1(forks: Forks, tmp_path: Path) ->
     assert (tmp_path / "output").read_text().endswith("ValueError: of the program\n")
 
 
+def test_clients_of_services_that_were_named_read_no_descriptions_of_them(tmp_path: Path) -> None:
+    forks = Forks(["boto3.session"], services=["dynamodb"])
+    code = """
+        import json
+        import boto3
+        read = []
+        parse = json.loads
+        json.loads = lambda text, **options: read.append(len(text)) or parse(text, **options)
+        for service in ("dynamodb", "s3"):
+            given = {"region_name": "eu-west-1", "aws_access_key_id": "a", "aws_secret_access_key": "b"}
+            client = boto3.session.Session().client(service, **given)
+            print(service, client.meta.region_name, client.meta.endpoint_url, bool(read))
+    """
+    try:
+        assert start(forks, tmp_path, code).wait(60) == 0
+    finally:
+        forks.close()
+    assert (tmp_path / "output").read_text().splitlines() == [
+        "dynamodb eu-west-1 https://dynamodb.eu-west-1.amazonaws.com False",
+        "s3 eu-west-1 https://s3.eu-west-1.amazonaws.com True",
+    ]
+
+
 def test_a_program_that_runs_is_waited_for_and_signalled(forks: Forks, tmp_path: Path) -> None:
     fork, other = (start(forks, tmp_path, "import time; time.sleep(60)") for _ in range(2))
     assert fork.poll() is None
