@@ -15,12 +15,14 @@ import signal
 import subprocess
 import sys
 import threading
+import zipfile
 from pathlib import Path
 from typing import IO, Any
 
 from localcloud import roles
 from localcloud.forks import Forks, Process
 from localcloud.glue.jvms import DEFAULTS, Jvm, JvmError, Jvms
+from localcloud.glue.libraries import compiled
 from localcloud.home import Home, Record, client_environment
 from localcloud.processes import end_marked
 
@@ -80,6 +82,7 @@ class Driver:
         self._run = run
         self._log = log
         self._folder = home.glue / str(run["Id"])
+        self._compiled = home.temporary / "libraries"
         self._error_file = self._folder / "error.txt"
         self._clean_file = self._folder / "clean"
         self._process: Process | None = None
@@ -231,6 +234,8 @@ class Driver:
         entries = []
         for number, uri in enumerate(filter(None, arguments.get("--extra-py-files", "").split(","))):
             file = self._fetch(uri.strip(), folder / str(number), "--extra-py-files")
+            if zipfile.is_zipfile(file):
+                file = compiled(file, self._compiled)
             entries.append(str(file.parent if file.suffix == ".py" else file))
         return entries
 
