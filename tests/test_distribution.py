@@ -66,6 +66,16 @@ def uv(*arguments: str | Path) -> str:
     return run(sys.executable, "-m", "uv", *arguments)
 
 
+def uv_from_cache(*arguments: str | Path) -> None:
+    """Do with what uv has downloaded and built before, or else with PyPI.
+
+    Where an index states no time for which its files stay the same, uv would build PySpark's wheel each time.
+    """
+    command = (sys.executable, "-m", "uv", *arguments, "--quiet", "--system-certs")
+    if subprocess.run([*command, "--offline"], capture_output=True, check=False).returncode:
+        run(*command)
+
+
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An sdist, and the wheel built from it."""
@@ -73,7 +83,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, sources)
     shutil.copytree(ROOT / "fmrec", sources / "fmrec", ignore=shutil.ignore_patterns("__pycache__"))
-    uv("build", "--quiet", "--system-certs", "--out-dir", folder, sources)
+    uv_from_cache("build", "--out-dir", folder, sources)
     return folder
 
 
@@ -87,7 +97,7 @@ def environment(folder: Path, python: str, package: str) -> Path:
     """The interpreter of an empty environment with one package and what it requires."""
     uv("venv", "--quiet", "--python", python, folder)
     interpreter = folder / "bin/python"
-    uv("pip", "install", "--quiet", "--system-certs", "--python", interpreter, package)
+    uv_from_cache("pip", "install", "--python", interpreter, package)
     return interpreter
 
 
