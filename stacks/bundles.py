@@ -28,13 +28,12 @@ PAGE_FUNCTION, PAGE = "write_page", ROOT / "fmrec" / "explore" / "static"
 
 def library(*excluded: Path) -> list[Path]:
     """Return fmrec's files in a fixed order."""
-    return sorted(
-        path
-        for path in (ROOT / "fmrec").rglob("*")
-        if path.suffix in SUFFIXES
-        and "__pycache__" not in path.parts
-        and not set(excluded) & set(path.parents)
-    )
+    found: list[Path] = []
+    for name, folders, files in os.walk(ROOT / "fmrec"):
+        folder = Path(name)
+        folders[:] = [each for each in folders if each != "__pycache__" and folder / each not in excluded]
+        found += [folder / file for file in files if file.endswith(SUFFIXES)]
+    return sorted(found)
 
 
 def function_code(function: str) -> Path:
