@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 def train(root: pathlib.Path) -> int:
@@ -48,51 +47,59 @@ def train(root: pathlib.Path) -> int:
     return int(orders.get("exit", 0))
 
 
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        if self.path == "/execution-parameters":
-            self.answer(
-                200,
-                json.dumps(
-                    {"MaxConcurrentTransforms": 1, "MaxPayloadInMB": 1, "BatchStrategy": "MULTI_RECORD"}
-                ).encode(),
-            )
-        elif "UNHEALTHY" in os.environ:
-            self.answer(503, b"")
-        else:
-            self.answer(200, b"")
+def serve(root: pathlib.Path, host: str, port: int) -> None:
+    # As much to import as all else here, and most of these programs only train.
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if b"die" in body:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if b"bad" in body:
-            self.answer(400, b"unable to evaluate payload provided")
-        elif b"broken" in body:
-            self.answer(500, b"worker died")
-        elif self.headers.get("Accept") == "application/jsonlines":
-            lines = body.splitlines()
-            self.answer(200, b"".join(json.dumps({"score": len(line)}).encode() + b"\n" for line in lines))
-        else:
-            document = {
-                "bytes": len(body),
-                "model": (ROOT / "model/model_algo-1").read_text(),
-                "accept": self.headers.get("Accept"),
-                "content_type": self.headers.get("Content-Type"),
-                "attributes": self.headers.get("X-Amzn-SageMaker-Custom-Attributes"),
-                "batch": os.environ.get("SAGEMAKER_BATCH"),
-            }
-            self.answer(200, json.dumps(document).encode())
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/execution-parameters":
+                self.answer(
+                    200,
+                    json.dumps(
+                        {"MaxConcurrentTransforms": 1, "MaxPayloadInMB": 1, "BatchStrategy": "MULTI_RECORD"}
+                    ).encode(),
+                )
+            elif "UNHEALTHY" in os.environ:
+                self.answer(503, b"")
+            else:
+                self.answer(200, b"")
 
-    def answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if b"die" in body:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if b"bad" in body:
+                self.answer(400, b"unable to evaluate payload provided")
+            elif b"broken" in body:
+                self.answer(500, b"worker died")
+            elif self.headers.get("Accept") == "application/jsonlines":
+                lines = body.splitlines()
+                self.answer(
+                    200, b"".join(json.dumps({"score": len(line)}).encode() + b"\n" for line in lines)
+                )
+            else:
+                document = {
+                    "bytes": len(body),
+                    "model": (root / "model/model_algo-1").read_text(),
+                    "accept": self.headers.get("Accept"),
+                    "content_type": self.headers.get("Content-Type"),
+                    "attributes": self.headers.get("X-Amzn-SageMaker-Custom-Attributes"),
+                    "batch": os.environ.get("SAGEMAKER_BATCH"),
+                }
+                self.answer(200, json.dumps(document).encode())
 
-    def log_message(self, *arguments: object) -> None:
-        print(*arguments, flush=True)
+        def answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: object) -> None:
+            print(*arguments, flush=True)
+
+    ThreadingHTTPServer((host, port), Handler).serve_forever()
 
 
 if __name__ == "__main__":
@@ -102,9 +109,8 @@ if __name__ == "__main__":
     parser.add_argument("--host")
     parser.add_argument("--port", type=int)
     options = parser.parse_args()
-    ROOT = options.root
     if options.command == "train":
-        sys.exit(train(ROOT))
+        sys.exit(train(options.root))
     if "CRASH" in os.environ:
         sys.exit(1)
-    ThreadingHTTPServer((options.host, options.port), Handler).serve_forever()
+    serve(options.root, options.host, options.port)
