@@ -16,12 +16,12 @@ CELLS = st.integers(0, 10**6).map(str) | WORDS | st.sampled_from(["4.5", "2019-1
 
 def tables(cells: st.SearchStrategy[str], rows: int = 5) -> st.SearchStrategy[list[list[str]]]:
     return st.integers(2, 8).flatmap(
-        lambda width: st.lists(st.lists(cells, min_size=width, max_size=width), min_size=rows, max_size=30)
+        lambda width: st.lists(st.lists(cells, min_size=width, max_size=width), min_size=rows, max_size=15)
     )
 
 
 @pytest.mark.parametrize("delimiter", DELIMITERS)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(table=tables(CELLS))
 def test_a_plain_table_is_read_back(delimiter: str, table: list[list[str]]) -> None:
     rows = [[f"u{at}", *row] for at, row in enumerate(table)]
@@ -33,7 +33,7 @@ def test_a_plain_table_is_read_back(delimiter: str, table: list[list[str]]) -> N
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(table=tables(CELLS | st.text(st.sampled_from('ab",;|\t '), min_size=1, max_size=8)))
 def test_enclosed_fields_may_hold_delimiters_and_quotes(delimiter: str, table: list[list[str]]) -> None:
     rows = [[f"u{at}", *row] for at, row in enumerate(table)]

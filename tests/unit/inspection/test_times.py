@@ -56,7 +56,7 @@ def acceptable(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WRITERS)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(moments=MOMENTS)
 def test_texts_are_read_as_they_were_written(name: str, moments: list[datetime.datetime]) -> None:
     pattern = WRITERS[name]
@@ -72,7 +72,7 @@ def test_texts_are_read_as_they_were_written(name: str, moments: list[datetime.d
 
 
 @pytest.mark.parametrize("name", DAY_OR_MONTH_FIRST)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(moments=MOMENTS)
 def test_day_and_month_are_told_apart_or_asked_for(name: str, moments: list[datetime.datetime]) -> None:
     pattern, other = DAY_OR_MONTH_FIRST[name]
@@ -93,7 +93,7 @@ def test_day_and_month_are_told_apart_or_asked_for(name: str, moments: list[date
     ("name", "scale"),
     [("seconds", 1), ("milliseconds", 10**3), ("microseconds", 10**6), ("nanoseconds", 10**9)],
 )
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(moments=MOMENTS)
 def test_numbers_show_their_unit_by_their_size(
     name: str, scale: int, moments: list[datetime.datetime]

@@ -23,7 +23,7 @@ def switch(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 SETTINGS = settings(
-    deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

@@ -4,7 +4,7 @@ import math
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
@@ -47,8 +47,9 @@ pieces = st.text(st.sampled_from("0123456789.,+-eEdDfFxXpP_ \tinfaNty\x1c\x85\u2
 texts = st.lists(pieces | st.floats().map(repr) | st.integers().map(str) | st.text(max_size=4), max_size=6)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(texts, st.sampled_from(".,"))
+@example(["1e999"], ".")
 def test_a_number_is_what_python_reads(found: list[str], decimal: str) -> None:
     numbers, fits = to_doubles(pa.array(found, pa.string()), decimal)
     for text, number, fit in zip(found, numbers.tolist(), fits.tolist(), strict=True):
