@@ -75,12 +75,14 @@ LONGEST_FIRST = (
     "workflow",
     "workflow-data",
     "spark-ingest",
-    "workflow-refusals",
     "spark",
+    "workflow-refusals",
     "localcloud",
     "infra",
 )
-"""Groups that take minutes start first, so that no process is left alone with one at the end."""
+"""Groups that take minutes start first, so that no process is left alone with one at the end. One of
+the three that need the deployed app deploys it, for which one more waits at first, and not both.
+"""
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
