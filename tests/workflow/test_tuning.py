@@ -92,7 +92,11 @@ def test_the_best_of_the_tried_hyperparameters_on_validation_rows_trains_the_mod
 
 def test_the_trial_that_ranks_validation_rows_best_trains_the_model(pipeline: Any) -> None:
     pipeline.upload("raw/tuning/ratings.csv", ratings())
-    run = pipeline.run(INPUT | {"tuning": {"maximum_jobs": 2, "parallel_jobs": 2, "maximum_usd": 0.5}})
+    # Of another name: what chance proposed to SageMaker's tuning may have made a champion that is not beaten.
+    ranked = {"dataset": INPUT["dataset"] | {"name": "ranked"}}
+    run = pipeline.run(
+        INPUT | ranked | {"tuning": {"maximum_jobs": 2, "parallel_jobs": 2, "maximum_usd": 0.5}}
+    )
     assert run.status == "SUCCEEDED", run.cause
 
     report, sagemaker = read(pipeline, f"runs/{run.name}/report.json"), pipeline.cloud.client("sagemaker")
