@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -34,8 +35,9 @@ class Cloud:
             "AWS_SECRET_ACCESS_KEY": "test",
         }
 
+    @functools.cache  # noqa: B019 - there are few clouds and services
     def client(self, service: str) -> Any:
-        """A boto3 client of this cloud, whatever the machine's own configuration says."""
+        """The boto3 client of this cloud, whatever the machine's own configuration says."""
         import boto3
         from botocore.config import Config
 
