@@ -122,7 +122,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", choices=list(SETS), nargs="+", default=["movielens", "epinions", "listening"])
+    parser.add_argument(
+        "--data", choices=list(SETS), nargs="+", default=["movielens", "epinions", "listening"]
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--parallel", type=int, default=TUNING_BY_RANKING["parallel_jobs"])
     parser.add_argument("--random", type=int, default=200, help="trials of the larger search; 0 for none")
