@@ -188,8 +188,8 @@ def guard(home: Home, server: int, owner: int | None) -> None:
     while not select.select([sys.stdin], [], [], 0.5)[0]:
         if owner is not None and not alive(owner):
             signal_all([server], signal.SIGTERM)
-            wait_for_end([server], 20.0)
             break
+    wait_for_end([server], 20.0)  # a process that is killed closes its pipes before it has ended
     end_marked(MARK, str(home.root), grace_seconds=0.0)
     with contextlib.suppress(LocalCloudError):
         record = home.read()

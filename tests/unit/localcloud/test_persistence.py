@@ -6,6 +6,8 @@ import io
 import json
 import os
 import signal
+import subprocess
+import sys
 import urllib.parse
 import urllib.request
 import zipfile
@@ -16,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from localcloud.home import Home
+from localcloud.home import Home, Record
 from localcloud.hooks.persistence import what_was_lost
 
 EPOCH = "1970-01-01T00:00:00+00:00"
@@ -79,6 +81,19 @@ def test_state_survives_a_server_that_is_killed_and_the_next_start_says_what_may
     assert command("stop", "--state", state).returncode == 0
     again = command("start", "--state", state)
     assert (again.returncode, "killed" in again.stdout) == (0, False), again.stdout
+
+
+def test_the_guard_waits_for_a_server_whose_pipe_has_closed_and_that_is_still_ending(tmp_path: Path) -> None:
+    """A killed process closes its files first: who looked then found it alive, and kept its record."""
+    home = Home.at(tmp_path)
+    home.create()
+    with subprocess.Popen(["sleep", "1.5"]) as server:
+        home.write(Record("http://127.0.0.1:1", server.pid, 1, "eu-central-1"))
+        guard = [sys.executable, "-m", "localcloud", "guard"]
+        command = [*guard, "--state", str(tmp_path), "--server", str(server.pid)]
+        subprocess.run(command, stdin=subprocess.DEVNULL, timeout=30, check=True)
+        assert not home.record_file.exists()
+        assert server.poll() == 0
 
 
 def test_nothing_is_said_of_a_folder_that_is_new(tmp_path: Path) -> None:
