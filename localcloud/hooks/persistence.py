@@ -23,8 +23,8 @@ from localcloud.home import Home
 from localcloud.hooks.binding import FUNCTION, find, replace
 
 _SHARE = 20
-"""A service is looked at again when this many times the time that it took has passed, and all of them when
-this many times the processor time that they took has.
+"""A service, or all of them, is looked at again when this many times the processor time that it took has
+passed: time that other programs took says nothing of the state.
 """
 _SWEEP_SECONDS = 1.0
 _ATTEMPTS = 10
@@ -130,8 +130,8 @@ class StateSaver:
 
     def _check(self, key: str, getter: Callable[[], Any]) -> bool:
         """Write a service's state if it has changed; return whether it could be read."""
-        began = time.monotonic()
         with self._lock:
+            took = time.thread_time()
             watched = self._watched.setdefault(key, _Watched())
             try:
                 state = getter()
@@ -142,8 +142,7 @@ class StateSaver:
             if fingerprint != watched.fingerprint and state is not None:
                 self._write(key, state)
                 watched.fingerprint = fingerprint
-            now = time.monotonic()
-            watched.due = now + _SHARE * (now - began)
+            watched.due = time.monotonic() + _SHARE * (time.thread_time() - took)
         return True
 
     def _write(self, key: str, state: Any) -> None:
