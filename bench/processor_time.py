@@ -43,6 +43,7 @@ class ProcessorTime:
         self._thread = threading.Thread(target=self._sample, daemon=True)
 
     def __enter__(self) -> ProcessorTime:
+        self._take()
         self._thread.start()
         return self
 
@@ -54,6 +55,7 @@ class ProcessorTime:
     ) -> None:
         self._ended.set()
         self._thread.join()
+        self._take()
 
     def of(self, execution: Execution) -> tuple[float, float]:
         """Processor seconds of the program's forks during an execution, and of all else."""
@@ -66,7 +68,10 @@ class ProcessorTime:
 
     def _sample(self) -> None:
         while not self._ended.wait(SAMPLE_SECONDS):
-            self._samples.append((time.time(), *processor_seconds(self._process, self._program)))
+            self._take()
+
+    def _take(self) -> None:
+        self._samples.append((time.time(), *processor_seconds(self._process, self._program)))
 
 
 def processor_seconds(process: int, program: str) -> tuple[float, float]:
