@@ -31,7 +31,7 @@ from algorithms.factorization_machines.mini_batches import Rows
 from algorithms.factorization_machines.train import Trainer, available_threads
 from bench.movielens_split import MovieLensSplit
 from bench.targets import verdict
-from bench.training_baseline import report_against_baseline
+from bench.training_baseline import TRAININGS, report_against_baseline
 
 BUILD = Path(__file__).parents[1] / "build"
 PEERS = {
@@ -46,7 +46,6 @@ PEER_SECONDS = 900
 INSTALL_SECONDS = 300
 """A peer without a wheel is built from its sources, which takes xLearn longer on two cores."""
 EPOCHS = 40
-TRAININGS = 9
 SETTINGS = {
     "num_factors": 64, "mini_batch_size": 1000, "epochs": EPOCHS, "factors_init_sigma": 0.005,
     "bias_lr": 0.01, "linear_lr": 0.003, "factors_lr": 0.003, "linear_wd": 1e-5, "factors_wd": 1.2e-4,
@@ -93,10 +92,7 @@ def main() -> None:
 
 
 def measure_repeatedly(split: MovieLensSplit, predictor_type: str, threads: int) -> tuple[float, float]:
-    """Speed and loss as ``measure_ours`` has them, the speed as the median of trainings.
-
-    One takes a quarter of a second: what else a machine does then is in it.
-    """
+    """Speed and loss as ``measure_ours`` has them, the speed as the median of trainings."""
     speeds, losses = zip(
         *(measure_ours(split, predictor_type, threads) for _ in range(TRAININGS)), strict=True
     )

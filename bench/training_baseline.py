@@ -15,7 +15,7 @@ PAIRS = 3
 SPEED_TARGET = 1.5
 LOSS_MARGIN = 1.001
 TRAININGS = 9
-"""In a process: one takes a quarter of a second, and what else a machine does then is in it."""
+"""Of which the median counts: one takes a quarter of a second, and what else a machine does then is in it."""
 WORKER = """
 import json, statistics, sys
 from pathlib import Path
@@ -23,7 +23,7 @@ from bench import training
 from bench.movielens_split import MovieLensSplit
 training.BUILD.mkdir(exist_ok=True)
 split = MovieLensSplit.load(Path(sys.argv[1]))
-found = [
+found = [  # the earlier commit has no function for several
     training.measure_ours(split, "binary_classifier", int(sys.argv[2])) for _ in range(int(sys.argv[3]))
 ]
 print(json.dumps([statistics.median(speed for speed, _ in found), found[0][1]]))
