@@ -1,6 +1,6 @@
 """A process that has imported what the programs forked from it import; it starts them on request.
 
-``python fork_server.py SOCKET MODULE … [-- SERVICE …]`` with the number of an open socket, and AWS services
+``python fork_server.py SOCKET MODULE … -- SERVICE …`` with the number of an open socket, and AWS services
 that programs will have clients of. A request is a JSON document and four open files: the program's standard
 input, output and error, and where its process id and then its wait status are written to, four bytes each. A
 program runs as the interpreter would run it; the process ends with its socket, and on Linux the kernel then
@@ -34,14 +34,11 @@ def main(arguments: list[str]) -> None:
     """Import the modules, then fork until the socket is closed; in a fork, run its program."""
     del sys.path[0]  # this file's folder
     control = socket.socket(fileno=int(arguments[0]))
-    modules, services = arguments[1:], list[str]()
-    if "--" in modules:
-        end = modules.index("--")
-        modules, services = modules[:end], modules[end + 1 :]
-    for module in modules:
+    end = arguments.index("--")
+    for module in arguments[1:end]:
         with contextlib.suppress(ImportError):  # the program that needs it says so
             importlib.import_module(module)
-    if services:
+    if services := arguments[end + 1 :]:
         _read_once_for(services)
     gc.collect()
     gc.freeze()  # the collector would touch, and so copy, all that forks share
