@@ -12,6 +12,16 @@ import pytest
 from fmrec.storage import s3_client
 from localcloud.emulator import emulator
 
+SMALL_QUERIES = {
+    "spark.sql.shuffle.partitions": "4",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.lightweightPlanChangeValidation": "false",
+}
+"""For thousands of small queries: to compile a plan, or to check it after each rule that changes it, takes
+longer than to run it. The plans of Glue runs, in the local cloud's tests, are compiled and checked.
+"""
+
 
 @pytest.fixture(scope="session")
 def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -64,12 +74,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory, short_lived_jvms: None) -> I
     from fmrec.spark_source import RecordIOProtobuf
 
     session = local_session("2", scratch=str(tmp_path_factory.mktemp("spark")))
-    session.conf.set("spark.sql.shuffle.partitions", "4")
-    # Thousands of small queries: to compile a plan, or to check it after each rule that changes it, takes
-    # longer than to run it. The plans of Glue runs, in the local cloud's tests, are compiled and checked.
-    session.conf.set("spark.sql.codegen.wholeStage", "false")
-    session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
-    session.conf.set("spark.sql.lightweightPlanChangeValidation", "false")
+    for name, value in SMALL_QUERIES.items():
+        session.conf.set(name, value)
     session.dataSource.register(RecordIOProtobuf)
     yield session
     session.stop()

@@ -15,6 +15,7 @@ import pytest
 from fmrec.artifacts.manifest import Manifest
 from fmrec.encoding import job
 from localcloud.glue.spark import java_options
+from tests.unit.conftest import SMALL_QUERIES
 from tests.unit.encoding.run_files import stored
 
 ROOT = Path(__file__).parents[3]
@@ -39,14 +40,9 @@ DOCUMENT: dict[str, Any] = {
     "parts": 4,
     "split": {"method": "leave-last-n", "n": 2},
 }
-SETTINGS = {
+SETTINGS = SMALL_QUERIES | {
     "spark.ui.enabled": "false",
-    "spark.sql.shuffle.partitions": "4",
     "spark.driver.memory": "1g",
-    # As in the tests' own session: to compile plans for so few rows takes longer than to run them.
-    "spark.sql.codegen.wholeStage": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    "spark.sql.lightweightPlanChangeValidation": "false",
     # As eager as Spark allows: whatever is slower than the first tenth of its stage is run a second time.
     "spark.speculation": "true",
     "spark.speculation.interval": "10ms",
