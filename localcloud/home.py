@@ -31,6 +31,13 @@ class Record:
     account: str = ACCOUNT
 
 
+def write_whole(file: Path, content: bytes) -> None:
+    """Write a file in one step, so that a reader never sees half of it."""
+    part = file.with_name(f"{file.name}.part")
+    part.write_bytes(content)
+    part.replace(file)
+
+
 @dataclass(frozen=True)
 class Home:
     """Paths inside the state folder."""
@@ -84,10 +91,8 @@ class Home:
             folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, record: Record) -> None:
-        """Write ``localcloud.json`` in one step, so that a reader never sees half of it."""
-        part = self.record_file.with_suffix(".part")
-        part.write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
-        part.replace(self.record_file)
+        """Write ``localcloud.json``."""
+        write_whole(self.record_file, f"{json.dumps(asdict(record), indent=2)}\n".encode())
 
     def read(self) -> Record | None:
         """What ``localcloud.json`` says, or None if there is none."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from localcloud.home import write_whole
 from localcloud.hooks.binding import find, replace
 
 _MODULE = "ministack.services.lambda_svc"
@@ -32,21 +33,14 @@ def _without_archives(state: dict[str, Any], folder: Path) -> dict[str, Any]:
         if archive:
             name = f"{base64.b64decode(version['Content']['CodeSha256']).hex()}.zip"
             names.add(name)
-            _write(folder / name, archive)
+            if not (folder / name).exists():
+                folder.mkdir(exist_ok=True)
+                write_whole(folder / name, archive)
             version[_ARCHIVE] = {_FILE: name}
     for file in folder.glob("*.zip"):
         if file.name not in names:
             file.unlink(missing_ok=True)
     return state
-
-
-def _write(file: Path, content: bytes) -> None:
-    if file.exists():
-        return
-    file.parent.mkdir(exist_ok=True)
-    part = file.with_suffix(".part")
-    part.write_bytes(content)
-    part.replace(file)
 
 
 def _with_archives(original: Callable[[Any], None], folder: Path) -> Callable[[Any], None]:

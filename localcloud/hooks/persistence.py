@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from localcloud.home import Home
+from localcloud.home import Home, write_whole
 from localcloud.hooks.binding import FUNCTION, find, replace
 
 _SHARE = 20
@@ -150,10 +150,8 @@ class StateSaver:
         five times as long.
         """
         document = {"__ministack_format__": self._format(key), "payload": state}
-        part = self._folder / f"{key}.json.part"
         try:
-            part.write_text(json.dumps(document, default=self._as_json))
-            part.replace(self._folder / f"{key}.json")
+            write_whole(self._folder / f"{key}.json", json.dumps(document, default=self._as_json).encode())
         except OSError as error:
             logging.getLogger("persistence").error("the state of %s can't be written: %s", key, error)
 
