@@ -44,7 +44,7 @@ from demo import cloud as local
 from demo.cloud import REGION, Cloud
 from fmrec.client import Client, Event
 from fmrec.commands.run import PIPELINE_STACK, STORAGE_STACK
-from fmrec.execution.state_machine import follow, stack_outputs, start
+from fmrec.execution.step_functions import follow, stack_outputs, start
 
 GENERATOR = ROOT / "bench/load_generator"
 USERS, ITEMS, RATED = 600, 300, 20

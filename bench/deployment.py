@@ -14,7 +14,7 @@ from typing import Any
 from demo import results
 from demo.cloud import Cloud, cdk, cloud, synthesise_and_bootstrap
 from fmrec.commands.run import PIPELINE_STACK, STORAGE_STACK
-from fmrec.execution.state_machine import Execution, follow, stack_outputs, start
+from fmrec.execution.step_functions import Execution, follow, stack_outputs, start
 
 
 @dataclass(frozen=True)

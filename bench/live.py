@@ -43,7 +43,7 @@ from bench.opponents import deployed, fit
 from bench.trials import BUILD
 from demo.cold_users import with_co_occurrence
 from demo.rival_models import ALS_CONFIDENCE, ALS_FACTORS, ALS_ITERATIONS, ALS_REGULARIZATION
-from fmrec.artifacts.folding_in import NEGATIVE_WEIGHT, REGULARIZATION, Basis, FoldingIn
+from fmrec.artifacts.fold_in_parameters import NEGATIVE_WEIGHT, REGULARIZATION, Basis, FoldingIn
 from fmrec.artifacts.interactions import Interactions, from_pairs
 from fmrec.live import FoldIn
 from fmrec.live.choosing_step import in_choosing_half

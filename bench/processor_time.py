@@ -15,7 +15,7 @@ from types import TracebackType
 
 import numpy as np
 
-from fmrec.execution.state_machine import Execution
+from fmrec.execution.step_functions import Execution
 
 SAMPLE_SECONDS = 0.1
 TICKS = os.sysconf("SC_CLK_TCK")

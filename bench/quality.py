@@ -23,7 +23,7 @@ from demo import results, rival_models
 from demo.cloud import ROOT, Cloud
 from demo.movielens import MovieLens, fetch
 from demo.rival_models import Arena
-from fmrec.execution.state_machine import Execution
+from fmrec.execution.step_functions import Execution
 from localcloud.home import Home
 
 SIDES: dict[str, Any] = {

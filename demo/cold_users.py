@@ -19,7 +19,7 @@ from demo import results
 from demo.cloud import Cloud
 from demo.rival_models import Arena, K
 from fmrec.artifacts import layout
-from fmrec.artifacts.folding_in import NEGATIVE_WEIGHT, REGULARIZATION
+from fmrec.artifacts.fold_in_parameters import NEGATIVE_WEIGHT, REGULARIZATION
 from fmrec.artifacts.interactions import Interactions
 from fmrec.artifacts.manifest import Manifest
 from fmrec.deployment.defaults import SERVING
@@ -27,7 +27,7 @@ from fmrec.deployment.shape_rule import co_occurrence_factors
 from fmrec.errors import FmrecError
 from fmrec.live import FoldIn
 from fmrec.live.evaluation import choose, judge
-from fmrec.live.left_out import draw_left_out, without_users
+from fmrec.live.leave_users_out import draw_left_out, without_users
 from fmrec.model.co_occurrence import CoOccurrence, learn
 from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.ranking.blas import single_threaded_products

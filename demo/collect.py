@@ -16,7 +16,7 @@ from demo.movielens import MovieLens
 from demo.report import Report
 from demo.rival_models import Arena
 from fmrec.artifacts.manifest import Manifest
-from fmrec.execution.state_machine import Execution
+from fmrec.execution.step_functions import Execution
 from fmrec.model.factorization_machine import FactorizationMachine
 
 EXAMPLE_USERS = ("1", "42", "405")

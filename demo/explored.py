@@ -13,7 +13,7 @@ from pathlib import Path
 from demo.cloud import ROOT, Cloud
 from demo.movielens import MovieLens
 from fmrec.errors import InputError
-from fmrec.execution.state_machine import stack_outputs
+from fmrec.execution.step_functions import stack_outputs
 from fmrec.explore.command import API_STACK
 
 RECORD, LOG = "explore.json", "explore.log"

@@ -20,7 +20,7 @@ from fmrec import recordio
 from fmrec.artifacts import layout
 from fmrec.artifacts.manifest import Manifest
 from fmrec.errors import FmrecError
-from fmrec.execution.state_machine import TRAINING_LOG_GROUP, Execution, JobStarted, log_lines
+from fmrec.execution.step_functions import TRAINING_LOG_GROUP, Execution, JobStarted, log_lines
 from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.recommendations.table import COLD_START
 

@@ -19,7 +19,7 @@ from demo.terminal_summary import print_figures, print_how_to_use, say
 from fmrec.artifacts import layout
 from fmrec.commands.run import PIPELINE_STACK, STORAGE_STACK
 from fmrec.execution.progress import Progress
-from fmrec.execution.state_machine import Execution, follow, stack_outputs, start
+from fmrec.execution.step_functions import Execution, follow, stack_outputs, start
 
 if TYPE_CHECKING:
     from demo.collect import Prepared

@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from fmrec.dataset import Dataset
 from fmrec.dataset.labels import check_predictor
-from fmrec.dataset.left_out import MAXIMUM_SHARE
+from fmrec.dataset.left_out_share import MAXIMUM_SHARE
 from fmrec.dataset.names import DEFAULT, infix
 from fmrec.deployment import drift_limits
 from fmrec.deployment.defaults import DATASET, TASK, TASKS, TaskName, task_section

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fmrec.artifacts.encoded_run import EncodedRun, folder_of, open_encoded
-from fmrec.artifacts.folding_in import FoldingIn, read_exported, read_folding_in
+from fmrec.artifacts.fold_in_parameters import FoldingIn, read_exported, read_folding_in
 from fmrec.dataset.section import Section
 from fmrec.errors import FormatError, InputError
 from fmrec.recordio import decode, encode_dense

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-from fmrec.dataset.left_out import share_left_out
+from fmrec.dataset.left_out_share import share_left_out
 from fmrec.dataset.names import DEFAULT
 from fmrec.errors import FormatError
 
@@ -118,7 +118,7 @@ class Manifest:
 
     @property
     def left_out_share(self) -> float:
-        """The share of the users who were left out of training (`fmrec.dataset.left_out`)."""
+        """The share of the users who were left out of training (`fmrec.dataset.left_out_share`)."""
         wanted = self.dataset.get("label", {}).get("left_out_users") or 0
         return share_left_out(float(wanted), self.users, self.items)
 

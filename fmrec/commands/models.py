@@ -21,7 +21,7 @@ from fmrec.commands.run import (
 from fmrec.dataset.names import check_name
 from fmrec.deployment.defaults import TASK, TASKS
 from fmrec.errors import InputError
-from fmrec.execution.state_machine import stack_outputs
+from fmrec.execution.step_functions import stack_outputs
 from fmrec.registry import champion, model_registry, packages
 
 BUCKET_OUTPUT = "DataBucket"

@@ -9,7 +9,7 @@ from typing import Any
 
 from fmrec.artifacts import layout
 from fmrec.commands.run import PIPELINE_STACK, STORAGE_STACK, add_dataset_argument, dataset_of
-from fmrec.execution.state_machine import stack_outputs
+from fmrec.execution.step_functions import stack_outputs
 from fmrec.instances.cache import Cache
 from fmrec.instances.catalogue import Prices, table_prices
 from fmrec.operation import endpoints, revival, status

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from fmrec.commands.run import STORAGE_STACK, add_dataset_argument, dataset_of
 from fmrec.errors import InputError
-from fmrec.execution.state_machine import stack_outputs
+from fmrec.execution.step_functions import stack_outputs
 from fmrec.predictions.pairs import Prediction, predict
 from fmrec.predictions.served_model import Served, place, read
 

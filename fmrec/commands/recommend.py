@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from fmrec.commands.run import STORAGE_STACK, add_dataset_argument, dataset_of
 from fmrec.errors import InputError
-from fmrec.execution.state_machine import stack_outputs
+from fmrec.execution.step_functions import stack_outputs
 from fmrec.recommendations.table import UserRecommendations, serve
 
 TABLE_OUTPUT = "RecommendationsTable"

@@ -13,7 +13,7 @@ from fmrec.errors import FmrecError, InputError
 from fmrec.execution.execution_input import check_ensemble
 from fmrec.execution.progress import Progress
 from fmrec.execution.run_report import page_uri
-from fmrec.execution.state_machine import follow, stack_outputs, start
+from fmrec.execution.step_functions import follow, stack_outputs, start
 from fmrec.reporting.run_summary import summary
 from fmrec.storage import object_store
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fmrec.dataset.left_out import MAXIMUM_SHARE
+from fmrec.dataset.left_out_share import MAXIMUM_SHARE
 from fmrec.dataset.section import Section
 from fmrec.errors import SettingsError
 
@@ -59,7 +59,7 @@ class ImplicitLabel:
     ``models`` writes all of that so many times, in parts of their own, for the models of an ensemble.
     ``full_weight_picks`` is how many picks of a user count in full: of users with more, each pick is written
     in some of the copies only, so that together they count as the root of their number. None: all count.
-    ``left_out_users`` is the share of the users who are left out of training (`fmrec.dataset.left_out`).
+    ``left_out_users`` is the share of users who are left out of training (`fmrec.dataset.left_out_share`).
     ``auto`` names what the encoding is to choose (`fmrec.deployment.shape_rule.sampling`).
     """
 

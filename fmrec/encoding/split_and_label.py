@@ -27,7 +27,7 @@ from fmrec.dataset import (
     TimeCut,
 )
 from fmrec.dataset.hashing import hashes, left_out, units
-from fmrec.dataset.left_out import share_left_out
+from fmrec.dataset.left_out_share import share_left_out
 from fmrec.dataset.splits import Split, for_validation
 from fmrec.encoding.negatives import ItemRange, NegativeSampler
 from fmrec.encoding.pairs import Pairs, distinct_pairs, pack_ids

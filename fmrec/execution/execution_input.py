@@ -13,7 +13,7 @@ from typing import Any
 from fmrec.artifacts import layout
 from fmrec.dataset import Dataset
 from fmrec.dataset.labels import check_predictor
-from fmrec.dataset.left_out import MAXIMUM_SHARE
+from fmrec.dataset.left_out_share import MAXIMUM_SHARE
 from fmrec.dataset.names import check_name as check_dataset_name
 from fmrec.dataset.section import is_number, shown
 from fmrec.deployment import drift_limits, hyperparameters

@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from fmrec.execution.state_machine import JobStarted, StateRun, Timeline, log_lines
+from fmrec.execution.step_functions import JobStarted, StateRun, Timeline, log_lines
 
 SHORTEST_SHOWN = 0.1
 """Seconds. Shorter states (a look at a status, say) would only hide the others."""
 
 
 class Progress:
-    """Callbacks for `fmrec.execution.state_machine.follow`.
+    """Callbacks for `fmrec.execution.step_functions.follow`.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fmrec.client import Client
 from fmrec.errors import InputError
-from fmrec.execution.state_machine import stack_outputs
+from fmrec.execution.step_functions import stack_outputs
 from fmrec.explore.routes import Routes
 from fmrec.explore.server import Server
 from fmrec.live.item_names import ItemNames

@@ -9,8 +9,8 @@ from fmrec.dataset import Attributes, Dataset, ImplicitLabel
 from fmrec.dataset.sources import Interactions, Source
 from fmrec.inspection.delimited import Dialect
 from fmrec.inspection.encodings import CP1252, LATIN1, UTF8, UTF16, UTF16BE, UTF16LE
+from fmrec.inspection.expected_quarantine import expect_quarantine, most_common
 from fmrec.inspection.listing import Group, Listing
-from fmrec.inspection.quarantine import expect_quarantine, most_common
 from fmrec.inspection.tables import Table, Unreadable, read_table
 from fmrec.inspection.times import seconds_reader
 

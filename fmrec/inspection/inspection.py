@@ -12,9 +12,9 @@ from typing import Any
 
 from fmrec.dataset import Dataset
 from fmrec.inspection.attributes import Description, describe
+from fmrec.inspection.expected_quarantine import Expected, expect_quarantine, most_common
 from fmrec.inspection.listing import Group, Listing, group_files, join_groups, list_files
 from fmrec.inspection.profiles import Cell
-from fmrec.inspection.quarantine import Expected, expect_quarantine, most_common
 from fmrec.inspection.recipes import Recipe, find_join, is_wide
 from fmrec.inspection.roles import Roles, find_roles, rating_in_words, rename_by_role
 from fmrec.inspection.suggestion import Suggestion, suggest

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fmrec.artifacts.embedded_run import QueryPart, Run, open_run
-from fmrec.artifacts.folding_in import DEFAULTS, Basis, FoldingIn, write_folding_in
+from fmrec.artifacts.fold_in_parameters import DEFAULTS, Basis, FoldingIn, write_folding_in
 from fmrec.artifacts.interactions import Interactions, concatenate
 from fmrec.dataset.hashing import hashes, units
 from fmrec.live.evaluation import MAXIMUM_USERS, choose, choose_on

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fmrec.live.fold_in_one_machine import Machine
 from fmrec.live.items import Items
-from fmrec.live.machine import Machine
 from fmrec.live.sample import Doubles, Floats
 from fmrec.model.co_occurrence import CoOccurrence
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fmrec.artifacts.folding_in import Basis, FoldingIn, Trial
+from fmrec.artifacts.fold_in_parameters import Basis, FoldingIn, Trial
 from fmrec.artifacts.interactions import Interactions
 from fmrec.errors import InputError
 from fmrec.live.fold_in import FoldIn

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fmrec.artifacts.embedded_run import Run, Vectors
-from fmrec.artifacts.folding_in import Basis
+from fmrec.artifacts.fold_in_parameters import Basis
 from fmrec.live.choosing_step import Sample, trained_users, users_left_out
 from fmrec.live.evaluation import judge
 from fmrec.live.live_model import open_fold_in

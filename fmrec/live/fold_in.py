@@ -29,9 +29,9 @@ import numpy.typing as npt
 from fmrec.artifacts.interactions import Interactions
 from fmrec.errors import InputError
 from fmrec.live.contributions import Contributions, contributions
+from fmrec.live.fold_in_one_machine import TOLERANCE, Machine
 from fmrec.live.histories import one_history
 from fmrec.live.items import Items
-from fmrec.live.machine import TOLERANCE, Machine
 from fmrec.live.promising_items import Block, PromisingItems
 from fmrec.live.sample import Doubles, Floats
 from fmrec.live.solver import LastPass

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fmrec.artifacts.embedded_run import Run, Vectors, open_run
-from fmrec.artifacts.folding_in import FoldingIn
+from fmrec.artifacts.fold_in_parameters import FoldingIn
 from fmrec.artifacts.id_lookup import Ids, Ordinals
 from fmrec.errors import FormatError, NotFoundError
 from fmrec.live.attributes import Attribute, EncodedAttributes

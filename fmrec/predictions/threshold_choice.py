@@ -17,8 +17,14 @@ import numpy.typing as npt
 from fmrec.artifacts.manifest import Manifest
 from fmrec.dataset.section import Section
 from fmrec.errors import FormatError, InputError
-from fmrec.predictions.decision import LEAST_PROBABILITY, Calibration, Curve, calibrate, threshold_curve
 from fmrec.predictions.heldout import NOBODY
+from fmrec.predictions.threshold_and_calibration import (
+    LEAST_PROBABILITY,
+    Calibration,
+    Curve,
+    calibrate,
+    threshold_curve,
+)
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]

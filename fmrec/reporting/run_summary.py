@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fmrec.artifacts.folding_in import Basis
+from fmrec.artifacts.fold_in_parameters import Basis
 from fmrec.instances.serverless import INSTANCE_TYPE as SERVERLESS
 
 HOURS_A_MONTH = 730

@@ -14,7 +14,7 @@ from typing import Any
 
 from fmrec.artifacts import layout
 from fmrec.errors import FmrecError, ServiceError
-from fmrec.execution.state_machine import follow, start
+from fmrec.execution.step_functions import follow, start
 from fmrec.instances.plan import plan
 from fmrec.instances.policy import Policy
 from fmrec.instances.workloads import Sizes

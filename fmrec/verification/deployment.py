@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fmrec.errors import InputError
-from fmrec.execution.state_machine import Execution, stack_outputs
+from fmrec.execution.step_functions import Execution, stack_outputs
 
 NAME = "FmVerify"
 """Of the deployment: its stacks are FmVerifyStorage and FmVerifyPipeline, so that no other is touched."""

@@ -13,7 +13,7 @@ import pytest
 
 from fmrec import cli
 from fmrec.artifacts.embedded_run import open_run
-from fmrec.artifacts.folding_in import Basis, FoldingIn, Trial, read_folding_in
+from fmrec.artifacts.fold_in_parameters import Basis, FoldingIn, Trial, read_folding_in
 from fmrec.dataset import Dataset
 from fmrec.deployment.defaults import DATASET, SERVING, TASK, TASKS
 from fmrec.errors import FmrecError

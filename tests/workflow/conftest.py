@@ -21,7 +21,7 @@ from demo import cloud as local
 from demo.cloud import Cloud
 from demo.movielens import MovieLens
 from fmrec.commands.run import PIPELINE_STACK, STORAGE_STACK
-from fmrec.execution.state_machine import Execution, follow, history, stack_outputs, start
+from fmrec.execution.step_functions import Execution, follow, history, stack_outputs, start
 from tests.conftest import one_process_at_a_time
 
 POLL_SECONDS = 0.5

@@ -31,7 +31,7 @@ from demo.movielens import MovieLens
 from fmrec.client import Client
 from fmrec.deployment.defaults import DATASET
 from fmrec.errors import NotFoundError
-from fmrec.execution.state_machine import stack_outputs
+from fmrec.execution.step_functions import stack_outputs
 from fmrec.explore.server import TOKEN_HEADER
 from fmrec.live.live_model import LiveModel, open_live_model
 from fmrec.recordio import decode

@@ -13,7 +13,7 @@ from demo import cloud as local
 from demo.cloud import REGION
 from fmrec.client import Client, Event
 from fmrec.errors import ForbiddenError
-from fmrec.execution.state_machine import stack_outputs
+from fmrec.execution.step_functions import stack_outputs
 
 ORIGIN = "https://shop.example"
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fmrec.cli import main
-from fmrec.execution.state_machine import Execution
+from fmrec.execution.step_functions import Execution
 from fmrec.operation import revival
 from fmrec.storage import s3_client
 from tests.workflow.variants import Variants

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fmrec import recordio
-from fmrec.execution.state_machine import Execution
+from fmrec.execution.step_functions import Execution
 from fmrec.model.factorization_machine import FactorizationMachine
 
 FACTORS, MODELS = 4, 3

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from demo import cloud as local
-from fmrec.execution.state_machine import Execution, stack_outputs
+from fmrec.execution.step_functions import Execution, stack_outputs
 from fmrec.instances.catalogue import catalogue
 from tests.workflow.conftest import DEPLOY, entered, wait_for_event
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from fmrec.execution.state_machine import Execution, follow, start
+from fmrec.execution.step_functions import Execution, follow, start
 from fmrec.instances.catalogue import catalogue
 from tests.workflow.conftest import POLL_SECONDS, SMALL_INPUT, entered, wait_for_event
 from tests.workflow.variants import Variants

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from fmrec import cli
-from fmrec.execution.state_machine import Execution
+from fmrec.execution.step_functions import Execution
 from fmrec.model.factorization_machine import FactorizationMachine
-from fmrec.predictions.decision import threshold_curve
 from fmrec.predictions.scoring_smoke_test import compare
+from fmrec.predictions.threshold_and_calibration import threshold_curve
 from fmrec.recordio import encode_csr, read_matrix
 
 HELD_OUT = 4

@@ -18,7 +18,7 @@ import pytest
 
 from fmrec.artifacts.embedded_run import open_run
 from fmrec.cli import main
-from fmrec.execution.state_machine import Execution
+from fmrec.execution.step_functions import Execution
 from fmrec.live.live_model import open_live_model
 from fmrec.storage import s3_client
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fmrec.execution.state_machine import Execution
+from fmrec.execution.step_functions import Execution
 
 ROOT = Path(__file__).resolve().parents[2]
 USERS, ITEMS, RATED, HELD_OUT, WANTED = 80, 40, 12, 4, 5

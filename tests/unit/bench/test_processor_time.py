@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bench.processor_time import ProcessorTime, processor_seconds
-from fmrec.execution.state_machine import Execution
+from fmrec.execution.step_functions import Execution
 
 FORK = """
 import os, time

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fmrec.artifacts import folding_in as stored
+from fmrec.artifacts import fold_in_parameters as stored
 from fmrec.artifacts.embedded_run import open_run
-from fmrec.artifacts.folding_in import Basis, FoldingIn, Trial
+from fmrec.artifacts.fold_in_parameters import Basis, FoldingIn, Trial
 from fmrec.artifacts.interactions import from_pairs
 from fmrec.dataset.hashing import left_out
-from fmrec.dataset.left_out import share_left_out
+from fmrec.dataset.left_out_share import share_left_out
 from fmrec.errors import FormatError
 from fmrec.live import choosing_step, evaluation
 from fmrec.live.choosing_step import choose_and_store, in_choosing_half, trained_users

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fmrec.artifacts.folding_in import FoldingIn
+from fmrec.artifacts.fold_in_parameters import FoldingIn
 from fmrec.errors import FormatError, NotFoundError
 from fmrec.live.live_model import open_live_model
 from tests.fixtures.small_runs import SmallRun

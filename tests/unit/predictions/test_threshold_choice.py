@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fmrec.errors import InputError
-from fmrec.predictions.decision import Calibration
+from fmrec.predictions.threshold_and_calibration import Calibration
 from fmrec.predictions.threshold_choice import Decision, Judgement, Question, choose, halves
 
 CLASSES = Question(None)

@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from fmrec.errors import FormatError, InputError
-from fmrec.predictions.decision import threshold_curve
 from fmrec.predictions.heldout import parts
+from fmrec.predictions.threshold_and_calibration import threshold_curve
 from fmrec.predictions.threshold_step import decide
 
 

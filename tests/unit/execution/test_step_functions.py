@@ -9,7 +9,7 @@ import pytest
 
 from fmrec.errors import InputError
 from fmrec.execution.progress import Progress
-from fmrec.execution.state_machine import JobStarted, StateRun, Timeline, follow, stack_outputs
+from fmrec.execution.step_functions import JobStarted, StateRun, Timeline, follow, stack_outputs
 
 START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from fmrec.errors import InputError
-from fmrec.live.left_out import draw_left_out, without_users
+from fmrec.live.leave_users_out import draw_left_out, without_users
 from fmrec.recordio import decode, write_spmatrix_to_sparse_tensor
 
 USERS, ITEMS = 6, 4

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from fmrec.errors import InputError
-from fmrec.predictions.decision import Calibration, calibrate, cross_entropy, threshold_curve
+from fmrec.predictions.threshold_and_calibration import Calibration, calibrate, cross_entropy, threshold_curve
 
 rows = st.lists(st.tuples(st.integers(-4, 4), st.integers(0, 1)), min_size=1, max_size=40)
 
