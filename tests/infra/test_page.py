@@ -1,8 +1,8 @@
 """The page that is deployed with the API: private bucket, CloudFront, headers, and what the page is told."""
 
-import hashlib
 import json
 import re
+import zipfile
 from typing import Any
 
 import pytest
@@ -161,11 +161,12 @@ def test_the_function_that_writes_the_files_writes_these_and_deletes_all_that_ea
 
 
 def test_the_function_that_writes_the_files_has_them_and_no_other_function_does() -> None:
-    folder = bundles.function_code(bundles.PAGE_FUNCTION) / "fmrec/explore/static"
-    for name, _ in page_files.STATIC.values():
-        assert hashlib.sha256((folder / name).read_bytes()).digest() == (
-            hashlib.sha256(page_files.read(name)).digest()
-        )
-        assert name in FILES
-    assert {path.name for path in folder.iterdir()} == {*FILES} - {"config.json"}
-    assert not (bundles.function_code("land_events") / "fmrec/explore/static").exists()
+    folder = "fmrec/explore/static/"
+    with zipfile.ZipFile(bundles.function_code(bundles.PAGE_FUNCTION)) as bundle:
+        for name, _ in page_files.STATIC.values():
+            assert bundle.read(f"{folder}{name}") == page_files.read(name)
+            assert name in FILES
+        files = {name.removeprefix(folder) for name in bundle.namelist() if name.startswith(folder)}
+    assert files == {*FILES} - {"config.json"}
+    with zipfile.ZipFile(bundles.function_code("land_events")) as other:
+        assert not [name for name in other.namelist() if name.startswith(folder)]

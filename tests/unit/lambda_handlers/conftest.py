@@ -1,4 +1,4 @@
-"""A small run on disk, the staged function bundles, and an AWS that knows just what handlers ask it."""
+"""A small run on disk, the functions' bundles, and an AWS that knows just what handlers ask it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -39,8 +40,6 @@ import importlib.abc, json, os, sys, traceback
 import boto3, numpy, pyarrow.parquet
 import aws_lambda_powertools.utilities.typing
 
-sys.pycache_prefix = sys.argv[2]  # bundles hold sources only
-
 class Absent(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in ABSENT:
@@ -59,10 +58,10 @@ def invoke(bundle, event, environment, folder):
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
-    sys.path.insert(0, bundle)
+    sys.path[:0] = bundle
     import handler
     import fmrec
-    assert fmrec.__file__.startswith(bundle), fmrec.__file__
+    assert os.path.dirname(os.path.dirname(fmrec.__file__)) in bundle, fmrec.__file__
     try:
         return handler.handler(event, Context())
     except Exception as error:
@@ -168,17 +167,31 @@ def cloud() -> Iterator[tuple[SmallCloud, str]]:
 Invoke = Callable[..., dict[str, Any]]
 
 
-@functools.cache
-def staged(function: str) -> Path:
-    """The bundle of a function, staged once by each process of tests."""
-    return bundles.function_code(function)
+@pytest.fixture(scope="session")
+def unzipped(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[str]]:
+    """Unzip a function's bundle; return the handler's folder and the library's, which equal ones share."""
+    libraries: dict[frozenset[tuple[str, int]], Path] = {}
+
+    @functools.cache
+    def unzip(function: str) -> list[str]:
+        own = tmp_path_factory.mktemp(function)
+        with zipfile.ZipFile(bundles.function_code(function)) as archive:
+            shared = {entry for entry in archive.infolist() if entry.filename.startswith("fmrec/")}
+            archive.extractall(own, set(archive.infolist()) - shared)
+            contents = frozenset((entry.filename, entry.CRC) for entry in shared)
+            if contents not in libraries:
+                libraries[contents] = tmp_path_factory.mktemp("library")
+                archive.extractall(libraries[contents], shared)
+        return [str(own), str(libraries[contents])]
+
+    return unzip
 
 
 @pytest.fixture(scope="session")
 def runtime() -> Iterator[Callable[[dict[str, Any]], str]]:
     """Have a request run in a process that has only what a Lambda function has; return what it printed."""
     with subprocess.Popen(
-        [sys.executable, "-P", "-c", RUNNER, json.dumps(NOT_IN_LAMBDA), str(bundles.BUILD / "bytecode")],
+        [sys.executable, "-P", "-c", RUNNER, json.dumps(NOT_IN_LAMBDA)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -205,8 +218,13 @@ def runtime() -> Iterator[Callable[[dict[str, Any]], str]]:
 
 
 @pytest.fixture
-def invoke(cloud: tuple[SmallCloud, str], runtime: Callable[[dict[str, Any]], str], tmp_path: Path) -> Invoke:
-    """Invoke a staged function in a process that has only what a Lambda function has."""
+def invoke(
+    cloud: tuple[SmallCloud, str],
+    runtime: Callable[[dict[str, Any]], str],
+    unzipped: Callable[[str], list[str]],
+    tmp_path: Path,
+) -> Invoke:
+    """Invoke a function from its bundle in a process that has only what a Lambda function has."""
 
     def call(function: str, event: dict[str, Any], **environment: str) -> dict[str, Any]:
         settings = {
@@ -222,7 +240,7 @@ def invoke(cloud: tuple[SmallCloud, str], runtime: Callable[[dict[str, Any]], st
         with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
             runtime(
                 {
-                    "bundle": str(staged(function)),
+                    "bundle": unzipped(function),
                     "event": event,
                     "environment": settings,
                     "folder": folder,
