@@ -1,7 +1,6 @@
 """The API's client against a server that keeps what it was asked."""
 
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +12,7 @@ import pytest
 
 from fmrec.client import Client, Event, Interaction, LikelyUser, Pending, Stored
 from fmrec.errors import ForbiddenError, InputError, NotFoundError, ServiceError, ThrottledError
+from tests.fixtures.serving import Serving
 
 LIST = {
     "source": "live",
@@ -59,14 +59,9 @@ def server() -> Iterator[Server]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=listening.serve_forever)
-    thread.start()
-    state.url = f"http://127.0.0.1:{listening.server_port}/stage"
-    yield state
-    listening.shutdown()
-    thread.join()
-    listening.server_close()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening, Serving(listening):
+        state.url = f"http://127.0.0.1:{listening.server_port}/stage"
+        yield state
 
 
 @pytest.fixture

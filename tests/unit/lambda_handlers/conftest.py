@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from fmrec.artifacts.manifest import Channel, Manifest, Rows
 from fmrec.execution.function_contracts import ANSWERS, keys_of
 from fmrec.model.factorization_machine import FactorizationMachine
 from stacks import bundles
+from tests.fixtures.serving import Serving
 
 USERS, ITEMS, FACTORS = 7, 5, 3
 
@@ -153,15 +153,8 @@ def cloud() -> Iterator[tuple[SmallCloud, str]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server, Serving(server):
         yield small, f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 Invoke = Callable[..., dict[str, Any]]

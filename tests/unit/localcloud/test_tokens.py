@@ -6,7 +6,6 @@ import base64
 import http.client
 import io
 import json
-import threading
 import time
 import zipfile
 from collections.abc import Iterator
@@ -17,6 +16,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from tests.fixtures.serving import Serving
 
 CODE = "def handler(event, context):\n    return event['requestContext']['authorizer']\n"
 
@@ -78,14 +79,9 @@ def issuer() -> Iterator[Issuer]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    found.url = f"http://127.0.0.1:{server.server_port}"
-    yield found
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server, Serving(server):
+        found.url = f"http://127.0.0.1:{server.server_port}"
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import http.server
 import json
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from algorithms.factorization_machines.serve import ScoringModel
 from fmrec.artifacts.manifest import Channel, Manifest, Rows
 from fmrec.model.factorization_machine import FactorizationMachine
 from fmrec.recordio import encode_csr
+from tests.fixtures.serving import Serving
 
 USERS, ITEMS, GENRES = 40, 30, 3
 PART_ROWS = (500, 300)
@@ -169,19 +169,14 @@ def endpoint() -> Iterator[Endpoint]:
         def log_message(self, *arguments: Any) -> None:
             pass
 
-    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    served = Endpoint(
-        boto3.client(
-            "sagemaker-runtime",
-            endpoint_url=f"http://127.0.0.1:{server.server_port}",
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server, Serving(server):
+        served = Endpoint(
+            boto3.client(
+                "sagemaker-runtime",
+                endpoint_url=f"http://127.0.0.1:{server.server_port}",
+                region_name="us-east-1",
+                aws_access_key_id="test",
+                aws_secret_access_key="test",
+            )
         )
-    )
-    yield served
-    server.shutdown()
-    thread.join()
-    server.server_close()
+        yield served

@@ -1,6 +1,5 @@
 import http.server
 import json
-import threading
 from typing import Any
 
 import boto3
@@ -10,6 +9,7 @@ from fmrec.errors import FormatError, InputError, ServiceError
 from fmrec.recommendations.knn_smoke_test import compare, smoke_test
 from fmrec.recommendations.publish import publish
 from fmrec.recordio import encode_dense
+from tests.fixtures.serving import Serving
 
 
 class Endpoint:
@@ -34,8 +34,6 @@ class Endpoint:
                 pass
 
         self.server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever)
-        self.thread.start()
         self.client = boto3.client(
             "sagemaker-runtime",
             endpoint_url=f"http://127.0.0.1:{self.server.server_port}",
@@ -47,17 +45,12 @@ class Endpoint:
     def answers(self, lines: Any) -> None:
         self.body = json.dumps({"predictions": [json.loads(line) for line in lines]}).encode()
 
-    def close(self) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
 
 @pytest.fixture
 def endpoint() -> Any:
-    server = Endpoint()
-    yield server
-    server.close()
+    answering = Endpoint()
+    with answering.server, Serving(answering.server):
+        yield answering
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@ import hashlib
 import http.server
 import io
 import os
-import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from fmrec.errors import InputError, ServiceError
 from fmrec.storage import object_store
 from fmrec.storage.multipart_upload import FIRST_PART
 from fmrec.storage.object_store import StoredObject
+from tests.fixtures.serving import Serving
 
 MEBIBYTE = 1 << 20
 
@@ -234,12 +234,9 @@ def breaking_store(aws_environment: None, monkeypatch: pytest.MonkeyPatch) -> It
     class Handler(BreakingHandler):
         pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-    yield Handler
-    server.shutdown()
-    server.server_close()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server, Serving(server):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        yield Handler
 
 
 def test_a_broken_connection_is_continued_where_it_broke(breaking_store: type[BreakingHandler]) -> None:
