@@ -37,8 +37,9 @@ RUNNER = """
 import importlib.abc, json, os, sys, traceback
 
 # What functions have from elsewhere, once for all invocations: each is a process forked from this one.
-import boto3, numpy, pyarrow.parquet
+import boto3, numpy, pyarrow.compute, pyarrow.parquet
 import aws_lambda_powertools.utilities.typing
+boto3.Session(region_name="eu-west-1").client("s3")  # imports most of botocore
 
 class Absent(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
