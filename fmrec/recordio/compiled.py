@@ -77,7 +77,8 @@ def encode(rows: Rows) -> Bytes | None:
     )
     size = kernels.encode(
         counts,
-        np.ascontiguousarray(keys),
+        # The loops are compiled for each type that they are given, which takes a second.
+        np.ascontiguousarray(keys if keys.dtype in (np.int32, np.int64) else keys.astype(np.int64)),
         _as_bytes(rows.values),
         labels,
         unit,
