@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -50,7 +50,13 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def imported(nodes: Iterator[ast.AST], known: frozenset[str]) -> Iterator[str]:
+@functools.cache
+def anywhere(path: Path) -> list[ast.AST]:
+    """All imports of a file, also those inside functions."""
+    return [node for node in ast.walk(tree(path)) if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+def imported(nodes: Iterable[ast.AST], known: frozenset[str]) -> Iterator[str]:
     """Full names of imported modules; of ``from package import name`` the module ``package.name`` if there is
     one.
     """
@@ -88,7 +94,7 @@ def test_no_room_imports_what_is_none_of_its_business(room: str) -> None:
     found = [
         f"{path.relative_to(ROOT)} imports {name}"
         for path in sources(room)
-        for name in imported(ast.walk(tree(path)), frozenset())
+        for name in imported(anywhere(path), frozenset())
         if name.split(".")[0] in FORBIDDEN[room]
     ]
     assert found == []
@@ -98,7 +104,7 @@ def test_spark_is_imported_in_its_rooms_only() -> None:
     found = [
         path.relative_to(ROOT).as_posix()
         for path in sources("fmrec")
-        if any(name.split(".")[0] == "pyspark" for name in imported(ast.walk(tree(path)), frozenset()))
+        if any(name.split(".")[0] == "pyspark" for name in imported(anywhere(path), frozenset()))
     ]
     assert [path for path in found if not path.startswith(SPARK_ROOMS)] == []
 
@@ -107,7 +113,7 @@ def test_the_codec_needs_numpy_alone() -> None:
     import sys
 
     for path in sources("fmrec/recordio"):
-        everywhere = {name.split(".")[0] for name in imported(ast.walk(tree(path)), frozenset())}
+        everywhere = {name.split(".")[0] for name in imported(anywhere(path), frozenset())}
         at_once = {name.split(".")[0] for name in imported(at_import(tree(path).body), frozenset())}
         assert everywhere - set(sys.stdlib_module_names) <= CODEC | CODEC_OPTIONAL, path
         if path.parent.name != "kernels":
