@@ -8,7 +8,7 @@ from aws_cdk import App, Tags
 
 from fmrec.errors import SettingsError
 from stacks.api import ApiStack
-from stacks.images import check_region
+from stacks.image_registry import check_region
 from stacks.operations.budget import let_budgets_publish
 from stacks.pipeline import PipelineStack
 from stacks.settings import Settings, from_context

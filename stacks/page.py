@@ -30,7 +30,6 @@ from stacks.storage import StorageStack
 
 DELETING = ("s3:DeleteObject", "s3:DeleteObjectVersion")
 """What DeleteObjects wants, also of versions (S3 API reference, DeleteObjects, "Permissions")."""
-FILES = (page_files.CONFIG.removeprefix("/"), *(name for name, _ in page_files.STATIC.values()))
 
 
 class PageHosting(Construct):
@@ -80,7 +79,7 @@ class PageHosting(Construct):
         }
         grant(
             role,
-            Permission(["s3:PutObject"], [site.arn_for_objects(name) for name in FILES]),
+            Permission(["s3:PutObject"], [site.arn_for_objects(name) for name in page_files.NAMES]),
             Permission(["s3:ListBucketVersions"], [bucket.bucket_arn for bucket in emptied]),
             *(_delete_all(self, bucket, reason) for bucket, reason in emptied.items()),
         )

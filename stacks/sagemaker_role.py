@@ -17,7 +17,8 @@ from stacks.access import (
     write_objects,
     write_service_logs,
 )
-from stacks.images import ALGORITHMS, AlgorithmImages
+from stacks.image_registry import ALGORITHMS
+from stacks.images import AlgorithmImages
 from stacks.storage import StorageStack
 
 METRIC_NAMESPACES = (

@@ -17,6 +17,8 @@ STATIC = {
 """Path → file and type."""
 CONFIG = "/config.json"
 """Where the page is at home: what differs between this machine and a deployment."""
+NAMES = (CONFIG.removeprefix("/"), *(name for name, _ in STATIC.values()))
+"""All files of a deployed page."""
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",

@@ -13,12 +13,10 @@ from typing import Any
 import pytest
 
 from fmrec.execution.function_contracts import ANSWERS, EVENTS, keys_of
-from stacks.functions import function_settings, pascal_case
 from stacks.settings import Settings
 from stacks.workflow import definition
 
 ROOT = Path(__file__).resolve().parents[2]
-FUNCTIONS = {pascal_case(name): name for name in EVENTS}
 RESORTS: list[dict[str, Any]] = [
     {},
     {"training": "wait", "transform": "wait", "endpoint": "wait"},
@@ -52,13 +50,18 @@ def machines() -> Iterator[dict[str, Any]]:
 
 def invocations() -> Iterator[tuple[str, str, dict[str, Any]]]:
     """(function, state's name, state) of every state that invokes a function."""
+    from stacks.functions import pascal_case
+
+    functions = {pascal_case(name): name for name in EVENTS}
     for machine in machines():
         for name, state in states(machine):
             if state.get("Resource") == "${InvokeFunction}":
-                yield FUNCTIONS[state["Arguments"]["FunctionName"].strip("${}")], name, state
+                yield functions[state["Arguments"]["FunctionName"].strip("${}")], name, state
 
 
 def test_every_function_has_contracts_and_is_invoked() -> None:
+    from stacks.functions import function_settings
+
     deployed = set(function_settings(Settings(), "bucket", "locks", "models"))
     assert set(EVENTS) == set(ANSWERS) == deployed
     handlers = {path.name for path in (ROOT / "lambda").iterdir() if (path / "handler.py").exists()}

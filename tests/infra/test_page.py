@@ -9,7 +9,6 @@ import pytest
 
 from fmrec.explore import page_files
 from stacks import bundles
-from stacks.page import FILES
 from tests.infra.conftest import JWT, PAGE
 
 STACK = "TrialApi"
@@ -152,7 +151,7 @@ def test_the_function_that_writes_the_files_writes_these_and_deletes_all_that_ea
     ]
     allowed = {json.dumps(statement["Action"]): json.dumps(statement["Resource"]) for statement in statements}
     assert '"/*"' not in allowed['"s3:PutObject"']
-    assert all(f'"/{name}"' in allowed['"s3:PutObject"'] for name in FILES)
+    assert all(f'"/{name}"' in allowed['"s3:PutObject"'] for name in page_files.NAMES)
     deleting = [resource for action, resource in allowed.items() if "s3:DeleteObjectVersion" in action]
     assert (
         "".join(deleting).count('"/*"') == 2
@@ -165,8 +164,8 @@ def test_the_function_that_writes_the_files_has_them_and_no_other_function_does(
     with zipfile.ZipFile(bundles.function_code(bundles.PAGE_FUNCTION)) as bundle:
         for name, _ in page_files.STATIC.values():
             assert bundle.read(f"{folder}{name}") == page_files.read(name)
-            assert name in FILES
+            assert name in page_files.NAMES
         files = {name.removeprefix(folder) for name in bundle.namelist() if name.startswith(folder)}
-    assert files == {*FILES} - {"config.json"}
+    assert files == {*page_files.NAMES} - {"config.json"}
     with zipfile.ZipFile(bundles.function_code("land_events")) as other:
         assert not [name for name in other.namelist() if name.startswith(folder)]

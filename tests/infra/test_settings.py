@@ -18,7 +18,7 @@ from fmrec.execution.data_bucket import DataBucket
 from fmrec.execution.execution_input import resolve
 from fmrec.instances.workloads import DEFAULT_NUM_FACTORS, DEFAULT_RECOMMENDATIONS, number
 from stacks.api_settings import Api
-from stacks.images import check_region, domain_suffix, regions, registry
+from stacks.image_registry import check_region, domain_suffix, regions, registry
 from stacks.settings import Settings, from_context
 from tests.infra.conftest import JWT as SCOPED
 from tests.infra.conftest import PAGE

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stacks.images import registry
+from stacks.image_registry import registry
 
 STACKS = ("FmRecStorage", "FmRecPipeline")
 

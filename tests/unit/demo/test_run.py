@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from demo import collect, run
+from demo import run
 from demo.report import Report
 
 OUTPUTS = {"DataBucket": "bucket", "StateMachineArn": "arn"}
@@ -19,6 +19,8 @@ OUTPUTS = {"DataBucket": "bucket", "StateMachineArn": "arn"}
 @pytest.fixture
 def did(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     """What was done, in its order; the cloud, its deployment and the figures are replaced."""
+    from demo import collect  # it imports what draws plots
+
     done: list[Any] = []
 
     @contextmanager

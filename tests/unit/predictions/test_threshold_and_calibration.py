@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import minimize
 
 from fmrec.errors import InputError
 from fmrec.predictions.threshold_and_calibration import Calibration, calibrate, cross_entropy, threshold_curve
@@ -41,6 +40,8 @@ def test_the_best_cut_is_found_and_the_report_has_few_points() -> None:
 
 
 def test_calibration_is_platts_fit() -> None:
+    from scipy.optimize import minimize
+
     random = np.random.default_rng(1)
     ratings = random.normal(3.5, 0.6, 4000)
     labels = random.random(4000) < 1 / (1 + np.exp(-(3 * ratings - 11)))
