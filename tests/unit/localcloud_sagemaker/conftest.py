@@ -248,13 +248,21 @@ def finished_jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     cloud.service.close()
 
 
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """A service with the stand-ins for the images, whose imports take a second for each service."""
+    cloud = Cloud(tmp_path_factory.mktemp("real"), None, stand_ins=True)
+    yield cloud
+    cloud.service.close()
+
+
 @pytest.fixture
 def make_cloud(tmp_path: pathlib.Path) -> Iterator[Callable[..., Cloud]]:
     """Start a service on the test's folder; a second call is the same service after a restart."""
     made: list[Cloud] = []
 
-    def make(quotas: dict[str, float] | None = None, stand_ins: bool = False) -> Cloud:
-        made.append(Cloud(tmp_path, quotas, stand_ins))
+    def make(quotas: dict[str, float] | None = None) -> Cloud:
+        made.append(Cloud(tmp_path, quotas, stand_ins=False))
         return made[-1]
 
     yield make

@@ -8,18 +8,12 @@ import tarfile
 from typing import Any
 
 import numpy as np
-import pytest
 import scipy.sparse
 
 from fmrec.recordio import write_numpy_to_dense_tensor, write_spmatrix_to_sparse_tensor
 
 REGISTRY = "382416733822.dkr.ecr.us-east-1.amazonaws.com"
 USERS, ITEMS, ROWS = 20, 30, 600
-
-
-@pytest.fixture
-def real(make_cloud: Any) -> Any:
-    return make_cloud(stand_ins=True)
 
 
 def algorithm(name: str) -> dict[str, str]:
