@@ -1,4 +1,4 @@
-"""Folders shaped like /opt/ml, and the stand-ins run as the platform runs them: as processes."""
+"""Folders shaped like /opt/ml, and the stand-ins run as the local cloud runs them: as processes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -22,6 +22,7 @@ from scipy import sparse
 
 from algorithms.container.program import main
 from fmrec.recordio import encode_csr, encode_dense
+from localcloud.forks import Forks, Process
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -34,6 +35,33 @@ def records(features: sparse.csr_matrix | np.ndarray, labels: np.ndarray | None 
     return bytes(encode_dense(features, labels).tobytes())
 
 
+class Programs:
+    """Starts the stand-ins, where it is possible as forks of a process that has imported for them."""
+
+    def __init__(self) -> None:
+        self.forks = Forks(
+            ["algorithms.factorization_machines.train", "algorithms.knn.train", "algorithms.knn.serve"],
+            [str(REPOSITORY)],
+        )
+
+    def start(
+        self, algorithm: str, *arguments: str, environment: Mapping[str, str], errors: int | None = None
+    ) -> tuple[Process, IO[bytes]]:
+        """Start a program; return it and what it prints, its errors included unless they go to a file."""
+        command = [sys.executable, "-m", f"algorithms.{algorithm}", *arguments]
+        everything = {**os.environ, **environment}
+        output, printed = os.pipe()
+        with os.fdopen(printed, "wb") as target, Path(os.devnull).open("rb") as nothing:
+            files = nothing.fileno(), printed, printed if errors is None else errors
+            if self.forks.possible(command, everything):
+                process: Process = self.forks.start(command, everything, REPOSITORY, files)
+            else:
+                process = subprocess.Popen(
+                    command, cwd=REPOSITORY, env=everything, stdin=nothing, stdout=target, stderr=files[2]
+                )
+        return process, os.fdopen(output, "rb")
+
+
 def no_server(root: Path, host: str, port: int) -> None:
     raise AssertionError("a training serves nothing")
 
@@ -42,6 +70,7 @@ def no_server(root: Path, host: str, port: int) -> None:
 class Job:
     """A container's folder, its settings and what came out."""
 
+    programs: Programs
     algorithm: str
     root: Path
     hyperparameters: dict[str, object] = field(default_factory=dict)
@@ -85,18 +114,12 @@ class Job:
     def train(self, environment: Mapping[str, str] | None = None) -> int:
         """Run the training as a process; the exit code."""
         self.configure()
-        finished = subprocess.run(
-            [sys.executable, "-m", f"algorithms.{self.algorithm}", "train", "--root", str(self.root)],
-            cwd=REPOSITORY,
-            env={**os.environ, **(environment or {})},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-            check=False,
+        process, output = self.programs.start(
+            self.algorithm, "train", "--root", str(self.root), environment=environment or {}
         )
-        self.log = finished.stdout
-        return finished.returncode
+        with output:
+            self.log = output.read().decode()
+        return process.wait(300)
 
     def refuse(self) -> int:
         """Run a training that is going to fail in this process, which is quicker; the exit code."""
@@ -124,8 +147,7 @@ class Job:
 @dataclass
 class Server:
     port: int
-    process: subprocess.Popen[bytes]
-    seconds_to_start: float
+    process: Process
 
     def ask(
         self,
@@ -152,9 +174,16 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def make_job() -> Callable[..., Job]:
+def programs() -> Iterator[Programs]:
+    found = Programs()
+    yield found
+    found.forks.close()
+
+
+@pytest.fixture(scope="session")
+def make_job(programs: Programs) -> Callable[..., Job]:
     def make(root: Path, algorithm: str, **hyperparameters: object) -> Job:
-        return Job(algorithm, root, {name: str(value) for name, value in hyperparameters.items()})
+        return Job(programs, algorithm, root, {name: str(value) for name, value in hyperparameters.items()})
 
     return make
 
@@ -165,30 +194,25 @@ def job(tmp_path: Path, make_job: Callable[..., Job]) -> Callable[..., Job]:
 
 
 @pytest.fixture(scope="module")
-def serve() -> Iterator[Callable[..., Server]]:
+def serve(programs: Programs) -> Iterator[Callable[..., Server]]:
     """Start servers; stop them at the end of the module."""
-    processes = []
+    started = []
 
     def start(algorithm: str, root: Path, **environment: str) -> Server:
-        began = time.monotonic()
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"algorithms.{algorithm}", "serve", "--root", str(root), "--port", "0"],
-            cwd=REPOSITORY,
-            env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
-        )
-        processes.append(process)
-        assert process.stdout is not None
-        for line in process.stdout:
+        arguments = ("serve", "--root", str(root), "--port", "0")
+        process, output = programs.start(algorithm, *arguments, environment=environment, errors=2)
+        started.append((process, output))
+        for line in output:
             match = re.search(rb"Listening at: http://127\.0\.0\.1:(\d+)", line)
             if match:
-                return Server(int(match[1]), process, time.monotonic() - began)
+                return Server(int(match[1]), process)
         raise AssertionError(f"the server of {algorithm} ended with {process.wait()}")
 
     yield start
-    for process in processes:
+    for process, output in started:
         process.terminate()
-        process.communicate(timeout=30)
+        process.wait(30)
+        output.close()
 
 
 @pytest.fixture(scope="session")
