@@ -21,6 +21,10 @@ READ_ATTEMPTS = 4
 KEYS_PER_DELETION = 1000
 """S3 takes no more keys in one DeleteObjects."""
 DELETE_ATTEMPTS = 4
+FETCHED_WHOLE = 1 << 20
+"""An object that is sought in is one request if it has no more bytes: of a Parquet file the footer is read,
+and then each column.
+"""
 
 
 def list_folder(uri: str) -> Iterator[tuple[str, int]]:
@@ -85,11 +89,14 @@ def delete_keys(bucket: str, keys: Sequence[str]) -> None:
 
 
 class Reader(io.RawIOBase):
-    """One GetObject, continued with a ranged one after a seek and when the connection breaks."""
+    """One GetObject, continued with a ranged one when the connection breaks and, in a large object, after a
+    seek.
+    """
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
         self._body: Any = None  # first, since a reader that can't be opened is closed, too
+        self._whole: bytes | None = None
         self._bucket, self._key = split_s3(uri)
         with naming_object(uri):
             answer = s3_client().get_object(Bucket=self._bucket, Key=self._key)
@@ -111,6 +118,8 @@ class Reader(io.RawIOBase):
         if start + offset < 0:
             raise ValueError(f"{self._uri}: can't seek to byte {start + offset}")
         if start + offset != self._position:
+            if self._position == 0 and self._size <= FETCHED_WHOLE and self._whole is None:
+                self._whole = self.readall()
             self._position = start + offset
             self._drop_body()
         return self._position
@@ -118,6 +127,11 @@ class Reader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         if self._position >= self._size or len(buffer) == 0:
             return 0
+        if self._whole is not None:
+            count = min(len(buffer), self._size - self._position)
+            buffer[:count] = self._whole[self._position : self._position + count]
+            self._position += count
+            return count
         for attempt in range(READ_ATTEMPTS):
             try:
                 if attempt or self._body is None:

@@ -214,8 +214,10 @@ class BreakingHandler(http.server.BaseHTTPRequestHandler):
     data = bytes(range(256)) * 4096
     break_after = 0
     etag = '"first"'
+    requests = 0
 
     def do_GET(self) -> None:
+        type(self).requests += 1
         start = int((self.headers.get("Range") or "bytes=0-")[6:].rstrip("-"))
         body = self.data[start:]
         if start and self.headers["If-Match"] != self.etag:
@@ -264,6 +266,26 @@ def test_an_object_replaced_while_reading_is_not_mixed_up(breaking_store: type[B
         breaking_store.etag = '"second"'
         with pytest.raises(ServiceError, match="s3://bucket/key"):
             file.read()
+
+
+def test_a_small_object_is_sought_in_with_one_request(breaking_store: type[BreakingHandler]) -> None:
+    breaking_store.break_after = len(breaking_store.data)
+    with object_store.open_input("s3://bucket/key") as file:
+        assert file.seek(0, os.SEEK_END) == len(breaking_store.data)
+        file.seek(-8, os.SEEK_END)
+        assert file.read() == breaking_store.data[-8:]
+        file.seek(1000)
+        assert file.read(5) == breaking_store.data[1000:1005]
+    assert breaking_store.requests == 1
+
+
+def test_a_connection_that_breaks_while_a_small_object_is_fetched_is_continued(
+    breaking_store: type[BreakingHandler],
+) -> None:
+    breaking_store.break_after = 300_000
+    with object_store.open_input("s3://bucket/key") as file:
+        file.seek(-8, os.SEEK_END)
+        assert file.read() == breaking_store.data[-8:]
 
 
 def test_numpy_saves_through_an_output(folder: str) -> None:
