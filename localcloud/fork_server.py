@@ -1,10 +1,11 @@
 """A process that has imported what the programs forked from it import; it starts them on request.
 
-``python fork_server.py SOCKET MODULE … -- SERVICE …`` with the number of an open socket, and AWS services
-that programs will have clients of. A request is a JSON document and four open files: the program's standard
-input, output and error, and where its process id and then its wait status are written to, four bytes each. A
-program runs as the interpreter would run it; the process ends with its socket, and on Linux the kernel then
-kills what it has forked.
+``python fork_server.py SOCKET DOOR MODULE … -- SERVICE …`` with the number of an open socket; the path of a
+socket to make, on which others may ask as well, or nothing; and AWS services that programs will have clients
+of. A request is a JSON document and four open files: the program's standard input, output and error, and
+where its process id and then its wait status are written to, four bytes each. A program runs as the
+interpreter would run it; the process ends with its first socket, and on Linux the kernel then kills what it
+has forked.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+_LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 _LARGEST_REQUEST = 1 << 20
 _FILES = 4
@@ -35,14 +37,14 @@ def main(arguments: list[str]) -> None:
     del sys.path[0]  # this file's folder
     control = socket.socket(fileno=int(arguments[0]))
     end = arguments.index("--")
-    for module in arguments[1:end]:
+    for module in arguments[2:end]:
         with contextlib.suppress(ImportError):  # the program that needs it says so
             importlib.import_module(module)
     if services := arguments[end + 1 :]:
         _read_once_for(services)
     gc.collect()
     gc.freeze()  # the collector would touch, and so copy, all that forks share
-    request = _fork_on_request(control)
+    request = _fork_on_request(control, _door(Path(arguments[1])) if arguments[1] else None)
     if request is not None:
         _run(request)
 
@@ -71,45 +73,66 @@ def _read_once_for(services: list[str]) -> None:
         session.create_client(service, "us-east-1", aws_access_key_id="-", aws_secret_access_key="-")  # noqa: S106 - of nobody
 
 
-def _fork_on_request(control: socket.socket) -> dict[str, Any] | None:
+def _door(path: Path) -> socket.socket:
+    """A socket on which who may write to the file can ask: a connection for each request."""
+    path.unlink(missing_ok=True)
+    os.chdir(path.parent)  # the kernel takes short names only
+    door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    door.bind(path.name)
+    door.listen()
+    return door
+
+
+def _fork_on_request(control: socket.socket, door: socket.socket | None) -> dict[str, Any] | None:
     """Return the request in each fork, and None at the end."""
     reports: dict[int, int] = {}
     woken, waker = os.pipe()
     os.set_blocking(waker, False)
     signal.set_wakeup_fd(waker)
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-    libc = ctypes.CDLL(None)
-    requested = control.fileno()
+    asked = [control] if door is None else [control, door]
     while True:
-        ready, _, _ = select.select([requested, woken], [], [])
+        ready, _, _ = select.select([*asked, woken], [], [])
         if woken in ready:
             os.read(woken, 1 << 10)
             _report_ended(reports)
-        if requested not in ready:
+        if control in ready:
+            content, files, _, _ = socket.recv_fds(control, _LARGEST_REQUEST, _FILES)
+            if not content:
+                return None
+        elif door is not None and door in ready:
+            with door.accept()[0] as connection:
+                content, files, _, _ = socket.recv_fds(connection, _LARGEST_REQUEST, _FILES)
+            if not content:
+                continue
+        else:
             continue
-        content, files, _, _ = socket.recv_fds(control, _LARGEST_REQUEST, _FILES)
-        if not content:
-            return None
         server, pid = os.getpid(), os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for descriptor in (woken, waker, files[3], *reports.values()):
                 os.close(descriptor)
-            control.close()
-            os.setsid()
-            for number, descriptor in enumerate(files[:3]):
-                os.dup2(descriptor, number)
-                os.close(descriptor)
-            if sys.platform == "linux":
-                libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-                if os.getppid() != server:
-                    os._exit(1)
+            for each in asked:
+                each.close()
+            _be_child_of(server, files[:3])
             return dict(json.loads(content))
         reports[pid] = files[3]
         for descriptor in files[:3]:
             os.close(descriptor)
         _report(files[3], pid)
+
+
+def _be_child_of(server: int, files: list[int]) -> None:
+    """Lead a process group, have these standard files, and end with the server."""
+    os.setpgid(0, 0)
+    for number, descriptor in enumerate(files):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != server:
+            os._exit(1)
 
 
 def _report_ended(reports: dict[int, int]) -> None:

@@ -106,12 +106,19 @@ class Forks:
         Entries of the Python path next to the installed packages.
     services
         AWS services that they have boto3's clients of.
+    door
+        A file to make, the socket on which other processes may ask for programs (``fork_server``).
     """
 
     def __init__(
-        self, modules: Sequence[str], python_path: Sequence[str] = (), services: Sequence[str] = ()
+        self,
+        modules: Sequence[str],
+        python_path: Sequence[str] = (),
+        services: Sequence[str] = (),
+        door: Path | None = None,
     ) -> None:
-        self._imports = [*modules, "--", *services]
+        self.door = door
+        self._arguments = [str(door or ""), *modules, "--", *services]
         self._python_path = python_path
         self._lock = threading.Lock()
         self._control: socket.socket | None = None
@@ -141,7 +148,7 @@ class Forks:
         folder: str | Path,
         files: tuple[int, int, int],
     ) -> Fork:
-        """Start ``command``, which is ``possible``, as the leader of a session.
+        """Start ``command``, which is ``possible``, as the leader of a process group.
 
         Parameters
         ----------
@@ -202,10 +209,14 @@ class Forks:
             self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
                 self._server = subprocess.Popen(
-                    [sys.executable, _SERVER, str(theirs.fileno()), *self._imports],
+                    [sys.executable, _SERVER, str(theirs.fileno()), *self._arguments],
                     stdin=subprocess.DEVNULL,
                     env=os.environ
-                    | {"PYTHONPATH": os.pathsep.join(self._python_path), "PYTHONUNBUFFERED": "1"},
+                    | {
+                        "PYTHONPATH": os.pathsep.join(self._python_path),
+                        "PYTHONUNBUFFERED": "1",
+                        "PYTHONHASHSEED": "0",  # of PySpark's workers, each of which must have the same
+                    },
                     pass_fds=(theirs.fileno(),),
                     start_new_session=True,
                 )

@@ -29,8 +29,17 @@ from localcloud.processes import end_marked
 RUN_MARK = "LOCALCLOUD_GLUE_RUN"
 """Environment variable in everything that a run starts."""
 
-IMPORTED = ("boto3.session", "numpy", "pandas", "pyarrow", "pyspark.sql", "pyspark.java_gateway")
-"""What a driver imports, before its script does."""
+IMPORTED = (
+    "boto3.session",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "pyspark.sql",
+    "pyspark.java_gateway",
+    "pyspark.worker",
+    "pyspark.sql.pandas.serializers",
+)
+"""What a driver imports, before its script does, and what the Python workers of its run import."""
 
 _RUNTIME = Path(__file__).resolve().parent / "runtime"
 _S3_URI = re.compile(r"s3[an]?://([^/]+)/(.+)")
@@ -318,6 +327,7 @@ class Driver:
             **client_environment(self._record),
             **self._credentials,
             RUN_MARK: self._run["Id"],
+            "LOCALCLOUD_FORKS": str(self._forks.door),  # for glue_workers
             "PYTHONPATH": os.pathsep.join([*libraries, str(_RUNTIME)]),
             "PYTHONUNBUFFERED": "1",
             "PYSPARK_PYTHON": sys.executable,

@@ -46,7 +46,7 @@ class GlueRuns:
         self._home = home
         self._record = record
         self._jvms = Jvms(home, record)
-        self._forks = Forks(IMPORTED, services=("s3",))
+        self._forks = Forks(IMPORTED, services=("s3",), door=home.temporary / "glue-forks")
         self._lock = threading.Lock()
         self._active: dict[str, _Active] = {}
 

@@ -32,12 +32,12 @@ def start(forks: Forks, folder: Path, code: str, *arguments: str, **environment:
         return forks.start(command, environment, folder, (nothing.fileno(), output.fileno(), output.fileno()))
 
 
-def test_a_program_has_its_own_arguments_environment_folder_and_session_and_what_was_imported(
+def test_a_program_has_its_own_arguments_environment_folder_and_group_and_what_was_imported(
     forks: Forks, tmp_path: Path
 ) -> None:
     code = """
         import os, sys
-        print("decimal" in sys.modules, __name__, sys.argv[1:], dict(os.environ), os.getcwd(), os.getsid(0))
+        print("decimal" in sys.modules, __name__, sys.argv[1:], dict(os.environ), os.getcwd(), os.getpgrp())
         sys.exit(7)
     """
     fork = start(forks, tmp_path, code, "a", "b c", KEY="value")
