@@ -6,7 +6,9 @@ role's name (Step Functions tasks) is checked here, by the same policies.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,16 +56,26 @@ def client(service: str, keys: Mapping[str, str], record: Record) -> Any:
     """boto3's client of a service of the local cloud, in the name of those whose `credentials` these are;
     without any, in that of boto3's own.
     """
-    import boto3
+    with _making:  # making a client is not thread-safe, using one is
+        return _session().client(
+            service,
+            endpoint_url=record.endpoint_url,
+            region_name=record.region,
+            aws_access_key_id=keys.get("AWS_ACCESS_KEY_ID"),
+            aws_secret_access_key=keys.get("AWS_SECRET_ACCESS_KEY"),
+            aws_session_token=keys.get("AWS_SESSION_TOKEN"),
+        )
 
-    return boto3.session.Session().client(
-        service,
-        endpoint_url=record.endpoint_url,
-        region_name=record.region,
-        aws_access_key_id=keys.get("AWS_ACCESS_KEY_ID"),
-        aws_secret_access_key=keys.get("AWS_SECRET_ACCESS_KEY"),
-        aws_session_token=keys.get("AWS_SESSION_TOKEN"),
-    )
+
+_making = threading.Lock()
+
+
+@functools.cache
+def _session() -> Any:
+    """One for all clients: each reads botocore's descriptions of services anew."""
+    import boto3  # the server starts faster without it
+
+    return boto3.session.Session()
 
 
 def denial(role: str, session: str, action: str, resource: str | None, region: str) -> str | None:

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from localcloud import wire
+from localcloud import roles, wire
 from localcloud.faults import ServiceFault
 from localcloud.home import ACCESS_KEY
 from localcloud.hooks.binding import FUNCTION, HookError, find, replace
@@ -190,15 +190,10 @@ def _auto_delete_objects(cloud: Cloud) -> dict[str, Any]:
 
 
 def _empty(cloud: Cloud, bucket: str) -> None:
-    import boto3
     from botocore.exceptions import ClientError
 
-    client = boto3.session.Session().client(
-        "s3",
-        endpoint_url=cloud.record.endpoint_url,
-        region_name=cloud.record.region,
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=ACCESS_KEY,
+    client = roles.client(
+        "s3", {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": ACCESS_KEY}, cloud.record
     )
     try:
         for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket):
