@@ -10,10 +10,12 @@ has forked.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import gc
 import importlib
+import io
 import json
 import os
 import runpy
@@ -22,6 +24,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -46,18 +49,26 @@ def main(arguments: list[str]) -> None:
     gc.freeze()  # the collector would touch, and so copy, all that forks share
     request = _fork_on_request(control, _door(Path(arguments[1])) if arguments[1] else None)
     if request is not None:
-        _run(request)
+        _end(_exit_status(request))
 
 
 def _read_once_for(services: list[str]) -> None:
     """Have botocore's descriptions of services, and of how to reach them, in memory.
 
-    Each session reads them anew, for a tenth of a second of a processor.
+    Each session reads them anew, for a tenth of a second of a processor, and looks what there is in the
+    folders of hundreds of services.
     """
-    from botocore.loaders import JSONFileLoader
+    from botocore.loaders import JSONFileLoader, Loader
     from botocore.session import Session
 
     read, known = JSONFileLoader.load_file, dict[str, Any]()
+    look, found_services = Loader.list_available_services, dict[tuple[str, ...], list[str]]()
+
+    def list_available_services(self: Any, type_name: str) -> list[str]:
+        key = (type_name, *self.search_paths)
+        if key not in found_services:
+            found_services[key] = look(self, type_name)
+        return found_services[key]
 
     def load_file(self: Any, file_path: str) -> Any:
         if file_path not in known:
@@ -68,6 +79,7 @@ def _read_once_for(services: list[str]) -> None:
         return known[file_path]
 
     JSONFileLoader.load_file = load_file
+    Loader.list_available_services = list_available_services
     session = Session()
     for service in services:
         session.create_client(service, "us-east-1", aws_access_key_id="-", aws_secret_access_key="-")  # noqa: S106 - of nobody
@@ -92,15 +104,15 @@ def _fork_on_request(control: socket.socket, door: socket.socket | None) -> dict
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
     asked = [control] if door is None else [control, door]
     while True:
-        ready, _, _ = select.select([*asked, woken], [], [])
+        ready, _, _ = select.select([woken, *(each.fileno() for each in asked)], [], [])
         if woken in ready:
             os.read(woken, 1 << 10)
             _report_ended(reports)
-        if control in ready:
+        if control.fileno() in ready:
             content, files, _, _ = socket.recv_fds(control, _LARGEST_REQUEST, _FILES)
             if not content:
                 return None
-        elif door is not None and door in ready:
+        elif door is not None and door.fileno() in ready:
             with door.accept()[0] as connection:
                 content, files, _, _ = socket.recv_fds(connection, _LARGEST_REQUEST, _FILES)
             if not content:
@@ -167,6 +179,37 @@ def _run(request: dict[str, Any]) -> None:
         sys.path.insert(0, str(Path(program).parent))
         sys.argv = [program, *arguments]
         runpy.run_path(program, run_name="__main__")
+
+
+def _exit_status(request: dict[str, Any]) -> int:
+    """Run a program, and return what the interpreter ends with after it."""
+    try:
+        _run(request)
+    except SystemExit as error:
+        if error.code is None or isinstance(error.code, int):
+            return error.code or 0
+        print(error.code, file=sys.stderr)
+        return 1
+    except Exception:
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+def _end(status: int) -> None:
+    """End as the interpreter does, but for freeing all that forks share, which takes longer than many a
+    program: wait for threads, run what was registered, write what files still hold.
+    """
+    threading._shutdown()  # type: ignore[attr-defined] # as multiprocessing does in its forks
+    atexit._run_exitfuncs()
+    for each in gc.get_objects():
+        if issubclass(type(each), io.IOBase):
+            with contextlib.suppress(OSError, ValueError):
+                each.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status & 0xFF)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,23 @@ def test_a_program_has_its_own_arguments_environment_folder_and_group_and_what_w
     assert (tmp_path / "output").read_text() == " ".join(expected) + "\n"
 
 
+def test_what_the_interpreter_does_at_the_end_is_done(forks: Forks, tmp_path: Path) -> None:
+    code = """
+        import atexit, threading, time
+        file = open("kept", "w")
+        file.write("in memory")
+        print("printed", end="")
+        atexit.register(lambda: print(" at the end", end=""))
+        threading.Thread(target=lambda: time.sleep(0.2) or print(" by a thread", end="")).start()
+        raise SystemExit("and why")
+    """
+    assert start(forks, tmp_path, code).wait(30) == 1
+    assert (tmp_path / "kept").read_text() == "in memory"
+    printed = (tmp_path / "output").read_text()
+    assert "and why\n" in printed
+    assert printed.replace("and why\n", "") == "printed by a thread at the end"
+
+
 def test_an_error_is_printed_and_ends_it_with_1(forks: Forks, tmp_path: Path) -> None:
     assert start(forks, tmp_path, "raise ValueError('of the program')").wait(30) == 1
     assert (tmp_path / "output").read_text().endswith("ValueError: of the program\n")
