@@ -21,11 +21,13 @@ from demo import cloud as local
 from demo.cloud import Cloud
 from demo.movielens import MovieLens
 from fmrec.commands.run import PIPELINE_STACK, STORAGE_STACK
-from fmrec.execution.step_functions import Execution, follow, history, stack_outputs, start
+from fmrec.execution.step_functions import FINISHED, Execution, follow, history, stack_outputs, start
 from tests.conftest import one_process_at_a_time
 
 POLL_SECONDS = 0.5
-"""Between two looks at an execution, each of which takes some 10 ms of a processor here and in the cloud."""
+"""Between two looks at an execution: each takes some 10 ms of a processor here and in the cloud, and as long
+again with its history.
+"""
 SOME_USERS = 300
 SMALL_USERS, SMALL_ITEMS = 60, 40
 SMALL_INPUT: dict[str, Any] = {
@@ -65,6 +67,9 @@ ENDPOINTS = (
 )
 """Updates are watched for three seconds, the idle guard is there for a test to ask, and endpoints scale."""
 
+ENDS = ("ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted")
+"""Types of an execution's last event."""
+
 API = ("-c", 'fmrec.api={"events": {}}')
 DEPLOY = ("deploy", "--all", "--require-approval", "never")
 
@@ -83,7 +88,7 @@ class Pipeline:
         )
 
     def wait(self, arn: str) -> Execution:
-        return follow(self.cloud.client("stepfunctions"), arn, poll_seconds=POLL_SECONDS)
+        return ended(self.cloud.client("stepfunctions"), arn)
 
     def run(self, execution_input: dict[str, Any]) -> Execution:
         return self.wait(self.start(execution_input))
@@ -109,7 +114,7 @@ class Pipeline:
         while time.monotonic() < deadline:
             if found := self.processes(kind).difference(other_than):
                 return found.pop()
-            time.sleep(0.02)
+            time.sleep(0.05)
         raise AssertionError(f"no {kind} process within {within_seconds} s")
 
     def upload(self, key: str, text: str) -> None:
@@ -162,16 +167,22 @@ def some_movielens(movielens_100k: MovieLens, tmp_path_factory: pytest.TempPathF
     return MovieLens(folder)
 
 
+def ended(states: Any, arn: str) -> Execution:
+    """Wait until an execution has ended, and read its history then."""
+    while states.describe_execution(executionArn=arn)["status"] not in FINISHED:
+        time.sleep(POLL_SECONDS)
+    return follow(states, arn)
+
+
 def wait_for_event(deployed: Pipeline, arn: str, found: Callable[[dict[str, Any]], bool]) -> None:
     """Block until an execution's history has an event, and fail if it ends without."""
     states, seen = deployed.cloud.client("stepfunctions"), 0
     while True:
-        ended = states.describe_execution(executionArn=arn)["status"] != "RUNNING"
         for event in history(states, arn, seen):
             if found(event):
                 return
             seen = event["id"]
-        assert not ended, states.describe_execution(executionArn=arn).get("cause")
+            assert event["type"] not in ENDS, states.describe_execution(executionArn=arn).get("cause")
         time.sleep(0.2)
 
 

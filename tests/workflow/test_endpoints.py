@@ -87,7 +87,7 @@ def wait_for_status(pipeline: Any, status: str, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while described(pipeline)["EndpointStatus"] != status:
         assert time.monotonic() < deadline, f"{NAME} is not {status} within {seconds} s"
-        time.sleep(0.1)
+        time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")

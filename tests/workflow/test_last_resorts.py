@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from fmrec.execution.step_functions import Execution, follow, start
+from fmrec.execution.step_functions import Execution, start
 from fmrec.instances.catalogue import catalogue
-from tests.workflow.conftest import POLL_SECONDS, SMALL_INPUT, entered, wait_for_event
+from tests.workflow.conftest import SMALL_INPUT, ended, entered, wait_for_event
 from tests.workflow.variants import Variants
 
 WITHOUT_ENDPOINT = {"recommendations_per_user": 5, "endpoint": False}
@@ -89,7 +89,7 @@ class Machine:
         return name
 
     def run(self, *arguments: Any, **options: Any) -> Execution:
-        return follow(self.states, self.start(*arguments, **options), poll_seconds=POLL_SECONDS)
+        return ended(self.states, self.start(*arguments, **options))
 
     def report(self, run: Execution) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self.read(f"runs/{run.name}/report.json"))
@@ -223,7 +223,7 @@ def test_waiting_for_a_quota_that_another_job_uses_ends_when_it_ends(machine: Ma
     arn = machine.start({"training": "wait"})
     wait_for_event(pipeline, arn, entered("Wait for an instance for FM training"))
     sagemaker.stop_training_job(TrainingJobName=name)
-    run = follow(machine.states, arn, poll_seconds=POLL_SECONDS)
+    run = ended(machine.states, arn)
 
     assert run.status == "SUCCEEDED", run.cause
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fmrec.operation.start_step import KEY
-from tests.workflow.conftest import QUIET_SECONDS
+from tests.workflow.conftest import POLL_SECONDS, QUIET_SECONDS
 
 FILES = ("raw/interactions/starting-1.csv", "raw/interactions/starting-2.csv")
 ROWS = "user_id,item_id,rating,timestamp\n1,1,5,1\n"
@@ -27,7 +27,7 @@ def until(question: Callable[[], Any], seconds: float = 180, otherwise: Callable
         answer = question()
         if answer:
             return answer
-        time.sleep(0.2)
+        time.sleep(POLL_SECONDS)
     raise AssertionError(f"did not come true within {seconds} s. {otherwise()}")
 
 

@@ -125,7 +125,7 @@ def until(question: Any, seconds: float = 30) -> Any:
         answer = question()
         if answer:
             return answer
-        time.sleep(0.05)
+        time.sleep(0.1)
     raise AssertionError(f"did not come true within {seconds} s")
 
 
