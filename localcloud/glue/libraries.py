@@ -7,14 +7,11 @@ Python keeps no compiled modules of an archive, but takes those that lie in it n
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import marshal
 import os
 import zipfile
 from pathlib import Path
 
-_UNCHECKED_HASH = (1).to_bytes(4, "little")
-"""Of a compiled module: it goes by its source's hash, which nobody compares (PEP 552)."""
+from localcloud.bytecode import compiled_module
 
 
 def compiled(archive: Path, folder: Path) -> Path:
@@ -27,16 +24,10 @@ def compiled(archive: Path, folder: Path) -> Path:
             for entry in source.infolist():
                 content = source.read(entry)
                 target.writestr(entry, content)
-                if entry.filename.endswith(".py"):
-                    _add_compiled(target, copy, entry.filename, content)
+                if not entry.filename.endswith(".py"):
+                    continue
+                module = compiled_module(content, str(copy / entry.filename))
+                if module is not None:
+                    target.writestr(f"{entry.filename}c", module)
         part.replace(copy)
     return copy
-
-
-def _add_compiled(target: zipfile.ZipFile, archive: Path, name: str, source: bytes) -> None:
-    try:
-        code = compile(source, str(archive / name), "exec", dont_inherit=True)
-    except (SyntaxError, ValueError):
-        return  # who imports it is told
-    header = importlib.util.MAGIC_NUMBER + _UNCHECKED_HASH + importlib.util.source_hash(source)
-    target.writestr(f"{name}c", header + marshal.dumps(code))

@@ -33,6 +33,7 @@ def install(cloud: Cloud) -> None:
     from localcloud.hooks import (
         alarms,
         apigateway,
+        bundles,
         cloudformation,
         eventbridge,
         firehose,
@@ -50,6 +51,7 @@ def install(cloud: Cloud) -> None:
     http.install(cloud)
     s3.install()
     functions.install()
+    bundles.install(cloud.home.temporary / "functions")
     layers.install()
     eventbridge.install()
     glue.install(cloud.glue)
