@@ -135,6 +135,7 @@ def test_the_readme_is_short_and_says_at_once_what_is_not_known() -> None:
     assert "not yet run on AWS by its authors" in " ".join(text.split()[:120])
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     done = subprocess.run(
         [

@@ -115,6 +115,7 @@ def test_a_wrong_setting_is_a_sentence_that_names_it(context: Any, sentence: Any
         from_context(context)
 
 
+@pytest.mark.slow
 def test_synthesis_ends_with_the_sentence_and_without_a_traceback(tmp_path: Any) -> None:
     done = subprocess.run(
         [sys.executable, "app.py"],
@@ -177,6 +178,7 @@ def test_a_region_without_images_is_refused_with_those_that_have_them(region: st
         check_region(known)
 
 
+@pytest.mark.slow
 def test_synthesis_for_a_region_without_images_ends_with_the_sentence() -> None:
     done = subprocess.run(
         [sys.executable, "app.py"],

@@ -53,6 +53,7 @@ def test_cdk_nag_would_find_an_error(tmp_path: Any) -> None:
     assert "AwsSolutions-S1" in " ".join(violated_rules(report))
 
 
+@pytest.mark.slow
 def test_cfn_lint_finds_nothing(synthesis: Any, throw_away: Any) -> None:
     templates = [
         str(found.folder / f"{stack}.template.json")

@@ -179,10 +179,12 @@ def test_what_is_no_json_is_one_sentence(text: str, option: str, tmp_path: Path,
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_manifest(tmp_path: Path, capsys: Any) -> None:
     check(command(capsys, tmp_path / "manifest.json", "plan", "--manifest"), MANIFEST)
 
 
+@pytest.mark.slow
 def test_settings(tmp_path: Path, capsys: Any) -> None:
     check(command(capsys, tmp_path / "cdk.json", *SIZES, "--settings"), {"context": {"fmrec": SETTINGS}})
 

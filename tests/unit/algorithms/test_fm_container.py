@@ -125,6 +125,7 @@ def test_training_learns(trained: Any) -> None:
     assert last < first
 
 
+@pytest.mark.slow
 def test_the_seed_decides_and_threads_dont(trained: Any, job: Any) -> None:
     def artifact(**environment: str) -> FactorizationMachine:
         task = job("factorization_machines", **SETTINGS)

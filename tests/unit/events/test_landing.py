@@ -89,6 +89,7 @@ class DiedError(Exception):
     pass
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     cuts=st.lists(st.integers(1, 4), min_size=4, max_size=12),

@@ -172,6 +172,7 @@ def test_parts_stay_below_their_sizes(tmp_path: Path, monkeypatch: pytest.Monkey
     ).tolist()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_users(tmp_path: Path) -> None:
     peaks = []
     for users in (40_000, 160_000):

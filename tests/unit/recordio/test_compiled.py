@@ -34,6 +34,7 @@ def in_blocks(size: int, data: bytes) -> Any:
         return recordio.decode(data)
 
 
+@pytest.mark.slow
 @SETTINGS
 @given(case=matrices(), block=st.sampled_from([64, 1 << 10, 1 << 21]))
 def test_bytes_and_rows_are_the_same(switch: Any, case: tuple[Any, Any], block: int) -> None:

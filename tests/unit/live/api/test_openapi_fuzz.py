@@ -65,6 +65,7 @@ def checks() -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "method"), [(path, method) for path, methods in DOCUMENT["paths"].items() for method in methods]
 )
