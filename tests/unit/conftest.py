@@ -17,9 +17,11 @@ SMALL_QUERIES = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.lightweightPlanChangeValidation": "false",
+    "spark.sql.adaptive.enabled": "false",
 }
-"""For thousands of small queries: to compile a plan, or to check it after each rule that changes it, takes
-longer than to run it. The plans of Glue runs, in the local cloud's tests, are compiled and checked.
+"""For thousands of small queries: to compile a plan, to check it after each rule that changes it, or to plan
+anew after each shuffle takes longer than to run it. The plans of Glue runs, in the local cloud's tests, are
+compiled, checked and adapted.
 """
 
 

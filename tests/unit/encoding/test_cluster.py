@@ -41,6 +41,7 @@ DOCUMENT: dict[str, Any] = {
     "split": {"method": "leave-last-n", "n": 2},
 }
 SETTINGS = SMALL_QUERIES | {
+    "spark.sql.adaptive.enabled": "true",
     "spark.ui.enabled": "false",
     "spark.driver.memory": "1g",
     # As eager as Spark allows: whatever is slower than the first tenth of its stage is run a second time.

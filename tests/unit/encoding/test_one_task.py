@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,9 +18,11 @@ from fmrec.encoding import job, one_task, shuffle_plan, stages
 from fmrec.encoding.index_task import IndexTask, fits_index_task
 from fmrec.encoding.ingest.chunks import make_chunks
 from fmrec.encoding.ingest.files import are_small
+from fmrec.encoding.ingest.read_interactions import Ingested, ingest
 from fmrec.encoding.ingest.source_rows import FILE, POSITION, RAW, START
 from fmrec.encoding.ingest.validation import GOOD, NO_ROW, STATE
 from fmrec.encoding.job import encode
+from fmrec.encoding.session_settings import session_settings
 from fmrec.encoding.shuffle.buckets import CountedInMemory, balanced_buckets
 from fmrec.encoding.shuffle.messages import to_arrow
 from fmrec.errors import InputError
@@ -85,13 +88,38 @@ def run(spark: SparkSession, document: dict[str, Any], raw: Path, output: Path) 
     return found
 
 
+@pytest.fixture
+def read_once(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the job read its files once in a test: only from then on do the ways of encoding differ."""
+    found: list[Ingested] = []
+
+    def read(*arguments: Any, **options: Any) -> Ingested:
+        if not found:
+            ingested = ingest(*arguments, **options)
+            found.append(replace(ingested, chunks=spark.createDataFrame(ingested.chunks.toArrow())))
+        return found[0]
+
+    monkeypatch.setattr(job, "ingest", read)
+
+
+@pytest.fixture
+def adaptive(spark: SparkSession) -> Iterator[None]:
+    """Have Spark plan anew after each shuffle, as it does where runs are large."""
+    with session_settings(spark, {"spark.sql.adaptive.enabled": "true"}):
+        yield
+
+
 def in_stages(monkeypatch: pytest.MonkeyPatch, *, few_texts: bool) -> None:
     monkeypatch.setattr(job, "fits_one_task", lambda *_: False)
     monkeypatch.setattr(job, "fits_index_task", lambda *_: few_texts)
 
 
 def test_one_task_indexes_odd_ids_and_drops_unknown_ones_as_the_stages_do(
-    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spark: SparkSession,
+    adaptive: None,
+    read_once: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write_events(tmp_path)
     document = EVENTS | {"parts": 3}
@@ -112,7 +140,7 @@ def test_one_task_indexes_odd_ids_and_drops_unknown_ones_as_the_stages_do(
 
 
 def test_one_task_cuts_the_buckets_and_parts_that_the_stages_cut(
-    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spark: SparkSession, read_once: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Popularity is that of a bucket, so that its negatives change with the buckets."""
 
@@ -138,7 +166,12 @@ def test_one_task_cuts_the_buckets_and_parts_that_the_stages_cut(
 
 @pytest.mark.parametrize(("seed", "unknown"), [(0, "index"), (1, "drop"), (2, "features-only")])
 def test_one_task_makes_the_side_features_that_the_stages_make(
-    seed: int, unknown: str, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seed: int,
+    unknown: str,
+    spark: SparkSession,
+    read_once: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     document = draw_data_set(tmp_path, seed, unknown)
     in_one = run(spark, document, tmp_path, tmp_path / "one")
