@@ -33,7 +33,7 @@ from fmrec.encoding.ingest.spark_errors import READING_SETTINGS, to_input_error
 from fmrec.encoding.one_task import encode_in_one_task, fits_one_task
 from fmrec.encoding.run_manifest import manifest_of, outcome_of
 from fmrec.encoding.run_outputs import RunOutputs
-from fmrec.encoding.session_settings import session_settings
+from fmrec.encoding.session_settings import PLAN_ONCE, session_settings
 from fmrec.encoding.shuffle_plan import Range
 from fmrec.encoding.stages import Stages
 from fmrec.encoding.stored_parts import TaskSummary, store_no_pairs
@@ -134,9 +134,10 @@ class _Job:
         self.tell("reading", None)
         quarantine_uri, context = self._output("quarantine/"), context_of(self.dataset)
         erasures = read_erasures(self.raw_uri, self.dataset.name)
-        read = ingest(
-            self.spark, self.dataset, self.raw_uri, quarantine_uri, self.keep, context, erasures=erasures
-        )
+        with session_settings(self.spark, PLAN_ONCE):
+            read = ingest(
+                self.spark, self.dataset, self.raw_uri, quarantine_uri, self.keep, context, erasures=erasures
+            )
         self._choose_sampling(read.good_count)
         self.tell("indexing", read.rows)
         attributes = open_attributes(self.spark, self.dataset, self.raw_uri)
@@ -169,7 +170,8 @@ class _Job:
             object_store.delete_folder(self._output(f"{name}/"))
         outputs = uses.enter_context(RunOutputs(self.output_uri, folders))
         self.tell("encoding", read.rows)
-        summary, index = encode_in_one_task(self.dataset, read, attributes, outputs.folders)
+        with session_settings(self.spark, PLAN_ONCE):
+            summary, index = encode_in_one_task(self.dataset, read, attributes, outputs.folders)
         warnings = index.check(self.dataset, attributes)
         found = _Encoded(
             summary,

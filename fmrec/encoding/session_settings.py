@@ -7,6 +7,11 @@ from collections.abc import Iterator, Mapping
 
 from pyspark.sql import SparkSession
 
+PLAN_ONCE = {"spark.sql.adaptive.enabled": "false"}
+"""Where nothing is shuffled, or partitions are as many as stages say and nothing is joined: planning anew
+after each shuffle finds nothing, and costs every query.
+"""
+
 
 @contextlib.contextmanager
 def session_settings(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[None]:

@@ -21,7 +21,7 @@ from fmrec.encoding.features.side_features import SideFeatures, features_of_side
 from fmrec.encoding.features.side_table import SideTable, pack_lookup, seen_ids, write_side_table
 from fmrec.encoding.index_task import IndexReport, IndexTask, collect_reports
 from fmrec.encoding.ingest.read_interactions import Ingested
-from fmrec.encoding.session_settings import session_settings
+from fmrec.encoding.session_settings import PLAN_ONCE, session_settings
 from fmrec.encoding.shuffle.buckets import Buckets, CountedByIndex, GroupCounts, Route, SideRoute
 from fmrec.encoding.shuffle.messages import Kind
 from fmrec.encoding.shuffle.spark_shuffle import make_messages, run_stage
@@ -32,9 +32,6 @@ from fmrec.encoding.task_input import task_rows
 from fmrec.encoding.unknown_ids import POLICIES
 from fmrec.encoding.write_records import RecordOrder, WriteRecords
 from fmrec.storage.part_files import Output
-
-PLAN_ONCE = {"spark.sql.adaptive.enabled": "false"}
-"""Where nothing is joined, partitions are as many as stages say: planning anew after each finds nothing."""
 
 
 @dataclass(frozen=True)
