@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -47,14 +47,22 @@ class TextLines:
         What each task of workers reads.
     by_spark : DataFrame, optional
         The lines that Spark reads: ``LINE`` as bytes of the source's encoding, and their provenance.
-    numbers : mapping of str to int
-        What stands for each file's name in ``FILE``.
+    counted : mapping of str to int
+        The names of the files that workers read, and what stands for each in ``FILE``.
+    others : list of str
+        The names of the files that Spark reads.
     """
 
     spark: SparkSession
     tasks: list[list[FilePiece]]
     by_spark: DataFrame | None
-    numbers: Mapping[str, int]
+    counted: Mapping[str, int]
+    others: list[str]
+
+    @cached_property
+    def numbers(self) -> Mapping[str, int]:
+        """What stands for each file's name in ``FILE``."""
+        return {**self.counted, **(hashes_of(self.spark, self.others) if self.others else {})}
 
     def map(
         self,
@@ -112,14 +120,14 @@ def open_lines(
     numbers = {file.name: number for number, file in enumerate(mine)}
     others = [file.name for file in files if file.name not in numbers]
     if not others:
-        return TextLines(spark, tasks, None, numbers)
+        return TextLines(spark, tasks, None, numbers, [])
     lines = spark.read.text([literal(unquote(name)) for name in others]) if mine else listed
     pieces = sum(map(len, tasks))
     position = F.monotonically_increasing_id() + (pieces << POSITION_BITS)
     by_spark = lines.select(F.col("value").alias(LINE), *place()).select(
         LINE, PATH, F.xxhash64(PATH).alias(FILE), START, position.alias(POSITION)
     )
-    return TextLines(spark, tasks, by_spark, numbers | hashes_of(spark, others))
+    return TextLines(spark, tasks, by_spark, numbers, others)
 
 
 def place() -> list[Column]:
