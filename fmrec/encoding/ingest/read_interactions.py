@@ -9,7 +9,6 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
@@ -32,6 +31,7 @@ from fmrec.encoding.ingest.encodings import undecoded_reason
 from fmrec.encoding.ingest.erased_users import WithoutErased
 from fmrec.encoding.ingest.fast_csv import PlainLines
 from fmrec.encoding.ingest.pieces import FilePiece
+from fmrec.encoding.ingest.quarantine import write_empty_quarantine, write_quarantine
 from fmrec.encoding.ingest.source_rows import (
     FILE,
     LINE,
@@ -60,17 +60,6 @@ from fmrec.encoding.ingest.validation import (
 )
 from fmrec.encoding.row_numbers import RowNumbers
 from fmrec.errors import InputError
-from fmrec.storage import object_store
-
-QUARANTINE_SCHEMA = pa.schema(
-    [
-        ("file", pa.string()),
-        ("row", pa.int64()),
-        ("raw", pa.string()),
-        ("column", pa.string()),
-        ("reason", pa.string()),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -155,7 +144,10 @@ def ingest(
     chunks, counts = _to_chunks(source, dataset, context, keep, erasures)
     problems = number_problems(dataset) if any(state > GOOD for _, _, state, _, _ in counts.pieces) else {}
     ingested = _count(chunks, counts, source, problems)
-    _write_quarantine(spark, ingested, problems, quarantine_uri)
+    if ingested.bad:
+        write_quarantine(bad_rows(chunks), ingested.pieces, problems, quarantine_uri)
+    else:
+        write_empty_quarantine(quarantine_uri)
     advise = partial(_advice, ingested, source, dataset, problems)
     _check_usable(ingested, path, dataset.quarantine.max_share, quarantine_uri, advise)
     return ingested
@@ -318,45 +310,3 @@ def _advice(ingested: Ingested, source: Opened, dataset: Dataset, problems: dict
         lines = rows.select(F.col(RAW).alias(LINE), F.lit("").alias(PATH), FILE, START, POSITION)
         texts = [row[0] for row in source.parse(lines).select("timestamp").collect() if row[0] is not None]
     return advice.on_times(texts, interactions.timestamp, interactions)
-
-
-def _write_quarantine(
-    spark: SparkSession, ingested: Ingested, problems: dict[int, Problem], uri: str
-) -> None:
-    if not ingested.bad:
-        object_store.delete_folder(uri)
-        with object_store.open_output(object_store.join(uri, "part-00000.parquet")) as file:
-            pq.write_table(QUARANTINE_SCHEMA.empty_table(), file)
-        return
-    pieces = spark.createDataFrame(
-        pa.table(
-            {
-                "file": [piece.file for piece, _, _ in ingested.pieces],
-                FILE: [piece.number for piece, _, _ in ingested.pieces],
-                START: [piece.start for piece, _, _ in ingested.pieces],
-                "to_line": [to_line for _, _, to_line in ingested.pieces],
-            }
-        )
-    )
-    names = spark.createDataFrame(
-        pa.table(
-            {
-                STATE: pa.array(problems, pa.int32()),
-                "column": pa.array([problem.column for problem in problems.values()], pa.string()),
-                "reason": [problem.reason for problem in problems.values()],
-            }
-        )
-    )
-    bad = (
-        bad_rows(ingested.chunks)
-        .join(F.broadcast(pieces), [FILE, START])
-        .join(F.broadcast(names), STATE)
-        .select(
-            "file",
-            (F.col(POSITION) + F.col("to_line")).alias("row"),
-            F.col(RAW).alias("raw"),
-            "column",
-            "reason",
-        )
-    )
-    bad.write.mode("overwrite").parquet(uri)
