@@ -9,11 +9,12 @@ from typing import Any
 import pyarrow.dataset as pads
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
 
 from fmrec.dataset import Dataset
-from fmrec.encoding.feature_index import NAME, NAMESPACE
+from fmrec.encoding.feature_index import NAMESPACE
 from fmrec.encoding.features.side_features import context_of
-from fmrec.encoding.ingest.chunks import CHUNK, distinct_texts
+from fmrec.encoding.ingest.chunks import CHUNK, TEXTS
 from fmrec.encoding.ingest.read_interactions import Ingested, ingest
 from fmrec.encoding.ingest.spark_errors import READING_SETTINGS, to_input_error
 from fmrec.encoding.row_types import CodedRows
@@ -74,11 +75,16 @@ def take(spark: SparkSession, tmp_path: Path) -> Take:
 
 
 def _rows(ingested: Ingested) -> list[tuple[Any, ...]]:
-    texts: dict[tuple[int, int], list[str]] = {}
-    for row in distinct_texts(ingested.chunks).sort(CHUNK, NAMESPACE, "place").collect():
-        texts.setdefault((row[CHUNK], row[NAMESPACE]), []).append(row[NAME])
+    texts: dict[tuple[int, int], dict[int, str]] = {}
+    chunks = ingested.chunks.where(F.col("kind").isin(TEXTS, int(Kind.ROWS))).collect()
+    for row in chunks:
+        if row["kind"] == TEXTS:
+            names = texts.setdefault((row[CHUNK], row[NAMESPACE]), {})
+            names.update(enumerate(row["texts"], row["first"]))
     found = []
-    for row in ingested.chunks.where(f"kind = {int(Kind.ROWS)}").collect():
+    for row in chunks:
+        if row["kind"] == TEXTS:
+            continue
         batch = CodedRows.from_bytes(row["data"])
         columns = zip(
             ingested.numbers.of(batch.position).tolist(), batch.user.tolist(), batch.item.tolist(),
