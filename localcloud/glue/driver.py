@@ -194,7 +194,8 @@ class Driver:
         serve again.
         """
         jvm = self._jvm
-        if jvm is not None and self.returncode() == 0 and self._clean_file.exists():
+        # A script that fails stops its context like any other; what kills its process does not.
+        if jvm is not None and self.returncode() in (0, 1) and self._clean_file.exists():
             self._jvm = None
             self._jvms.give_back(jvm)
         self.kill()

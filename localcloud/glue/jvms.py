@@ -1,9 +1,9 @@
-"""Spark's JVMs for Glue runs: one whose run ended well waits for the next run.
+"""Spark's JVMs for Glue runs: one whose run came to its end waits for the next run.
 
 Encoding MovieLens 100k takes 17 CPU seconds in a new JVM and 7 in one that has done so before: it has loaded
-its classes and compiled its code. A run has its JVM to itself, and a context of its own in it; a JVM whose
-run failed or was stopped is ended. PySpark connects to a JVM that is there already if given its port and
-secret (``pyspark.java_gateway.launch_gateway``).
+its classes and compiled its code. A run has its JVM to itself, and a context of its own in it. A script that
+fails leaves its JVM as one that ends well does; a JVM whose run was stopped or killed is ended. PySpark
+connects to a JVM that is there if given its port and secret (``pyspark.java_gateway.launch_gateway``).
 """
 
 from __future__ import annotations

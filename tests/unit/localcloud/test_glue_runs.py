@@ -256,9 +256,11 @@ def test_killing_the_driver_fails_the_run_with_the_signal(jobs: Jobs, wait_until
     assert ended["ErrorMessage"].endswith("the driver process was killed by SIGTERM")
 
 
-def test_a_jvm_serves_run_after_run_and_none_after_a_run_that_failed(jobs: Jobs) -> None:
+def test_a_jvm_serves_run_after_run_also_after_one_that_failed_and_none_after_one_that_was_killed(
+    jobs: Jobs,
+) -> None:
     script = """
-import json, os, sys
+import json, os, signal, sys
 import boto3
 from pyspark.sql import SparkSession, functions as F
 
@@ -281,10 +283,14 @@ jvm.java.lang.System.err.println(f"the JVM says {number}")
 boto3.client("s3").put_object(Bucket="glue-runs", Key=f"jvm/{number}.json", Body=json.dumps(found).encode())
 if number == "1":
     sys.exit("no more")
+if number == "2":
+    os.kill(os.getpid(), signal.SIGKILL)
 """
     name = jobs.create("one-jvm", script)
     found, runs = [], []
-    for number, conf in enumerate(("spark.leaked=1 --conf spark.sql.shuffle.partitions=7", "a=b", "a=b")):
+    for number, conf in enumerate(
+        ("spark.leaked=1 --conf spark.sql.shuffle.partitions=7", "a=b", "a=b", "a=b")
+    ):
         # The bucket's folder in the run's mirror is another one each time.
         jobs.s3.put_object(Bucket=BUCKET, Key="jvm/in/text.txt", Body=f"line {number}".encode())
         arguments = {"--number": str(number), "--conf": conf}
@@ -292,19 +298,19 @@ if number == "1":
         runs.append(jobs.ended(name, run, 120))
         document = jobs.s3.get_object(Bucket=BUCKET, Key=f"jvm/{number}.json")["Body"].read()
         found.append(json.loads(document))
-    assert [run["JobRunState"] for run in runs] == ["SUCCEEDED", "FAILED", "SUCCEEDED"]
+    assert [run["JobRunState"] for run in runs] == ["SUCCEEDED", "FAILED", "FAILED", "SUCCEEDED"]
     pids = [report["pid"] for report in found]
-    assert pids[0] == pids[1] != pids[2]
-    assert [report["text"] for report in found] == ["line 0", "line 1", "line 2"]
-    assert [report["partitions"] for report in found] == ["7", "4", "4"]
-    assert [report["leaked"] for report in found] == ["1", None, None]
+    assert pids[0] == pids[1] == pids[2] != pids[3]
+    assert [report["text"] for report in found] == ["line 0", "line 1", "line 2", "line 3"]
+    assert [report["partitions"] for report in found] == ["7", "4", "4", "4"]
+    assert [report["leaked"] for report in found] == ["1", None, None, None]
     # Workers have the run's environment, and PySpark from where the driver has it.
     assert [report["worker"] for report in found] == [
         [run["Id"], report["pyspark"]] for run, report in zip(runs, found, strict=True)
     ]
     for number, run in enumerate(runs):
         log = jobs.cloud.control("GET", f"logs/glue/{run['Id']}")[1]
-        assert [other for other in range(3) if f"the JVM says {other}" in str(log)] == [number]
+        assert [other for other in range(4) if f"the JVM says {other}" in str(log)] == [number]
 
 
 def test_a_run_whose_spark_is_killed_says_so(jobs: Jobs) -> None:
