@@ -43,7 +43,7 @@ def test_cdk_nag_would_find_an_error(tmp_path: Any) -> None:
     from aws_cdk import aws_s3 as s3
     from cdk_nag import AwsSolutionsChecks
 
-    app = App(outdir=str(tmp_path))
+    app = App(outdir=str(tmp_path), builtin_cloud_formation_validation=False)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     s3.Bucket(Stack(app, "Careless"), "Bucket")
     with pytest.raises(RuntimeError, match="server access logs"):
