@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that everybody knows
@@ -20,7 +21,7 @@ from fmrec.dataset import Attributes, Feature, Source
 from fmrec.dataset.section import Section
 from fmrec.encoding.features.attribute_counts import check_features
 from fmrec.encoding.features.attribute_files import OWNER, READS, AttributeFiles, field_of
-from fmrec.encoding.features.attributes import GroupedAttributes, SideAttributes
+from fmrec.encoding.features.attributes import TRAINED, GroupedAttributes, SideAttributes
 from fmrec.encoding.features.kinds import Measured, numbers_of, of_feature, placed_entries
 from fmrec.encoding.features.measuring import measure
 from fmrec.encoding.features.reading import Reading
@@ -46,16 +47,33 @@ def feature(**settings: Any) -> Feature:
 
 def entries(spark: SparkSession, reading: Reading, values: list[str]) -> list[dict[str, float]]:
     """Return what each text becomes: weights by name. Spark measures what NumPy measures."""
-    texts = spark.createDataFrame(pd.DataFrame({"at": range(len(values)), "text": values}))
-    rows = texts.select("at", F.array(reading.read(F.col("text"))).alias(READS)).persist()
-    reads = rows.sort("at").toArrow().column(READS).combine_chunks()
-    numbers, _ = numbers_of(of_feature(reads, 0, 1))
-    measured = Measured.of_numbers(reading, numbers, np.ones(len(numbers), np.int64))
-    for partitions in (1, 2) if reading.is_number else (1,):
-        assert measure(rows, {2: reading}, F.lit(1), partitions, lambda kept: kept) == {2: measured}
-    found = placed_entries(reads, [(2, measured)]).to_pylist()
-    assert {entry["_namespace"] for row in found for entry in row} <= {2}
-    return [{entry["name"]: entry["weight"] for entry in row} for row in found]
+    (found,) = entries_of_each(spark, [reading], values)
+    return found
+
+
+def entries_of_each(
+    spark: SparkSession, readings: list[Reading], values: list[str]
+) -> list[list[dict[str, float]]]:
+    """Return by reading what each text becomes."""
+    by_namespace = dict(enumerate(readings, start=2))
+    texts = spark.createDataFrame(pa.table({"at": range(len(values)), "text": values}))
+    rows = texts.select("at", F.array(*[reading.read(F.col("text")) for reading in readings]).alias(READS))
+    reads = rows.toArrow().sort_by("at").column(READS).combine_chunks()
+    measured = {}
+    for at, (namespace, reading) in enumerate(by_namespace.items()):
+        numbers, _ = numbers_of(of_feature(reads, at, len(readings)))
+        measured[namespace] = Measured.of_numbers(reading, numbers, np.ones(len(numbers), np.int64))
+    for partitions in (1, 2) if any(reading.is_number for reading in readings) else ():
+        assert measure(rows, by_namespace, F.lit(1), partitions, lambda kept: kept) == measured
+    placed = placed_entries(reads, measured.items()).to_pylist()
+    assert {entry["_namespace"] for row in placed for entry in row} <= by_namespace.keys()
+    return [
+        [
+            {entry["name"]: entry["weight"] for entry in row if entry["_namespace"] == namespace}
+            for row in placed
+        ]
+        for namespace in by_namespace
+    ]
 
 
 def number(text: str) -> float | None:
@@ -64,16 +82,20 @@ def number(text: str) -> float | None:
     return found if abs(found) <= float(np.finfo(np.float32).max) else None
 
 
-@pytest.mark.parametrize("separator", ["|", ",", ", ", "::", ".", "\\E", "[", " "])
-def test_names_of_several_are_split_trimmed_and_shared_as_python_does(
-    separator: str, spark: SparkSession
-) -> None:
-    values = [*texts(1, 400, [*LETTERS, separator, separator]), "10|20", "20|10", "2020", "Pizza, Bars"]
-    found = entries(spark, Reading(feature(kind="multi-valued", separator=separator, scale=1)), values)
-    for text, weights in zip(values, found, strict=True):
-        names = {name.strip(" ") for name in text.split(separator)} - {""}
-        assert set(weights) == names, text
-        assert all(weight == pytest.approx(1 / len(names)) for weight in weights.values())
+SEPARATORS = ["|", ",", ", ", "::", ".", "\\E", "[", " "]
+
+
+def test_names_of_several_are_split_trimmed_and_shared_as_python_does(spark: SparkSession) -> None:
+    values = ["10|20", "20|10", "2020", "Pizza, Bars"]
+    for seed, separator in enumerate(SEPARATORS):
+        values += texts(seed, 100, [*LETTERS, separator, separator])
+    several = [feature(kind="multi-valued", separator=separator, scale=1) for separator in SEPARATORS]
+    found = entries_of_each(spark, [Reading(one) for one in several], values)
+    for separator, of_texts in zip(SEPARATORS, found, strict=True):
+        for text, weights in zip(values, of_texts, strict=True):
+            names = {name.strip(" ") for name in text.split(separator)} - {""}
+            assert set(weights) == names, (separator, text)
+            assert all(weight == pytest.approx(1 / len(names)) for weight in weights.values())
 
 
 def test_lists_of_json_and_parquet_are_names_and_other_texts_are_split(spark: SparkSession) -> None:
@@ -125,20 +147,23 @@ def test_buckets_hold_equal_shares_and_unusable_values_none(spark: SparkSession)
         assert names == ([] if math.isnan(numbers[at]) else [place[at]])
 
 
-@pytest.mark.parametrize("part", ["year", "month", "day-of-month", "day-of-week", "hour"])
-def test_parts_of_dates_are_those_of_pandas(part: str, spark: SparkSession) -> None:
+@pytest.mark.parametrize("written", ["iso8601", "seconds"])
+def test_parts_of_dates_are_those_of_pandas(written: str, spark: SparkSession) -> None:
     moments = [pd.Timestamp(f"{year}-0{1 + at % 9}-{10 + at % 18}T{at % 24:02d}:30:00Z") for at, year in enumerate(range(1950, 2050))]  # fmt: skip
-    attribute = {"year": "year", "month": "month", "day-of-month": "day", "hour": "hour"}
-    expected = [
-        {str(moment.day_of_week + 1 if part == "day-of-week" else getattr(moment, attribute[part])): 1.0}
-        for moment in moments
+    parts: dict[str, Callable[[pd.Timestamp], int]] = {
+        "year": lambda moment: moment.year,
+        "month": lambda moment: moment.month,
+        "day-of-month": lambda moment: moment.day,
+        "day-of-week": lambda moment: moment.day_of_week + 1,
+        "hour": lambda moment: moment.hour,
+    }
+    values = [
+        moment.isoformat() if written == "iso8601" else f"{moment.timestamp():.0f}" for moment in moments
     ]
-    for written, values in (
-        ("iso8601", [moment.isoformat() for moment in moments]),
-        ("seconds", [f"{moment.timestamp():.0f}" for moment in moments]),
-    ):
-        reading = Reading(feature(kind="date-part", part=part, timestamp_format=written, scale=1))
-        assert entries(spark, reading, [*values, "soon", "", "1e40"]) == [*expected, {}, {}, {}]
+    dates = [feature(kind="date-part", part=part, timestamp_format=written, scale=1) for part in parts]
+    found = entries_of_each(spark, [Reading(date) for date in dates], [*values, "soon", "", "1e40"])
+    for (part, of), of_texts in zip(parts.items(), found, strict=True):
+        assert of_texts == [*({str(of(moment)): 1.0} for moment in moments), {}, {}, {}], part
 
 
 def read(
@@ -146,7 +171,7 @@ def read(
 ) -> SideAttributes:
     (folder / "items.txt").write_bytes(content)
     attributes = Attributes(Source("items.txt", **source), "item_id")
-    known = spark.createDataFrame([(name, True) for name in "789"], "_owner string, _trained boolean")
+    known = spark.createDataFrame(pa.table({OWNER: list("789"), TRAINED: [True] * 3}))
     readings = {at: Reading.of(feature, attributes.source) for at, feature in enumerate(features, start=2)}
     path = str(folder / "items.txt")
     fields = {OWNER: attributes.id} | {field_of(at): found.feature.column for at, found in readings.items()}
@@ -191,30 +216,38 @@ def test_lists_in_json_lines_become_several_names(spark: SparkSession, tmp_path:
     }
 
 
-NUMERIC = {"kind": "numeric"}
-
-
 @pytest.mark.parametrize(
-    ("content", "settings", "sentence"),
+    ("content", "sentences"),
     [
-        (b"item_id,f\n007,1\n008,2\n", {}, "none of the 2 ids in 'item_id' of"),
-        (b"item_id,f\n007,1\n008,2\n", {}, "there are '007', '008', the interactions have '7', '8', '9'; ids are compared letter by letter"),
-        (b"item_id,f\n7,\xe9\n8,\xe9\n9,a\n", {}, "2 of 3 rows of"),
-        (b"item_id,f\n7,\xe9\n8,\xe9\n9,a\n", {}, "are bad (66.67%: 2 invalid UTF-8, e.g. '7,\ufffd'), more than quarantine.max_share allows (50.00%); it reads as latin-1: set items.encoding to 'latin-1'"),
-        (b"item_id,f\n7,$12.99\n8,$5\n", NUMERIC, "the feature 'f' (kind numeric) has nothing to write: none of the 2 values of 'f' is a number that float32 can hold (there are '$12.99', '$5')"),
-        (b"item_id,f\n7,1e40\n", NUMERIC, "(there are '1e40')"),
-        (b"item_id,f\n7,01-Jan-1995\n", {"kind": "date-part", "part": "year"}, "is a time, written as timestamp_format 'iso8601' says (there are '01-Jan-1995')"),
-        (b"item_id,f\n7, \n8,\n", {}, "'f' is empty for all of the 3 items"),
-        (b"item_id,f\n7,|\n", {"kind": "multi-valued"}, "is names, separated by '|' (there are '|')"),
-        (b"item_id,f\n", {}, "holds no rows: expected attributes"),
+        (b"item_id,f\n007,1\n008,2\n", ["none of the 2 ids in 'item_id' of", "there are '007', '008', the interactions have '7', '8', '9'; ids are compared letter by letter"]),
+        (b"item_id,f\n7,\xe9\n8,\xe9\n9,a\n", ["2 of 3 rows of", "are bad (66.67%: 2 invalid UTF-8, e.g. '7,\ufffd'), more than quarantine.max_share allows (50.00%); it reads as latin-1: set items.encoding to 'latin-1'"]),
+        (b"item_id,f\n", ["holds no rows: expected attributes"]),
     ],
 )  # fmt: skip
-def test_side_features_that_would_vanish_are_refused(
-    content: bytes, settings: dict[str, Any], sentence: str, spark: SparkSession, tmp_path: Path
+def test_attributes_of_nobody_and_mostly_bad_ones_are_refused(
+    content: bytes, sentences: list[str], spark: SparkSession, tmp_path: Path
 ) -> None:
-    described = feature(**settings)
-    with pytest.raises(InputError, match=re.escape(sentence)):
-        check_features({"f": (Reading(described), read(spark, tmp_path, content, [described]).values["f"])})
+    with pytest.raises(InputError) as raised:
+        read(spark, tmp_path, content, [feature()])
+    assert [sentence for sentence in sentences if sentence not in str(raised.value)] == []
+
+
+VANISHING = [
+    ("price", {"kind": "numeric"}, "the feature 'price' (kind numeric) has nothing to write: none of the 2 values of 'price' is a number that float32 can hold (there are '$12.99', '$5')"),
+    ("huge", {"kind": "numeric"}, "(there are '1e40')"),
+    ("date", {"kind": "date-part", "part": "year"}, "is a time, written as timestamp_format 'iso8601' says (there are '01-Jan-1995')"),
+    ("blank", {}, "'blank' is empty for all of the 3 items"),
+    ("names", {"kind": "multi-valued"}, "is names, separated by '|' (there are '|')"),
+]  # fmt: skip
+
+
+def test_side_features_that_would_vanish_are_refused(spark: SparkSession, tmp_path: Path) -> None:
+    content = b"item_id,price,huge,date,blank,names\n7,$12.99,1e40,01-Jan-1995, ,|\n8,$5,,,,\n"
+    features = [feature(name=name, **settings) for name, settings, _ in VANISHING]
+    values = read(spark, tmp_path, content, features).values
+    for one, (name, _, sentence) in zip(features, VANISHING, strict=True):
+        with pytest.raises(InputError, match=re.escape(sentence)):
+            check_features({name: (Reading(one), values[name])})
 
 
 def test_the_job_counts_attributes_and_warns(encode_document: Callable[..., Any], tmp_path: Path) -> None:
