@@ -21,55 +21,58 @@ from fmrec.errors import InputError
 
 Take = Callable[..., Any]
 OBJECT = '{"user_id":"%s","item_id":"%s","rating":5,"timestamp":1600000000}'
-A, B, C = (OBJECT % pair for pair in (("a", "x"), ("a", "y"), ("b", "x")))
 JSON = {"path": "e.json", "format": "jsonl"}
+Lay = Callable[[str, str, str], str]
+OBJECTS_LAID_OUT: dict[str, Lay] = {
+    "two on a line": lambda a, b, c: f"{a}\n{b}{c}\n",
+    "all on a line": lambda a, b, c: f"{a}{b}{c}",
+    "blanks between them": lambda a, b, c: f"{a} {b}\t{c}",
+    "a comma between them": lambda a, b, c: f"{a},{b}\n{c}\n",
+    "an array, one a line": lambda a, b, c: f"[{a},\n{b},\n{c}]",
+    "an array, indented": lambda a, b, c: f"[\n  {a},\n  {b},\n  {c}\n]\n",
+    "an array over many lines": lambda a, b, c: json.dumps(list(map(json.loads, (a, b, c))), indent=2),
+    "each over many lines": lambda a, b, c: "\n".join(
+        json.dumps(json.loads(one), indent=1) for one in (a, b, c)
+    ),
+    "a byte order mark, CR LF, a blank line": lambda a, b, c: f"\ufeff{a}\r\n\r\n{b}\r\n{c}",
+}
+DICTS_LAID_OUT: dict[str, Lay] = {
+    "plain": lambda a, b, c: "\n".join(repr(json.loads(one)) for one in (a, b, c)),
+    "with True, None and an apostrophe": lambda a, b, c: "\n".join(
+        repr(json.loads(one) | {"verified": True, "style": None, "s": "it's"}) for one in (a, b, c)
+    ),
+}
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        f"{A}\n{B}{C}\n",
-        f"{A}{B}{C}",
-        f"{A} {B}\t{C}",
-        f"{A},{B},\n{C}\n".replace(",\n", "\n"),
-        f"[{A},\n{B},\n{C}]",
-        f"[\n  {A},\n  {B},\n  {C}\n]\n",
-        json.dumps([json.loads(text) for text in (A, B, C)], indent=2),
-        "\n".join(json.dumps(json.loads(text), indent=1) for text in (A, B, C)),
-        "\n".join(repr(json.loads(text)) for text in (A, B, C)),
-        "\n".join(repr(json.loads(text) | {"verified": True, "style": None, "s": "it's"}) for text in (A, B, C)),
-        f"\ufeff{A}\r\n\r\n{B}\r\n{C}",
-    ],
-)  # fmt: skip
-def test_every_object_is_a_row_however_they_are_laid_out(text: str, take: Take, tmp_path: Path) -> None:
-    (tmp_path / "e.json").write_bytes(text.encode())
+@pytest.mark.parametrize("laid_out", [OBJECTS_LAID_OUT, DICTS_LAID_OUT], ids=["objects", "dicts of Python"])
+def test_every_object_is_a_row_however_they_are_laid_out(
+    laid_out: dict[str, Lay], take: Take, tmp_path: Path
+) -> None:
+    """A file each."""
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    expected = []
+    for at, (name, lay) in enumerate(laid_out.items()):
+        pairs = [(f"{name} a", "x"), (f"{name} a", "y"), (f"{name} b", "x")]
+        expected += pairs
+        (raw / f"{at}.json").write_bytes(lay(*(OBJECT % pair for pair in pairs)).encode())
+    found = take(raw, interactions=JSON | {"path": "."})
+    assert found.pairs == expected
+    assert (found.bad, found.ingested.rows) == ([], len(expected))
+
+
+def test_what_is_not_objects_only_goes_to_the_quarantine(take: Take, tmp_path: Path) -> None:
+    a, b, c = (OBJECT % pair for pair in (("a", "x"), ("a", "y"), ("b", "x")))
+    lines = [
+        f"{a} and more", f"{a}]", f"{a}}}", f"{a};{b}", f"{a},", f"{a}\x00", a[:-1],
+        "null", "1", '"text"', "[]", "{",
+    ]  # fmt: skip
+    (tmp_path / "e.json").write_text("".join(f"{b}\n{line}\n" for line in lines) + c)
     found = take(tmp_path, interactions=JSON)
-    assert found.pairs == [("a", "x"), ("a", "y"), ("b", "x")]
-    assert (found.bad, found.ingested.rows) == ([], 3)
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        f"{A} and more",
-        f"{A}]",
-        f"{A}}}",
-        f"{A};{B}",
-        f"{A},",
-        f"{A}\x00",
-        A[:-1],
-        "null",
-        "1",
-        '"text"',
-        "[]",
-        "{",
-    ],
-)
-def test_what_is_not_objects_only_goes_to_the_quarantine(line: str, take: Take, tmp_path: Path) -> None:
-    (tmp_path / "e.json").write_text(f"{B}\n{line}\n{C}\n")
-    found = take(tmp_path, interactions=JSON)
-    assert found.pairs == [("a", "y"), ("b", "x")]
-    assert found.bad == [("e.json", 2, None, "not a JSON object")]
+    assert found.pairs == [*[("a", "y")] * len(lines), ("b", "x")]
+    assert found.bad == [
+        ("e.json", 2 * number, None, "not a JSON object") for number in range(1, len(lines) + 1)
+    ]
 
 
 values = st.text(st.sampled_from('{}[]",:\\ aé\n'), max_size=6)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -79,13 +80,16 @@ NOTED = {
 }
 
 
-@pytest.mark.parametrize("text", NOTED.values(), ids=NOTED)
-def test_comments_are_neither_rows_nor_the_header(take: Take, tmp_path: Path, text: str) -> None:
+def test_comments_are_neither_rows_nor_the_header(take: Take, tmp_path: Path) -> None:
+    """A file each."""
     raw = tmp_path / "raw"
     raw.mkdir()
-    (raw / "a.csv").write_bytes(text.encode())
+    for name, text in NOTED.items():
+        (raw / f"{name}.csv").write_bytes(text.encode())
     found = take(raw, interactions=PLAIN | USERS_AND_ITEMS | {"comment": "#"}, **PICKED)
-    assert (found.pairs, found.bad, found.ingested.rows) == ([("1", "10"), ("2", "11")], [], 2)
+    read = {Path(unquote(name)).stem: counts["read"] for name, counts in found.ingested.files.items()}
+    assert read == dict.fromkeys(NOTED, 2)
+    assert (found.pairs, found.bad) == ([("1", "10"), ("2", "11")] * len(NOTED), [])
 
 
 HEADERS_AMONG_ROWS = [
@@ -163,24 +167,26 @@ def test_files_that_cannot_belong_together_are_named(take: Take, tmp_path: Path)
         assert "b.csv" in str(raised.value)
 
 
-@pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        ('3,102,5,"1600000002', "unbalanced quotes"),
-        ('3,102,5,1600000002,"great film', "unbalanced quotes"),
-        ('2,101,4,1600000001,my next line"', "unbalanced quotes"),
-        ('"12"x,101,4,1600000001,ok', "quotes inside a field"),
-        ('12,101,4,1600000001,a "great" film', "quotes inside a field"),
-        ('12, "101",4,1600000001,ok', "quotes inside a field"),
-        ("12,101,4,1600000001,ok,more", "wrong number of fields"),
-    ],
-)
-def test_malformed_quotes_go_to_the_quarantine(line: str, reason: str, take: Take, tmp_path: Path) -> None:
+MALFORMED = [
+    ('3,102,5,"1600000002', "unbalanced quotes"),
+    ('3,102,5,1600000002,"great film', "unbalanced quotes"),
+    ('2,101,4,1600000001,my next line"', "unbalanced quotes"),
+    ('"12"x,101,4,1600000001,ok', "quotes inside a field"),
+    ('12,101,4,1600000001,a "great" film', "quotes inside a field"),
+    ('12, "101",4,1600000001,ok', "quotes inside a field"),
+    ("12,101,4,1600000001,ok,more", "wrong number of fields"),
+]
+
+
+def test_malformed_quotes_go_to_the_quarantine(take: Take, tmp_path: Path) -> None:
     names = "user_id,item_id,rating,timestamp,text\n"
     good = '1,"100",5,1600000000,"say ""hi"", all"\n'
-    (tmp_path / "r.csv").write_text(f"{names}{good}{line}\n{good}")
+    (tmp_path / "r.csv").write_text(names + "".join(f"{good}{line}\n" for line, _ in MALFORMED) + good)
     found = take(tmp_path, interactions={"path": "r.csv"})
-    assert (found.pairs, found.bad) == ([("1", "100")] * 2, [("r.csv", 3, None, reason)])
+    assert found.pairs == [("1", "100")] * (len(MALFORMED) + 1)
+    assert found.bad == [
+        ("r.csv", 1 + 2 * number, None, reason) for number, (_, reason) in enumerate(MALFORMED, start=1)
+    ]
 
 
 def test_texts_over_several_lines_are_one_field_where_the_document_says_so(
