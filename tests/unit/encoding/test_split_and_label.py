@@ -335,6 +335,7 @@ def test_records_are_the_same_however_few_are_made_at_once(
         assert records_of(getattr(cut, channel)) == records_of(getattr(whole, channel))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("negatives", "weight", "copies"), [(1000, 1, 1), (4, 1000, 1), (10, 10, 100), (0, 1000, 10)]
 )

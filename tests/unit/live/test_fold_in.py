@@ -153,6 +153,7 @@ def test_vectors_are_near_the_optimum_where_the_model_pushes_most_items_down_for
     assert relative_errors(found, exact).max() < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "regularization", "negative_weight"),
     [(pushed_down, 2.0, 0.05), (pushed_down, 1.0, 0.15), (all_improbable, 1.0, 0.15)],
@@ -185,6 +186,7 @@ def test_a_batch_of_short_and_long_histories_is_near_the_optimum_in_models_that_
         assert relative_errors(tight, exact).max() < 5e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("items", [900, 9000])
 def test_contributions_sum_to_the_score_of_200_random_users(items: int) -> None:
     vectors, offsets = catalogue(items, 32)

@@ -8,9 +8,12 @@ import tarfile
 from typing import Any
 
 import numpy as np
+import pytest
 import scipy.sparse
 
 from fmrec.recordio import write_numpy_to_dense_tensor, write_spmatrix_to_sparse_tensor
+
+pytestmark = pytest.mark.slow
 
 REGISTRY = "382416733822.dkr.ecr.us-east-1.amazonaws.com"
 USERS, ITEMS, ROWS = 20, 30, 600

@@ -19,6 +19,8 @@ from fmrec.errors import InputError
 from fmrec.ranking.evaluation_step import evaluate
 from fmrec.recordio import encode_dense
 
+pytestmark = pytest.mark.slow
+
 USERS, ITEMS, DIM = 943, 1682, 9
 
 Vectors = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]

@@ -62,6 +62,7 @@ def test_equals_sorting_every_score(
     assert np.isneginf(best.scores[~ranked]).all()
 
 
+@pytest.mark.slow
 def test_several_blocks_chunks_and_levels_of_maxima() -> None:
     random = np.random.default_rng(1)
     queries, catalogue = small_integers(random, 1100, 9), small_integers(random, 5000, 9)

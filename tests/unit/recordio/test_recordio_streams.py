@@ -85,6 +85,7 @@ def test_batches_have_the_rows_asked_for(batch_rows: int) -> None:
     assert np.concatenate([own for _, own in batches]).tolist() == labels.tolist()
 
 
+@pytest.mark.slow
 def test_memory_of_batches_does_not_grow_with_the_file(tmp_path: Any) -> None:
     peaks: dict[int, int] = {}
     columns = np.random.default_rng(4).integers(0, 2000, (100_000, 2), np.int32)

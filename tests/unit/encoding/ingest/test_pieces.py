@@ -70,6 +70,7 @@ def test_blocks_of_any_size_give_the_same_lines(
         assert lines_of(path, bounds) == expected
 
 
+@pytest.mark.slow
 def test_objects_on_s3_are_cut_as_files_are(bucket: str, tmp_path: Path) -> None:
     content = b"".join(b"%d,%d\r\n" % (at, at * at) for at in range(300_000)) + b"last"
     path, uri = tmp_path / "r.csv", f"s3://{bucket}/r.csv"
@@ -144,6 +145,7 @@ def as_rows(batch: pa.RecordBatch) -> list[tuple[Any, ...]]:
     return rows
 
 
+@pytest.mark.slow
 @given(
     lines=st.lists(LINE_BYTES, min_size=1),
     encoding=st.sampled_from(["utf-8", "latin-1"]),
