@@ -77,11 +77,11 @@ def axe() -> str:
 
 
 @pytest.fixture(scope="module")
-def emulated(dynamodb_endpoint: str) -> Iterator[None]:
+def emulated(emulator_url: str) -> Iterator[None]:
     """The environment in which S3 and DynamoDB are the emulator's."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (
-            ("AWS_ENDPOINT_URL", dynamodb_endpoint),
+            ("AWS_ENDPOINT_URL", emulator_url),
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
             ("AWS_DEFAULT_REGION", "us-east-1"),

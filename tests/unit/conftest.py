@@ -1,6 +1,4 @@
-"""What several tests of `fmrec` need: an S3 that answers like S3, in a process of its own, and one Spark
-session.
-"""
+"""What several tests of `fmrec` need: buckets of an S3 that answers like S3, and one Spark session."""
 
 import uuid
 from collections.abc import Iterator
@@ -10,7 +8,6 @@ import boto3
 import pytest
 
 from fmrec.storage import s3_client
-from localcloud.emulator import emulator
 
 SMALL_QUERIES = {
     "spark.sql.shuffle.partitions": "4",
@@ -23,13 +20,6 @@ SMALL_QUERIES = {
 anew after each shuffle takes longer than to run it. The plans of Glue runs, in the local cloud's tests, are
 compiled, checked and adapted.
 """
-
-
-@pytest.fixture(scope="session")
-def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of an emulator that holds nothing yet and ends with the session."""
-    with emulator(tmp_path_factory.mktemp("s3"), "s3") as url:
-        yield url
 
 
 @pytest.fixture
@@ -46,9 +36,9 @@ def aws_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def bucket(s3_endpoint: str, aws_environment: None, monkeypatch: pytest.MonkeyPatch) -> str:
+def bucket(emulator_url: str, aws_environment: None, monkeypatch: pytest.MonkeyPatch) -> str:
     """Name of an empty bucket."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", emulator_url)
     name = f"bucket-{uuid.uuid4().hex[:12]}"
     client = boto3.client("s3")
     client.create_bucket(Bucket=name)

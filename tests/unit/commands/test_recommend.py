@@ -14,8 +14,8 @@ SERVED = UserRecommendations(
 
 
 @pytest.fixture
-def environment(dynamodb: Any, table: Any, dynamodb_endpoint: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", dynamodb_endpoint)
+def environment(dynamodb: Any, table: Any, emulator_url: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", emulator_url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")

@@ -76,9 +76,9 @@ def executions() -> Executions:
 
 
 @pytest.fixture
-def clients(dynamodb: Any, dynamodb_endpoint: str, executions: Executions) -> Clients:
+def clients(dynamodb: Any, emulator_url: str, executions: Executions) -> Clients:
     s3 = boto3.client(
-        "s3", endpoint_url=dynamodb_endpoint, region_name="us-east-1",
+        "s3", endpoint_url=emulator_url, region_name="us-east-1",
         aws_access_key_id="test", aws_secret_access_key="test",
     )  # fmt: skip
     return Clients(s3, dynamodb, executions)

@@ -175,10 +175,10 @@ def test_filters_hold_for_every_user(small_run: Any, dynamodb: Any, table: Any) 
 
 
 def test_a_run_in_s3_is_published_like_one_on_disk(
-    small_run: Any, dynamodb: Any, table: Any, dynamodb_endpoint: Any, monkeypatch: pytest.MonkeyPatch
+    small_run: Any, dynamodb: Any, table: Any, emulator_url: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {
-        "AWS_ENDPOINT_URL": dynamodb_endpoint,
+        "AWS_ENDPOINT_URL": emulator_url,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",

@@ -20,12 +20,12 @@ DOCUMENT = json.loads((Path(__file__).resolve().parents[4] / "docs" / "openapi.j
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory, dynamodb_endpoint: str) -> Gateway:
+def gateway(tmp_path_factory: pytest.TempPathFactory, emulator_url: str) -> Gateway:
     import boto3
 
     client = boto3.client(
         "dynamodb",
-        endpoint_url=dynamodb_endpoint,
+        endpoint_url=emulator_url,
         region_name="us-east-1",
         aws_access_key_id="test",
         aws_secret_access_key="test",
