@@ -40,7 +40,8 @@ test: setup ## Lint, types and every test: unit, infrastructure, workflow; lists
 	wait $$types; types=$$?; cat build/mypy.log; exit $$(( tests > types ? tests : types ))
 
 test-fast: setup ## The quick tests that need neither Spark, nor a local cloud, nor an environment of their own
-	@$(PYTHON) -m pytest $(PARALLEL) -n $(CORES) -m "not spark and not cloud and not oracle and not fuzz and not slow" $(ARGS)
+	@$(PYTHON) -m pytest $(PARALLEL) -n $(CORES) --hypothesis-profile fast \
+		-m "not spark and not cloud and not oracle and not fuzz and not slow" $(ARGS)
 
 docs: setup ## The documentation as a site in site/, every warning an error
 	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet && echo site/index.html

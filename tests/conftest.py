@@ -22,6 +22,7 @@ pytest_plugins = ["tests.fixtures.dynamodb", "tests.fixtures.model_registry", "t
 
 # How long an example takes says how busy the machine is, more so when files of tests run at the same time.
 settings.register_profile("suite", deadline=None)
+settings.register_profile("fast", deadline=None, max_examples=30)  # make test-fast
 settings.load_profile("suite")
 
 ROOT = Path(__file__).resolve().parent.parent
