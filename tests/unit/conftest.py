@@ -1,7 +1,9 @@
 """What several tests of `fmrec` need: buckets of an S3 that answers like S3, and one Spark session."""
 
+import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -9,6 +11,7 @@ import pytest
 
 from fmrec.storage import s3_client
 
+ROOT = Path(__file__).parents[2]
 SMALL_QUERIES = {
     "spark.sql.shuffle.partitions": "4",
     "spark.sql.codegen.wholeStage": "false",
@@ -48,14 +51,22 @@ def bucket(emulator_url: str, aws_environment: None, monkeypatch: pytest.MonkeyP
 
 @pytest.fixture(scope="session")
 def short_lived_jvms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Start JVMs, those of tests' own programs too, as the local cloud does for small jobs."""
+    """Start JVMs and Python workers, of tests' own programs too, as the local cloud does for small jobs.
+
+    A task that fails costs its worker: the next one is forked from a daemon that has imported what it needs.
+    """
     from localcloud.glue.spark import java_options, submit_arguments
 
     folder = tmp_path_factory.mktemp("jvm")
-    settings = folder / "spark.conf"
-    settings.write_text(f"spark.driver.extraJavaOptions {java_options(folder)}\n", encoding="utf-8")
+    settings = {
+        "spark.driver.extraJavaOptions": java_options(folder),
+        "spark.python.daemon.module": "glue_workers",
+        "spark.executorEnv.PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "localcloud/glue/runtime"))),
+    }
+    file = folder / "spark.conf"
+    file.write_text("".join(f"{name} {value}\n" for name, value in settings.items()), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYSPARK_SUBMIT_ARGS", submit_arguments(settings))
+        patch.setenv("PYSPARK_SUBMIT_ARGS", submit_arguments(file))
         yield
 
 

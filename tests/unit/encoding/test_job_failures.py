@@ -15,6 +15,7 @@ PATCH = """
 import os, signal, sys
 from pathlib import Path
 if any("pyspark" in word for word in sys.orig_argv):  # Spark's Python workers, not the driver
+    import fmrec.encoding.job  # before workers are forked, each of which ends when its task fails
     from fmrec.storage.part_files import LocalPart
     store = LocalPart.write
     def failing(self, data):
