@@ -127,8 +127,9 @@ def test_side_features_have_the_columns_and_values_that_pandas_computes(
 
     expected: dict[tuple[int, int], dict[int, float]] = {}
     test = ratings[ratings.test]
+    user_of, item_of = ({row.Index: row for row in side.itertuples()} for side in (users, items))
     for row in test.itertuples():
-        user, item = users.loc[row.user_id], items.loc[row.item_id]
+        user, item = user_of[row.user_id], item_of[row.item_id]
         genres = item.genres.split("|")
         group = groups[int((edges < user.age).sum())]
         found = {
