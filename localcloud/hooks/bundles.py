@@ -6,7 +6,6 @@ quarter of a second of a processor for a function of this project, whose bundles
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.util
 import os
@@ -34,33 +33,38 @@ class SharedFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
+        self._compiled: dict[str, bool] = {}
+        """Digest of each file that is kept → whether its compiled module is."""
 
     def extract(self, archive: zipfile.ZipFile, target: Path) -> None:
         """Extract an archive to a folder; nothing there may be changed, only replaced."""
         with self._lock:
             self._folder.mkdir(parents=True, exist_ok=True)
+            made = set[Path]()
             for entry in archive.infolist():
                 place = Path(entry.filename)
                 if entry.is_dir() or place.is_absolute() or ".." in place.parts:
                     archive.extract(entry, target)
                 else:
-                    self._link(archive.read(entry), target / place)
+                    self._link(archive.read(entry), target / place, made)
 
-    def _link(self, content: bytes, file: Path) -> None:
-        kept = self._folder / hashlib.sha256(content).hexdigest()
-        kept_compiled = kept.with_suffix(".pyc")
-        if not kept.exists():
+    def _link(self, content: bytes, file: Path, made: set[Path]) -> None:
+        digest = hashlib.sha256(content).hexdigest()
+        kept, kept_compiled = self._folder / digest, self._folder / f"{digest}.pyc"
+        if digest not in self._compiled:
             module = compiled_module(content, str(file)) if file.suffix == ".py" else None
             if module is not None:
                 write_whole(kept_compiled, module)
             write_whole(kept, content)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        os.link(kept, file)
-        if file.suffix == ".py":
-            cached = Path(importlib.util.cache_from_source(file))
-            cached.parent.mkdir(exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):  # it can't be compiled
-                os.link(kept_compiled, cached)
+            self._compiled[digest] = module is not None
+        links = {file: kept}
+        if file.suffix == ".py" and self._compiled[digest]:
+            links[Path(importlib.util.cache_from_source(file))] = kept_compiled
+        for link, linked in links.items():
+            if link.parent not in made:
+                link.parent.mkdir(parents=True, exist_ok=True)
+                made.add(link.parent)
+            os.link(linked, link)
 
 
 class _Archives:
