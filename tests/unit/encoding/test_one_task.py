@@ -73,6 +73,8 @@ def write_events(folder: Path) -> None:
 
 SEVEN_NEGATIVES = {"mode": "implicit", "negatives_per_positive": 7, "copies": 1}
 DEVICES = [{"name": "device", "of": "interaction"}]
+ADAPTIVE = {"spark.sql.adaptive.enabled": "true"}
+"""Spark plans anew after each shuffle, as it does where runs are large."""
 
 
 def run(spark: SparkSession, document: dict[str, Any], raw: Path, output: Path) -> dict[str, Any]:
@@ -102,31 +104,21 @@ def read_once(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job, "ingest", read)
 
 
-@pytest.fixture
-def adaptive(spark: SparkSession) -> Iterator[None]:
-    """Have Spark plan anew after each shuffle, as it does where runs are large."""
-    with session_settings(spark, {"spark.sql.adaptive.enabled": "true"}):
-        yield
-
-
 def in_stages(monkeypatch: pytest.MonkeyPatch, *, few_texts: bool) -> None:
     monkeypatch.setattr(job, "fits_one_task", lambda *_: False)
     monkeypatch.setattr(job, "fits_index_task", lambda *_: few_texts)
 
 
 def test_one_task_indexes_odd_ids_and_drops_unknown_ones_as_the_stages_do(
-    spark: SparkSession,
-    adaptive: None,
-    read_once: None,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    spark: SparkSession, read_once: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_events(tmp_path)
     document = EVENTS | {"parts": 3}
     in_one = run(spark, document, tmp_path, tmp_path / "one")
     for few_texts in (True, False):
         in_stages(monkeypatch, few_texts=few_texts)
-        assert in_one == run(spark, document, tmp_path, tmp_path / "stages")
+        with session_settings(spark, ADAPTIVE):
+            assert in_one == run(spark, document, tmp_path, tmp_path / "stages")
     assert {name for name in in_one if name.startswith("train/")} == {
         f"train/part-0000{at}.pbr" for at in range(3)
     }
@@ -164,10 +156,13 @@ def test_one_task_cuts_the_buckets_and_parts_that_the_stages_cut(
     assert len([name for name in in_one if name.startswith("test/")]) > 1
 
 
-@pytest.mark.parametrize(("seed", "unknown"), [(0, "index"), (1, "drop"), (2, "features-only")])
+@pytest.mark.parametrize(
+    ("seed", "unknown", "plans"), [(0, "index", {}), (1, "drop", {}), (2, "features-only", ADAPTIVE)]
+)
 def test_one_task_makes_the_side_features_that_the_stages_make(
     seed: int,
     unknown: str,
+    plans: dict[str, str],
     spark: SparkSession,
     read_once: None,
     tmp_path: Path,
@@ -177,7 +172,8 @@ def test_one_task_makes_the_side_features_that_the_stages_make(
     in_one = run(spark, document, tmp_path, tmp_path / "one")
     for few_texts in (True, False):
         in_stages(monkeypatch, few_texts=few_texts)
-        assert in_one == run(spark, document, tmp_path, tmp_path / "stages")
+        with session_settings(spark, plans):
+            assert in_one == run(spark, document, tmp_path, tmp_path / "stages")
     assert in_one["manifest"]["details"]["side_features"]
 
 
