@@ -135,6 +135,7 @@ def test_synthesis_ends_with_the_sentence_and_without_a_traceback(tmp_path: Any)
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_cdk_json_sets_every_feature_flag_that_the_library_recommends() -> None:
     import aws_cdk._jsii as package
 

@@ -243,6 +243,7 @@ def test_a_platform_that_lays_out_nothing_is_to_blame(tmp_path: Path) -> None:
     assert "resourceconfig.json can't be read" in (tmp_path / "output" / "failure").read_text()
 
 
+@pytest.mark.slow
 def test_sigterm_stops_a_training_at_once(job: Any, encode: Any) -> None:
     task = job("factorization_machines", **{**SETTINGS, "epochs": 100_000_000})
     task.put("train", "data", encode(*interactions(0, 1000)))

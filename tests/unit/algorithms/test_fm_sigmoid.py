@@ -6,6 +6,7 @@ from typing import Any
 
 import numba
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from algorithms.factorization_machines.sigmoid import logistic
@@ -21,6 +22,7 @@ def each(scores: NDArray[np.float32]) -> NDArray[np.float32]:
 logistic_of: Any = numba.njit(each)
 
 
+@pytest.mark.slow
 def test_it_is_as_exact_as_float32() -> None:
     scores = np.concatenate([np.linspace(-87, 87, 400_001), np.linspace(-1, 1, 100_001)]).astype(np.float32)
     expected = 1 / (1 + np.exp(-scores.astype(np.float64)))

@@ -180,6 +180,7 @@ def test_a_sample_as_large_as_the_data_is_the_data() -> None:
     assert seen == 12
 
 
+@pytest.mark.slow
 def test_a_smaller_sample_draws_every_row_equally_often() -> None:
     counts = np.zeros(20)
     for seed in range(3000):

@@ -89,6 +89,7 @@ def check(body: bytes, content_type: str, given_instances: list[Any]) -> None:
             read_request(body, MediaType(content_type), WIDTH)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=120)
 @given(lists)
 @example([{"features": [[0, 0, 1]]}])

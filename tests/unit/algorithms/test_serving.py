@@ -135,6 +135,7 @@ bodies = (
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(
     method=st.sampled_from(["POST", "GET", "PUT", "BREW"]),

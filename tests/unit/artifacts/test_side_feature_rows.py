@@ -155,6 +155,7 @@ def test_products_and_offsets_are_the_model_s_scores_with_all_features(
     assert len(document["query_parts"]) == 4
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_users(tmp_path: Path) -> None:
     peaks = []
     for users in (30_000, 120_000):

@@ -27,6 +27,7 @@ input()
 """
 
 
+@pytest.mark.slow
 def test_forks_of_a_program_count_while_they_run_and_when_they_have_ended() -> None:
     total, forks = processor_seconds(os.getpid(), "a.program")
     assert forks == 0

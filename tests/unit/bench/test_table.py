@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+import pytest
+
 from bench.table import Benchmark, benchmarks, measure
 
 VERDICTS = (
@@ -29,6 +31,7 @@ def test_a_name_may_hold_colons_and_targets_may_be_at_least() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_benchmark_that_fails_or_takes_too_long_has_a_row_that_says_so() -> None:
     slow = f"{VERDICTS.format('1.00')}; import sys, time; sys.stdout.flush(); time.sleep(60)"
     *measured, late = measure(python(slow, seconds=3))

@@ -47,6 +47,7 @@ def document() -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_the_page_shows_figures_lists_and_failed_checks_and_needs_nothing_else(
     document: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -91,6 +91,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's malloc is told")
 def test_workers_use_freed_memory_again() -> None:
     def page_faults(*arguments: str) -> int:

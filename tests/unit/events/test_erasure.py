@@ -13,6 +13,7 @@ from fmrec.events.event_table import EventTable
 from fmrec.recommendations.table import Recommendation, UserRecommendations, Writer, find
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dataset", ["default", "books"])
 def test_events_and_list_go_and_a_note_stays(
     tmp_path: Path, dynamodb: Any, table: str, event_table: str, dataset: str

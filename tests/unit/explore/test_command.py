@@ -13,6 +13,7 @@ from fmrec.errors import InputError
 from fmrec.explore.command import _token
 
 
+@pytest.mark.slow
 def test_it_prints_the_address_serves_until_terminated_and_ends_well(tmp_path: Path) -> None:
     names = tmp_path / "names.csv"
     names.write_text("id,title\n1,Fargo\n")

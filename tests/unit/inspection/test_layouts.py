@@ -135,6 +135,7 @@ def compare_features(
             assert row.entries == pytest.approx(wanted, rel=1e-5), (row.user, row.item)
 
 
+@pytest.mark.slow
 def test_the_table_of_the_documentation_has_what_is_found() -> None:
     page = (Path(__file__).parents[3] / "docs/datasets.md").read_text()
     section = page.split(f"{TITLE}\n")[1].split("\n## ")[0]

@@ -102,6 +102,7 @@ def test_joined_orders_are_split_by_their_numbers(spark: SparkSession, tmp_path:
     assert train + held_out == Counter(zip(joined.user_id, joined.product_id, strict=True))
 
 
+@pytest.mark.slow
 def test_two_files_are_joined(tmp_path: Path) -> None:
     shops.write_instacart(tmp_path)
     assert recommended(tmp_path) == "join"

@@ -309,6 +309,7 @@ def accounts(draw: st.DrawFn) -> dict[str, float]:
     }
 
 
+@pytest.mark.slow
 @given(requests, accounts(), accounts())
 def test_a_candidate_is_within_quota_memory_and_the_calls_enum(
     request_: tuple[Workload, Policy], quotas: dict[str, float], usage: dict[str, float]

@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 DEFAULTS: dict[str, Any] = {
     "task": "predict-rating",
@@ -20,6 +21,7 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 def test_check_input_fills_in_the_defaults(invoke: Any) -> None:
     answer = invoke(
         "check_input",
@@ -45,6 +47,7 @@ def test_check_input_refuses_with_a_sentence(invoke: Any) -> None:
     assert "'datasets'" in answer["errorMessage"]
 
 
+@pytest.mark.slow
 def test_choose_instances_plans_with_what_it_can_read_and_keeps_what_it_read(
     invoke: Any, small_run: Any
 ) -> None:
@@ -83,6 +86,7 @@ def test_choose_instances_plans_with_what_it_can_read_and_keeps_what_it_read(
     assert any("quotas" in note for note in answer["notes"])
 
 
+@pytest.mark.slow
 def test_choose_instances_plans_trials_with_the_memory_for_what_they_may_try(
     invoke: Any, small_run: Any
 ) -> None:
@@ -151,6 +155,7 @@ def test_choose_instances_says_that_there_is_no_encoding(invoke: Any, small_run:
     assert "there is no finished encoding at" in answer["errorMessage"]
 
 
+@pytest.mark.slow
 def test_choose_instances_refuses_data_of_another_catalogue(invoke: Any, small_run: Any) -> None:
     index = small_run.folder / "encoded/feature_index/part-00000.parquet"
     table = pq.read_table(index)

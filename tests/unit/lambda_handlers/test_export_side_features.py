@@ -30,6 +30,7 @@ def write_features(folder: Path, first: int, lists: list[list[int]], weights: li
     pq.write_table(table, folder / "part-00000.snappy.parquet", row_group_size=3)
 
 
+@pytest.mark.slow
 def test_vectors_hold_all_features_of_users_and_items(invoke: Any, tmp_path: Path) -> None:
     random = np.random.default_rng(8)
     model = FactorizationMachine(

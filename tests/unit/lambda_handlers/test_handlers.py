@@ -132,6 +132,7 @@ def test_publish_recommendations_writes_everyones_best(published: Any, small_run
     assert float(first["score"]["N"]) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_lists_are_measured_beside_popularity_and_the_champion_and_judged(
     published: Any, invoke: Any, small_run: Any, held_out: Any
 ) -> None:
@@ -179,6 +180,7 @@ def test_publish_popular_writes_a_list_for_strangers(invoke: Any, small_run: Any
     assert len(cloud[0].items["*"]["recommendations"]["L"]) == 3
 
 
+@pytest.mark.slow
 def test_smoke_test_endpoint_compares_the_endpoint_with_the_table(
     published: Any, invoke: Any, small_run: Any, cloud: Any
 ) -> None:

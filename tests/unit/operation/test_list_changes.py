@@ -102,6 +102,7 @@ def test_any_two_runs_are_compared_as_by_hand(tmp_path: Path, before: Lists, now
     json.dumps(found.to_document(), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_a_sample_has_the_same_users_in_both_runs_and_says_so(tmp_path: Path) -> None:
     before = {f"user-{n}": ["1", "2"] for n in range(4000)}
     now = {user: ["1", "3"] if n % 2 else ["1", "2"] for n, user in enumerate(reversed(before))}

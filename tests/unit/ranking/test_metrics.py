@@ -96,6 +96,7 @@ def test_the_interval_narrows_with_the_root_of_the_users_and_is_reproducible() -
     assert large.high - large.low == pytest.approx(width / 4, rel=0.15)
 
 
+@pytest.mark.slow
 def test_the_computed_interval_of_many_users_agrees_with_the_resampled_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -33,6 +33,7 @@ def trained(random: Any, users: int, items: int, dim: int) -> tuple[Any, Any]:
     return queries, catalogue
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
@@ -73,6 +74,7 @@ def test_a_plan_finds_what_sorting_every_score_finds(
     assert np.isneginf(best.scores[~ranked]).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), dim=st.integers(1, 12), scale=st.sampled_from([1e-6, 1.0, 1e6]))
 def test_no_item_that_reaches_the_kth_best_score_is_left_out(seed: int, dim: int, scale: float) -> None:

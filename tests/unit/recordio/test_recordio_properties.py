@@ -179,6 +179,7 @@ def refusal(read: Callable[[bytes], Any], data: bytes) -> str | None:
     return None
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=250)
 @given(damaged() | st.binary(max_size=200))
 @example(b"\x0a\x23\xd7\xce\xff\xff\xff\x1f")
@@ -193,6 +194,7 @@ def test_damage_is_decoded_or_named_with_its_byte_but_never_crashes(data: bytes)
         assert sentence is None or re.match(r"byte \d+: ", sentence)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(damaged())
 def test_what_batches_decode_is_what_the_records_hold(data: bytes) -> None:

@@ -123,6 +123,7 @@ def test_listing_is_sorted_recursive_and_stays_in_its_folder(folder: str) -> Non
     assert left == ["test", "train-old"]
 
 
+@pytest.mark.slow
 def test_listing_goes_past_one_page_and_skips_folder_markers(bucket: str) -> None:
     keys = [f"many/{number:04}" for number in range(1005)]
     # A thousand requests of boto3 take longer than all else here.
@@ -190,6 +191,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         object_store.write_bytes(str(tmp_path / "file" / "inside"), b"x")
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_object(bucket: str) -> None:
     uri = f"s3://{bucket}/large"
     block = bytes(MEBIBYTE)

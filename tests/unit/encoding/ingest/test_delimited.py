@@ -54,6 +54,7 @@ def test_quotes_are_judged_by_rfc_4180(line: str, fields: list[str] | int) -> No
     assert split(["7,8", line, '"9",""']) == [["7", "8"], fields, ["9", ""]]
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.text(st.sampled_from('",ab |é'), max_size=12), max_size=5))
 def test_a_line_is_split_if_and_only_if_it_is_a_record_of_the_rfc(lines: list[str]) -> None:
