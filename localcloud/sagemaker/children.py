@@ -25,7 +25,8 @@ REPOSITORY_ROOT = pathlib.Path(__file__).resolve().parents[2]
 _LAUNCHER = str(pathlib.Path(__file__).with_name("launcher.py"))
 _STAND_INS = ("algorithms.factorization_machines", "algorithms.knn")
 """Programs that are forks of a process which has imported their modules."""
-_IMPORTED = ("algorithms.factorization_machines.train", "algorithms.knn.train", "algorithms.knn.serve")
+IMPORTED = ("algorithms.factorization_machines.train", "algorithms.knn.train", "algorithms.knn.serve")
+"""What these programs import."""
 STOP_GRACE_SECONDS = 120.0
 """Between SIGTERM and SIGKILL when a job is stopped, as on AWS."""
 _MEMORY_POLL_SECONDS = 0.02
@@ -71,7 +72,7 @@ class Children:
         self._lock = threading.Lock()
         self._running: dict[int, Child] = {}
         self._closed = False
-        self._forks = Forks(_IMPORTED, [str(REPOSITORY_ROOT)])
+        self._forks = Forks(IMPORTED, [str(REPOSITORY_ROOT)])
         # The kernel ties a child's death signal to the *thread* that forked it: one that outlives them all.
         self._spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sagemaker-spawner")
 

@@ -23,6 +23,7 @@ from scipy import sparse
 from algorithms.container.program import main
 from fmrec.recordio import encode_csr, encode_dense
 from localcloud.forks import Forks, Process
+from localcloud.sagemaker.children import IMPORTED
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -39,10 +40,7 @@ class Programs:
     """Starts the stand-ins, where it is possible as forks of a process that has imported for them."""
 
     def __init__(self) -> None:
-        self.forks = Forks(
-            ["algorithms.factorization_machines.train", "algorithms.knn.train", "algorithms.knn.serve"],
-            [str(REPOSITORY)],
-        )
+        self.forks = Forks(IMPORTED, [str(REPOSITORY)])
 
     def start(
         self, algorithm: str, *arguments: str, environment: Mapping[str, str], errors: int | None = None
