@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -162,3 +163,14 @@ def test_no_room_of_the_encoding_imports_itself_by_a_detour() -> None:
         TopologicalSorter(rooms).prepare()
     except CycleError as error:
         pytest.fail(f"a circle of rooms: {' → '.join(reversed(error.args[1]))}")
+
+
+def test_what_a_package_says_of_its_modules_names_such_as_are_there() -> None:
+    found = []
+    for path in [path for room in FORBIDDEN for path in sources(room) if path.name == "__init__.py"]:
+        here = {other.stem for other in path.parent.iterdir()} | {
+            node.name for node in tree(path).body if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        }
+        named = re.findall(r"(?<!`)`(\w+)`(?!`)", ast.get_docstring(tree(path)) or "")
+        found += [f"{path.relative_to(ROOT)} names {name}" for name in named if name not in here]
+    assert found == []
