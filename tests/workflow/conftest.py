@@ -7,6 +7,8 @@ import io
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 import urllib.request
 import uuid
@@ -53,25 +55,11 @@ SMALL_INPUT: dict[str, Any] = {
 }
 """A run that a laptop finishes in seconds: users like items of their own parity."""
 
-
-QUIET_SECONDS = 15
-NEVER = (
-    *("-c", "fmrec.start.schedule=at(2099-01-01T00:00:00)"),
-    *("-c", f'fmrec.start.new_data={{"check_minutes": 1440, "quiet_minutes": {QUIET_SECONDS / 60}}}'),
-)
-"""A schedule, and a look at what is new, that a test lets come."""
-ENDPOINTS = (
-    *("-c", "fmrec.serving.update.bake_minutes=1"),
-    *("-c", "fmrec.serving.idle_hours=720"),
-    *("-c", 'fmrec.serving.scaling={"maximum_instances": 2}'),
-)
-"""Updates are watched for three seconds, the idle guard is there for a test to ask, and endpoints scale."""
-
 ENDS = ("ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted")
 """Types of an execution's last event."""
 
-API = ("-c", 'fmrec.api={"events": {}}')
 DEPLOY = ("deploy", "--all", "--require-approval", "never")
+TEMPLATES = "workflow-templates"
 
 
 @dataclass
@@ -140,19 +128,36 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The state of a stopped cloud into which `cdk deploy` has brought the app, once for all processes of
     this run of the tests: each starts a cloud of its own with a copy.
     """
-    temporary = tmp_path_factory.getbasetemp()
-    shared = temporary.parent if "PYTEST_XDIST_WORKER" in os.environ else temporary
-    state = shared / "deployed-cloud"
+    shared = of_all_processes(tmp_path_factory)
+    state, templates = shared / "deployed-cloud", shared / TEMPLATES
     with one_process_at_a_time("deployed-cloud"):
         if not state.is_dir():
             fresh = shared / f"deployed-cloud-{os.getpid()}"
-            assembly = shared / "workflow-templates"
-            local.synthesise(assembly, *NEVER, *ENDPOINTS, *API)
+            path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # jsii starts node from there
+            program = Path(__file__).with_name("assemblies.py")
+            subprocess.run(
+                [sys.executable, str(program), str(templates)],
+                env=local.no_cloud() | {"PATH": path},
+                check=True,
+            )
             with local.cloud(fresh, "large", keep_running=False, warm_up=False) as cloud:
-                app = local.bootstrap(cloud, assembly)
+                app = local.bootstrap(cloud, templates / "deployed")
                 local.cdk(cloud, *DEPLOY, *app, on_line=lambda _line: None)
             fresh.rename(state)
     return state
+
+
+def of_all_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A temporary folder that all processes of this run of the tests share."""
+    temporary = tmp_path_factory.getbasetemp()
+    return temporary.parent if "PYTEST_XDIST_WORKER" in os.environ else temporary
+
+
+@pytest.fixture(scope="session")
+def assemblies(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of assemblies, each to be deployed to a cloud into which the app has been deployed."""
+    assert pipeline.outputs
+    return of_all_processes(tmp_path_factory) / TEMPLATES
 
 
 @pytest.fixture(scope="session")

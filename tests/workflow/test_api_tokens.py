@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import http.client
-import json
+import shutil
 import urllib.parse
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,7 @@ from demo.cloud import REGION
 from fmrec.client import Client, Event
 from fmrec.errors import ForbiddenError
 from fmrec.execution.step_functions import stack_outputs
-
-ORIGIN = "https://shop.example"
+from tests.workflow.assemblies import AUDIENCE, ISSUER, ORIGIN
 
 
 @pytest.fixture(scope="module")
@@ -33,20 +33,21 @@ def pool(pipeline: Any) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module")
-def url(pipeline: Any, pool: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
+def url(
+    pipeline: Any, pool: tuple[str, str], assemblies: Path, tmp_path_factory: pytest.TempPathFactory
+) -> str:
     """The API's address after it was deployed with tokens, whether it was there before or not."""
-    issuer, app = pool
-    jwt = {"issuer": issuer, "audience": [app], "user_claim": "username"}
-    settings = {"events": {}, "jwt": jwt, "cors": {"allowed_origins": [ORIGIN]}}
+    assembly = shutil.copytree(assemblies / "tokens", tmp_path_factory.mktemp("tokens") / "templates")
+    template = assembly / "FmRecApi.template.json"
+    content = template.read_text(encoding="utf-8")
+    for stand_in, of_the_pool in zip((ISSUER, AUDIENCE), pool, strict=True):
+        assert stand_in in content
+        content = content.replace(stand_in, of_the_pool)
+    template.write_text(content, encoding="utf-8")
+    stacks = ("FmRecStorage", "FmRecApi", "--exclusively")
     local.cdk(
         pipeline.cloud,
-        *("deploy", "FmRecStorage", "FmRecApi", "--exclusively", "--require-approval", "never"),
-        *(
-            "--context",
-            f"fmrec.api={json.dumps(settings)}",
-            "--output",
-            str(tmp_path_factory.mktemp("tokens")),
-        ),
+        *("deploy", *stacks, "--require-approval", "never", "--app", str(assembly)),
         on_line=lambda _line: None,
     )
     found = stack_outputs(pipeline.cloud.client("cloudformation"), "FmRecApi")

@@ -11,6 +11,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,17 +48,9 @@ def _account(pipeline: Any, plenty: dict[str, float]) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def other(pipeline: Any, encoded_run: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def other(pipeline: Any, encoded_run: str, assemblies: Path) -> Any:
     """A second deployment in the same account: m5 only, and waiting where the endpoint has no instance."""
-    local.cdk(
-        pipeline.cloud,
-        *DEPLOY,
-        *("--output", str(tmp_path_factory.mktemp("other"))),
-        *("-c", "fmrec.name=Other"),
-        *("-c", 'fmrec.instances.policy={"families": ["m5"]}'),
-        *("-c", 'fmrec.instances.last_resort={"endpoint": "wait", "wait_minutes": 10}'),
-        on_line=lambda _line: None,
-    )
+    local.cdk(pipeline.cloud, *DEPLOY, "--app", str(assemblies / "other"), on_line=lambda _line: None)
     cloudformation = pipeline.cloud.client("cloudformation")
     outputs = stack_outputs(cloudformation, "OtherStorage") | stack_outputs(cloudformation, "OtherPipeline")
     s3 = pipeline.cloud.client("s3")

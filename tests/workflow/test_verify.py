@@ -13,11 +13,12 @@ from demo.movielens import MovieLens
 from fmrec.verification.points import POINTS
 
 
-def start(pipeline: Any, ratings: Path, output: Path) -> subprocess.Popen[str]:
+def start(pipeline: Any, ratings: Path, output: Path, **variables: str) -> subprocess.Popen[str]:
     environment = pipeline.cloud.environment | {
         "PATH": os.environ["PATH"],
         # TestState's host has a prefix on AWS, which no name server knows on this machine.
         "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
+        **variables,
     }
     return subprocess.Popen(
         [
@@ -82,9 +83,11 @@ def test_a_whole_verification_settles_what_it_can_and_leaves_nothing(
 
 
 def test_an_interrupted_verification_removes_what_it_made(
-    pipeline: Any, some_movielens: MovieLens, tmp_path: Path
+    pipeline: Any, some_movielens: MovieLens, assemblies: Path, tmp_path: Path
 ) -> None:
-    process = start(pipeline, some_movielens.ratings, tmp_path)
+    # What the CDK's CLI runs in the place of the app: it has been synthesised already.
+    app = f'cp -r "{assemblies / "verification"}/." "$CDK_OUTDIR"'
+    process = start(pipeline, some_movielens.ratings, tmp_path, CDK_APP=app)
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
