@@ -1,4 +1,4 @@
-"""Functions' bundles on disk: files that several have are extracted, and modules compiled, once for all.
+"""Functions' bundles on disk: a package that several have is extracted, and its modules compiled, once for all.
 
 The emulator extracts a bundle for each worker that it starts, and the worker compiles what it imports: a
 quarter of a second of a processor for a function of this project, whose bundles differ in one file.
@@ -8,72 +8,73 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 import threading
 import types
 import zipfile
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from localcloud.bytecode import compiled_module
-from localcloud.home import write_whole
 from localcloud.hooks.binding import find
 
 
 def install(folder: Path) -> None:
-    """Extract into hard links to files in a folder."""
+    """Extract packages into links to those in a folder."""
     runtime = find("ministack.core", "lambda_runtime", types.ModuleType)
     find(runtime.__name__, "zipfile", types.ModuleType)
-    runtime.zipfile = _Archives(SharedFiles(folder))
+    runtime.zipfile = _Archives(SharedPackages(folder))
 
 
-class SharedFiles:
-    """Files by their content, with the compiled ones of modules; safe to use from any thread."""
+class SharedPackages:
+    """Packages by what is in them, with their compiled modules; safe to use from any thread."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
-        self._compiled: dict[str, bool] = {}
-        """Digest of each file that is kept → whether its compiled module is."""
 
     def extract(self, archive: zipfile.ZipFile, target: Path) -> None:
-        """Extract an archive to a folder; nothing there may be changed, only replaced."""
-        with self._lock:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            made = set[Path]()
-            for entry in archive.infolist():
-                place = Path(entry.filename)
-                if entry.is_dir() or place.is_absolute() or ".." in place.parts:
-                    archive.extract(entry, target)
-                else:
-                    self._link(archive.read(entry), target / place, made)
+        """Extract an archive to a folder; nothing in its packages may be changed."""
+        target.mkdir(parents=True, exist_ok=True)
+        entries = defaultdict[str, list[zipfile.ZipInfo]](list)
+        for entry in archive.infolist():
+            entries[entry.filename.partition("/")[0]].append(entry)
+        regular = all(".." not in PurePosixPath(name).parts for name in archive.namelist())
+        for name, of_it in entries.items():
+            if name and regular and any(entry.filename == f"{name}/__init__.py" for entry in of_it):
+                (target / name).symlink_to(self._kept(archive, of_it) / name, target_is_directory=True)
+            else:
+                archive.extractall(target, of_it)
 
-    def _link(self, content: bytes, file: Path, made: set[Path]) -> None:
-        digest = hashlib.sha256(content).hexdigest()
-        kept, kept_compiled = self._folder / digest, self._folder / f"{digest}.pyc"
-        if digest not in self._compiled:
-            module = compiled_module(content, str(file)) if file.suffix == ".py" else None
-            if module is not None:
-                write_whole(kept_compiled, module)
-            write_whole(kept, content)
-            self._compiled[digest] = module is not None
-        links = {file: kept}
-        if file.suffix == ".py" and self._compiled[digest]:
-            links[Path(importlib.util.cache_from_source(file))] = kept_compiled
-        for link, linked in links.items():
-            if link.parent not in made:
-                link.parent.mkdir(parents=True, exist_ok=True)
-                made.add(link.parent)
-            os.link(linked, link)
+    def _kept(self, archive: zipfile.ZipFile, entries: Sequence[zipfile.ZipInfo]) -> Path:
+        """The folder that has a package of which the archive says the same."""
+        said = [(entry.filename, entry.file_size, entry.CRC) for entry in entries]
+        kept = self._folder / hashlib.sha256(repr(said).encode()).hexdigest()
+        with self._lock:
+            if not kept.exists():
+                made = kept.with_suffix(".part")
+                archive.extractall(made, entries)
+                for source in made.rglob("*.py"):
+                    module = compiled_module(source.read_bytes(), str(kept / source.relative_to(made)))
+                    if module is not None:
+                        compiled = Path(importlib.util.cache_from_source(source))
+                        compiled.parent.mkdir(exist_ok=True)
+                        compiled.write_bytes(module)
+                made.rename(kept)
+        return kept
 
 
 class _Archives:
     """``zipfile`` for the emulator's start of workers."""
 
-    def __init__(self, files: SharedFiles) -> None:
+    def __init__(self, packages: SharedPackages) -> None:
         class Bundle(zipfile.ZipFile):
             def extractall(self, path: Any = None, members: Any = None, pwd: Any = None) -> None:
-                files.extract(self, Path(path))
+                if members is None:
+                    packages.extract(self, Path(path))
+                else:
+                    super().extractall(path, members, pwd)
 
         self.ZipFile = Bundle
 

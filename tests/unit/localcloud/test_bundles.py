@@ -1,5 +1,6 @@
 """Functions' bundles: extracted as they are, their modules compiled once for all functions that have them."""
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.hooks.bundles import SharedFiles
+from localcloud.hooks.bundles import SharedPackages
 
 SHARED = {
     "package/__init__.py": "def fail():\n    raise ValueError('of the package')\n",
@@ -19,14 +20,14 @@ SHARED = {
 @pytest.fixture
 def functions(tmp_path: Path) -> list[Path]:
     """The folders of two functions, whose bundles have the same package."""
-    files, folders = SharedFiles(tmp_path / "shared"), []
+    packages, folders = SharedPackages(tmp_path / "shared"), []
     for number in range(2):
         with zipfile.ZipFile(tmp_path / f"{number}.zip", "w") as bundle:
             for name, content in {**SHARED, "handler.py": f"NUMBER = {number}\n"}.items():
                 bundle.writestr(name, content)
         folders.append(tmp_path / str(number))
         with zipfile.ZipFile(tmp_path / f"{number}.zip") as bundle:
-            files.extract(bundle, folders[-1])
+            packages.extract(bundle, folders[-1])
     return folders
 
 
@@ -39,7 +40,10 @@ def python(folder: Path, code: str) -> str:
 def test_each_function_has_all_of_its_own_files(functions: list[Path]) -> None:
     for number, folder in enumerate(functions):
         names = {
-            str(file.relative_to(folder)) for file in folder.rglob("*") if file.suffix in (".py", ".csv")
+            str((Path(found) / name).relative_to(folder))
+            for found, _, inside in os.walk(folder, followlinks=True)
+            for name in inside
+            if name.endswith((".py", ".csv"))
         }
         assert names == {*SHARED, "handler.py"}
         for name, content in SHARED.items():
