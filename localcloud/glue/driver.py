@@ -24,6 +24,7 @@ from localcloud.forks import Forks, Process
 from localcloud.glue.jvms import DEFAULTS, Jvm, JvmError, Jvms
 from localcloud.glue.libraries import compiled
 from localcloud.home import Home, Record, client_environment
+from localcloud.kept import FOLDER
 from localcloud.processes import end_marked
 
 RUN_MARK = "LOCALCLOUD_GLUE_RUN"
@@ -91,7 +92,6 @@ class Driver:
         self._run = run
         self._log = log
         self._folder = home.glue / str(run["Id"])
-        self._compiled = home.temporary / "libraries"
         self._error_file = self._folder / "error.txt"
         self._clean_file = self._folder / "clean"
         self._process: Process | None = None
@@ -245,7 +245,7 @@ class Driver:
         for number, uri in enumerate(filter(None, arguments.get("--extra-py-files", "").split(","))):
             file = self._fetch(uri.strip(), folder / str(number), "--extra-py-files")
             if zipfile.is_zipfile(file):
-                file = compiled(file, self._compiled)
+                file = compiled(file, FOLDER / "libraries")
             entries.append(str(file.parent if file.suffix == ".py" else file))
         return entries
 

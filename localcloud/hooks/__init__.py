@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from localcloud import kept
 from localcloud.hooks.binding import HookError, check_version
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def install(cloud: Cloud) -> None:
     http.install(cloud)
     s3.install()
     functions.install()
-    bundles.install(cloud.home.temporary / "functions")
+    bundles.install(kept.FOLDER / "packages")
     layers.install()
     eventbridge.install()
     glue.install(cloud.glue)

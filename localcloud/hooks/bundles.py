@@ -1,4 +1,4 @@
-"""Functions' bundles on disk: a package that several have is extracted, and its modules compiled, once for all.
+"""Functions' bundles on disk: a package that several have is extracted, and its modules compiled, once.
 
 The emulator extracts a bundle for each worker that it starts, and the worker compiles what it imports: a
 quarter of a second of a processor for a function of this project, whose bundles differ in one file.
@@ -18,6 +18,7 @@ from typing import Any
 
 from localcloud.bytecode import compiled_module
 from localcloud.hooks.binding import find
+from localcloud.kept import kept
 
 
 def install(folder: Path) -> None:
@@ -50,19 +51,18 @@ class SharedPackages:
     def _kept(self, archive: zipfile.ZipFile, entries: Sequence[zipfile.ZipInfo]) -> Path:
         """The folder that has a package of which the archive says the same."""
         said = [(entry.filename, entry.file_size, entry.CRC) for entry in entries]
-        kept = self._folder / hashlib.sha256(repr(said).encode()).hexdigest()
-        with self._lock:
-            if not kept.exists():
-                made = kept.with_suffix(".part")
-                archive.extractall(made, entries)
-                for source in made.rglob("*.py"):
-                    module = compiled_module(source.read_bytes(), str(kept / source.relative_to(made)))
-                    if module is not None:
-                        compiled = Path(importlib.util.cache_from_source(source))
-                        compiled.parent.mkdir(exist_ok=True)
-                        compiled.write_bytes(module)
-                made.rename(kept)
-        return kept
+
+        def make(folder: Path) -> None:
+            archive.extractall(folder, entries)
+            for source in folder.rglob("*.py"):
+                module = compiled_module(source.read_bytes(), str(source))  # its importer knows its place
+                if module is not None:
+                    compiled = Path(importlib.util.cache_from_source(source))
+                    compiled.parent.mkdir(exist_ok=True)
+                    compiled.write_bytes(module)
+
+        with self._lock:  # several workers of a function start at the same time
+            return kept(self._folder, hashlib.sha256(repr(said).encode()).hexdigest(), make)
 
 
 class _Archives:
