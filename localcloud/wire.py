@@ -20,10 +20,17 @@ Timestamp = Callable[[datetime.datetime], Any]
 @functools.cache
 def service_model(service: str) -> Any:
     """The model of a service in botocore, e.g. ``sagemaker`` or ``service-quotas``."""
-    from botocore.loaders import Loader
     from botocore.model import ServiceModel
 
-    return ServiceModel(Loader().load_service_model(service, "service-2"), service)
+    return ServiceModel(_loader().load_service_model(service, "service-2"), service)
+
+
+@functools.cache
+def _loader() -> Any:
+    """One for all services: each looks which there are."""
+    from botocore.loaders import Loader
+
+    return Loader()
 
 
 def operation_model(service: str, operation: str) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import types
 import urllib.parse
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from localcloud import gateway
+from localcloud import gateway, wire
 from localcloud.hooks.binding import find, replace
 from localcloud.sagemaker.arns import operation_arn
 
@@ -47,6 +49,25 @@ def install(cloud: Cloud) -> None:
         _with_sagemaker_resources,
     )
     replace("ministack.app", "pin_request_origin", ("source_ip", "secure_transport"), _always_secure)
+    _share_service_models()
+
+
+def _share_service_models() -> None:
+    """Let the emulator, which looks content types up in them, read service models with the one loader."""
+    responses = find("ministack.core", "responses", types.ModuleType)
+    names = find(responses.__name__, "_BOTOCORE_NAME", dict)
+    find(responses.__name__, "_service_model", object)
+
+    @functools.cache
+    def service_model(service: str) -> Any:
+        from botocore.exceptions import UnknownServiceError  # the server starts faster without it
+
+        try:
+            return wire.service_model(names.get(service, service))
+        except UnknownServiceError:
+            return None
+
+    responses._service_model = service_model
 
 
 def _with_sagemaker_resources(original: Callable[..., str]) -> Callable[..., str]:
