@@ -57,28 +57,29 @@ SHARED = {
         "workflow/test_week.py",
     ),
     "workflow": ("workflow/",),
-    "spark-ingest": ("unit/encoding/ingest/", "unit/encoding/features/"),
+    "killed-tasks": ("unit/encoding/test_job_failures.py",),
     "spark": (
         "unit/encoding/",
         "unit/spark_source/",
         "unit/inspection/test_layouts.py",
         "unit/inspection/test_inspection.py",
+        "unit/inspection/test_recipes.py",
     ),
     "localcloud": ("unit/localcloud/",),
     "infra": ("infra/",),
     "oracles": ("oracles/",),
 }
 """Groups of files that share a deployed local cloud, a Spark session, a local cloud, a synthesis,
-environments.
+environments. A second session would load and compile Spark's classes again, which takes as long as a quarter
+of the tests that share it; tests of killed tasks start one of their own.
 """
 
 LONGEST_FIRST = (
+    "spark",
     "workflow",
     "workflow-data",
-    "spark-ingest",
-    "spark",
-    "workflow-refusals",
     "localcloud",
+    "workflow-refusals",
     "infra",
 )
 """Groups that take minutes start first, so that no process is left alone with one at the end. One of
