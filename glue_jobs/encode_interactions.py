@@ -15,6 +15,7 @@ from dataclasses import replace
 from pyspark.sql import SparkSession
 
 from fmrec.dataset import Dataset
+from fmrec.encoding.java_functions import remember_functions
 from fmrec.encoding.job import encode
 from fmrec.encoding.report import ProgressLines, closing_table
 from fmrec.errors import SettingsError
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--validation", choices=("true", "false"), default="false")
     known, _ = parser.parse_known_args(arguments)
     spark = SparkSession.builder.getOrCreate()
+    remember_functions(spark)
     progress = ProgressLines()
     dataset = read_dataset(known.dataset, known.raw)
     if known.validation == "true":

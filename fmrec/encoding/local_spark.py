@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from fmrec.encoding.java_functions import remember_functions
 from fmrec.errors import InputError
 
 
@@ -52,4 +53,6 @@ def local_session(
     )
     if scratch is not None:
         builder = builder.config("spark.local.dir", scratch)
-    return builder.getOrCreate()
+    spark = builder.getOrCreate()
+    remember_functions(spark)
+    return spark
