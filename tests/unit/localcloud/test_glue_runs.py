@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import itertools
 import json
 import os
 import signal
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from localcloud.glue.jvms import DEFAULTS, Jvms
-from localcloud.home import Home, Record
+from localcloud.home import Home
 
 BUCKET = "glue-runs"
 
@@ -41,6 +40,7 @@ report = {
     "file": rows.select(F.input_file_name()).first()[0],
     "written": [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket, Prefix="out/totals/")["Contents"]],
     "who": boto3.client("sts").get_caller_identity()["Arn"],
+    "jvm": spark.sparkContext._jvm.java.lang.System.getProperty("java.io.tmpdir"),
     "spark": spark.version,
     "ansi": spark.conf.get("spark.sql.ansi.enabled"),
     "job": options["JOB_NAME"],
@@ -91,6 +91,17 @@ class Jobs:
 
 
 @pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory, command: Any, open_cloud: Any) -> Iterator[Any]:
+    """A local cloud that warms Spark up, which makes the first run here as quick as later ones."""
+    state = tmp_path_factory.mktemp("warm") / "state"
+    started = command("start", "--state", state, "--owner", os.getpid(), "--warm-up")
+    assert started.returncode == 0, started.stderr
+    yield open_cloud(state)
+    stopped = command("stop", "--state", state)
+    assert stopped.returncode == 0, stopped.stderr
+
+
+@pytest.fixture(scope="module")
 def jobs(cloud: Any, wait_until: Any) -> Jobs:
     cloud.client("s3").create_bucket(Bucket=BUCKET)
     role = cloud.role("glue-runs", "glue", "s3:*")
@@ -98,7 +109,9 @@ def jobs(cloud: Any, wait_until: Any) -> Jobs:
     return Jobs(cloud, role)
 
 
-def test_spark_reads_and_writes_s3_through_its_api_with_the_library_and_role_of_the_job(jobs: Jobs) -> None:
+def test_spark_that_was_warmed_up_reads_and_writes_s3_with_the_library_and_role_of_the_job(
+    jobs: Jobs,
+) -> None:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as library:
         library.writestr("library.py", "def shout(text):\n    return text.upper()\n")
@@ -129,6 +142,9 @@ def test_spark_reads_and_writes_s3_through_its_api_with_the_library_and_role_of_
     assert (report["spark"], report["ansi"]) == ("4.1.1", "true")
     assert (report["job"], report["bookmark"]) == ("spark", "job-bookmark-disable")
     assert "--additional-python-modules numpy==2.3.0 is not installed" in log
+    # The first run waits for the JVM that is being warmed up, and has it.
+    assert Path(report["jvm"]).parts[-2:] == ("jvm-0", "tmp")
+    assert "not warmed up" not in Home.at(jobs.cloud.state).log_file.read_text()
 
 
 def test_run_arguments_override_the_jobs_but_not_those_that_cannot_be_overridden(jobs: Jobs) -> None:
@@ -332,19 +348,3 @@ def test_what_aws_would_refuse_is_refused(jobs: Jobs) -> None:
     with pytest.raises(ClientError) as unknown:
         jobs.glue.start_job_run(JobName="no-such-job")
     assert unknown.value.response["Error"]["Code"] == "EntityNotFoundException"
-
-
-def test_a_jvm_that_was_warmed_up_waits_for_the_first_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    home = Home.at(tmp_path)
-    home.create()
-    jvms = Jvms(home, Record("http://localhost:1", os.getpid(), 1, "us-east-1"))
-    jvms.warm_up()
-    with contextlib.closing(jvms):
-        jvm = jvms.take(DEFAULTS)  # a run that comes earlier waits for it
-        try:
-            assert (jvm.taken, jvm.returncode()) == (2, None)
-        finally:
-            jvm.end()
-    assert "not warmed up" not in capsys.readouterr().out
