@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -14,38 +11,9 @@ from typing import Any
 import pytest
 
 from fmrec.execution.step_functions import Execution
+from tests.workflow.conftest import SMALL_INPUT, SMALL_USERS
 
 ROOT = Path(__file__).resolve().parents[2]
-USERS, ITEMS, RATED, HELD_OUT, WANTED = 80, 40, 12, 4, 5
-INPUT: dict[str, Any] = {
-    "task": "recommend",
-    "dataset": {
-        "interactions": {"path": "registry/", "format": "csv", "header": True},
-        "split": {"method": "leave-first-n", "n": HELD_OUT},
-    },
-    "hyperparameters": {
-        "num_factors": 4,
-        "epochs": 15,
-        "mini_batch_size": 100,
-        "linear_lr": 0.02,
-        "factors_lr": 0.05,
-        "factors_init_sigma": 0.1,
-    },
-    "serving": {"recommendations_per_user": WANTED, "endpoint": False},
-}
-
-
-def ratings() -> str:
-    """CSV: users pick items of their own half, by chance."""
-    chance = random.Random(3)  # noqa: S311 - data, not secrets
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["user_id", "item_id", "rating", "timestamp"])
-    for user in range(USERS):
-        half = [item for item in range(ITEMS) if item % 2 == user % 2]
-        for at, item in enumerate(chance.sample(half, RATED)):
-            writer.writerow([user + 1, item + 1, 5, 1_000_000 + at])
-    return text.getvalue()
 
 
 def read(pipeline: Any, key: str) -> Any:
@@ -56,12 +24,16 @@ def read(pipeline: Any, key: str) -> Any:
 def lists(pipeline: Any) -> dict[str, Any]:
     """What the table serves to this test's users: model version and items in their order."""
     table, client = pipeline.outputs["RecommendationsTable"], pipeline.cloud.client("dynamodb")
-    found = {}
-    for user in range(1, USERS + 1):
-        item = client.get_item(TableName=table, Key={"user_id": {"S": str(user)}})["Item"]
-        items = [entry["M"]["item_id"]["S"] for entry in item["recommendations"]["L"]]
-        found[str(user)] = (item["model_version"]["S"], items)
-    return found
+    wanted = [{"user_id": {"S": str(user)}} for user in range(1, SMALL_USERS + 1)]
+    answered = client.batch_get_item(RequestItems={table: {"Keys": wanted}})["Responses"][table]
+    assert len(answered) == SMALL_USERS
+    return {
+        item["user_id"]["S"]: (
+            item["model_version"]["S"],
+            [entry["M"]["item_id"]["S"] for entry in item["recommendations"]["L"]],
+        )
+        for item in answered
+    }
 
 
 def package(pipeline: Any, arn: str) -> Any:
@@ -81,19 +53,21 @@ def fmrec(pipeline: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def runs(pipeline: Any) -> dict[str, Any]:
+def runs(pipeline: Any, encoded_run: str) -> dict[str, Any]:
     """Two runs that were good enough, then one that wasn't, with the lists that each left."""
-    pipeline.upload("raw/registry/ratings.csv", ratings())
-    first: Execution = pipeline.run(INPUT)
+    given = {
+        "task": "recommend",
+        "encoded": encoded_run,
+        "serving": {"recommendations_per_user": 5, "endpoint": False},
+    }
+    usual = SMALL_INPUT["hyperparameters"]
+    first: Execution = pipeline.run(given | {"hyperparameters": usual})
     assert first.status == "SUCCEEDED", first.cause
     found: dict[str, Any] = {"first": first, "lists of first": lists(pipeline)}
-    again = {key: value for key, value in INPUT.items() if key != "dataset"} | {"encoded": first.name}
-    found["second"] = pipeline.run(again | {"hyperparameters": INPUT["hyperparameters"] | {"num_factors": 6}})
+    found["second"] = pipeline.run(given | {"hyperparameters": usual | {"num_factors": 6}})
     assert found["second"].status == "SUCCEEDED", found["second"].cause
     found["lists of second"] = lists(pipeline)
-    found["bad"] = pipeline.run(
-        again | {"hyperparameters": INPUT["hyperparameters"] | {"epochs": 1, "factors_lr": 1e-6}}
-    )
+    found["bad"] = pipeline.run(given | {"hyperparameters": usual | {"epochs": 1, "factors_lr": 1e-6}})
     return found
 
 
