@@ -260,7 +260,7 @@ def test_requests_move_to_the_new_model_in_parts(
         wait_for_status(pipeline, "Updating")
         while described(pipeline)["EndpointStatus"] == "Updating":
             answered.append(neighbours(pipeline))
-            time.sleep(0.02)
+            time.sleep(0.1)
         run = pipeline.wait(arn)
     finally:
         variants.restore()
