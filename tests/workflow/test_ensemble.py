@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 from fmrec import recordio
 from fmrec.execution.step_functions import Execution
 from fmrec.model.factorization_machine import FactorizationMachine
+from stacks.workflow.ensemble import TRAIN_ALL
+from tests.workflow.conftest import entered, wait_for_event
 
 FACTORS, MODELS = 4, 3
 QUOTA = "ml.m5.large for training job usage"
@@ -44,6 +47,16 @@ def small_source() -> dict[str, Any]:
     }
 
 
+def wait_for_trainings(pipeline: Any, run: str) -> None:
+    """Block until no training job of a run is left that counts against the quota."""
+    sagemaker, goes_on = pipeline.cloud.client("sagemaker"), {"InProgress", "Stopping"}
+    while goes_on & {
+        job["TrainingJobStatus"]
+        for job in sagemaker.list_training_jobs(NameContains=run)["TrainingJobSummaries"]
+    }:
+        time.sleep(0.1)
+
+
 @pytest.fixture(scope="module")
 def ended(pipeline: Any, small_source: dict[str, Any]) -> Iterator[Ended]:
     """Three models where the first choice has room for two: the quota shrank after it was read."""
@@ -63,9 +76,13 @@ def ended(pipeline: Any, small_source: dict[str, Any]) -> Iterator[Ended]:
         "serving": {"recommendations_per_user": 5, "endpoint": False},
     }
     try:
-        # What the account had is kept for a quarter of an hour, as by a run before this one.
-        encoded = pipeline.run(given)
-        assert encoded.status == "SUCCEEDED", encoded.cause
+        # What the account had is kept for a quarter of an hour, as by this run, which ends once it encoded.
+        arn = pipeline.start(given)
+        wait_for_event(pipeline, arn, entered(TRAIN_ALL))
+        pipeline.cloud.client("stepfunctions").stop_execution(executionArn=arn)
+        encoded = pipeline.wait(arn)
+        assert encoded.status == "ABORTED", encoded.cause
+        wait_for_trainings(pipeline, encoded.name)
         pipeline.control("quotas", quotas | {QUOTA: 2})
         del given["dataset"]
         execution = pipeline.run(given | {"encoded": encoded.name})
