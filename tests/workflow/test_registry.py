@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
-import sys
-from pathlib import Path
+from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 import pytest
 
+from fmrec.cli import main
 from fmrec.execution.step_functions import Execution
+from fmrec.storage import s3_client
 from tests.workflow.conftest import SMALL_INPUT, SMALL_USERS
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def read(pipeline: Any, key: str) -> Any:
@@ -41,15 +41,15 @@ def package(pipeline: Any, arn: str) -> Any:
 
 
 def fmrec(pipeline: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command line, as a person calls it."""
-    return subprocess.run(
-        [sys.executable, "-m", "fmrec", *arguments],
-        cwd=ROOT,
-        env=pipeline.cloud.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """The command line, which finds the local cloud in its environment."""
+    output, errors = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(errors):
+        for name, value in pipeline.cloud.environment.items():
+            patch.setenv(name, value)
+        s3_client.forget_client()
+        code = main(arguments)
+    s3_client.forget_client()
+    return subprocess.CompletedProcess(arguments, code, output.getvalue(), errors.getvalue())
 
 
 @pytest.fixture(scope="module")
