@@ -67,6 +67,7 @@ SHARED = {
     ),
     "localcloud": ("unit/localcloud/",),
     "infra": ("infra/",),
+    "browser": ("browser/",),
     "oracles": ("oracles/",),
 }
 """Groups of files that share a deployed local cloud, a Spark session, a local cloud, a synthesis,
