@@ -80,15 +80,18 @@ archive_spark_classes() {
 }
 
 # Numba's files name modules of the sources that they were compiled from, and fail to load when those are gone.
-forget_stale_kernels() {
+# Compiled here, they are compiled once, and not by each of the trainings and tests that start together.
+compile_kernels() {
   mkdir -p build
   stamp_matches build/kernels.stamp algorithms/*/*.py fmrec/recordio/*.py fmrec/recordio/*/*.py && return
   find algorithms fmrec -name '*.nb[ic]' -delete
+  say "setup: compiling the loops of the codec and of factorization machines (a quarter of a minute, once)"
+  PYTHONPATH="$PWD" .venv/bin/python scripts/compile_kernels.py >/dev/null || true
   write_stamp build/kernels.stamp algorithms/*/*.py fmrec/recordio/*.py fmrec/recordio/*/*.py
 }
 
 install_python_packages
-forget_stale_kernels
+compile_kernels
 install_cdk_cli
 install_java
 archive_spark_classes
