@@ -63,17 +63,16 @@ def check_rows(rows: DataFrame, dataset: Dataset, context: Iterable[str]) -> Dat
         )
     # Parsed values get names of their own first, so that Spark parses them once for all checks.
     rows = rows.withColumns({f"_{role}": column for role, column in parsed.items()})
-    state = F.lit(GOOD)
-    not_rated = (
-        F.col(BROKEN).isNull() & _is_not_rated(interactions) if interactions.not_rated else F.lit(False)
-    )
-    for number, problem in reversed(number_problems(dataset).items()):
-        state = F.when(problem.found, F.lit(number)).otherwise(state)
+    state = F.when(F.col(SKIP), F.lit(NO_ROW))
+    if interactions.not_rated:
+        state = state.when(F.col(BROKEN).isNull() & _is_not_rated(interactions), F.lit(NOT_RATED))
+    for number, problem in number_problems(dataset).items():
+        state = state.when(problem.found, F.lit(number))
     checked = rows.select(
         *[F.col(f"_{role}").alias(role) for role in parsed],
         *context,
         *(FILE, START, POSITION, RAW),
-        F.when(F.col(SKIP), F.lit(NO_ROW)).when(not_rated, F.lit(NOT_RATED)).otherwise(state).alias(STATE),
+        state.otherwise(F.lit(GOOD)).alias(STATE),
     )
     return checked.withColumn(RAW, F.when(F.col(STATE) > GOOD, F.col(RAW)))
 
