@@ -42,7 +42,7 @@ _STATE_KEYS = {
 class _Watched:
     """What is known of one service's state."""
 
-    fingerprint: int = 0
+    fingerprint: int | None = None
     due: float = 0.0
 
 
@@ -135,13 +135,14 @@ class StateSaver:
             watched = self._watched.setdefault(key, _Watched())
             try:
                 state = getter()
-                fingerprint = hash(json.dumps(state, default=self._short))
+                # What is written once, at the end, is not compared: that takes as long as writing it.
+                fingerprint = hash(json.dumps(state, default=self._short)) if self._all_along else None
+                if state is not None and (fingerprint is None or fingerprint != watched.fingerprint):
+                    self._write(key, state)
+                    watched.fingerprint = fingerprint
             except RuntimeError:  # changed while it was read: it is looked at again at once
                 self._wake.set()
                 return False
-            if fingerprint != watched.fingerprint and state is not None:
-                self._write(key, state)
-                watched.fingerprint = fingerprint
             watched.due = time.monotonic() + _SHARE * (time.thread_time() - took)
         return True
 
