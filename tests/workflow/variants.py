@@ -37,6 +37,7 @@ class Variants:
         self._states = pipeline.cloud.client("stepfunctions")
         self.arn: str = pipeline.outputs["StateMachineArn"]
         self._deployed: str = self._states.describe_state_machine(stateMachineArn=self.arn)["definition"]
+        self._defined = self._deployed
         self._values = {name: f"arn:aws:states:::{call}" for name, call in INTEGRATIONS.items()}
         self._values |= dict(filled_in(definition(Settings()), json.loads(self._deployed)))
 
@@ -45,7 +46,13 @@ class Variants:
         text = json.dumps(definition(Settings.model_validate(settings)))
         for placeholder, value in self._values.items():
             text = text.replace(f"${{{placeholder}}}", value)
-        self._states.update_state_machine(stateMachineArn=self.arn, definition=text)
+        self._define(text)
 
     def restore(self) -> None:
-        self._states.update_state_machine(stateMachineArn=self.arn, definition=self._deployed)
+        self._define(self._deployed)
+
+    def _define(self, text: str) -> None:
+        """Change the machine's definition, if it has another: each is parsed and checked."""
+        if text != self._defined:
+            self._states.update_state_machine(stateMachineArn=self.arn, definition=text)
+            self._defined = text
