@@ -13,7 +13,7 @@ from fmrec.storage import s3_client
 
 ROOT = Path(__file__).parents[2]
 SMALL_QUERIES = {
-    "spark.sql.shuffle.partitions": "4",
+    "spark.sql.shuffle.partitions": "2",
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.lightweightPlanChangeValidation": "false",
