@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,24 +50,38 @@ def test_the_sdk_deletes_the_endpoint_and_its_configuration(notebook: dict[str, 
 
 
 @pytest.fixture(scope="module")
-def aws(local_cloud: dict[str, str]) -> Callable[..., Any]:
+def aws(
+    local_cloud: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Any]]:
     """The AWS CLI with arguments; what it prints, as a document where it is one."""
-    program = aws_cli()
+    files = [tmp_path_factory.mktemp("cli") / name for name in ("output", "errors")]
+    program = [aws_cli().with_name("python"), Path(__file__).with_name("cli_commands.py")]
+    with subprocess.Popen(
+        program, env=local_cloud, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as commands:
+        assert commands.stdin is not None
+        assert commands.stdout is not None
+        asked, answered = commands.stdin, commands.stdout
 
-    def run(*arguments: str, fails: bool = False) -> Any:
-        ran = subprocess.run(
-            [program, *arguments], env=local_cloud, capture_output=True, text=True, check=False, timeout=60
-        )
-        assert (ran.returncode != 0) == fails, ran.stdout + ran.stderr
-        if fails:
-            return ran.stderr
-        return json.loads(ran.stdout) if ran.stdout.startswith(("{", "[")) else ran.stdout
+        def run(*arguments: str, fails: bool = False) -> Any:
+            print(json.dumps({"arguments": arguments, "files": [*map(str, files)]}), file=asked, flush=True)
+            code = int(answered.readline())
+            output, errors = (file.read_text(encoding="utf-8") for file in files)
+            assert (code != 0) == fails, output + errors
+            if fails:
+                return errors
+            return json.loads(output) if output.startswith(("{", "[")) else output
 
-    return run
+        yield run
+
+
+def test_the_clis_program_reaches_the_local_cloud(local_cloud: dict[str, str]) -> None:
+    command = [aws_cli(), "sts", "get-caller-identity"]
+    ran = subprocess.run(command, env=local_cloud, capture_output=True, text=True, check=True, timeout=60)
+    assert json.loads(ran.stdout)["Account"] == "000000000000"
 
 
 def test_the_cli_reaches_the_services(aws: Callable[..., Any], tmp_path: Path) -> None:
-    assert aws("sts", "get-caller-identity")["Account"] == "000000000000"
     (tmp_path / "ratings.csv").write_text("1,2,3\n")
     aws("s3", "mb", "s3://by-the-cli")
     aws("s3", "cp", str(tmp_path / "ratings.csv"), "s3://by-the-cli/raw/ratings.csv")
