@@ -1,6 +1,6 @@
 """The AWS CLI for commands that come as lines of JSON: each runs in a fork of a process that has imported it.
 
-Runs in the CLI's own environment. A command has its arguments, a file for what it prints and another one for its
+Runs in the CLI's own environment. A command has its arguments, and files for what it prints and for its
 errors; the answer to it is a line with its exit code.
 """
 

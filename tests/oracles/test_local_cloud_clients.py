@@ -76,7 +76,7 @@ def aws(
 
 
 def test_the_clis_program_reaches_the_local_cloud(local_cloud: dict[str, str]) -> None:
-    command = [aws_cli(), "sts", "get-caller-identity"]
+    command = [str(aws_cli()), "sts", "get-caller-identity"]
     ran = subprocess.run(command, env=local_cloud, capture_output=True, text=True, check=True, timeout=60)
     assert json.loads(ran.stdout)["Account"] == "000000000000"
 
