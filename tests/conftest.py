@@ -104,10 +104,28 @@ def pytest_collection() -> Iterator[None]:
     """Look for no garbage among modules and tests, which stay: it took a third of the time of collecting."""
     gc.disable()
     try:
-        return (yield)
+        with _compiled_once():
+            return (yield)
     finally:
         gc.freeze()
         gc.enable()
+
+
+@contextmanager
+def _compiled_once() -> Iterator[None]:
+    """Let one process compile all modules of a fresh clone; the others wait, and read what it has kept."""
+    path = ROOT / "build" / "collection.lock"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            fcntl.flock(lock, fcntl.LOCK_UN)
+        else:
+            if any((TESTS / "unit" / "__pycache__").glob("*-pytest-*.pyc")):
+                fcntl.flock(lock, fcntl.LOCK_UN)
+        yield
 
 
 @pytest.hookimpl(tryfirst=True)  # -m selects by these markers in the same hook
