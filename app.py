@@ -1,23 +1,32 @@
 #!/usr/bin/env python3
 """Composition root: settings from cdk.json and ``-c``, then the stacks."""
 
+from __future__ import annotations
+
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from aws_cdk import App, Tags
 
 from fmrec.errors import SettingsError
-from stacks.api import ApiStack
 from stacks.image_registry import check_region
-from stacks.operations.budget import let_budgets_publish
-from stacks.pipeline import PipelineStack
 from stacks.settings import Settings, from_context
-from stacks.storage import StorageStack
-from stacks.workflow.names import TAG
+
+if TYPE_CHECKING:
+    from stacks.pipeline import PipelineStack
+    from stacks.storage import StorageStack
 
 
 def build(app: App, settings: Settings) -> tuple[StorageStack, PipelineStack]:
     """Put the stacks into the app; neither names an account or a region."""
+    # Imported here, a wrong setting is told in half the time.
+    from stacks.api import ApiStack
+    from stacks.operations.budget import let_budgets_publish
+    from stacks.pipeline import PipelineStack
+    from stacks.storage import StorageStack
+    from stacks.workflow.names import TAG
+
     storage = StorageStack(
         app,
         f"{settings.name}Storage",
