@@ -191,6 +191,11 @@ class Forks:
         with Path(os.devnull).open("rb") as nothing:
             return self.start(command, environment, folder, (nothing.fileno(), log.fileno(), log.fileno()))
 
+    def begin(self) -> None:
+        """Start the process that programs are forked from, before the first is asked for."""
+        with self._lock:
+            self._connected()
+
     def close(self) -> None:
         """End the process, and with it every program that still runs."""
         with self._lock:

@@ -1,6 +1,7 @@
 """What several tests of `fmrec` need: buckets of an S3 that answers like S3, and one Spark session."""
 
 import os
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,10 +55,14 @@ def short_lived_jvms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     """Start JVMs and Python workers, of tests' own programs too, as the local cloud does for small jobs.
 
     A task that fails costs its worker: the next one is forked from a daemon that has imported what it needs.
+    Each JVM has several daemons, which are forks of one process.
     """
+    from localcloud.forks import Forks
+    from localcloud.glue.driver import IMPORTED
     from localcloud.glue.spark import java_options, submit_arguments
 
     folder = tmp_path_factory.mktemp("jvm")
+    forks = Forks(IMPORTED, [str(ROOT)], door=folder / "forks")
     settings = {
         "spark.driver.extraJavaOptions": java_options(folder),
         "spark.python.daemon.module": "glue_workers",
@@ -67,7 +72,11 @@ def short_lived_jvms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     file.write_text("".join(f"{name} {value}\n" for name, value in settings.items()), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYSPARK_SUBMIT_ARGS", submit_arguments(file))
+        if sys.platform == "linux":
+            patch.setenv("LOCALCLOUD_FORKS", str(forks.door))
+            forks.begin()
         yield
+    forks.close()
 
 
 @pytest.fixture(scope="session")
