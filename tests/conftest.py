@@ -5,7 +5,7 @@ import gc
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -104,28 +104,15 @@ def pytest_collection() -> Iterator[None]:
     """Look for no garbage among modules and tests, which stay: it took a third of the time of collecting."""
     gc.disable()
     try:
-        with _compiled_once():
+        with ExitStack() as until_compiled:
+            # One process compiles all modules of a fresh clone; the others wait, and read what it has kept.
+            until_compiled.enter_context(one_process_at_a_time("collection"))
+            if any((TESTS / "unit" / "__pycache__").glob("*-pytest-*.pyc")):
+                until_compiled.close()
             return (yield)
     finally:
         gc.freeze()
         gc.enable()
-
-
-@contextmanager
-def _compiled_once() -> Iterator[None]:
-    """Let one process compile all modules of a fresh clone; the others wait, and read what it has kept."""
-    path = ROOT / "build" / "collection.lock"
-    path.parent.mkdir(exist_ok=True)
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            fcntl.flock(lock, fcntl.LOCK_SH)
-            fcntl.flock(lock, fcntl.LOCK_UN)
-        else:
-            if any((TESTS / "unit" / "__pycache__").glob("*-pytest-*.pyc")):
-                fcntl.flock(lock, fcntl.LOCK_UN)
-        yield
 
 
 @pytest.hookimpl(tryfirst=True)  # -m selects by these markers in the same hook
