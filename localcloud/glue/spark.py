@@ -15,9 +15,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from localcloud import kept
 from localcloud.home import LocalCloudError
 
-_REPOSITORY = Path(__file__).resolve().parents[2]
 # A short job on few cores is over before C2 or a parallel collector pay.
 SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData -XX:ReservedCodeCacheSize=240m"
 """Without C2, the JVM keeps 48 MiB of compiled code, which a few runs fill: the rest is compiled again."""
@@ -60,7 +60,7 @@ if process is not None:
 
 def archive_file() -> Path:
     """Where the archive of this version of Spark lies."""
-    return _REPOSITORY / "build" / "localcloud" / f"spark-{importlib.metadata.version('pyspark')}.jsa"
+    return kept.FOLDER / f"spark-{importlib.metadata.version('pyspark')}.jsa"
 
 
 def java_options(scratch: Path) -> str:
