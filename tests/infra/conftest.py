@@ -6,7 +6,6 @@ import contextlib
 import copy
 import functools
 import json
-import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,13 +17,8 @@ import pytest
 
 from stacks.workflow import SUBSTITUTIONS
 from stacks.workflow.state_builders import INTEGRATIONS
+from tests.fixtures.assemblies import built_app
 from tests.fixtures.service_calls import check_call
-
-ROOT = Path(__file__).resolve().parents[2]
-os.environ["PATH"] = (
-    f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"  # jsii starts node from there
-)
-
 
 ORIGIN = "https://shop.example"
 JWT = {
@@ -64,18 +58,12 @@ class Synthesis:
 
 def synthesise(folder: Path, context: dict[str, Any], *, nag: bool) -> Synthesis:
     """Synthesise the app with the feature flags of cdk.json and more context."""
-    from aws_cdk import App, Validations
+    from aws_cdk import Validations
     from cdk_nag import AwsSolutionsChecks
 
-    from app import build
-    from stacks.settings import from_context
-
-    flags = json.loads((ROOT / "cdk.json").read_text())["context"]
-    # test_cloudformation_rules.py asks CDK's own rules, whose engine takes some seconds to start.
-    app = App(context={**flags, **context}, outdir=str(folder), builtin_cloud_formation_validation=False)
+    app = built_app(folder, context)
     if nag:
         Validations.of(app).add_plugins(AwsSolutionsChecks(app))
-    build(app, from_context(context))
     # A violation raises; the report says what it was, and the tests read it.
     with contextlib.suppress(RuntimeError):
         app.synth()

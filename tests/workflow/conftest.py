@@ -24,7 +24,7 @@ from demo.cloud import Cloud
 from demo.movielens import MovieLens
 from fmrec.commands.run import PIPELINE_STACK, STORAGE_STACK
 from fmrec.execution.step_functions import FINISHED, Execution, follow, history, stack_outputs, start
-from tests.conftest import one_process_at_a_time
+from tests.conftest import ROOT, one_process_at_a_time
 
 POLL_SECONDS = 0.5
 """Between two looks at an execution: each takes some 10 ms of a processor here and in the cloud, and as long
@@ -133,13 +133,8 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with one_process_at_a_time("deployed-cloud"):
         if not state.is_dir():
             fresh = shared / f"deployed-cloud-{os.getpid()}"
-            path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # jsii starts node from there
-            program = Path(__file__).with_name("assemblies.py")
-            subprocess.run(
-                [sys.executable, str(program), str(templates)],
-                env=local.no_cloud() | {"PATH": path},
-                check=True,
-            )
+            program = [sys.executable, str(ROOT / "tests/fixtures/assemblies.py"), str(templates)]
+            subprocess.run(program, env=local.no_cloud(), check=True)
             with local.cloud(fresh, "large", keep_running=False, warm_up=False) as cloud:
                 app = local.bootstrap(cloud, templates / "deployed")
                 local.cdk(cloud, *DEPLOY, *app, on_line=lambda _line: None)

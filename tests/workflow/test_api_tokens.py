@@ -15,7 +15,7 @@ from demo.cloud import REGION
 from fmrec.client import Client, Event
 from fmrec.errors import ForbiddenError
 from fmrec.execution.step_functions import stack_outputs
-from tests.workflow.assemblies import AUDIENCE, ISSUER, ORIGIN
+from tests.fixtures.assemblies import AUDIENCE, ISSUER, ORIGIN
 
 
 @pytest.fixture(scope="module")

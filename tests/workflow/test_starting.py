@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fmrec.operation.start_step import KEY
-from tests.workflow.assemblies import QUIET_SECONDS
+from tests.fixtures.assemblies import QUIET_SECONDS
 from tests.workflow.conftest import POLL_SECONDS
 
 FILES = ("raw/interactions/starting-1.csv", "raw/interactions/starting-2.csv")
