@@ -40,10 +40,17 @@ def keeps_ascii(encoding: str) -> bool:
 
 
 def decode_lines(lines: pa.Array, encoding: str) -> pa.Array:
-    """Decode lines of an encoding that keeps ASCII; ``UNDECODED`` marks what can't be."""
+    """Decode lines of an encoding that keeps ASCII; ``UNDECODED`` marks what can't be, but for UTF-8, which
+    lines are in already.
+    """
+    return lines if encoding == UTF8 else mark_undecoded(lines, encoding)
+
+
+def mark_undecoded(lines: pa.Array, encoding: str) -> pa.Array:
+    """Decode lines of an encoding that keeps ASCII, UTF-8 among them; ``UNDECODED`` marks what can't be."""
     offsets, data = buffers(lines)
     beyond = data >= 0x80
-    if encoding == UTF8 or not beyond.any():
+    if not beyond.any():
         return lines
     concerned = counted(beyond, offsets) > 0
     taken = lines.filter(pa.array(concerned))

@@ -22,8 +22,8 @@ from fmrec.dataset.sources import ROLES
 from fmrec.dataset.timestamps import UNITS
 from fmrec.encoding.ingest.chunks import UNDECIDED
 from fmrec.encoding.ingest.csv_blocks import split_block
-from fmrec.encoding.ingest.delimited import Mask, buffers, counted
-from fmrec.encoding.ingest.encodings import UNDECODED, UTF8
+from fmrec.encoding.ingest.delimited import Mask, buffers
+from fmrec.encoding.ingest.encodings import UNDECODED, UTF8, mark_undecoded
 from fmrec.encoding.ingest.layouts import Layout, Layouts
 from fmrec.encoding.ingest.line_fields import SplitLines, by_layout, in_places
 from fmrec.encoding.ingest.number_text import LARGEST_FLOAT32, to_doubles
@@ -141,18 +141,18 @@ class PlainLines:
     def _decoded(self, lines: pa.Array) -> Mask:
         """Say which lines are valid in the source's encoding."""
         fine = np.ones(len(lines), np.bool_)
-        offsets, data = buffers(lines)
-        beyond = data >= 0x80
-        if not beyond.any():
+        _, data = buffers(lines)
+        if not (data >= 0x80).any():
             return fine
-        if self.layouts.encoding != UTF8:
-            undecoded: Mask = np.asarray(pc.match_substring(lines, UNDECODED))
-            return ~undecoded
-        try:
-            lines.validate(full=True)
-        except pa.ArrowInvalid:
-            return np.asarray(counted(beyond, offsets) == 0)
-        return fine
+        if self.layouts.encoding == UTF8:
+            try:
+                lines.validate(full=True)
+            except pa.ArrowInvalid:
+                lines = mark_undecoded(lines, UTF8)
+            else:
+                return fine
+        undecoded: Mask = np.asarray(pc.match_substring(lines, UNDECODED))
+        return ~undecoded
 
     def _checked(self, found: dict[str, pa.Array], rows: int) -> tuple[dict[str, Any], NDArray[np.int32]]:
         """Return the columns of lines with the right number of fields, and states where those are sure.

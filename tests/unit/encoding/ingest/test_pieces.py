@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fmrec.dataset import Dataset
@@ -153,6 +153,7 @@ def as_rows(batch: pa.RecordBatch) -> list[tuple[Any, ...]]:
     comment=st.sampled_from(["", "#"]),
     small=st.sampled_from([1, 20, 1 << 16]),
 )
+@example(lines=[b"1,1,1,\xe9", b"1,caf\xc3\xa9,1,1"], encoding="utf-8", missing=[], comment="", small=1)
 def test_blocks_mean_what_their_lines_mean(
     lines: list[bytes], encoding: str, missing: list[str], comment: str, small: int
 ) -> None:
